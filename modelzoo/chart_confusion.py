@@ -1,0 +1,142 @@
+"""Which classes are taken for which."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from modelzoo.chart_style import INK, Chart, data_of, distinct_names, message, styled
+from modelzoo.errors import InputError
+
+COUNTED_CLASSES = 20  # up to so many, a cell has room for its count
+CELLS_DRAWN = 20_000  # beyond that browsers become slow, and single images are left to see
+
+
+def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
+    """Return a confusion matrix: rows are true classes, columns are what was predicted.
+
+    Correct cells and mistakes have a colour scale each, both by the share of the row's images.
+    On one scale the diagonal would leave nothing for the mistakes, which are what one looks for.
+
+    Args:
+        matrix: counts, shape (classes, classes).
+        class_names: a name a class.
+
+    Raises:
+        InputError: the matrix isn't square or the number of names differs.
+    """
+    matrix = np.asarray(matrix)
+    size = len(class_names)
+    if matrix.shape != (size, size):
+        raise InputError(
+            f"a confusion matrix of shape {matrix.shape} doesn't fit {size} class names: "
+            f"it must be {size}x{size}"
+        )
+    total, correct = int(matrix.sum()), int(np.trace(matrix))
+    if not total:
+        return message("No image was scored.")
+    names = distinct_names(class_names)
+    rows = _confusion_rows(matrix, names)
+    layers = _confusion_layers(rows, _cell_axes(names), size, int(matrix.max()))
+    title = f"{correct:,} of {total:,} images read correctly ({correct / total:.2%})"
+    cell = _cell_pixels(size)
+    chart = alt.layer(*layers).properties(
+        width=size * cell, height=size * cell, title=title, view={"fill": "#f5f6f7", "stroke": None}
+    )
+    chart = chart.resolve_scale(color="independent").resolve_legend(color="independent")
+    return styled(chart, f"Confusion matrix of {size} classes: {title}.")
+
+
+def _confusion_rows(matrix: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+    """Return a row for each cell that isn't 0: the empty ones are most of a large matrix."""
+    images = matrix.sum(axis=1)
+    cells = np.argwhere(matrix > 0)
+    if len(cells) > CELLS_DRAWN:
+        cells = cells[np.argsort(-matrix[tuple(cells.T)], kind="stable")[:CELLS_DRAWN]]
+    return [
+        {
+            "true": names[row],
+            "predicted": names[column],
+            "count": int(matrix[row, column]),
+            "share": round(float(matrix[row, column] / images[row]), 6),
+            "images": int(images[row]),
+        }
+        for row, column in cells
+    ]
+
+
+def _cell_pixels(size: int) -> int:
+    if size <= COUNTED_CLASSES:
+        return max(34, min(90, 450 // size))
+    return max(1, min(20, 800 // size))
+
+
+def _cell_axes(names: list[str]) -> dict[str, Any]:
+    """Return x and y; names that don't fit a cell are turned, long ones end in an ellipsis."""
+    cell = _cell_pixels(len(names))
+    every = max(1, math.ceil(8 / cell))  # a label needs 8 pixels
+    fits = max(map(len, names)) * 7 < cell
+    axis: dict[str, Any] = {
+        "values": names[::every],
+        "labelFontSize": max(8, min(12, cell - 1)),
+        "labelLimit": 130,
+        "labelOverlap": False,
+        "ticks": False,
+        "domain": False,
+        "labelPadding": 4,
+    }
+    band = alt.Scale(domain=names, padding=0)
+    x_axis = alt.Axis(**axis, labelAngle=0 if fits else -90)
+    return {
+        "x": alt.X("predicted:N", title="Predicted class", sort=None, scale=band, axis=x_axis),
+        "y": alt.Y("true:N", title="True class", sort=None, scale=band, axis=alt.Axis(**axis)),
+    }
+
+
+def _confusion_layers(
+    rows: list[dict[str, Any]], axes: dict[str, Any], size: int, largest: int
+) -> list[alt.Chart]:
+    """Return the layers of correct cells and of mistakes, with their counts where there is room."""
+    worst = max((row["share"] for row in rows if row["true"] != row["predicted"]), default=0.0)
+    scales = {  # the square root lets a share of 0.1% be seen beside one of 5%
+        True: ("Read correctly", alt.Scale(domain=[0, 1], range=["#e3eef6", "#005a8d"])),
+        False: (
+            "Mistaken",
+            alt.Scale(type="sqrt", domain=[0, max(0.05, worst)], range=["#fff1e3", "#b34700"]),
+        ),
+    }
+    tooltip = [
+        alt.Tooltip("true:N", title="True class"),
+        alt.Tooltip("predicted:N", title="Predicted class"),
+        alt.Tooltip("count:Q", title="Images", format=","),
+        alt.Tooltip("share:Q", title="Share of the true class", format=".2%"),
+    ]
+    layers = []
+    for correct, (label, scale) in scales.items():
+        legend = alt.Legend(
+            title=[f"{label},", "share of true class"], format="~%", gradientLength=90
+        )
+        chosen = []
+        for row in rows:
+            if (row["true"] == row["predicted"]) == correct:
+                deep = row["share"] if correct else math.sqrt(row["share"] / scale.domain[1])
+                chosen.append({**row, "ink": "white" if deep > 0.6 else INK})
+        cells = alt.Chart(data_of(chosen)).encode(**axes, tooltip=tooltip)
+        outlined = {"stroke": "white", "strokeWidth": 1} if size <= COUNTED_CLASSES else {}
+        # thousands of unnamed cells would drown a screen reader; the report has a table besides
+        layers.append(
+            cells.mark_rect(aria=size <= COUNTED_CLASSES, **outlined).encode(
+                color=alt.Color("share:Q", scale=scale, legend=legend)
+            )
+        )
+        if size <= COUNTED_CLASSES:
+            room = _cell_pixels(size) / (0.62 * len(f"{largest:,}") + 0.4)
+            text = cells.mark_text(fontSize=max(6, min(14, room)), aria=False)
+            layers.append(
+                text.encode(
+                    text=alt.Text("count:Q", format=","), color=alt.Color("ink:N", scale=None)
+                )
+            )
+    return layers

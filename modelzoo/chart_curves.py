@@ -1,0 +1,151 @@
+"""Loss and accuracy by epoch."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from modelzoo.chart_style import BLUE, GREY, INK, VERMILLION, Chart, data_of, message, styled
+
+SERIES = {  # column prefix, colour, dash, point shape
+    "training": ("", BLUE, [1, 0], "circle"),
+    "validation": ("val_", VERMILLION, [6, 3], "diamond"),
+}
+
+
+def training_curves(history: pd.DataFrame) -> Chart:
+    """Return loss and accuracy by epoch, side by side, the best validation epoch marked.
+
+    Args:
+        history: a row an epoch with `epoch` (from 1) and any of `loss`, `accuracy`, `val_loss`,
+            `val_accuracy`, `learning_rate`, `seconds`; accuracies are shares from 0 to 1.
+            The best epoch is the one with the highest `val_accuracy`, or else the lowest
+            `val_loss`; the first of equals, as Keras's ModelCheckpoint keeps it.
+    """
+    rows = {metric: _curve_rows(history, metric) for metric in ("loss", "accuracy")}
+    present = [
+        name for name in SERIES if any(r["series"] == name for m in rows.values() for r in m)
+    ]
+    if not present:
+        return message("No epoch was recorded.")
+    best = _best_epoch(history)
+    panels = [_panel(metric, rows[metric], present, best) for metric in rows if rows[metric]]
+    chart = alt.hconcat(*panels, spacing=36).resolve_scale(
+        color="shared", strokeDash="shared", shape="shared"
+    )
+    described = f"Training curves over {len(history)} epochs."
+    return styled(chart, described + (f" Best validation epoch: {best}." if best else ""))
+
+
+def _curve_rows(history: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """Return a row for each finite value of one metric, in training and in validation."""
+    rows = []
+    for name, (prefix, *_) in SERIES.items():
+        for record in history.to_dict("records"):
+            value = record.get(prefix + metric)
+            if value is not None and math.isfinite(value):
+                row = {"epoch": int(record["epoch"]), "series": name, "value": float(value)}
+                for extra in ("learning_rate", "seconds"):
+                    if math.isfinite(record.get(extra, math.nan)):
+                        row[extra] = float(record[extra])
+                rows.append(row)
+    return rows
+
+
+def _best_epoch(history: pd.DataFrame) -> int | None:
+    for column, sign in (("val_accuracy", -1), ("val_loss", 1)):
+        if column in history and history[column].notna().any():
+            return int(
+                history["epoch"].iloc[int(np.nanargmin(sign * history[column].to_numpy(float)))]
+            )
+    return None
+
+
+def _panel(
+    metric: str, rows: list[dict[str, Any]], present: list[str], best: int | None
+) -> alt.LayerChart:
+    epochs = sorted({row["epoch"] for row in rows})
+    low, high = _value_domain([row["value"] for row in rows], metric)
+    share = metric == "accuracy"
+    axis_format = _share_format(high - low) if share else "~g"
+    value_format = ".2%" if share else ".4g"
+    first, last = epochs[0], epochs[-1]
+    edges = [first - 0.5, last + 0.5] if first == last else [first, last]
+    styles = [SERIES[name] for name in present]
+    tooltip = [
+        alt.Tooltip("series:N", title="Data"),
+        alt.Tooltip("epoch:Q", title="Epoch"),
+        alt.Tooltip("value:Q", title=metric.capitalize(), format=value_format),
+    ]
+    if any("learning_rate" in row for row in rows):
+        tooltip.append(alt.Tooltip("learning_rate:Q", title="Learning rate", format="~g"))
+    if any("seconds" in row for row in rows):
+        tooltip.append(alt.Tooltip("seconds:Q", title="Seconds", format=".1f"))
+    pointed = len(epochs) <= 30  # more points would hide the lines
+    symbol = {"symbolSize": 90} if pointed else {"symbolType": "stroke", "symbolSize": 400}
+    legend = alt.Legend(title=None, orient="top", **symbol)
+    lines = alt.Chart(data_of(rows)).encode(
+        x=alt.X("epoch:Q", title="Epoch")
+        .scale(domain=edges, nice=False, zero=False, padding=8)
+        .axis(values=_epoch_ticks(first, last), format="d", grid=False, labelOverlap=False),
+        y=alt.Y("value:Q", title=None)
+        .scale(domain=[low, high], nice=False, zero=False)
+        .axis(format=axis_format, tickCount=6),
+        color=alt.Color("series:N", legend=legend).scale(
+            domain=present, range=[style[1] for style in styles]
+        ),
+    )
+    dashed = lines.mark_line(strokeWidth=2).encode(
+        strokeDash=alt.StrokeDash("series:N", legend=None if pointed else legend).scale(
+            domain=present, range=[style[2] for style in styles]
+        )
+    )
+    points = lines.mark_point(size=45, filled=True, opacity=1 if pointed else 0).encode(
+        shape=alt.Shape("series:N", legend=legend if pointed else None).scale(
+            domain=present, range=[style[3] for style in styles]
+        ),
+        tooltip=tooltip,
+    )
+    marked, subtitle = _best_marks(rows, best, value_format)
+    title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
+    return alt.layer(*marked, dashed, points).properties(width=350, height=260, title=title)
+
+
+def _best_marks(
+    rows: list[dict[str, Any]], best: int | None, value_format: str
+) -> tuple[list[alt.Chart], str]:
+    """Return a line and a ring at the best validation epoch, and a subtitle about them."""
+    found = [row for row in rows if row["epoch"] == best and row["series"] == "validation"]
+    if not found:
+        return [], ""
+    base = alt.Chart(data_of(found)).encode(x="epoch:Q")
+    rule = base.mark_rule(color=GREY, strokeDash=[2, 3])
+    ring = base.mark_point(size=170, stroke=INK, strokeWidth=1.5, filled=False).encode(y="value:Q")
+    value = format(found[0]["value"], value_format)
+    return [rule, ring], f"best validation epoch {best} (ring): {value}"
+
+
+def _value_domain(values: Sequence[float], metric: str) -> tuple[float, float]:
+    """Return an axis range with some air; the accuracies of a good network need not start at 0."""
+    low, high = min(values), max(values)
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
+    top = min(high + margin, 1.0) if metric == "accuracy" else high + margin
+    return max(low - margin, min(low, 0.0)), max(top, high)
+
+
+def _share_format(span: float) -> str:
+    """Return as many decimals as tell neighbouring ticks apart, with about six ticks."""
+    return "%" if span >= 0.05 else ".1%" if span >= 0.005 else ".2%"
+
+
+def _epoch_ticks(first: int, last: int) -> list[int]:
+    step = next(
+        size * 10**power
+        for power in range(12)
+        for size in (1, 2, 5)
+        if (last - first) / (size * 10**power) <= 12
+    )
+    return [first] if first == last else [e for e in range(first, last + 1) if e % step == 0]

@@ -1,0 +1,128 @@
+"""The most confident mistakes, as pictures."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+from PIL import Image
+
+from modelzoo.chart_style import INK, Chart, data_of, message, printable, styled
+from modelzoo.errors import InputError
+
+MISTAKES_SHOWN = 24
+PICTURE_PIXELS = 112  # on the page
+
+
+def mistakes(
+    images: np.ndarray,
+    true: Sequence[str],
+    predicted: Sequence[str],
+    confidence: Sequence[float],
+    *,
+    total: int | None = None,
+) -> Chart:
+    """Return the most confident mistakes as pictures, at most 24.
+
+    Args:
+        images: uint8, shape (n, height, width, channels) with 1, 3 or 4 channels.
+        true: the right class of each.
+        predicted: the class that the network gave.
+        confidence: its probability for that, from 0 to 1.
+        total: how many mistakes there were, if `images` are a choice of them.
+
+    Raises:
+        InputError: the images are not uint8 pictures, or the four lengths differ.
+    """
+    images = np.asarray(images)
+    _check_mistakes(images, len(true), len(predicted), len(confidence))
+    total = len(images) if total is None else total
+    if not len(images):
+        return message("No mistakes.")
+    order = np.argsort(-np.nan_to_num(np.asarray(confidence, float)), kind="stable")[
+        :MISTAKES_SHOWN
+    ]
+    columns = min(6, len(order))
+    step, line_height = PICTURE_PIXELS + 28, PICTURE_PIXELS + 52
+    rows = []
+    for place, index in enumerate(order):
+        truth, answer = (printable(str(names[index])) for names in (true, predicted))
+        rows.append(
+            {
+                "picture": _picture(images[index]),
+                "x": place % columns * step,
+                "y": place // columns * line_height,
+                "truth": f"true: {_shortened(truth)}",
+                "answer": f"read as: {_shortened(answer)} ({confidence[index]:.1%})",
+                "alternative": f"true: {truth}, read as: {answer} ({confidence[index]:.1%})",
+            }
+        )
+    shown = f"The {len(order)} most confident of {total:,} mistakes"
+    title = shown if total > len(order) > 1 else f"Mistakes: {total:,}, the most confident first"
+    chart = alt.layer(*_picture_layers(rows)).properties(
+        width=columns * step,
+        height=math.ceil(len(order) / columns) * line_height,
+        title=title,
+        view={"stroke": None},
+    )
+    return styled(chart, title)
+
+
+def _check_mistakes(images: np.ndarray, *lengths: int) -> None:
+    pictures = images.ndim == 4 and images.dtype == np.uint8 and images.shape[3] in (1, 3, 4)
+    if len(images) and not pictures:
+        raise InputError(
+            f"mistakes: images of shape {images.shape} and type {images.dtype}: give uint8 "
+            "pictures of shape (n, height, width, channels) with 1, 3 or 4 channels"
+        )
+    if set(lengths) != {len(images)}:
+        raise InputError(f"mistakes: {len(images)} images, but {lengths} labels and confidences")
+
+
+def _picture(pixels: np.ndarray) -> str:
+    """Return a PNG data URI; small pictures are enlarged to keep each pixel a square."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    larger = max(image.size)
+    if larger > PICTURE_PIXELS:
+        image.thumbnail((PICTURE_PIXELS + 16, PICTURE_PIXELS + 16))  # keeps a report small
+    else:
+        factor = 2 * PICTURE_PIXELS // larger  # twice, for screens and files of double density
+        image = image.resize(
+            (image.width * factor, image.height * factor), Image.Resampling.NEAREST
+        )
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _picture_layers(rows: list[dict[str, Any]]) -> list[alt.Chart]:
+    base = alt.Chart(data_of(rows)).encode(
+        x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None)
+    )
+    square = {"width": PICTURE_PIXELS, "height": PICTURE_PIXELS, "align": "left", "baseline": "top"}
+    picture = base.mark_image(**square, smooth=False).encode(
+        url="picture:N", description="alternative:N", tooltip=alt.Tooltip("alternative:N", title="")
+    )
+    layers = [picture]
+    for field, color, weight, offset in (
+        ("truth", INK, "normal", 6),
+        ("answer", "#a33f00", "bold", 22),
+    ):
+        text = base.mark_text(
+            align="left",
+            baseline="top",
+            fontSize=11,
+            fontWeight=weight,
+            color=color,
+            dy=PICTURE_PIXELS + offset,
+            aria=False,
+        )
+        layers.append(text.encode(text=f"{field}:N"))
+    return layers
+
+
+def _shortened(name: str, length: int = 11) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,0 +1,69 @@
+"""What all charts share: colours, fonts and how names are shown.
+
+The colours are Okabe and Ito's (2008), which colour-blind people can tell apart, and no fact is
+told by colour alone: lines differ in dash and point shape as well, and cells carry counts.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+Chart = alt.Chart | alt.LayerChart | alt.HConcatChart
+
+BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1a1a1a", "#5f6368"
+
+
+def styled(chart: Chart, description: str) -> Chart:
+    """Return the chart in our common look; `description` is what screen readers say."""
+    return chart.properties(description=description, background="white", padding=12).configure(
+        font="Helvetica Neue, Arial, Liberation Sans, sans-serif",
+        title={
+            "fontSize": 14,
+            "color": INK,
+            "anchor": "start",
+            "offset": 12,
+            "subtitleColor": GREY,
+        },
+        axis={
+            "labelColor": INK,
+            "labelFontSize": 11,
+            "titleColor": INK,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "titlePadding": 8,
+            "gridColor": "#e6e8ea",
+            "domainColor": "#9aa0a6",
+            "tickColor": "#9aa0a6",
+        },
+        legend={"labelColor": INK, "labelFontSize": 12, "titleColor": INK, "titleFontSize": 12},
+        view={"stroke": "#d5d9dd"},
+    )
+
+
+def message(text: str) -> Chart:
+    chart = alt.Chart(data_of([{"text": text}])).mark_text(fontSize=16, color=GREY)
+    return styled(chart.encode(text="text:N").properties(width=400, height=80), text)
+
+
+def data_of(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
+    """Return rows as they are: Altair refuses data frames of more than 5,000 rows."""
+    return alt.Data(values=[dict(row) for row in rows])
+
+
+def distinct_names(class_names: Iterable[str]) -> list[str]:
+    """Return printable names, no two alike: Vega would draw two equal names as one class."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for index, name in enumerate(class_names):
+        printable = printable(str(name)) or f"class {index}"
+        while printable in taken:
+            printable += f" ({index})"
+        taken.add(printable)
+        names.append(printable)
+    return names
+
+
+def printable(name: str) -> str:
+    """Return the name without control characters and lone surrogates, which no format can hold."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)

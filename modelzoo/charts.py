@@ -1,0 +1,75 @@
+"""Charts of a run: its training curves, its confusion matrix and its most confident mistakes.
+
+Each function takes plain data and returns an Altair chart that draws without a network; `save`
+writes one to a file.
+"""
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from modelzoo import html_page
+from modelzoo.chart_confusion import confusion_matrix
+from modelzoo.chart_curves import training_curves
+from modelzoo.chart_mistakes import MISTAKES_SHOWN, mistakes
+from modelzoo.chart_style import Chart
+from modelzoo.errors import InputError
+
+__all__ = [
+    "MISTAKES_SHOWN",
+    "Chart",
+    "confusion_matrix",
+    "mistakes",
+    "replace_file",
+    "save",
+    "training_curves",
+]
+
+FORMATS = (".png", ".svg", ".html", ".json")
+
+
+def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
+    """Write a chart as `.png`, `.svg`, `.html` (opens offline) or `.json` (Vega-Lite).
+
+    Args:
+        chart: what a function of this module returned.
+        path: its ending chooses the format; the folder is made if it isn't there.
+        scale: pixels of a PNG for each pixel of the chart.
+
+    Raises:
+        InputError: the ending is none of these.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(
+            f"{path}: can't write a chart as {path.suffix!r}: use {', '.join(FORMATS)}"
+        )
+    replace_file(path, _rendered(chart.to_dict(), path.suffix.lower(), scale))
+    return path
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that whoever opens `path` sees all of the old content or all of the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rendered(spec: dict[str, Any], suffix: str, scale: float) -> bytes:
+    if suffix == ".json":
+        return json.dumps(spec, indent=1).encode()
+    if suffix == ".html":
+        label = spec.get("description", "Chart")
+        body = f"<main>{html_page.chart_box('chart', label)}</main>"
+        return html_page.render_page(label, body, {"chart": spec}).encode()
+    import vl_convert  # loads a JavaScript engine, which only pictures need
+
+    version = html_page.vega_lite_version()
+    if suffix == ".svg":
+        return str(vl_convert.vegalite_to_svg(spec, vl_version=version)).encode()
+    return bytes(vl_convert.vegalite_to_png(spec, vl_version=version, scale=scale))

@@ -1,0 +1,106 @@
+"""Read a data set from an .npz file, believing nothing that is in it before it is checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelzoo.errors import InputError
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+LARGEST_LABEL = 100_000  # more classes than this is a mistake, and would fill memory with names
+EXPECTED = (
+    "It must hold x_train, x_test: uint8 (n, height, width) or (n, height, width, 1 or 3),\n"
+    "and y_train, y_test: one whole number from 0 a picture. Replace the file or remove it."
+)
+
+
+@dataclass(frozen=True)
+class CheckedArrays:
+    """Four arrays that fit together; `class_names` is None where the file has none."""
+
+    x_train: np.ndarray  # uint8 (n, h, w, c)
+    y_train: np.ndarray  # int64 (n,)
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...] | None
+
+
+def read_npz(path: Path, class_count: int | None = None) -> CheckedArrays:
+    """Read `path`, or raise an InputError that names it and says what to do.
+
+    Nothing in the file is unpickled. `class_count`, if given, is the number of classes it must have.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in (*KEYS, "class_names") if key in archive}
+    except Exception as error:  # a damaged zip or header raises a dozen unrelated kinds
+        reason = _first_line(error) if path.stat().st_size else "the file is empty"
+        raise InputError(f"{path} can't be read as an .npz file: {reason}\n{EXPECTED}") from error
+    return check_arrays(arrays, str(path), class_count)
+
+
+def check_arrays(
+    arrays: dict[str, np.ndarray], where: str, class_count: int | None = None
+) -> CheckedArrays:
+    """Check that the four arrays are a data set, and bring them to their standard shapes."""
+    missing = [key for key in KEYS if key not in arrays]
+    if missing:
+        raise _wrong(where, f"it lacks {', '.join(missing)}")
+    x_train = _check_images(arrays["x_train"], "x_train", where)
+    x_test = _check_images(arrays["x_test"], "x_test", where)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise _wrong(where, f"its pictures are {x_train.shape[1:]} and {x_test.shape[1:]}")
+    class_names = _check_class_names(arrays.get("class_names"), where)
+    if class_names is not None:
+        if class_count is not None and len(class_names) != class_count:
+            raise _wrong(where, f"it names {len(class_names)} classes instead of {class_count}")
+        class_count = len(class_names)
+    return CheckedArrays(
+        x_train,
+        _check_labels(arrays["y_train"], "y_train", len(x_train), class_count, where),
+        x_test,
+        _check_labels(arrays["y_test"], "y_test", len(x_test), class_count, where),
+        class_names,
+    )
+
+
+def _check_images(images: np.ndarray, key: str, where: str) -> np.ndarray:
+    if images.dtype != np.uint8:
+        raise _wrong(where, f"{key} is {images.dtype}, not uint8")
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise _wrong(where, f"{key} has the shape {images.shape}")
+    if 0 in images.shape:
+        raise _wrong(where, f"{key} is empty")
+    return images
+
+
+def _check_labels(
+    labels: np.ndarray, key: str, count: int, class_count: int | None, where: str
+) -> np.ndarray:
+    if labels.dtype.kind not in "iu":
+        raise _wrong(where, f"{key} is {labels.dtype}, not whole numbers")
+    if labels.shape not in ((count,), (count, 1)):  # Keras gives CIFAR's labels as a column
+        raise _wrong(where, f"{key} has the shape {labels.shape} for {count} pictures")
+    largest = (class_count or LARGEST_LABEL) - 1
+    if labels.min() < 0 or labels.max() > largest:
+        raise _wrong(where, f"{key} runs {labels.min()}..{labels.max()}, not within 0..{largest}")
+    return labels.reshape(count).astype(np.int64)
+
+
+def _check_class_names(names: np.ndarray | None, where: str) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if names.dtype.kind != "U" or names.ndim != 1 or len(names) == 0 or "" in names:
+        raise _wrong(where, "class_names is not a row of non-empty strings")
+    return tuple(str(name) for name in names)
+
+
+def _wrong(where: str, what: str) -> InputError:
+    return InputError(f"{where}: {what}\n{EXPECTED}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

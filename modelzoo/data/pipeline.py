@@ -1,0 +1,268 @@
+"""The input pipeline: which pictures, in which order, scaled and augmented how, a batch at a time.
+
+Pictures stay uint8 in memory (or files on the disk) until their batch is made. The order of an
+epoch and all its random augmentation follow from (seed, epoch) alone, so that a resumed run sees
+what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from modelzoo import keras_objects
+from modelzoo.data.datasets import Dataset
+from modelzoo.errors import InputError
+
+SPLIT_SEED = 0  # the validation images are the same for every seed of a run
+LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
+
+
+class ImageSource(Protocol):
+    """An array of pictures, or files that are read as one: uint8 (n, height, width, channels)."""
+
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: Any) -> np.ndarray: ...
+
+
+class Preprocessor:
+    """The layers that every picture passes before the network, and those for training pictures.
+
+    Args:
+        preprocessing: Keras layers by class name and configuration, as `data.preprocessing`.
+        augmentation: the same, applied to training pictures first, on pixels of 0..255.
+    """
+
+    def __init__(self, preprocessing: Sequence[Any] = (), augmentation: Sequence[Any] = ()) -> None:
+        self.layers = _make_layers(preprocessing, "data.preprocessing")
+        self.augmentation = _make_layers(augmentation, "data.augmentation")
+
+    def __call__(self, images: Any) -> Any:
+        """Return float32 pictures as the network expects them, from uint8 ones."""
+        images = keras.ops.cast(images, "float32")
+        for layer in self.layers:
+            images = layer(images)
+        return images
+
+    def augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Return a training batch, changed at random; MixUp and CutMix change the labels too."""
+        if not self.augmentation:
+            return images, labels
+        images = keras.ops.cast(images, "float32")
+        for layer in self.augmentation:
+            if type(layer).__name__ in ("MixUp", "CutMix"):
+                mixed = layer({"images": images, "labels": labels}, training=True)
+                images, labels = mixed["images"], mixed["labels"]
+            else:
+                images = layer(images, training=True)
+        return images, labels
+
+    def start_epoch(self, seed: int, epoch: int) -> None:
+        """Set the random state of every augmentation layer to what follows from (seed, epoch)."""
+        states = [
+            variable
+            for layer in self.augmentation
+            for variable in layer.variables
+            if variable.name == "seed_generator_state"
+        ]
+        for index, state in enumerate(states):
+            words = np.random.SeedSequence([seed, epoch, index]).generate_state(2)
+            state.assign(words.astype("uint32"))
+
+
+class InputPipeline:
+    """The batches of a data set's three splits.
+
+    Args:
+        data: the data set; its test images are never used for anything but scoring.
+        num_classes: units of the network's output, for one-hot labels.
+        batch_size: pictures in a training batch; the last of an epoch may be smaller.
+        validation_split: share (float) or number (int) of training images kept for validation,
+            the same for every seed, drawn class by class.
+        preprocessing, augmentation: Keras layers, see `Preprocessor`.
+        label_mode: "int", or "categorical" for one-hot labels.
+        seed: of the order and the augmentation.
+
+    Raises:
+        InputError: a split that leaves no training images, or an unknown layer.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        *,
+        num_classes: int,
+        batch_size: int,
+        validation_split: float,
+        preprocessing: Sequence[Any] = (),
+        augmentation: Sequence[Any] = (),
+        label_mode: str = "int",
+        seed: int = 0,
+    ) -> None:
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.num_classes = num_classes if label_mode == "categorical" else None
+        self.preprocessor = Preprocessor(preprocessing, augmentation)
+        mixes = {type(layer).__name__ for layer in self.preprocessor.augmentation} & {
+            "MixUp",
+            "CutMix",
+        }
+        if mixes and label_mode != "categorical":
+            raise InputError(f"data.label_mode: {mixes.pop()} mixes labels; set it to categorical")
+        train, validation = split_validation(data.y_train, validation_split)
+        self.indices = {
+            "train": train,
+            "validation": validation,
+            "test": np.arange(len(data.y_test)),
+        }
+        self._order = np.array(train)
+        self._on_new_order: list[Callable[[np.ndarray], None]] = []
+
+    def images_in(self, split: str) -> int:
+        """Return the number of pictures in "train", "validation" or "test"."""
+        return len(self.indices[split])
+
+    def labels(self, split: str) -> np.ndarray:
+        """Return the class numbers of a split, in the order in which it is scored."""
+        return self._labels_of(split)[self.indices[split]]
+
+    def images(self, split: str, positions: np.ndarray) -> np.ndarray:
+        """Return the uint8 pictures at some positions of a split."""
+        return self._images_of(split)[self.indices[split][positions]]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in a training epoch."""
+        return -(-self.images_in("train") // self.batch_size)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Shuffle the training images, and seed their augmentation, for epoch 0, 1, 2, ..."""
+        generator = np.random.default_rng([self.seed, epoch])
+        self._order[:] = generator.permutation(self.indices["train"])
+        self.preprocessor.start_epoch(self.seed, epoch)
+        for notify in self._on_new_order:
+            notify(self._order)
+
+    def training_batches(self) -> Any:
+        """Return what `keras.Model.fit` takes: shuffled, augmented batches of the training split."""
+        if keras.backend.backend() == "tensorflow":
+            return self._tensorflow_batches("train", self.batch_size, training=True)
+        return _Batches(self, "train", self.batch_size, training=True)
+
+    def scoring_batches(self, split: str) -> Any:
+        """Return batches of a split in a fixed order, as large as memory allows without harm."""
+        size = int(np.prod(self.data.image_shape)) * 4
+        batch_size = max(self.batch_size, min(2048, LARGE_BATCH_BYTES // size))
+        if keras.backend.backend() == "tensorflow":
+            return self._tensorflow_batches(split, batch_size, training=False)
+        return _Batches(self, split, batch_size, training=False)
+
+    def _images_of(self, split: str) -> Any:
+        return self.data.x_test if split == "test" else self.data.x_train
+
+    def _labels_of(self, split: str) -> np.ndarray:
+        return self.data.y_test if split == "test" else self.data.y_train
+
+    def _tensorflow_batches(self, split: str, batch_size: int, *, training: bool) -> Any:
+        """Return a tf.data.Dataset that gathers each batch in the graph, no Python in between."""
+        import tensorflow as tf
+
+        source = self._images_of(split)
+        labels = tf.constant(self._labels_of(split).astype("int32"))
+        count = self.images_in(split)
+        with tf.device("cpu:0"):
+            order = tf.Variable(self.indices[split].astype("int64"), trainable=False)
+        if training:
+            self._on_new_order.append(order.assign)
+
+        def gather(step: Any) -> tuple[Any, Any]:
+            chosen = order[step * batch_size : (step + 1) * batch_size]
+            return read(chosen), tf.gather(labels, chosen)
+
+        if isinstance(source, np.ndarray):
+            with tf.device("cpu:0"):
+                pixels = tf.constant(source)
+
+            def read(chosen: Any) -> Any:
+                return tf.gather(pixels, chosen)
+        else:
+
+            def read(chosen: Any) -> Any:
+                batch = tf.numpy_function(source.__getitem__, [chosen], tf.uint8, stateful=False)
+                batch.set_shape((None, *source.shape[1:]))
+                return batch
+
+        parallel = None if isinstance(source, np.ndarray) else tf.data.AUTOTUNE
+        dataset = tf.data.Dataset.range(-(-count // batch_size))
+        dataset = dataset.map(gather, num_parallel_calls=parallel, deterministic=True)
+        # One after the other: the random state of the augmentation has an order.
+        dataset = dataset.map(lambda images, y: self._finish(images, y, training=training))
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def _finish(self, images: Any, labels: Any, *, training: bool) -> tuple[Any, Any]:
+        """Encode, augment and scale one gathered batch."""
+        if self.num_classes is not None:
+            labels = keras.ops.one_hot(labels, self.num_classes, dtype="float32")
+        if training:
+            images, labels = self.preprocessor.augment(images, labels)
+        return self.preprocessor(images), labels
+
+
+class _Batches(keras.utils.PyDataset):
+    """The same batches for the JAX and PyTorch backends, gathered by NumPy."""
+
+    def __init__(
+        self, pipeline: InputPipeline, split: str, batch_size: int, *, training: bool
+    ) -> None:
+        super().__init__(workers=0)
+        self.pipeline, self.split, self.batch_size = pipeline, split, batch_size
+        self.training = training
+        self.order = pipeline._order if training else pipeline.indices[split]
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in a pass."""
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Return batch number `index`."""
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        images = self.pipeline._images_of(self.split)[chosen]
+        labels = self.pipeline._labels_of(self.split)[chosen]
+        return self.pipeline._finish(images, labels, training=self.training)
+
+
+def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions for training and for validation, each class in its proportion.
+
+    Args:
+        labels: class numbers, (n,).
+        size: a share if a float, a number of images if an int.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    count = round(len(labels) * size) if isinstance(size, float) else size
+    if count >= len(labels):
+        raise InputError(
+            f"data.validation_split: {size} leaves none of the {len(labels)} training images"
+        )
+    shuffled = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    rank = np.empty(len(labels))  # where an image stands within its class, from 0 to 1
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    chosen = shuffled[np.argsort(rank[shuffled], kind="stable")]
+    return np.sort(chosen[count:]), np.sort(chosen[:count])
+
+
+def _make_layers(specs: Sequence[Any], where: str) -> list[Any]:
+    return [
+        keras_objects.make("layer", spec, f"{where}.{index}") for index, spec in enumerate(specs)
+    ]
+

@@ -1,0 +1,123 @@
+"""Make the Keras objects that a configuration names: {class_name: ..., config: {...}}.
+
+A class is looked up in the one public Keras module where its kind lives and called with the
+configuration as keyword arguments. Nothing is deserialised, so no text in a YAML can run code.
+"""
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from modelzoo.config import suggest
+from modelzoo.errors import InputError
+
+# Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
+CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau")
+NEVER = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}  # run foreign code
+KINDS: dict[str, tuple[Any, type]] = {
+    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
+    "schedule": (keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
+    "loss": (keras.losses, keras.losses.Loss),
+    "metric": (keras.metrics, keras.metrics.Metric),
+    "layer": (keras.layers, keras.layers.Layer),
+    "callback": (keras.callbacks, keras.callbacks.Callback),
+}
+
+
+def make(kind: str, spec: Any, where: str) -> Any:
+    """Make one object of a kind.
+
+    Args:
+        kind: "optimizer", "schedule", "loss", "metric", "layer" or "callback".
+        spec: a class name, or {class_name, config}; losses and metrics also by Keras' short names.
+        where: the configuration's key, such as "compile.optimizer", for messages.
+
+    Raises:
+        InputError: unknown class or argument (with the nearest), or a value that Keras refuses.
+    """
+    if isinstance(spec, str) and kind in ("loss", "metric"):
+        return _by_short_name(kind, spec, where)
+    name, arguments = _read_spec(spec, where)
+    cls = _find_class(kind, name, where)
+    if kind == "optimizer":
+        arguments = _with_learning_rate(arguments, where)
+    known = set(inspect.signature(cls.__init__).parameters) - {"self", "args", "kwargs"}
+    known |= {"name", "dtype", "seed"} if kind == "layer" else set()
+    for key in arguments:
+        if key not in known:
+            raise InputError(f"{where}: {name} has no argument {key!r}{suggest(str(key), known)}")
+    try:
+        return cls(**arguments)
+    except Exception as error:  # Keras raises what it likes for a value it cannot use
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{where}: {name} refuses {arguments}: {reason[0]}") from None
+
+
+def _read_spec(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("class_name"), str):
+        raise InputError(f"{where}: {spec!r} should be {{class_name: NAME, config: {{...}}}}")
+    for key in spec:
+        if key not in ("class_name", "config"):
+            raise InputError(f"{where}: unknown key {key!r}{suggest(key, ['class_name', 'config'])}")
+    config = spec.get("config") or {}
+    if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
+        raise InputError(f"{where}.config: {config!r} should hold the arguments by name")
+    return spec["class_name"], dict(config)
+
+
+def _find_class(kind: str, name: str, where: str) -> type:
+    module, base = KINDS[kind]
+    names = {
+        each
+        for each, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, base) and value is not base
+    } - NEVER
+    if kind == "callback":
+        names &= set(CALLBACKS)
+    if name not in names:
+        raise InputError(f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}")
+    cls: type = getattr(module, name)
+    return cls
+
+
+def _by_short_name(kind: str, name: str, where: str) -> str:
+    """Return a name such as "accuracy" after asking Keras whether it knows it."""
+    if name in ("accuracy", "acc"):  # compile chooses the right one from the shapes
+        return name
+    getter = keras.losses.get if kind == "loss" else keras.metrics.get
+    try:
+        known = getter(name)
+    except Exception:
+        known = None
+    if known is None:
+        module, base = KINDS[kind]
+        names = [
+            each
+            for each, value in vars(module).items()
+            if each.islower() and (inspect.isfunction(value) or each == "accuracy")
+        ]
+        near = suggest(name, [each for each in names if each not in ("get", "deserialize")])
+        raise InputError(f"{where}: keras has no {kind} {name!r}{near}")
+    return name
+
+
+def _with_learning_rate(arguments: dict[str, Any], where: str) -> dict[str, Any]:
+    """Demand a learning rate, and make the schedule that may stand in its place."""
+    key = f"{where}.config.learning_rate"
+    if "learning_rate" not in arguments:
+        raise InputError(
+            f"{key} is missing: write it out, since defaults change between versions "
+            "(Adadelta's was 1.0 in Keras 2.3 and is 0.001 in Keras 3)"
+        )
+    rate = arguments["learning_rate"]
+    if isinstance(rate, Mapping):
+        return {**arguments, "learning_rate": make("schedule", rate, key)}
+    number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if not number or not math.isfinite(rate) or rate <= 0:
+        raise InputError(f"{key}: {rate!r} should be a number above 0, or a schedule")
+    return arguments

@@ -1,0 +1,1 @@
+"""Custom Keras layers, one a file, named as in the paper that they come from."""

@@ -1,0 +1,159 @@
+"""Arguments given once or layer by layer, and the shapes that they lead to.
+
+Everything here is plain arithmetic, so that a wrong argument is refused before a framework starts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelzoo.errors import InputError
+
+Padding = Literal["valid", "same"]
+Pooling = Literal["average", "max", "none"]
+Normalization = Literal["batch", "local_response", "none"]
+Size = int | Sequence[int | Sequence[int]]  # one for all layers, or one a layer; a size is n or [height, width]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One convolution with what follows it: normalisation and pooling, either of them optional."""
+
+    filters: int
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: str
+    groups: int
+    normalization: str
+    pooling: str
+    pool_size: tuple[int, int]
+    pool_strides: tuple[int, int]
+    pool_padding: str
+
+
+def plan_stages(
+    input_shape: Sequence[int],
+    maps: Sequence[int],
+    *,
+    kernel_size: Any,
+    strides: Any,
+    padding: Any,
+    pooling: Any,
+    pool_size: Any,
+    pool_strides: Any,
+    pool_padding: Any,
+    groups: Any = 1,
+    normalization: Any = "none",
+) -> list[Stage]:
+    """Spread the arguments over the convolutions and check that every window fits its input.
+
+    Raises:
+        InputError: a list of the wrong length, a number below 1, a window larger than what it
+            slides over, or groups that do not divide the maps.
+    """
+    count = len(maps)
+    height, width, channels = check_input_shape(input_shape)
+    columns = {
+        "kernel_size": [pair("kernel_size", v) for v in per_layer("kernel_size", kernel_size, count)],
+        "strides": [pair("strides", v) for v in per_layer("strides", strides, count)],
+        "padding": per_layer("padding", padding, count, PADDINGS),
+        "pooling": per_layer("pooling", pooling, count, POOLINGS),
+        "pool_size": [pair("pool_size", v) for v in per_layer("pool_size", pool_size, count)],
+        "pool_padding": per_layer("pool_padding", pool_padding, count, PADDINGS),
+        "groups": [positive("groups", v) for v in per_layer("groups", groups, count)],
+        "normalization": per_layer("normalization", normalization, count, NORMALIZATIONS),
+    }
+    pool_strides = per_layer("pool_strides", pool_strides, count)
+    stages = []
+    for index in range(count):
+        settings = {key: column[index] for key, column in columns.items()}
+        stride = pool_strides[index]
+        stage = Stage(
+            filters=positive("maps", maps[index]),
+            pool_strides=settings["pool_size"] if stride is None else pair("pool_strides", stride),
+            **settings,
+        )
+        if channels % stage.groups or stage.filters % stage.groups:
+            raise InputError(
+                f"groups: {stage.groups} groups divide neither or only one of the {channels} input "
+                f"channels and the {stage.filters} maps of convolution {index + 1}; both are needed"
+            )
+        where = f"convolution {index + 1}"
+        height, width = slide(
+            (height, width), stage.kernel_size, stage.strides, stage.padding, where
+        )
+        if stage.pooling != "none":
+            where = f"the pooling after convolution {index + 1}"
+            height, width = slide(
+                (height, width), stage.pool_size, stage.pool_strides, stage.pool_padding, where
+            )
+        channels = stage.filters
+        stages.append(stage)
+    return stages
+
+
+PADDINGS = ("valid", "same")
+POOLINGS = ("average", "max", "none")
+NORMALIZATIONS = ("batch", "local_response", "none")
+
+
+def check_input_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return (height, width, channels), or raise InputError."""
+    if len(shape) != 3:
+        raise InputError(f"input_shape: {list(shape)} should be [height, width, channels]")
+    height, width, channels = (positive("input_shape", size) for size in shape)
+    return height, width, channels
+
+
+def per_layer(name: str, value: Any, count: int, allowed: Sequence[str] = ()) -> list[Any]:
+    """One value for each of `count` layers: a single value is repeated, a list is taken as it is."""
+    values = list(value) if isinstance(value, list | tuple) else [value] * count
+    if len(values) != count:
+        raise InputError(f"{name}: {len(values)} values for {count} layers; give one, or {count}")
+    for each in values:
+        if allowed and each not in allowed:
+            raise InputError(f"{name}: {each!r} is not one of {', '.join(allowed)}")
+    return values
+
+
+def pair(name: str, value: Any) -> tuple[int, int]:
+    """(height, width) from n or [height, width]."""
+    sizes = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(sizes) != 2:
+        raise InputError(f"{name}: {value!r} should be a number, or [height, width]")
+    return positive(name, sizes[0]), positive(name, sizes[1])
+
+
+def positive(name: str, value: Any) -> int:
+    """Return `value` if it is a whole number of at least 1, or raise InputError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name}: {value!r} should be a whole number of at least 1")
+    return value
+
+
+def rates(name: str, value: Any, count: int) -> list[float]:
+    """Dropout rates, one a layer: at least 0 (none) and below 1."""
+    values = per_layer(name, value, count)
+    for rate in values:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise InputError(f"{name}: {rate!r} should be a number of at least 0 and below 1")
+    return values
+
+
+def slide(
+    size: tuple[int, int],
+    window: tuple[int, int],
+    strides: tuple[int, int],
+    padding: str,
+    where: str,
+) -> tuple[int, int]:
+    """Return the (height, width) that a window leaves: floor((n - f) / s) + 1, or ceil(n / s) for 'same'."""
+    if padding == "same":
+        return -(-size[0] // strides[0]), -(-size[1] // strides[1])
+    if window[0] > size[0] or window[1] > size[1]:
+        raise InputError(
+            f"{where}: its {window[0]}x{window[1]} window is larger than the "
+            f"{size[0]}x{size[1]} that reach it; use a larger input_shape, a smaller window, "
+            "fewer layers or padding: same"
+        )
+    return (size[0] - window[0]) // strides[0] + 1, (size[1] - window[1]) // strides[1] + 1

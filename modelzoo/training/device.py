@@ -1,0 +1,166 @@
+"""Choose the framework and the device before the framework starts, and say what was found."""
+
+import contextlib
+import importlib.util
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from modelzoo.errors import InputError
+
+PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that is really there.
+
+    Attributes:
+        name: as Keras calls it, "cpu:0" or "gpu:1".
+        description: what it is, for people: "CPU: AMD EPYC, 2 cores".
+    """
+
+    name: str
+    description: str
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which Keras puts variables and computations on this device."""
+        import keras
+
+        return keras.device(self.name)
+
+
+def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device:
+    """Import Keras with a backend and claim a device.
+
+    Args:
+        backend: "tensorflow", "jax" or "torch".
+        device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
+
+    Raises:
+        InputError: the device or the backend is not there, or Keras already runs on another one.
+    """
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
+        raise InputError(f"--device {device}: should be auto, cpu, gpu or gpu:N, as in gpu:0")
+    if backend not in PACKAGES:
+        raise InputError(f"--backend {backend}: should be one of {', '.join(PACKAGES)}")
+    if importlib.util.find_spec(PACKAGES[backend]) is None:
+        raise InputError(
+            f"--backend {backend}: the package {PACKAGES[backend]} is not installed; "
+            f'pip install "modelzoo[{backend}]"'
+        )
+    if "keras" in sys.modules:
+        import keras
+
+        if keras.backend.backend() != backend:
+            raise InputError(
+                f"--backend {backend}: Keras already runs on {keras.backend.backend()} in this "
+                "process; start a new one"
+            )
+    else:
+        _prepare_environment(backend, device)
+        with _quiet_start():
+            import keras  # noqa: F401
+    gpus = _list_gpus(backend)
+    if device == "cpu" or (device == "auto" and not gpus):
+        return Device("cpu:0", f"CPU: {_processor()}, {os.cpu_count()} cores")
+    index = int(device.partition(":")[2] or 0)
+    if index >= len(gpus):
+        found = f"{len(gpus)} ({', '.join(gpus)})" if gpus else "none"
+        raise InputError(
+            f"--device {device}: not found. GPUs that {backend} sees: {found}; "
+            f"CPU: {_processor()}, {os.cpu_count()} cores.\n"
+            'Use --device cpu or auto; for NVIDIA cards on Linux, pip install "modelzoo[gpu]"'
+        )
+    return Device(f"gpu:{index}", f"GPU: {gpus[index]}")
+
+
+def placement(variable: Any) -> str:
+    """Return the device that a Keras variable really lives on, as its framework names it."""
+    value = variable.value
+    device = getattr(value, "device", None)
+    if device is None or callable(device):
+        device = next(iter(value.devices()))
+    return str(device)
+
+
+def memory_peak() -> int | None:
+    """Return the most memory that this process has held, in bytes; None where nobody counts it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _prepare_environment(backend: str, device: str) -> None:
+    """Set what the frameworks read once, when they are imported."""
+    os.environ["KERAS_BACKEND"] = backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: grow as needed
+    if device == "cpu" or backend != "tensorflow":
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        if backend == "jax":
+            os.environ["JAX_PLATFORMS"] = "cpu"
+
+
+def _list_gpus(backend: str) -> list[str]:
+    """Return the names of the accelerators that the backend sees; let TensorFlow's memory grow."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        found = tf.config.list_physical_devices("GPU")
+        for gpu in found:
+            with contextlib.suppress(RuntimeError):  # already in use: it keeps what it has
+                tf.config.experimental.set_memory_growth(gpu, True)
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in found]
+        return [each.get("device_name", "GPU") for each in details]
+    if backend == "jax":
+        import jax
+
+        return [each.device_kind for each in jax.devices() if each.platform != "cpu"]
+    import torch
+
+    if torch.backends.mps.is_available():
+        return ["Apple GPU (mps)"]
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hold back what C++ libraries print on import; let it through if the import fails."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no stderr at all
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _processor() -> str:
+    """Return the processor's name where the system tells it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,380 @@
+"""The NumPy layers against Keras and TensorFlow, and their gradients against finite differences."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelzoo import reference
+
+keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("compares with Keras on TensorFlow", allow_module_level=True)
+
+Array = np.ndarray[Any, Any]
+
+
+def sample(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def by_tensorflow(function: Callable[..., Any], upstream: Array, *inputs: Array) -> list[Array]:
+    """Derivatives of sum(function(inputs) * upstream), in float64."""
+    tensors = [tf.constant(value, tf.float64) for value in inputs]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        loss = tf.reduce_sum(function(*tensors) * upstream)
+    return [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, tensors)]
+
+
+def by_differences(function: Callable[..., Any], upstream: Array, *inputs: Array) -> list[Array]:
+    """The same by central differences: an independent check that shares no code with either."""
+    step, gradients = 1e-6, []
+    for position, value in enumerate(inputs):
+        gradient = np.zeros_like(value)
+        for index in np.ndindex(value.shape):
+            high, low = value.copy(), value.copy()
+            high[index] += step
+            low[index] -= step
+            above = function(*inputs[:position], high, *inputs[position + 1 :])
+            below = function(*inputs[:position], low, *inputs[position + 1 :])
+            gradient[index] = ((above - below) * upstream).sum() / (2 * step)
+        gradients.append(gradient)
+    return gradients
+
+
+def assert_gradients(ours: Any, *others: list[Array]) -> None:
+    mine = ours if isinstance(ours, tuple) else (ours,)
+    for other in others:
+        assert len(mine) == len(other)
+        for got, expected in zip(mine, other, strict=True):
+            assert got.shape == expected.shape
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+
+
+# height, width, kernel, strides, padding, groups
+CONVOLUTIONS = [
+    (5, 6, (3, 3), (1, 1), "valid", 1),
+    (5, 6, (3, 3), (1, 1), "same", 1),
+    (6, 5, (2, 4), (1, 1), "same", 1),
+    (7, 6, (3, 2), (2, 2), "same", 1),
+    (7, 7, (3, 3), (2, 2), "valid", 1),
+    (8, 7, (2, 3), (3, 3), "same", 1),
+    (5, 7, (1, 1), (3, 3), "same", 1),
+    (7, 7, (1, 1), (2, 2), "valid", 1),
+    (1, 1, (3, 3), (1, 1), "same", 1),
+    (2, 2, (5, 5), (1, 1), "same", 1),
+    (5, 5, (3, 3), (1, 1), "same", 2),
+    (6, 5, (3, 2), (2, 2), "valid", 2),
+    (4, 4, (2, 2), (1, 1), "valid", 4),
+]
+
+
+@pytest.mark.parametrize(("height", "width", "size", "strides", "padding", "groups"), CONVOLUTIONS)
+def test_conv2d(height, width, size, strides, padding, groups):
+    """A wrong border, stride or group would shift or mix the feature maps."""
+    x, bias = sample(2, height, width, 4), sample(4, seed=2)
+    kernel = sample(*size, 4 // groups, 4, seed=1)
+    options = {"strides": strides, "padding": padding, "groups": groups}
+    output = reference.conv2d(x, kernel, bias, **options)
+
+    layer = keras.layers.Conv2D(4, size, **options)
+    layer.build((None, height, width, 4))
+    layer.set_weights([kernel, bias])
+    np.testing.assert_allclose(output, layer(x.astype("float32")), rtol=1e-4, atol=1e-5)
+
+    def in_tensorflow(x: Any, kernel: Any, bias: Any) -> Any:
+        # TensorFlow has no gradient of a grouped convolution on a CPU: one call a group.
+        pairs = zip(tf.split(x, groups, axis=3), tf.split(kernel, groups, axis=3), strict=True)
+        parts = [tf.nn.conv2d(one, k, strides, padding.upper()) for one, k in pairs]
+        return tf.concat(parts, axis=3) + bias
+
+    upstream = sample(*output.shape, seed=3)
+    assert_gradients(
+        reference.conv2d_gradient(x, kernel, upstream, **options),
+        by_tensorflow(in_tensorflow, upstream, x, kernel, bias),
+        by_differences(lambda *a: reference.conv2d(*a, **options), upstream, x, kernel, bias),
+    )
+
+
+def test_conv2d_unequal_strides():
+    """Swapping the two strides would go unnoticed wherever both are equal."""
+    x, kernel, bias = sample(1, 7, 8, 2), sample(3, 2, 2, 3, seed=1), sample(3, seed=2)
+    output = reference.conv2d(x, kernel, bias, (2, 3), "same")
+    expected = tf.nn.conv2d(x, kernel, (2, 3), "SAME").numpy() + bias
+    np.testing.assert_allclose(output, expected, atol=1e-12)
+    upstream = sample(*output.shape, seed=3)
+    assert_gradients(
+        reference.conv2d_gradient(x, kernel, upstream, (2, 3), "same"),
+        by_differences(lambda *a: reference.conv2d(*a, (2, 3), "same"), upstream, x, kernel, bias),
+    )
+
+
+# height, width, pool size, strides, padding
+POOLS = [
+    (4, 6, (2, 2), None, "valid"),
+    (5, 7, (2, 2), None, "valid"),
+    (5, 7, (2, 2), None, "same"),
+    (7, 6, (3, 3), (2, 2), "valid"),
+    (6, 7, (3, 3), (2, 2), "same"),
+    (5, 6, (2, 3), (1, 2), "same"),
+    (5, 5, (2, 2), (3, 3), "same"),
+    (1, 1, (3, 3), (2, 2), "same"),
+    (2, 2, (3, 3), (2, 2), "same"),
+]
+
+
+@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize(("height", "width", "size", "strides", "padding"), POOLS)
+def test_pooling(kind, height, width, size, strides, padding):
+    """A zero that padding adds must neither win a maximum nor weigh in an average."""
+    x = sample(2, height, width, 3) - 5.0  # all negative: a padded zero would win
+    ours = {"max": reference.max_pool2d, "average": reference.average_pool2d}[kind]
+    gradient = {
+        "max": reference.max_pool2d_gradient,
+        "average": reference.average_pool2d_gradient,
+    }[kind]
+    theirs = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[kind]
+    output = ours(x, size, strides, padding)
+    layer = theirs(size, strides=strides, padding=padding)
+    np.testing.assert_allclose(output, layer(x.astype("float32")), rtol=1e-5, atol=1e-5)
+
+    operation = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[kind]
+    upstream = sample(*output.shape, seed=1)
+    assert_gradients(
+        gradient(x, upstream, size, strides, padding),
+        by_tensorflow(lambda a: operation(a, size, strides or size, padding.upper()), upstream, x),
+        by_differences(lambda a: ours(a, size, strides, padding), upstream, x),
+    )
+
+
+def test_max_pooling_ties():
+    """Equal maxima are common after a ReLU: the gradient must arrive once, at the first."""
+    x = np.zeros((1, 3, 4, 2))
+    upstream = sample(1, 2, 2, 2)
+    ours = reference.max_pool2d_gradient(x, upstream, 2, padding="same")
+    (theirs,) = by_tensorflow(lambda a: tf.nn.max_pool2d(a, 2, 2, "SAME"), upstream, x)
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(ours.sum(), upstream.sum())
+    np.testing.assert_array_equal(ours[:, ::2, ::2], upstream)
+
+
+def test_dense_and_flatten():
+    """Another flattening order would feed every dense weight the wrong pixel."""
+    x, kernel, bias = sample(3, 2, 3, 2), sample(12, 5, seed=1), sample(5, seed=2)
+    flat = reference.flatten(x)
+    np.testing.assert_array_equal(flat, keras.layers.Flatten()(x.astype("float64")))
+    layer = keras.layers.Dense(5)
+    layer.build((None, 12))
+    layer.set_weights([kernel, bias])
+    output = reference.dense(flat, kernel, bias)
+    np.testing.assert_allclose(output, layer(flat.astype("float32")), rtol=1e-4, atol=1e-5)
+    upstream = sample(3, 5, seed=3)
+    assert_gradients(
+        reference.dense_gradient(flat, kernel, upstream),
+        by_tensorflow(lambda x, k, b: x @ k + b, upstream, flat, kernel, bias),
+        by_differences(reference.dense, upstream, flat, kernel, bias),
+    )
+    np.testing.assert_array_equal(reference.flatten_gradient(x, flat), x)
+
+
+ACTIVATIONS = {
+    "sigmoid": keras.ops.sigmoid,
+    "tanh": keras.ops.tanh,
+    "scaled_tanh": lambda x: 1.7159 * keras.ops.tanh(2.0 / 3.0 * x),
+    "relu": keras.ops.relu,
+    "softmax": keras.ops.softmax,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation(name):
+    """A wrong constant or sign would train a network other than the one in the paper."""
+    ours, theirs = getattr(reference, name), ACTIVATIONS[name]
+    x, upstream = 3.0 * sample(4, 5), sample(4, 5, seed=1)
+    np.testing.assert_allclose(ours(x), theirs(tf.constant(x, tf.float32)), rtol=1e-4, atol=1e-5)
+    assert_gradients(
+        getattr(reference, f"{name}_gradient")(x, upstream),
+        by_tensorflow(theirs, upstream, x),
+        by_differences(ours, upstream, x),
+    )
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_of_huge_values(name):
+    """An overflow would turn a confident prediction into NaN."""
+    with np.errstate(over="raise", invalid="raise"):
+        output = getattr(reference, name)(np.array([-1e4, 0.0, 1e4]))
+    assert np.isfinite(output).all()
+    with np.errstate(over="raise", invalid="raise"):
+        assert reference.softmax(np.array([1000, 1000])).tolist() == [0.5, 0.5]
+
+
+def test_relu_gradient_at_zero():
+    """Zero pre-activations must get no gradient, as in TensorFlow."""
+    (expected,) = by_tensorflow(tf.nn.relu, np.ones(3), np.array([-1.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(reference.relu_gradient([-1, 0, 1], np.ones(3)), expected)
+
+
+def test_scaled_tanh_at_one():
+    """The paper chose A and S so that f(1) = 1 and f(-1) = -1."""
+    np.testing.assert_allclose(reference.scaled_tanh([1.0, -1.0]), [1.0, -1.0], atol=3e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 8])
+def test_local_response_normalization(channels):
+    """Dividing alpha by n, or losing the edge channels, would be a different network."""
+    x, upstream = 20.0 * sample(2, 2, 3, channels), sample(2, 2, 3, channels, seed=1)
+
+    def in_tensorflow(x: Any) -> Any:
+        return tf.nn.local_response_normalization(x, depth_radius=2, bias=2, alpha=1e-4, beta=0.75)
+
+    expected = in_tensorflow(tf.constant(x, tf.float32))
+    output = reference.local_response_normalization(x)
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5)
+    ours = reference.local_response_normalization_gradient(x, upstream)
+    assert_gradients(ours, by_differences(reference.local_response_normalization, upstream, x))
+    float32 = tf.constant(x, tf.float32)  # TensorFlow has this operation in float32 only
+    with tf.GradientTape() as tape:
+        tape.watch(float32)
+        loss = tf.reduce_sum(in_tensorflow(float32) * tf.cast(upstream, tf.float32))
+    np.testing.assert_allclose(ours, tape.gradient(loss, float32), rtol=1e-4, atol=1e-5)
+
+
+def test_local_response_normalization_by_loop():
+    """The paper's sum, written out as printed, for strong values where alpha matters."""
+    x = 300.0 * sample(7)
+    expected = [
+        x[i] / (2 + 1e-4 * sum(x[j] ** 2 for j in range(max(0, i - 2), min(6, i + 2) + 1))) ** 0.75
+        for i in range(7)
+    ]
+    np.testing.assert_allclose(reference.local_response_normalization(x), expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 2, 3, 3)])
+def test_batch_normalization(training, shape):
+    """In training the gradient also flows through mean and variance; in inference it must not."""
+    x, upstream = sample(*shape) * 2 + 1, sample(*shape, seed=1)
+    gamma, beta, mean = sample(3, seed=2), sample(3, seed=3), sample(3, seed=4)
+    variance = np.array([0.5, 1.0, 2.0])
+    statistics = () if training else (mean, variance)
+    layer = keras.layers.BatchNormalization(dtype="float64")
+    layer.build((None, *shape[1:]))
+    layer.set_weights([gamma, beta, mean, variance])
+    output = reference.batch_normalization(x, gamma, beta, *statistics)
+    np.testing.assert_allclose(output, layer(x, training=training), rtol=1e-5, atol=1e-6)
+
+    def in_tensorflow(x: Any, gamma: Any, beta: Any) -> Any:
+        axes = list(range(len(shape) - 1))
+        centre, spread = tf.nn.moments(x, axes) if training else (mean, variance)
+        return tf.nn.batch_normalization(x, centre, spread, beta, gamma, 1e-3)
+
+    assert_gradients(
+        reference.batch_normalization_gradient(x, gamma, upstream, *statistics),
+        by_tensorflow(in_tensorflow, upstream, x, gamma, beta),
+        by_differences(
+            lambda *a: reference.batch_normalization(*a, *statistics), upstream, x, gamma, beta
+        ),
+    )
+
+
+def test_cross_entropy():
+    """The loss that every network here is trained with, and the gradient it starts from."""
+    logits = sample(4, 5)
+    labels = np.array([0, 4, 2, 2])
+    targets = reference.one_hot(labels, 5)
+    np.testing.assert_array_equal(targets, keras.utils.to_categorical(labels, 5))
+    probabilities = reference.softmax(logits)
+    loss = reference.categorical_cross_entropy(probabilities, targets)
+    expected = keras.losses.CategoricalCrossentropy()(targets, probabilities)
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+    ours = reference.categorical_cross_entropy_gradient(probabilities, targets)
+    assert_gradients(
+        ours,
+        by_differences(
+            lambda p: np.asarray(reference.categorical_cross_entropy(p, targets)),
+            np.ones(()),
+            probabilities,
+        ),
+        by_tensorflow(
+            lambda p: -tf.reduce_mean(tf.reduce_sum(targets * tf.math.log(p), axis=1)),
+            np.ones(()),
+            probabilities,
+        ),
+    )
+    by_logits = reference.softmax_gradient(logits, ours)
+    np.testing.assert_allclose(by_logits, (probabilities - targets) / 4, atol=1e-12)
+
+
+def test_cross_entropy_of_certainty():
+    """0 log 0 counts as 0; a confident mistake costs infinity, not NaN."""
+    assert reference.categorical_cross_entropy([[1.0, 0.0]], [[1.0, 0.0]]) == 0.0
+    assert reference.categorical_cross_entropy([[1.0, 0.0]], [[0.0, 1.0]]) == np.inf
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_output_size(padding):
+    """The formula must agree with TensorFlow for every small size, window and stride."""
+    for size in range(1, 9):
+        for window in range(1, (size if padding == "valid" else 6) + 1):
+            for stride in range(1, 5):
+                x = tf.zeros((1, size, size, 1))
+                shape = tf.nn.max_pool2d(x, window, stride, padding.upper()).shape
+                ours = reference.output_size(size, window, stride, padding)
+                assert ours == shape[1], (size, window, stride)
+                ones = np.zeros((1, size, size, 1))
+                assert reference.max_pool2d(ones, window, stride, padding).shape == shape
+
+
+def test_same_padding_is_heavier_at_the_end():
+    """An even kernel pads one more row after than before, as TensorFlow does."""
+    assert reference.padding_amounts(6, 2, 1, "same") == (0, 1)
+    assert reference.padding_amounts(6, 3, 2, "same") == (0, 1)
+    assert reference.padding_amounts(5, 5, 1, "same") == (2, 2)
+    assert reference.padding_amounts(5, 2, 3, "same") == (0, 0)
+
+
+def test_precision_is_kept():
+    """Float32 in must be float32 out, or a comparison in float32 would flatter the layer."""
+    x, kernel, bias = (
+        a.astype("float32") for a in (sample(1, 4, 4, 2), sample(3, 3, 2, 2), sample(2))
+    )
+    assert reference.conv2d(x, kernel, bias).dtype == np.float32
+    gradients = reference.conv2d_gradient(x, kernel, np.ones((1, 2, 2, 2), "float32"))
+    assert {gradient.dtype for gradient in gradients} == {np.dtype("float32")}
+    assert reference.max_pool2d(x).dtype == reference.average_pool2d(x).dtype == np.float32
+    assert reference.max_pool2d(np.ones((1, 2, 2, 1), np.uint8)).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: reference.output_size(2, 3),
+        lambda: reference.output_size(0, 1),
+        lambda: reference.output_size(5, 3, 1, "full"),
+        lambda: reference.max_pool2d(np.zeros((4, 4, 1))),
+        lambda: reference.max_pool2d(np.zeros((1, 4, 4, 1)), 0),
+        lambda: reference.max_pool2d_gradient(np.zeros((1, 4, 4, 1)), np.zeros((1, 3, 2, 1))),
+        lambda: reference.average_pool2d_gradient(np.zeros((1, 4, 4, 1)), np.zeros((1, 1, 2, 1))),
+        lambda: reference.conv2d(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 2, 4)), np.zeros(4)),
+        lambda: reference.conv2d(np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 2, 4)), np.zeros(1)),
+        lambda: reference.conv2d(
+            np.zeros((1, 4, 4, 4)), np.zeros((3, 3, 2, 3)), np.zeros(3), groups=2
+        ),
+        lambda: reference.conv2d_gradient(
+            np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 2, 4)), np.zeros((1, 4, 4, 4))
+        ),
+        lambda: reference.one_hot([0, 10], 10),
+        lambda: reference.one_hot([-1], 10),
+        lambda: reference.categorical_cross_entropy([[0.5, 0.5]], [0.0, 1.0]),
+        lambda: reference.local_response_normalization(np.zeros((1, 4)), n=4),
+        lambda: reference.batch_normalization(np.zeros((2, 1)), [1.0], [0.0], mean=[0.0]),
+    ],
+)
+def test_bad_input_is_refused(call):
+    """NumPy would broadcast some of these into a plausible wrong answer."""
+    with pytest.raises(ValueError):
+        call()
