@@ -332,12 +332,16 @@ def _read_text(path: Path) -> str:
             raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, not a configuration")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; packaged models: {', '.join(list_models())}") from None
+        raise InputError(
+            f"{path}: no such file; packaged models: {', '.join(list_models())}"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file in UTF-8") from None
-    if not re.fullmatch(r"[\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", text):
+    if not re.fullmatch(
+        r"[\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", text
+    ):
         raise InputError(f"{path}: holds control characters; it is not a YAML file")
     return text
 
@@ -422,7 +426,9 @@ def _for_dataset(layer: _Layer, dataset: Any) -> _Layer:
         where = layer.origins.of("per_dataset")
         raise InputError(f"{where}: per_dataset: should hold sections below names of data sets")
     prefix = f"per_dataset.{dataset}."
-    lines = {k.removeprefix(prefix): n for k, n in layer.origins.lines.items() if k.startswith(prefix)}
+    lines = {
+        k.removeprefix(prefix): n for k, n in layer.origins.lines.items() if k.startswith(prefix)
+    }
     special = _Layer(table.get(dataset, {}), _Origins(layer.origins.source, lines))
     _check_top_level(special, ("model", *SECTIONS))
     return special
@@ -447,7 +453,9 @@ def _merge(below: Any, above: Any, origins: _Origins, key: str) -> Any:
     other_class = "class_name" in above and above["class_name"] != below.get("class_name")
     merged = {} if other_class else dict(below)
     for name, value in above.items():
-        merged[name] = _merge(merged.get(name), value, origins, f"{key}.{name}" if key else str(name))
+        merged[name] = _merge(
+            merged.get(name), value, origins, f"{key}.{name}" if key else str(name)
+        )
     return merged
 
 
@@ -485,7 +493,9 @@ def _check_section(section: str, values: Any, layers: Sequence[_Layer]) -> dict[
 def _builder_of(values: dict[str, Any], layers: Sequence[_Layer]) -> Callable[..., Any]:
     builder = values.get("builder")
     if builder is None:
-        raise InputError(f"{_where('model', layers)}: model.builder is missing{suggest('', BUILDERS)}")
+        raise InputError(
+            f"{_where('model', layers)}: model.builder is missing{suggest('', BUILDERS)}"
+        )
     if not isinstance(builder, str) or builder not in BUILDERS:
         where = _where("model.builder", layers)
         near = suggest(str(builder), BUILDERS)
@@ -499,7 +509,9 @@ def _convert(key: str, value: Any, hint: Any, layers: Sequence[_Layer]) -> Any:
     except msgspec.ValidationError as error:
         problem = str(error).replace("`", "").replace(" - at $", " at ")
         where = _where(key, layers)
-        raise InputError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}: {value!r:.80}") from None
+        raise InputError(
+            f"{where}: {key}: {problem[0].lower()}{problem[1:]}: {value!r:.80}"
+        ) from None
 
 
 def _check_ranges(section: str, values: dict[str, Any], layers: Sequence[_Layer]) -> None:

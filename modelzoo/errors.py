@@ -9,4 +9,4 @@ class InputError(ValueError):
 
 
 class RunError(RuntimeError):
-    """The input was fine, but the work failed on the way, as when a loss becomes NaN. Exit code 1."""
+    """The input was fine, but the work failed, as when a loss becomes NaN. Exit code 1."""

@@ -63,7 +63,9 @@ def _read_spec(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
         raise InputError(f"{where}: {spec!r} should be {{class_name: NAME, config: {{...}}}}")
     for key in spec:
         if key not in ("class_name", "config"):
-            raise InputError(f"{where}: unknown key {key!r}{suggest(key, ['class_name', 'config'])}")
+            raise InputError(
+                f"{where}: unknown key {key!r}{suggest(key, ['class_name', 'config'])}"
+            )
     config = spec.get("config") or {}
     if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
         raise InputError(f"{where}.config: {config!r} should hold the arguments by name")
@@ -80,7 +82,9 @@ def _find_class(kind: str, name: str, where: str) -> type:
     if kind == "callback":
         names &= set(CALLBACKS)
     if name not in names:
-        raise InputError(f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}")
+        raise InputError(
+            f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}"
+        )
     cls: type = getattr(module, name)
     return cls
 

@@ -165,7 +165,7 @@ def test_dense_and_flatten():
     """Another flattening order would feed every dense weight the wrong pixel."""
     x, kernel, bias = sample(3, 2, 3, 2), sample(12, 5, seed=1), sample(5, seed=2)
     flat = reference.flatten(x)
-    np.testing.assert_array_equal(flat, keras.layers.Flatten()(x.astype("float64")))
+    np.testing.assert_array_equal(flat, keras.layers.Flatten(dtype="float64")(x))
     layer = keras.layers.Dense(5)
     layer.build((None, 12))
     layer.set_weights([kernel, bias])

@@ -29,7 +29,7 @@ class CheckedArrays:
 def read_npz(path: Path, class_count: int | None = None) -> CheckedArrays:
     """Read `path`, or raise an InputError that names it and says what to do.
 
-    Nothing in the file is unpickled. `class_count`, if given, is the number of classes it must have.
+    Nothing in the file is unpickled. It must have `class_count` classes, if that is given.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

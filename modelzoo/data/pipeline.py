@@ -8,27 +8,17 @@ what an uninterrupted one would have seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 
 from modelzoo import keras_objects
-from modelzoo.data.datasets import Dataset
+from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
 
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
-
-
-class ImageSource(Protocol):
-    """An array of pictures, or files that are read as one: uint8 (n, height, width, channels)."""
-
-    shape: tuple[int, ...]
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: Any) -> np.ndarray: ...
 
 
 class Preprocessor:
@@ -49,6 +39,10 @@ class Preprocessor:
         for layer in self.layers:
             images = layer(images)
         return images
+
+    def to_numpy(self, images: np.ndarray) -> np.ndarray:
+        """Return what a call returns, as a NumPy array in float32."""
+        return np.asarray(keras.ops.convert_to_numpy(self(images)))
 
     def augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
         """Return a training batch, changed at random; MixUp and CutMix change the labels too."""
@@ -149,7 +143,7 @@ class InputPipeline:
             notify(self._order)
 
     def training_batches(self) -> Any:
-        """Return what `keras.Model.fit` takes: shuffled, augmented batches of the training split."""
+        """Return what `keras.Model.fit` takes: shuffled, augmented training batches."""
         if keras.backend.backend() == "tensorflow":
             return self._tensorflow_batches("train", self.batch_size, training=True)
         return _Batches(self, "train", self.batch_size, training=True)
@@ -197,9 +191,11 @@ class InputPipeline:
                 batch.set_shape((None, *source.shape[1:]))
                 return batch
 
-        parallel = None if isinstance(source, np.ndarray) else tf.data.AUTOTUNE
         dataset = tf.data.Dataset.range(-(-count // batch_size))
-        dataset = dataset.map(gather, num_parallel_calls=parallel, deterministic=True)
+        if isinstance(source, np.ndarray):
+            dataset = dataset.map(gather)
+        else:  # files are read ahead
+            dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         # One after the other: the random state of the augmentation has an order.
         dataset = dataset.map(lambda images, y: self._finish(images, y, training=training))
         return dataset.prefetch(tf.data.AUTOTUNE)
@@ -265,4 +261,3 @@ def _make_layers(specs: Sequence[Any], where: str) -> list[Any]:
     return [
         keras_objects.make("layer", spec, f"{where}.{index}") for index, spec in enumerate(specs)
     ]
-

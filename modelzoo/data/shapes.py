@@ -1,4 +1,4 @@
-"""Ten kinds of shape in colour, drawn by us: a data set for colour networks that needs no download."""
+"""Ten kinds of shape in colour, drawn by us: a data set for colour networks, without download."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a data set is: two piles of pictures with their classes, in memory or read as they are asked for."""
+"""What a data set is: pictures with their classes, in memory or made as they are asked for."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def as_text(shape: tuple[int, ...]) -> str:
 
 
 class LazyImages(ABC):
-    """Pictures that are made when they are indexed, so that memory holds one batch, not all of them.
+    """Pictures that are made when they are indexed: memory holds one batch, not all of them.
 
     Indexing follows NumPy: an integer gives one picture (h, w, c), a slice or an array of integers
     or booleans gives a uint8 batch (n, h, w, c). A slice of everything reads everything: split a

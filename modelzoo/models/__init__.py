@@ -1,4 +1,4 @@
-"""The builders, by the name that a configuration's `model.builder` uses. A new model adds a line."""
+"""The builders, by the name that `model.builder` of a YAML uses. A new model adds a line."""
 
 from modelzoo.models.alexnet import alexnet
 from modelzoo.models.lenet import lenet5

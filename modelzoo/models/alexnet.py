@@ -65,7 +65,7 @@ def alexnet(
         normalization: "batch", "local_response" or "none", after each convolution.
         pooling: "average", "max" or "none", after each convolution.
         pool_size: pooling window.
-        pool_strides: smaller than the window for the paper's overlapping pooling; None for its size.
+        pool_strides: smaller than the window for overlapping pooling; None for the window's size.
         pool_padding: "valid" or "same".
         dense_units: units of each hidden fully connected layer; may be empty.
         dense_activation: name of a Keras activation.

@@ -1,4 +1,4 @@
-"""LeNet-5 as it is built today: softmax and cross-entropy in place of the RBF output and MAP loss."""
+"""LeNet-5 as it is built today: softmax and cross-entropy for the RBF output and MAP loss."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from modelzoo.errors import InputError
 Padding = Literal["valid", "same"]
 Pooling = Literal["average", "max", "none"]
 Normalization = Literal["batch", "local_response", "none"]
-Size = int | Sequence[int | Sequence[int]]  # one for all layers, or one a layer; a size is n or [height, width]
+# One size for all layers, or a list with one a layer, where a size is n or [height, width].
+Size = int | Sequence[int | Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def plan_stages(
     count = len(maps)
     height, width, channels = check_input_shape(input_shape)
     columns = {
-        "kernel_size": [pair("kernel_size", v) for v in per_layer("kernel_size", kernel_size, count)],
+        "kernel_size": [
+            pair("kernel_size", v) for v in per_layer("kernel_size", kernel_size, count)
+        ],
         "strides": [pair("strides", v) for v in per_layer("strides", strides, count)],
         "padding": per_layer("padding", padding, count, PADDINGS),
         "pooling": per_layer("pooling", pooling, count, POOLINGS),
@@ -106,7 +109,7 @@ def check_input_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def per_layer(name: str, value: Any, count: int, allowed: Sequence[str] = ()) -> list[Any]:
-    """One value for each of `count` layers: a single value is repeated, a list is taken as it is."""
+    """One value for each of `count` layers: a single value is repeated, a list taken as it is."""
     values = list(value) if isinstance(value, list | tuple) else [value] * count
     if len(values) != count:
         raise InputError(f"{name}: {len(values)} values for {count} layers; give one, or {count}")
@@ -147,7 +150,7 @@ def slide(
     padding: str,
     where: str,
 ) -> tuple[int, int]:
-    """Return the (height, width) that a window leaves: floor((n - f) / s) + 1, or ceil(n / s) for 'same'."""
+    """Return the (height, width) that a window leaves, by the usual formulas for both paddings."""
     if padding == "same":
         return -(-size[0] // strides[0]), -(-size[1] // strides[1])
     if window[0] > size[0] or window[1] > size[1]:

@@ -1,4 +1,4 @@
-"""What happens around the batches and epochs of a run: order, state, progress, and a stop on NaN."""
+"""What happens around batches and epochs: order, state, progress, and a stop on NaN."""
 
 import math
 import time
@@ -93,7 +93,11 @@ class EpochEnd(keras.callbacks.Callback):
     def callback_state(self) -> list[dict[str, float]]:
         """Return the numbers that the other callbacks decide by."""
         return [
-            {name: float(value) for name in STATE if (value := getattr(each, name, None)) is not None}
+            {
+                name: float(value)
+                for name in STATE
+                if (value := getattr(each, name, None)) is not None
+            }
             for each in self.others
         ]
 
@@ -103,7 +107,12 @@ class ShowProgress(keras.callbacks.Callback):
 
     def __init__(self, console: Console, first_epoch: int, epochs: int, steps: int) -> None:
         super().__init__()
-        self.console, self.first_epoch, self.epochs, self.steps = console, first_epoch, epochs, steps
+        self.console, self.first_epoch, self.epochs, self.steps = (
+            console,
+            first_epoch,
+            epochs,
+            steps,
+        )
         self.bar: Progress | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -141,6 +150,7 @@ class ShowProgress(keras.callbacks.Callback):
                 f"epoch {self.epoch + 1}/{self.epochs}: batch {batch + 1} of {self.steps}  "
                 f"{_numbers(logs)}  {_duration(left)} left in this epoch",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -152,6 +162,7 @@ class ShowProgress(keras.callbacks.Callback):
             f"epoch {epoch + 1}/{self.epochs}  {_numbers(logs)}  "
             f"{now - self.epoch_began:.1f} s" + (f", {_duration(left)} left" if left else ""),
             highlight=False,
+            soft_wrap=True,
         )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from modelzoo.errors import InputError
@@ -62,11 +63,13 @@ def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device
                 f"--backend {backend}: Keras already runs on {keras.backend.backend()} in this "
                 "process; start a new one"
             )
+        gpus = _list_gpus(backend)
     else:
         _prepare_environment(backend, device)
         with _quiet_start():
-            import keras  # noqa: F401
-    gpus = _list_gpus(backend)
+            import keras
+
+            gpus = _list_gpus(backend)
     if device == "cpu" or (device == "auto" and not gpus):
         return Device("cpu:0", f"CPU: {_processor()}, {os.cpu_count()} cores")
     index = int(device.partition(":")[2] or 0)
@@ -159,8 +162,8 @@ def _quiet_start() -> Iterator[None]:
 
 def _processor() -> str:
     """Return the processor's name where the system tells it."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
-        for line in lines:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -10,11 +10,12 @@ import altair as alt
 import numpy as np
 from PIL import Image
 
-from modelzoo.chart_style import INK, Chart, data_of, message, printable, styled
+from modelzoo.charts.style import INK, Chart, data_of, message, printable, styled
 from modelzoo.errors import InputError
 
 MISTAKES_SHOWN = 24
 PICTURE_PIXELS = 112  # on the page
+CAPTION_LETTERS = 22  # as many fit below a picture
 
 
 def mistakes(
@@ -46,20 +47,28 @@ def mistakes(
         :MISTAKES_SHOWN
     ]
     columns = min(6, len(order))
+    rows: list[dict[str, Any]] = []
     step, line_height = PICTURE_PIXELS + 28, PICTURE_PIXELS + 52
-    rows = []
     for place, index in enumerate(order):
         truth, answer = (printable(str(names[index])) for names in (true, predicted))
+        share = f"({confidence[index]:.1%})"
+        caption = f"read as: {answer} {share}"
+        if len(caption) > CAPTION_LETTERS:
+            line_height = PICTURE_PIXELS + 66  # the share gets a line of its own
         rows.append(
             {
                 "picture": _picture(images[index]),
-                "x": place % columns * step,
-                "y": place // columns * line_height,
-                "truth": f"true: {_shortened(truth)}",
-                "answer": f"read as: {_shortened(answer)} ({confidence[index]:.1%})",
-                "alternative": f"true: {truth}, read as: {answer} ({confidence[index]:.1%})",
+                "column": place % columns,
+                "row": place // columns,
+                "truth": _shortened(f"true: {truth}"),
+                "answer": caption
+                if len(caption) <= CAPTION_LETTERS
+                else [_shortened(f"read as: {answer}"), share],
+                "alternative": f"true: {truth}, {caption}",
             }
         )
+    for row in rows:
+        row.update(x=row.pop("column") * step, y=row.pop("row") * line_height)
     shown = f"The {len(order)} most confident of {total:,} mistakes"
     title = shown if total > len(order) > 1 else f"Mistakes: {total:,}, the most confident first"
     chart = alt.layer(*_picture_layers(rows)).properties(
@@ -102,27 +111,26 @@ def _picture_layers(rows: list[dict[str, Any]]) -> list[alt.Chart]:
     base = alt.Chart(data_of(rows)).encode(
         x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None)
     )
-    square = {"width": PICTURE_PIXELS, "height": PICTURE_PIXELS, "align": "left", "baseline": "top"}
-    picture = base.mark_image(**square, smooth=False).encode(
+    size = PICTURE_PIXELS
+    picture = base.mark_image(
+        width=size, height=size, align="left", baseline="top", smooth=False
+    ).encode(
         url="picture:N", description="alternative:N", tooltip=alt.Tooltip("alternative:N", title="")
     )
     layers = [picture]
-    for field, color, weight, offset in (
-        ("truth", INK, "normal", 6),
-        ("answer", "#a33f00", "bold", 22),
-    ):
+    for field, color, offset in (("truth", INK, 6), ("answer", "#a33f00", 22)):
         text = base.mark_text(
             align="left",
             baseline="top",
             fontSize=11,
-            fontWeight=weight,
+            fontWeight="bold" if field == "answer" else "normal",
             color=color,
-            dy=PICTURE_PIXELS + offset,
+            dy=size + offset,
             aria=False,
         )
         layers.append(text.encode(text=f"{field}:N"))
     return layers
 
 
-def _shortened(name: str, length: int = 11) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= CAPTION_LETTERS else text[: CAPTION_LETTERS - 1] + "…"

@@ -8,12 +8,14 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from modelzoo.chart_style import BLUE, GREY, INK, VERMILLION, Chart, data_of, message, styled
+from modelzoo.charts.style import BLUE, GREY, INK, VERMILLION, Chart, data_of, message, styled
+from modelzoo.errors import InputError
 
 SERIES = {  # column prefix, colour, dash, point shape
     "training": ("", BLUE, [1, 0], "circle"),
     "validation": ("val_", VERMILLION, [6, 3], "diamond"),
 }
+POINTS_SHOWN = 30  # more would hide the line; the others are there for their tooltips
 
 
 def training_curves(history: pd.DataFrame) -> Chart:
@@ -24,7 +26,13 @@ def training_curves(history: pd.DataFrame) -> Chart:
             `val_accuracy`, `learning_rate`, `seconds`; accuracies are shares from 0 to 1.
             The best epoch is the one with the highest `val_accuracy`, or else the lowest
             `val_loss`; the first of equals, as Keras's ModelCheckpoint keeps it.
+
+    Raises:
+        InputError: the history has no column `epoch`.
     """
+    if "epoch" not in history:
+        raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
+    history = history.apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
     rows = {metric: _curve_rows(history, metric) for metric in ("loss", "accuracy")}
     present = [
         name for name in SERIES if any(r["series"] == name for m in rows.values() for r in m)
@@ -33,9 +41,7 @@ def training_curves(history: pd.DataFrame) -> Chart:
         return message("No epoch was recorded.")
     best = _best_epoch(history)
     panels = [_panel(metric, rows[metric], present, best) for metric in rows if rows[metric]]
-    chart = alt.hconcat(*panels, spacing=36).resolve_scale(
-        color="shared", strokeDash="shared", shape="shared"
-    )
+    chart = alt.hconcat(*panels, spacing=36).resolve_scale(color="shared", shape="shared")
     described = f"Training curves over {len(history)} epochs."
     return styled(chart, described + (f" Best validation epoch: {best}." if best else ""))
 
@@ -43,11 +49,13 @@ def training_curves(history: pd.DataFrame) -> Chart:
 def _curve_rows(history: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """Return a row for each finite value of one metric, in training and in validation."""
     rows = []
+    every = math.ceil(len(history) / POINTS_SHOWN)
     for name, (prefix, *_) in SERIES.items():
-        for record in history.to_dict("records"):
-            value = record.get(prefix + metric)
-            if value is not None and math.isfinite(value):
+        for place, record in enumerate(history.to_dict("records")):
+            value = record.get(prefix + metric, math.nan)
+            if math.isfinite(value):
                 row = {"epoch": int(record["epoch"]), "series": name, "value": float(value)}
+                row["marked"] = place % every == 0
                 for extra in ("learning_rate", "seconds"):
                     if math.isfinite(record.get(extra, math.nan)):
                         row[extra] = float(record[extra])
@@ -58,23 +66,54 @@ def _curve_rows(history: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
 def _best_epoch(history: pd.DataFrame) -> int | None:
     for column, sign in (("val_accuracy", -1), ("val_loss", 1)):
         if column in history and history[column].notna().any():
-            return int(
-                history["epoch"].iloc[int(np.nanargmin(sign * history[column].to_numpy(float)))]
-            )
+            place = int(np.nanargmin(sign * history[column].to_numpy(float)))
+            return int(history["epoch"].iloc[place])
     return None
 
 
-def _panel(
-    metric: str, rows: list[dict[str, Any]], present: list[str], best: int | None
-) -> alt.LayerChart:
-    epochs = sorted({row["epoch"] for row in rows})
+def _panel(metric: str, rows: list[dict[str, Any]], present: list[str], best: int | None) -> Chart:
+    value_format = ".2%" if metric == "accuracy" else ".4g"
+    axes = _axes(rows, metric)
+    legend = alt.Legend(title=None, orient="top", symbolSize=90)
+    colors = [SERIES[name][1] for name in present]
+    shapes = [SERIES[name][3] for name in present]
+    base = alt.Chart(data_of(rows)).encode(
+        **axes,
+        color=alt.Color("series:N", legend=legend).scale(domain=present, range=colors),
+    )
+    lines = [
+        base.transform_filter(alt.datum.series == name).mark_line(
+            strokeWidth=2, strokeDash=SERIES[name][2]
+        )
+        for name in present
+    ]
+    points = base.mark_point(size=45, filled=True).encode(
+        shape=alt.Shape("series:N", legend=legend).scale(domain=present, range=shapes),
+        opacity=alt.condition("datum.marked", alt.value(1), alt.value(0)),
+        tooltip=_tooltip(rows, metric, value_format),
+    )
+    marked, subtitle = _best_marks(rows, best, value_format, axes)
+    # titles stand above whatever sticks out of a panel: this makes it the same in both panels
+    level = alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
+    title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
+    return alt.layer(*marked, *lines, points, level).properties(width=350, height=260, title=title)
+
+
+def _axes(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     low, high = _value_domain([row["value"] for row in rows], metric)
-    share = metric == "accuracy"
-    axis_format = _share_format(high - low) if share else "~g"
-    value_format = ".2%" if share else ".4g"
-    first, last = epochs[0], epochs[-1]
+    first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
     edges = [first - 0.5, last + 0.5] if first == last else [first, last]
-    styles = [SERIES[name] for name in present]
+    return {
+        "x": alt.X("epoch:Q", title="Epoch")
+        .scale(domain=edges, nice=False, zero=False, padding=8)
+        .axis(values=_epoch_ticks(first, last), format="d", grid=False, labelOverlap=False),
+        "y": alt.Y("value:Q", title=None)
+        .scale(domain=[low, high], nice=False, zero=False)
+        .axis(format=_share_format(high - low) if metric == "accuracy" else "~g", tickCount=6),
+    }
+
+
+def _tooltip(rows: list[dict[str, Any]], metric: str, value_format: str) -> list[alt.Tooltip]:
     tooltip = [
         alt.Tooltip("series:N", title="Data"),
         alt.Tooltip("epoch:Q", title="Epoch"),
@@ -84,46 +123,19 @@ def _panel(
         tooltip.append(alt.Tooltip("learning_rate:Q", title="Learning rate", format="~g"))
     if any("seconds" in row for row in rows):
         tooltip.append(alt.Tooltip("seconds:Q", title="Seconds", format=".1f"))
-    pointed = len(epochs) <= 30  # more points would hide the lines
-    symbol = {"symbolSize": 90} if pointed else {"symbolType": "stroke", "symbolSize": 400}
-    legend = alt.Legend(title=None, orient="top", **symbol)
-    lines = alt.Chart(data_of(rows)).encode(
-        x=alt.X("epoch:Q", title="Epoch")
-        .scale(domain=edges, nice=False, zero=False, padding=8)
-        .axis(values=_epoch_ticks(first, last), format="d", grid=False, labelOverlap=False),
-        y=alt.Y("value:Q", title=None)
-        .scale(domain=[low, high], nice=False, zero=False)
-        .axis(format=axis_format, tickCount=6),
-        color=alt.Color("series:N", legend=legend).scale(
-            domain=present, range=[style[1] for style in styles]
-        ),
-    )
-    dashed = lines.mark_line(strokeWidth=2).encode(
-        strokeDash=alt.StrokeDash("series:N", legend=None if pointed else legend).scale(
-            domain=present, range=[style[2] for style in styles]
-        )
-    )
-    points = lines.mark_point(size=45, filled=True, opacity=1 if pointed else 0).encode(
-        shape=alt.Shape("series:N", legend=legend if pointed else None).scale(
-            domain=present, range=[style[3] for style in styles]
-        ),
-        tooltip=tooltip,
-    )
-    marked, subtitle = _best_marks(rows, best, value_format)
-    title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
-    return alt.layer(*marked, dashed, points).properties(width=350, height=260, title=title)
+    return tooltip
 
 
 def _best_marks(
-    rows: list[dict[str, Any]], best: int | None, value_format: str
+    rows: list[dict[str, Any]], best: int | None, value_format: str, axes: dict[str, Any]
 ) -> tuple[list[alt.Chart], str]:
     """Return a line and a ring at the best validation epoch, and a subtitle about them."""
     found = [row for row in rows if row["epoch"] == best and row["series"] == "validation"]
     if not found:
         return [], ""
-    base = alt.Chart(data_of(found)).encode(x="epoch:Q")
-    rule = base.mark_rule(color=GREY, strokeDash=[2, 3])
-    ring = base.mark_point(size=170, stroke=INK, strokeWidth=1.5, filled=False).encode(y="value:Q")
+    base = alt.Chart(data_of(found))
+    rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=axes["x"])
+    ring = base.mark_point(size=170, stroke=INK, strokeWidth=1.5, filled=False).encode(**axes)
     value = format(found[0]["value"], value_format)
     return [rule, ring], f"best validation epoch {best} (ring): {value}"
 

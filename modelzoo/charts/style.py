@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-Chart = alt.Chart | alt.LayerChart | alt.HConcatChart
+Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.FacetChart
 
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1a1a1a", "#5f6368"
 
@@ -56,11 +56,11 @@ def distinct_names(class_names: Iterable[str]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for index, name in enumerate(class_names):
-        printable = printable(str(name)) or f"class {index}"
-        while printable in taken:
-            printable += f" ({index})"
-        taken.add(printable)
-        names.append(printable)
+        shown = printable(str(name)) or f"class {index}"
+        while shown in taken:
+            shown += f" ({index})"
+        taken.add(shown)
+        names.append(shown)
     return names
 
 

@@ -23,9 +23,9 @@ body { margin: 0 auto; max-width: 1000px; padding: 24px 16px 48px; background: #
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
 h1 { margin: 0 0 16px; font-size: 1.75rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 40px 0 12px; font-size: 1.25rem; line-height: 1.3; }
-dl.headline { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr));
-  gap: 12px; margin: 0; }
-dl.headline div { padding: 10px 14px; border: 1px solid #d5d9dd; border-radius: 6px; }
+dl.headline { display: flex; flex-wrap: wrap; gap: 12px; margin: 0; }
+dl.headline div { flex: 1 1 auto; min-width: 105px; padding: 10px 14px;
+  border: 1px solid #d5d9dd; border-radius: 6px; }
 dl.headline dt { color: #555; font-size: .85rem; }
 dl.headline dd { margin: 0; font-size: 1.2rem; font-weight: 600; overflow-wrap: anywhere; }
 .note { margin: 16px 0; padding: 10px 14px; border-left: 5px solid #a65c00; background: #fff4e0; }
@@ -42,6 +42,10 @@ pre { margin: 8px 0; padding: 12px; overflow-x: auto; background: #f4f5f6; borde
   font-size: .85rem; }
 summary { cursor: pointer; }
 footer { margin-top: 40px; color: #555; font-size: .85rem; overflow-wrap: anywhere; }
+@media (max-width: 480px) {
+  th, td { padding-right: 9px; font-size: .9rem; }
+  tbody th { min-width: 70px; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt; }
   .scroll, .tall, pre { overflow: visible; max-height: none; }
@@ -57,6 +61,7 @@ DRAW = """
 for (const box of document.querySelectorAll("[data-chart]")) {
   const spec = JSON.parse(document.getElementById(box.dataset.chart).textContent);
   const room = box.parentElement.clientWidth;
+  spec.padding = 2;  // the page has margins of its own
   if (spec.hconcat && room < 720) {
     spec.vconcat = spec.hconcat.map(panel => ({...panel, width: Math.min(panel.width, room - 75)}));
     delete spec.hconcat;
@@ -139,7 +144,7 @@ def vega_library() -> str:
     """Return vega, vega-lite and vega-embed as one script of about 0.9 MB."""
     import vl_convert  # takes a moment, and only pages need it
 
-    script = vl_convert.javascript_bundle(vl_version=vega_lite_version())
+    script = vl_convert.javascript_bundle(**{"vl_version": vega_lite_version()})
     return str(script).replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

@@ -5,23 +5,22 @@ writes one to a file.
 """
 
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
-from modelzoo import html_page
-from modelzoo.chart_confusion import confusion_matrix
-from modelzoo.chart_curves import training_curves
-from modelzoo.chart_mistakes import MISTAKES_SHOWN, mistakes
-from modelzoo.chart_style import Chart
+from modelzoo.charts import html_page
+from modelzoo.charts.confusion import confusion_matrix
+from modelzoo.charts.curves import training_curves
+from modelzoo.charts.pictures import MISTAKES_SHOWN, mistakes
+from modelzoo.charts.style import Chart
 from modelzoo.errors import InputError
+from modelzoo.files import write_bytes
 
 __all__ = [
     "MISTAKES_SHOWN",
     "Chart",
     "confusion_matrix",
     "mistakes",
-    "replace_file",
     "save",
     "training_curves",
 ]
@@ -45,19 +44,8 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
         raise InputError(
             f"{path}: can't write a chart as {path.suffix!r}: use {', '.join(FORMATS)}"
         )
-    replace_file(path, _rendered(chart.to_dict(), path.suffix.lower(), scale))
+    write_bytes(path, _rendered(chart.to_dict(), path.suffix.lower(), scale))
     return path
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that whoever opens `path` sees all of the old content or all of the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _rendered(spec: dict[str, Any], suffix: str, scale: float) -> bytes:

@@ -7,11 +7,11 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo.chart_style import INK, Chart, data_of, distinct_names, message, styled
+from modelzoo.charts.style import INK, Chart, data_of, distinct_names, message, styled
 from modelzoo.errors import InputError
 
 COUNTED_CLASSES = 20  # up to so many, a cell has room for its count
-CELLS_DRAWN = 20_000  # beyond that browsers become slow, and single images are left to see
+CELLS_DRAWN = 10_000  # beyond that browsers become slow, and single images are left to see
 
 
 def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
@@ -38,23 +38,34 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
     if not total:
         return message("No image was scored.")
     names = distinct_names(class_names)
-    rows = _confusion_rows(matrix, names)
+    least = _least_count(matrix)
+    rows = _confusion_rows(matrix, names, least)
     layers = _confusion_layers(rows, _cell_axes(names), size, int(matrix.max()))
     title = f"{correct:,} of {total:,} images read correctly ({correct / total:.2%})"
+    heading: str | alt.TitleParams = title
+    if least > 1:
+        heading = alt.TitleParams(title, subtitle=f"only cells of {least} images or more are drawn")
     cell = _cell_pixels(size)
     chart = alt.layer(*layers).properties(
-        width=size * cell, height=size * cell, title=title, view={"fill": "#f5f6f7", "stroke": None}
+        width=size * cell,
+        height=size * cell,
+        title=heading,
+        view={"fill": "#f5f6f7", "stroke": None},
     )
     chart = chart.resolve_scale(color="independent").resolve_legend(color="independent")
     return styled(chart, f"Confusion matrix of {size} classes: {title}.")
 
 
-def _confusion_rows(matrix: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+def _least_count(matrix: np.ndarray) -> int:
+    """Return the smallest count to draw: equal counts are drawn all or not at all."""
+    counts = np.sort(matrix[matrix > 0])[::-1]
+    return 1 if len(counts) <= CELLS_DRAWN else int(counts[CELLS_DRAWN]) + 1
+
+
+def _confusion_rows(matrix: np.ndarray, names: list[str], least: int) -> list[dict[str, Any]]:
     """Return a row for each cell that isn't 0: the empty ones are most of a large matrix."""
     images = matrix.sum(axis=1)
-    cells = np.argwhere(matrix > 0)
-    if len(cells) > CELLS_DRAWN:
-        cells = cells[np.argsort(-matrix[tuple(cells.T)], kind="stable")[:CELLS_DRAWN]]
+    cells = np.argwhere(matrix >= least)
     return [
         {
             "true": names[row],
@@ -70,17 +81,17 @@ def _confusion_rows(matrix: np.ndarray, names: list[str]) -> list[dict[str, Any]
 def _cell_pixels(size: int) -> int:
     if size <= COUNTED_CLASSES:
         return max(34, min(90, 450 // size))
-    return max(1, min(20, 800 // size))
+    return max(1, min(20, 700 // size))
 
 
 def _cell_axes(names: list[str]) -> dict[str, Any]:
     """Return x and y; names that don't fit a cell are turned, long ones end in an ellipsis."""
     cell = _cell_pixels(len(names))
-    every = max(1, math.ceil(8 / cell))  # a label needs 8 pixels
+    every = max(1, math.ceil(7 / cell))  # a label needs 7 pixels
     fits = max(map(len, names)) * 7 < cell
     axis: dict[str, Any] = {
         "values": names[::every],
-        "labelFontSize": max(8, min(12, cell - 1)),
+        "labelFontSize": max(7, min(12, cell - 1)),
         "labelLimit": 130,
         "labelOverlap": False,
         "ticks": False,
@@ -124,7 +135,9 @@ def _confusion_layers(
                 deep = row["share"] if correct else math.sqrt(row["share"] / scale.domain[1])
                 chosen.append({**row, "ink": "white" if deep > 0.6 else INK})
         cells = alt.Chart(data_of(chosen)).encode(**axes, tooltip=tooltip)
-        outlined = {"stroke": "white", "strokeWidth": 1} if size <= COUNTED_CLASSES else {}
+        outlined: dict[str, Any] = (
+            {"stroke": "white", "strokeWidth": 1} if size <= COUNTED_CLASSES else {}
+        )
         # thousands of unnamed cells would drown a screen reader; the report has a table besides
         layers.append(
             cells.mark_rect(aria=size <= COUNTED_CLASSES, **outlined).encode(

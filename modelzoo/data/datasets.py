@@ -1,0 +1,197 @@
+"""Every named data set, from the data folder, from Keras, from another package, or drawn by us."""
+
+import difflib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from modelzoo.data import class_names
+from modelzoo.data.folder import check_folder, load_folder
+from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, is_offline, load_from_keras
+from modelzoo.data.npz import CheckedArrays, read_npz
+from modelzoo.data.offline_sets import OFFLINE_SETS
+from modelzoo.data.resize import with_image_shape
+from modelzoo.data.source import Dataset, ImageShape, ImageSource, LazyImages, check_image_shape
+from modelzoo.errors import InputError
+
+__all__ = [
+    "Dataset",
+    "DatasetUnavailable",
+    "ImageShape",
+    "ImageSource",
+    "LazyImages",
+    "cache_folder",
+    "check_dataset_name",
+    "data_folder",
+    "dataset_names",
+    "is_offline",
+    "known_class_count",
+    "load_dataset",
+    "load_dataset_or_fallback",
+]
+
+CLASS_NAMES = {
+    "mnist": class_names.DIGITS,
+    "fashion_mnist": class_names.FASHION_MNIST,
+    "cifar10": class_names.CIFAR10,
+    "cifar100": class_names.CIFAR100,
+    "cifar10_jpeg75": class_names.CIFAR10,
+    "mnist5k": class_names.DIGITS,
+    "digits": class_names.DIGITS,
+    "shapes": class_names.SHAPES,
+}
+NOTES = {
+    "cifar10_jpeg75": (
+        "CIFAR-10 decoded from a JPEG copy of quality 75: close to CIFAR-10, but not CIFAR-10."
+    ),
+}
+STANDARD_SIZES = {  # training pictures, test pictures
+    "mnist": (60_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+}
+FALLBACKS = {"mnist": "mnist5k"}
+
+
+def cache_folder() -> Path:
+    """Where modelzoo keeps what it fetches: $MODELZOO_HOME, or the user's cache folder."""
+    home = os.environ.get("MODELZOO_HOME")
+    return Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("modelzoo"))
+
+
+def data_folder() -> Path:
+    """Where a person's own data sets lie: $MODELZOO_DATA, or `data` in the cache."""
+    folder = os.environ.get("MODELZOO_DATA")
+    return Path(folder).expanduser() if folder else cache_folder() / "data"
+
+
+def dataset_names() -> list[str]:
+    """Every name that `load_dataset` knows: the built-in ones, then those in the data folder."""
+    built_in = [*KERAS_SETS, *OFFLINE_SETS]
+    files = (path for path in data_folder().glob("*.npz") if path.is_file())
+    found = sorted(path.stem for path in files if _is_safe(path.stem))
+    return built_in + [name for name in found if name not in built_in]
+
+
+def known_class_count(name: str) -> int | None:
+    """How many classes a data set has, if that is known without opening it."""
+    return len(CLASS_NAMES[name]) if name in CLASS_NAMES else None
+
+
+def check_dataset_name(name: str) -> None:
+    """Raise an InputError if `load_dataset` can't know this name, without reading any data."""
+    if name.startswith("folder:"):
+        check_folder(name.removeprefix("folder:"))
+    elif not _is_safe(name):
+        raise InputError(
+            f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
+            f"Known here: {', '.join(dataset_names())}. Your own pictures: folder:PATH"
+        )
+    elif name not in dataset_names():
+        near = difflib.get_close_matches(name, dataset_names(), 1)
+        raise InputError(
+            f"there is no data set {name}{f'; did you mean {near[0]}?' if near else ''}\n"
+            f"Known here: {', '.join(dataset_names())}.\n"
+            f"Your own: put {name}.npz into {data_folder()}, "
+            "or name a folder of pictures: folder:PATH"
+        )
+
+
+def load_dataset(
+    name: str, *, image_shape: ImageShape | None = None, **image_options: Any
+) -> Dataset:
+    """Load a data set by its name, or a person's own pictures as `folder:PATH`.
+
+    Args:
+        name: one of `dataset_names()`, or `folder:PATH` that holds train/CLASS/*, test/CLASS/*.
+        image_shape: height, width and channels that every picture is brought to; None: as it is.
+        image_options: `fit` and `ink` of `read_image`, for the picture files of `folder:PATH`.
+            Named data sets are prepared already: theirs are resized, whatever `fit` is.
+
+    Raises:
+        DatasetUnavailable: it would have to be fetched, and can't be.
+        InputError: there is no such data set, or its file is damaged.
+    """
+    if image_shape is not None:
+        image_shape = check_image_shape(image_shape)
+    unknown = set(image_options) - {"fit", "ink"}
+    if unknown:
+        raise InputError(f"{name}: a data set takes fit and ink, not {', '.join(sorted(unknown))}")
+    if name.startswith("folder:"):
+        return load_folder(name.removeprefix("folder:"), image_shape, **image_options)
+    dataset = _load_named(name)
+    return dataset if image_shape is None else with_image_shape(dataset, image_shape)
+
+
+def load_dataset_or_fallback(
+    name: str,
+    *,
+    notify: Callable[[str], None],
+    image_shape: ImageShape | None = None,
+    **image_options: Any,
+) -> Dataset:
+    """Load as `load_dataset` does; if `mnist` can't be reached, say so and go on with `mnist5k`.
+
+    What comes back then is named `mnist5k`: nothing measured on it can pass for MNIST's.
+    """
+    try:
+        return load_dataset(name, image_shape=image_shape, **image_options)
+    except DatasetUnavailable as unavailable:
+        fallback = FALLBACKS.get(name)
+        if fallback is None:
+            raise
+        try:
+            dataset = load_dataset(fallback, image_shape=image_shape, **image_options)
+        except InputError as error:
+            lines = [*str(unavailable).splitlines()[:3], *str(error).splitlines()[:2]]
+            raise DatasetUnavailable("\n".join(lines)) from error
+        what = str(unavailable).splitlines()[0]
+        notify(f"{what}\nGoing on with {fallback} instead. {dataset.note}")
+        return dataset
+
+
+def _load_named(name: str) -> Dataset:
+    check_dataset_name(name)
+    if name in OFFLINE_SETS:
+        return OFFLINE_SETS[name]()
+    names = CLASS_NAMES.get(name)
+    path = data_folder() / f"{name}.npz"
+    if name in KERAS_SETS and not path.is_file():
+        return _as_dataset(name, _fetched(name, path))
+    return _as_dataset(name, read_npz(path, class_count=len(names) if names else None))
+
+
+def _fetched(name: str, path: Path) -> CheckedArrays:
+    try:
+        return load_from_keras(name, len(CLASS_NAMES[name]))
+    except DatasetUnavailable as error:
+        raise DatasetUnavailable(
+            f"{error}\n"
+            f"It is not at {path} either: put it there, with x_train, y_train, x_test and y_test,\n"
+            f"or connect to the internet. These need no network: {', '.join(OFFLINE_SETS)}."
+        ) from error
+
+
+def _as_dataset(name: str, arrays: CheckedArrays) -> Dataset:
+    names = arrays.class_names or CLASS_NAMES.get(name)
+    if names is None:
+        count = int(max(arrays.y_train.max(), arrays.y_test.max())) + 1
+        names = tuple(str(label) for label in range(count))
+    size = len(arrays.x_train), len(arrays.x_test)
+    note = NOTES.get(name, "")
+    if size != STANDARD_SIZES.get(name, size):
+        train, test = STANDARD_SIZES[name]
+        note = (
+            f"{size[0]:,} training and {size[1]:,} test pictures, "
+            f"not the {train:,} and {test:,} of the published {name}."
+        )
+    return Dataset(name, arrays.x_train, arrays.y_train, arrays.x_test, arrays.y_test, names, note)
+
+
+def _is_safe(name: str) -> bool:
+    return re.fullmatch(r"[a-z0-9_]{1,64}", name) is not None

@@ -1,0 +1,129 @@
+"""Read one picture safely and bring it to the shape that a network takes."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from modelzoo.data.digit import border_pixels, fit_digit, has_light_ground
+from modelzoo.data.picture import Picture, open_picture
+from modelzoo.data.source import ImageShape, check_image_shape
+from modelzoo.errors import InputError
+
+Fit: TypeAlias = Literal["digit", "contain", "cover", "stretch"]
+Ink: TypeAlias = Literal["as_is", "light"]
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A picture as a network takes it: uint8 (h, w, c), and in plain words what was done to it."""
+
+    pixels: np.ndarray
+    notes: tuple[str, ...]
+
+
+def check_image_options(shape: object, fit: object, ink: object) -> ImageShape:
+    """Return `shape`, or say which of the options of `read_image` is wrong."""
+    for name, value, allowed in (("fit", fit, get_args(Fit)), ("ink", ink, get_args(Ink))):
+        if value not in allowed:
+            raise InputError(f"{name} is {value!r}\nIt must be one of: {', '.join(allowed)}")
+    return check_image_shape(shape)
+
+
+def read_image(
+    path: str | os.PathLike[str], shape: ImageShape, *, fit: Fit = "cover", ink: Ink = "as_is"
+) -> PreparedImage:
+    """Read a PNG, JPEG, GIF, BMP, TIFF or WebP picture of any size and kind.
+
+    Args:
+        path: the file.
+        shape: height, width and channels (1 or 3) of the result.
+        fit: how the picture comes to that size, unless it has it already:
+            `digit` as MNIST was made: the strokes, levelled, scaled to 20/28 of each side and
+            centred by their mass; `contain` whole, padded in the colour of its border; `cover` the
+            sides that stick out cut off; `stretch` without its aspect ratio.
+        ink: `light` turns dark strokes on a light ground into light on dark, as in MNIST.
+
+    Returns:
+        uint8 pixels of `shape`, and a note for each change.
+
+    Raises:
+        InputError: an option is wrong, or the file is missing, not a picture, damaged or too large.
+    """
+    height, width, channels = check_image_options(shape, fit, ink)
+    # Twice the size leaves the antialiasing its work. A digit may be a small part of its picture.
+    least_size = None if fit == "digit" else (2 * width, 2 * height)
+    picture = open_picture(Path(path), least_size)
+    if fit == "digit" and picture.size != (width, height):
+        image, notes = _as_digit(picture, height, width, ink)
+    else:
+        image, notes = _in_channels(picture, channels)
+        if picture.size != (width, height):
+            image, change = _fitted(image, picture.size, (width, height), fit)
+            notes.append(change)
+        if ink == "light" and has_light_ground(image.convert("L")):
+            image = ImageOps.invert(image)
+            notes.append("inverted: dark strokes on a light background")
+    pixels = np.asarray(image, np.uint8).reshape(height, width, -1)
+    repeated = np.repeat(pixels, channels // pixels.shape[2], axis=2)
+    return PreparedImage(repeated, (*picture.notes, *notes))
+
+
+def _in_channels(picture: Picture, channels: int) -> tuple[Image.Image, list[str]]:
+    """Make colour grey where one channel is wanted; grey is repeated at the very end."""
+    if channels == 3:
+        return picture.image, ["grey repeated in 3 channels"] if picture.image.mode == "L" else []
+    if picture.image.mode == "L":
+        return picture.image, []
+    return picture.image.convert("L"), ["colour converted to grey"]
+
+
+def _as_digit(picture: Picture, height: int, width: int, ink: Ink) -> tuple[Image.Image, list[str]]:
+    grey, notes = _in_channels(picture, 1)
+    dark_strokes = has_light_ground(grey)
+    strokes = fit_digit(ImageOps.invert(grey) if dark_strokes else grey, height, width)
+    if strokes is None:
+        strokes = np.zeros((height, width), np.uint8)
+        notes.append("no strokes found: the picture is blank")
+    else:
+        notes.append(
+            f"digit cut out of {_size(picture.size)}, levelled, scaled to fit "
+            f"{round(width * 20 / 28)}x{round(height * 20 / 28)} "
+            f"and centred in {_size((width, height))}"
+        )
+    if dark_strokes and ink == "light":
+        notes.append("inverted: dark strokes on a light background")
+    image = Image.fromarray(strokes)
+    return (ImageOps.invert(image) if dark_strokes and ink == "as_is" else image), notes
+
+
+def _fitted(
+    image: Image.Image, original: tuple[int, int], size: tuple[int, int], fit: Fit
+) -> tuple[Image.Image, str]:
+    """Resize to `size` (width, height); `original` is the size in the file, for the note."""
+    bilinear = Image.Resampling.BILINEAR  # Pillow's shrinks with antialiasing
+    resized = f"resized from {_size(original)} to {_size(size)}"
+    same_aspect = original[0] * size[1] == original[1] * size[0]
+    if fit == "stretch" or same_aspect:
+        note = resized if same_aspect else f"{resized} without keeping the aspect ratio"
+        return image.resize(size, bilinear), note
+    if fit == "cover":
+        cut = (
+            "left and right" if original[0] * size[1] > original[1] * size[0] else "top and bottom"
+        )
+        return ImageOps.fit(image, size, bilinear), f"{resized}, {cut} cut off"
+    colour = np.median(border_pixels(np.asarray(image)), axis=0)
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    ground = np.broadcast_to(np.rint(colour).astype(np.uint8), (size[1], size[0], *colour.shape))
+    padded = Image.fromarray(np.ascontiguousarray(ground))
+    corner = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    padded.paste(image.resize(inner, bilinear), corner)
+    return padded, f"{resized}, padded with the colour of its border"
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,81 @@
+"""Make what a configuration names: its network, its data set, its input pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.config import Config
+from modelzoo.data.datasets import load_dataset_or_fallback
+from modelzoo.errors import InputError
+
+if TYPE_CHECKING:  # these start the framework; a device must be chosen before
+    import keras
+
+    from modelzoo.data.pipeline import InputPipeline
+    from modelzoo.data.source import Dataset
+
+
+def build_network(config: Config) -> keras.Model:
+    """Build a configuration's network in its precision.
+
+    Raises:
+        InputError: an argument of the `model` section is out of range.
+    """
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config["trainer"]["precision"])
+    try:
+        return config.builder(**config.builder_arguments)
+    except InputError as error:
+        raise InputError(f"{config.name}: model.{error}") from None
+    except (ValueError, TypeError) as error:  # Keras: an unknown activation, for instance
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(f"{config.name}: model: Keras refuses it: {first_line}") from None
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def open_dataset(config: Config, notify: Callable[[str], None]) -> Dataset:
+    """Load the configuration's data set, every picture of the network's input shape."""
+    name = config["data"]["dataset"]
+    # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
+    options = config["image"] if name.startswith("folder:") else {}
+    shape = tuple(config["model"]["input_shape"])
+    return load_dataset_or_fallback(name, notify=notify, image_shape=shape, **options)
+
+
+def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
+    """Make the input pipeline that the configuration's `data` section describes."""
+    from modelzoo.data.pipeline import InputPipeline
+
+    section = config["data"]
+    options = {k: v for k, v in section.items() if k not in ("dataset", "class_names")}
+    seed, num_classes = config["trainer"]["seed"], config["model"]["num_classes"]
+    return InputPipeline(data, num_classes=num_classes, seed=seed, **options)
+
+
+def fit_config_to_data(
+    config: Config, data: Dataset, notify: Callable[[str], None] = lambda message: None
+) -> Config:
+    """Return the configuration with the data set's label and class names, and as many classes.
+
+    The number of classes follows the data set, unless it was set by hand.
+
+    Raises:
+        InputError: `model.num_classes` was set to fewer classes than the data set has.
+    """
+    if data.name != config["data"]["dataset"]:
+        config = config.with_dataset(data.name)
+    classes, wanted = len(data.class_names), config["model"]["num_classes"]
+    values: dict[str, Any] = {"data": {"class_names": list(data.class_names)}}
+    if config.is_set("model.num_classes"):
+        if wanted < classes:
+            raise InputError(
+                f"model.num_classes: {wanted} is too few for the {classes} classes of {data.name}"
+            )
+    elif wanted != classes:
+        notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
+        values["model"] = {"num_classes": classes}
+    return config.with_values(values, f"the data set {data.name}")

@@ -1,0 +1,95 @@
+"""What a finished run leaves for people: the report, and the numbers behind its charts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from modelzoo.errors import InputError
+from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
+from modelzoo.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from modelzoo.data.pipeline import InputPipeline
+    from modelzoo.training.evaluation import Scores
+    from modelzoo.training.run import Run
+
+
+def find_mistakes(scores: Scores, pipeline: InputPipeline) -> Mistakes:
+    """Return the wrong answers that the network was most confident of, with their pictures."""
+    worst = scores.worst()
+    names = pipeline.data.class_names
+    return Mistakes(
+        images=pipeline.images(scores.split, worst),
+        true=[names[label] for label in scores.labels[worst]],
+        predicted=[_name_of(names, label) for label in scores.predicted[worst]],
+        confidence=[float(value) for value in scores.probabilities[worst].max(axis=1)],
+    )
+
+
+def class_labels(scores: Scores, pipeline: InputPipeline) -> list[str]:
+    """Return a name for every output of the network, also for those that the data set lacks."""
+    outputs = scores.probabilities.shape[1]
+    return [_name_of(pipeline.data.class_names, label) for label in range(outputs)]
+
+
+def write_results(run: Run) -> None:
+    """Write report-data.npz and report.html into the folder of a run."""
+    labels = class_labels(run.scores, run.pipeline)
+    mistakes = find_mistakes(run.scores, run.pipeline)
+    save_report_data(run.folder, run.scores.confusion(), labels, mistakes)
+    note = run.pipeline.data.note
+    write_report(
+        run.folder,
+        title=f"{run.config.name} on {run.pipeline.data.name}",
+        config_text=run.config.to_yaml(),
+        metrics=run.metrics,
+        history=run.history,
+        confusion=run.scores.confusion(),
+        class_names=labels,
+        mistakes=mistakes,
+        notes=[note] if note else [],
+    )
+
+
+def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
+    """Draw the charts of a finished run again, a file each; return their paths.
+
+    Args:
+        path: the folder of the run.
+        suffix: "png", "svg", "html" or "json".
+        out: folder for the files; the run's own if None.
+
+    Raises:
+        InputError: the folder holds no finished run, or a damaged one.
+    """
+    from modelzoo import charts
+    from modelzoo.report import charts_of_run
+
+    folder = RunFolder(path)
+    data = load_report_data(path)
+    try:
+        history = pd.read_csv(folder.history)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder.history}: cannot be read: {error}") from None
+    drawn = charts_of_run(history, data.confusion, data.class_names, data.mistakes)
+    return [charts.save(chart, (out or path) / f"{name}.{suffix}") for name, chart in drawn.items()]
+
+
+def read_metrics(path: Path) -> dict[str, object]:
+    """Return metrics.json of a finished run."""
+    try:
+        metrics = json.loads(RunFolder(path).metrics.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: holds no finished run: {error}") from None
+    if not isinstance(metrics, dict):
+        raise InputError(f"{path}: metrics.json holds no metrics")
+    return metrics
+
+
+def _name_of(names: tuple[str, ...], label: np.integer | int) -> str:
+    return names[label] if label < len(names) else f"class {label}"

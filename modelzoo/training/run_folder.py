@@ -1,0 +1,155 @@
+"""The folder of a run: what is written, when, and how it is read back to resume."""
+
+import contextlib
+import csv
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from modelzoo.config import Config, load_config
+from modelzoo.errors import InputError
+from modelzoo.files import replacing, write_text
+
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+
+
+@dataclass
+class Progress:
+    """Where a run stands after an epoch; with the arrays of the model, all that resuming needs."""
+
+    epochs_done: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    callbacks: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_value: float | None = None
+    stopped: bool = False  # by early stopping, before the last epoch
+
+
+class RunFolder:
+    """Paths and files of one run.
+
+    config.yaml: the resolved configuration; history.csv: a row an epoch; best.weights.h5: the
+    weights of the best validation epoch; model.keras: the network with them; metrics.json,
+    report.html and report-data.npz: written at the end; state.npz: what `--resume` needs.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config, self.history = self.path / "config.yaml", self.path / "history.csv"
+        self.best_weights = self.path / "best.weights.h5"
+        self.model, self.metrics = self.path / "model.keras", self.path / "metrics.json"
+        self.state = self.path / "state.npz"
+        self._lock = filelock.FileLock(self.path / ".lock")
+        self._is_new = False
+
+    @classmethod
+    def create(cls, path: Path) -> "RunFolder":
+        """Make a new folder and lock it, or refuse one that holds something."""
+        folder = cls(path)
+        folder._is_new = not path.exists()
+        if (path / "state.npz").exists():
+            raise InputError(
+                f"{path}: already holds a run; continue it with --resume {path}, "
+                "or choose another --out"
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(each.name != ".lock" for each in path.iterdir()):
+                raise InputError(f"{path}: is not empty; choose another --out")
+        except FileExistsError:
+            raise InputError(f"{path}: is a file; choose another --out") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be made or read: {error.strerror}") from None
+        folder.lock()
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open and lock the folder of a run that was begun, to resume it."""
+        folder = cls(path)
+        for needed in (folder.config, folder.state):
+            if not needed.is_file():
+                raise InputError(f"{path}: holds no run to resume: {needed.name} is missing")
+        folder.lock()
+        return folder
+
+    def lock(self) -> None:
+        """Keep other trainings out, for as long as this process has the folder."""
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise InputError(f"{self.path}: another training is writing to this folder") from None
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
+
+    def release(self) -> None:
+        """Let others in; leave no empty folder behind where nothing came of the run."""
+        self._lock.release()
+        (self.path / ".lock").unlink(missing_ok=True)
+        if self._is_new:
+            with contextlib.suppress(OSError):  # not empty
+                self.path.rmdir()
+
+    def write_config(self, config: Config) -> None:
+        """Write the resolved configuration, with the command that runs it again in its head."""
+        head = f"# Resolved by modelzoo: python -m train --config {self.config}\n"
+        write_text(self.config, head + config.to_yaml())
+
+    def read_config(self) -> Config:
+        """Read the resolved configuration back."""
+        return load_config(config_file=self.config)
+
+    def write_history(self, rows: Sequence[dict[str, float]]) -> None:
+        """Write history.csv; further metrics of the configuration follow the fixed columns."""
+        known = [name for name in HISTORY if not rows or any(name in row for row in rows)]
+        others = sorted({name for row in rows for name in row} - set(HISTORY))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*known, *others], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.history, text.getvalue())
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Write metrics.json."""
+        write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
+
+    def save_state(self, arrays: Sequence[np.ndarray], progress: Progress) -> None:
+        """Write everything that resuming needs into one file, so that its parts always agree."""
+        note = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
+        named = {f"array{index}": array for index, array in enumerate(arrays)}
+        with replacing(self.state) as temporary:
+            np.savez(temporary, progress=note, **named)  # type: ignore[arg-type]
+
+    def load_state(self) -> tuple[list[np.ndarray], Progress]:
+        """Read what `save_state` wrote.
+
+        Raises:
+            InputError: the file is damaged; nothing else in the folder is touched.
+        """
+        try:
+            with np.load(self.state, allow_pickle=False) as saved:
+                progress = Progress(**json.loads(saved["progress"].tobytes()))
+                arrays = [saved[f"array{index}"] for index in range(len(saved.files) - 1)]
+        except Exception as error:  # zip, zlib, json, numpy: each damage has its own exception
+            raise InputError(f"{self.state}: damaged, cannot resume from it: {error}") from None
+        return arrays, progress
+
+
+def default_path(model: str, dataset: str) -> Path:
+    """Return runs/<model>-<dataset>-<time>, one that is not there yet."""
+    label = "".join(
+        letter if letter.isalnum() else "_" for letter in dataset.removeprefix("folder:")
+    )
+    stem = f"{model}-{label[-40:]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, number = Path("runs") / stem, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stem}-{number}"
+    return path

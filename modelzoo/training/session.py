@@ -1,0 +1,212 @@
+"""One training in one process. Importing this starts the framework: choose a device before."""
+
+import importlib.metadata
+import platform
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from modelzoo import keras_objects
+from modelzoo.config import Config
+from modelzoo.data.source import Dataset
+from modelzoo.errors import InputError, RunError
+from modelzoo.files import replacing
+from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
+from modelzoo.training.device import Device, memory_peak, placement
+from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
+from modelzoo.training.prepare import build_network, open_pipeline
+from modelzoo.training.results import write_results
+from modelzoo.training.run import Run
+from modelzoo.training.run_folder import Progress, RunFolder
+
+
+class Session:
+    """One training in one process: the network, the pipeline, and what has been reached."""
+
+    def __init__(self, config: Config, data: Dataset, device: Device, console: Console) -> None:
+
+        self.config, self.data = config, data
+        self.device, self.console = device, console
+        self.progress = Progress()
+        keras.utils.set_random_seed(config["trainer"]["seed"])
+        self.pipeline = open_pipeline(config, data)
+        self.model = build_network(config)
+        self.best = build_network(config)  # holds the weights of the best epoch
+        compile_for_scoring(self.best, config)
+        arguments = {
+            k: v for k, v in config["compile"].items() if k not in ("optimizer", "metrics")
+        }
+        arguments["loss"] = keras_objects.make("loss", arguments["loss"], "compile.loss")
+        optimizer = keras_objects.make(
+            "optimizer", config["compile"]["optimizer"], "compile.optimizer"
+        )
+        self.model.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.callbacks = [
+            keras_objects.make("callback", spec, f"fit.callbacks.{index}")
+            for index, spec in enumerate(config["fit"]["callbacks"])
+        ]
+
+    def begin(self, folder: RunFolder) -> None:
+        """Take a new folder, and save the state before the first epoch."""
+        self.folder = folder
+        folder.write_config(self.config)
+        self._save_state()
+
+    def restore(self, folder: RunFolder, arrays: list[np.ndarray], progress: Progress) -> None:
+        """Take the folder of an interrupted run, and put back what was saved."""
+        self.folder, self.progress = folder, progress
+        variables = self._variables()
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [array.shape for array in arrays]:
+            raise InputError(f"{folder.state}: belongs to another network than config.yaml")
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        folder.write_config(self.config)
+        folder.write_history(progress.history)
+
+    def run(self) -> Run:
+        """Train what is left, and finish."""
+        epochs = self.config["fit"]["epochs"]
+        self._introduce()
+        if self.progress.epochs_done < epochs and not self.progress.stopped:
+            self._fit(epochs)
+        self.best.load_weights(self.folder.best_weights)
+        return self._finish()
+
+    def _fit(self, epochs: int) -> None:
+
+        first = self.progress.epochs_done
+        shown = ShowProgress(self.console, first, epochs, self.pipeline.steps_per_epoch)
+        end = EpochEnd(self._end_epoch, self.callbacks, self.progress.callbacks)
+        has_validation = self.pipeline.images_in("validation") > 0
+        try:
+            self.model.fit(
+                self.pipeline.training_batches(),
+                validation_data=self.pipeline.scoring_batches("validation")
+                if has_validation
+                else None,
+                initial_epoch=first,
+                epochs=epochs,
+                class_weight=self.config["fit"]["class_weight"],
+                shuffle=False,  # EpochOrder does
+                callbacks=[EpochOrder(self.pipeline), StopOnNaN(), *self.callbacks, shown, end],
+                verbose=0,
+            )
+        except (KeyboardInterrupt, RunError) as error:
+            shown.close()
+            done = self.progress.epochs_done
+            kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+            self.console.print(
+                f"\n{kind} in epoch {done + 1}; {done} of {epochs} epochs are saved in "
+                f"{self.folder.path}\ncontinue with: python -m train --resume {self.folder.path}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+            raise
+
+    def _end_epoch(
+        self, epoch: int, values: dict[str, float], callbacks: list[dict[str, float]]
+    ) -> None:
+        """Keep the best weights, then save the state: so a kill in between loses nothing."""
+        progress = self.progress
+        value = values.get("val_accuracy", values.get("accuracy"))
+        no_validation = "val_accuracy" not in values
+        if progress.best_value is None or no_validation or (value or 0.0) > progress.best_value:
+            progress.best_value, progress.best_epoch = value, epoch + 1
+            self.best.set_weights(self.model.get_weights())
+            with replacing(self.folder.best_weights) as temporary:
+                self.best.save_weights(temporary)
+        progress.history.append({"epoch": epoch + 1, **values})
+        progress.epochs_done, progress.callbacks = epoch + 1, callbacks
+        progress.stopped = bool(self.model.stop_training)
+        self._save_state()
+        self.folder.write_history(progress.history)
+
+    def _variables(self) -> list[Any]:
+        # Weights, the random state of dropout, and the optimizer's memory.
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _save_state(self) -> None:
+        """Write state.npz."""
+        arrays = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        self.folder.save_state(arrays, self.progress)
+
+    def _introduce(self) -> None:
+        """Say what is about to be trained, on what and where."""
+        pipeline, note = self.pipeline, self.data.note
+        text = (
+            f"{self.config.name} ({self.model.count_params():,} parameters) on {self.data.name}: "
+            f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
+            f"validation, {pipeline.images_in('test'):,} test images; {self.device.description}"
+        )
+        for line in (text, f"note: {note}" if note else ""):
+            if line:
+                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _finish(self) -> Run:
+        """Score the test set, once, and write metrics, model and report."""
+        scores = score(self.best, self.pipeline, "test")
+        with replacing(self.folder.model) as temporary:
+            self.best.save(temporary)
+        metrics = self._metrics(scores)
+        history = pd.DataFrame(self.progress.history)
+        run = Run(
+            folder=self.folder.path,
+            config=self.config,
+            model=self.best,
+            history=history,
+            metrics=metrics,
+            pipeline=self.pipeline,
+            scores=scores,
+        )
+        write_results(run)
+        self.folder.write_metrics(metrics)  # last: its presence says that the run is complete
+        return run
+
+    def _metrics(self, scores: Scores) -> dict[str, Any]:
+        progress, history = self.progress, self.progress.history
+        best = history[progress.best_epoch - 1]
+        seconds = sum(row["seconds"] for row in history)
+        trainer = self.config["trainer"]
+        return {
+            "model": self.config.name,
+            "dataset": self.data.name,
+            "note": self.data.note,
+            "parameters": self.best.count_params(),
+            "epochs": progress.epochs_done,
+            "best_epoch": progress.best_epoch,
+            "test_loss": scores.loss,
+            "test_accuracy": scores.accuracy,
+            "test_images": len(scores.labels),
+            "val_loss": best.get("val_loss"),
+            "val_accuracy": best.get("val_accuracy"),
+            # As Keras counts it: over the batches of the best epoch, while the weights change.
+            "train_loss": best["loss"],
+            "train_accuracy": best.get("accuracy"),
+            "seconds": seconds,
+            "seconds_per_epoch": seconds / len(history),
+            "images_per_second": self.pipeline.images_in("train") * len(history) / seconds,
+            "peak_memory_bytes": memory_peak(),
+            "device": self.device.description,
+            "device_placement": placement(self.model.trainable_variables[0]),
+            "backend": trainer["backend"],
+            "precision": trainer["precision"],
+            "seed": trainer["seed"],
+            "versions": versions(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a figure may depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("modelzoo", "keras", "tensorflow", "jax", "torch", "numpy"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,139 @@
+"""Train a network as its configuration says; leave a folder that explains and repeats it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelzoo.config import Config
+from modelzoo.data.datasets import check_dataset_name
+from modelzoo.errors import InputError
+from modelzoo.training.device import start_framework
+from modelzoo.training.prepare import fit_config_to_data, open_dataset
+from modelzoo.training.run import Run
+from modelzoo.training.run_folder import RunFolder, default_path
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Trainer:
+    """Everything around compile, fit and evaluate.
+
+    Args:
+        config: from `load_config`.
+        device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
+        out: folder for the run's files; by default runs/<model>-<dataset>-<time>.
+        seed, precision, backend: in place of the configuration's `trainer` section.
+        console: where progress and notices go; None for the standard error stream.
+
+    Raises:
+        InputError: from the constructor or from `fit`, before anything is trained.
+
+    Example:
+        >>> trainer = Trainer(load_config("lenet5", dataset="mnist5k"), device="cpu")
+        >>> run = trainer.fit()
+        >>> run.evaluate()["accuracy"]
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        device: str = "auto",
+        out: str | Path | None = None,
+        seed: int | None = None,
+        precision: str | None = None,
+        backend: str | None = None,
+        console: Console | None = None,
+    ) -> None:
+        given = {"seed": seed, "precision": precision, "backend": backend}
+        changed = {key: value for key, value in given.items() if value is not None}
+        self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
+        self.requested_device, self.out = device, None if out is None else Path(out)
+        self.console = console or _default_console()
+        check_dataset_name(self.config["data"]["dataset"])
+
+    def fit(self) -> Run:
+        """Train, score the test set once with the best weights, and write the run's files.
+
+        Raises:
+            InputError: data, device or folder cannot be used.
+            RunError: the loss became NaN.
+            KeyboardInterrupt: as pressed; the epochs done so far are saved.
+        """
+        # An output folder that cannot be used is refused before the framework takes its seconds.
+        folder = None if self.out is None else RunFolder.create(self.out)
+        try:
+            device = start_framework(self.config["trainer"]["backend"], self.requested_device)
+            data = open_dataset(self.config, self._notify)
+            self.config = fit_config_to_data(self.config, data, self._notify)
+            from modelzoo.training.session import Session
+
+            with device.scope():
+                session = Session(self.config, data, device, self.console)
+                if folder is None:
+                    folder = RunFolder.create(default_path(self.config.name, data.name))
+                session.begin(folder)
+                return session.run()
+        finally:
+            if folder is not None:
+                folder.release()
+
+    def _notify(self, message: str) -> None:
+        self.console.print(message, style="bold", highlight=False, markup=False, soft_wrap=True)
+
+
+def resume(
+    path: str | Path,
+    *,
+    epochs: int | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Run:
+    """Continue an interrupted run as if it had never stopped.
+
+    The optimizer, the epoch, the order of the images, the random state, the best value and the
+    history go on where the last finished epoch left them; an epoch cut short is done again.
+
+    Args:
+        path: the run's folder.
+        epochs: train up to this many in all, in place of the configuration's number.
+        device: as for `Trainer`.
+        console: where progress and notices go.
+
+    Raises:
+        InputError: the folder holds no run, or its files are damaged.
+    """
+    console = console or _default_console()
+    folder = RunFolder.open(Path(path))
+    try:
+        config = folder.read_config()
+        if epochs is not None:
+            config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
+        arrays, progress = folder.load_state()
+        chosen = start_framework(config["trainer"]["backend"], device)
+        data = open_dataset(
+            config, lambda message: console.print(message, markup=False, soft_wrap=True)
+        )
+        if data.name != config["data"]["dataset"]:
+            raise InputError(
+                f"{path}: was trained on {config['data']['dataset']}, which is not here now; "
+                "resuming on another data set would mix the two"
+            )
+        from modelzoo.training.session import Session
+
+        with chosen.scope():
+            session = Session(config, data, chosen, console)
+            session.restore(folder, arrays, progress)
+            done, total = progress.epochs_done, config["fit"]["epochs"]
+            console.print(f"resuming {path}: {done} of {total} epochs are done", markup=False)
+            return session.run()
+    finally:
+        folder.release()
+
+
+def _default_console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)

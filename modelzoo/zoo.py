@@ -1,0 +1,270 @@
+"""The Python interface to single networks: build, load, preprocess, score, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelzoo.config import Config, load_config
+from modelzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+    from modelzoo.data.source import Dataset
+    from modelzoo.training.evaluation import Scores
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
+    """Build a network, untrained.
+
+    Args:
+        model: a packaged name such as "lenet5", a path to a YAML, or a configuration.
+        arguments: in place of those in the `model` section, such as `num_classes=26`.
+
+    Returns:
+        An uncompiled `keras.Model`; its input is described by `preprocess`.
+
+    Raises:
+        InputError: an unknown model or argument, or a value out of range.
+    """
+    from modelzoo.training.prepare import build_network
+
+    config = model if isinstance(model, Config) else load_config(model)
+    if arguments:
+        config = config.with_values({"model": arguments}, "build()")
+    return build_network(config)
+
+
+def load(model: str | Path | Config, weights: str | Path | None = None) -> keras.Model:
+    """Build a network and load weights into it.
+
+    Args:
+        model: a packaged name, a path to a YAML, or the folder of a run.
+        weights: a published name, or the path of a .weights.h5 file or of a run's folder. By
+            default the weights of the run that `model` names.
+
+    Returns:
+        A `keras.Model`, not compiled.
+
+    Raises:
+        InputError: no such weights, or they belong to another network.
+    """
+    config = model if isinstance(model, Config) else load_config(model)
+    path = find_weights(config, model, weights)
+    network = build(config)
+    load_weights_file(network, path)
+    return network
+
+
+def find_weights(config: Config, model: Any, weights: str | Path | None) -> Path:
+    """Return the path of the weights that a command or a call names."""
+    if weights is None:
+        if isinstance(model, str | Path) and (Path(model) / "best.weights.h5").is_file():
+            return Path(model) / "best.weights.h5"
+        raise InputError(
+            f"{config.name}: which weights? Give the path of a .weights.h5 file or of a run's "
+            f"folder{_published(config)}"
+        )
+    path = Path(weights)
+    if (path / "best.weights.h5").is_file():
+        return path / "best.weights.h5"
+    if path.exists() or path.suffix == ".h5":
+        return path
+    raise InputError(f"{config.name} has no weights {str(weights)!r}{_published(config)}")
+
+
+def load_weights_file(network: keras.Model, path: Path) -> None:
+    """Copy the arrays of a Keras 3 .weights.h5 file into a network. No object in it is built.
+
+    Raises:
+        InputError: the file cannot be read, or its arrays do not fit the network.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(HDF5_SIGNATURE))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if start != HDF5_SIGNATURE:
+        what = "is empty" if not start else "is not an HDF5 file"
+        raise InputError(f"{path}: {what}; Keras 3 weights end in .weights.h5")
+    if not path.name.endswith(".weights.h5"):
+        raise InputError(f"{path}: only Keras 3 .weights.h5 files can be read yet")
+    try:
+        network.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise InputError(
+            f"{path}: does not hold the weights of {network.name} "
+            f"({network.count_params():,} parameters):\n{lines[0][:300]}"
+        ) from None
+
+
+def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
+    """Scale pictures as a network's weights expect them.
+
+    Args:
+        model: a packaged name, a path to a YAML, the folder of a run, or a configuration.
+        images: uint8 in 0..255, (n, height, width) or (n, height, width, channels).
+
+    Returns:
+        float32, (n, *input_shape), scaled as the `data.preprocessing` of the configuration says.
+
+    Raises:
+        InputError: another dtype, or a shape that does not become the network's input.
+    """
+    config = model if isinstance(model, Config) else load_config(model)
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise InputError(f"preprocess: pictures should be uint8 in 0..255, not {images.dtype}")
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+
+    from modelzoo.data.pipeline import Preprocessor
+
+    prepare = Preprocessor(config["data"]["preprocessing"])
+    prepared = prepare.to_numpy(images)
+    wanted = tuple(config["model"]["input_shape"])
+    if prepared.shape[1:] != wanted:
+        raise InputError(
+            f"preprocess: pictures of {images.shape[1:]} become {prepared.shape[1:]}, "
+            f"but {config.name} takes {wanted}"
+        )
+    return prepared
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a network on a data set, and what they were measured on."""
+
+    scores: Scores
+    data: Dataset
+    confusion: np.ndarray
+    class_names: list[str]
+    parameters: int
+
+
+def evaluate(
+    config: Config,
+    weights: Path,
+    *,
+    split: str = "test",
+    device: str = "auto",
+    notify: Any = print,
+) -> Evaluation:
+    """Score weights on a split of the configuration's data set.
+
+    Args:
+        config: `data.dataset` names the data set.
+        weights: a .weights.h5 file.
+        split: "train", "validation" or "test".
+        device: as for `Trainer`.
+        notify: called with each notice, such as a data set that had to be replaced.
+
+    Raises:
+        InputError: weights, data or device cannot be used, or the classes do not fit.
+    """
+    from modelzoo.training.device import start_framework
+    from modelzoo.training.prepare import open_dataset, open_pipeline
+
+    chosen = start_framework(config["trainer"]["backend"], device)
+    from modelzoo.training.evaluation import compile_for_scoring, score
+    from modelzoo.training.results import class_labels
+
+    with chosen.scope():
+        network = build(config)
+        load_weights_file(network, weights)
+        data = open_dataset(config, notify)
+        if len(data.class_names) > config["model"]["num_classes"]:
+            raise InputError(
+                f"{data.name} has {len(data.class_names)} classes, "
+                f"but {config.name} tells {config['model']['num_classes']} apart"
+            )
+        pipeline = open_pipeline(config, data)
+        compile_for_scoring(network, config)
+        if not pipeline.images_in(split):
+            raise InputError(f"{data.name}: has no images in the {split} split")
+        scores = score(network, pipeline, split)
+        labels = class_labels(scores, pipeline)
+    return Evaluation(scores, data, scores.confusion(), labels, network.count_params())
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one picture: classes with probabilities, the most probable first."""
+
+    file: str
+    classes: list[tuple[str, float]]
+    notes: tuple[str, ...]
+
+
+def predict(
+    config: Config,
+    weights: Path,
+    files: Sequence[str | Path],
+    *,
+    top: int = 3,
+    device: str = "auto",
+) -> list[Prediction]:
+    """Classify picture files of any size and kind.
+
+    Args:
+        config: `image` says how a file is brought to the input shape, `data` how it is scaled.
+        weights: a .weights.h5 file.
+        files: PNG, JPEG, GIF, BMP, TIFF or WebP.
+        top: how many classes to return for each.
+        device: as for `Trainer`.
+
+    Raises:
+        InputError: a file is not a picture that can be read; none is classified then.
+    """
+    from modelzoo.data.images import read_image
+
+    shape = tuple(config["model"]["input_shape"])
+    read = [read_image(file, shape, **config["image"]) for file in files]
+
+    from modelzoo.training.device import start_framework
+
+    with start_framework(config["trainer"]["backend"], device).scope():
+        network = build(config)
+        load_weights_file(network, weights)
+        pixels = preprocess(config, np.stack([each.pixels for each in read]))
+        probabilities = np.asarray(network.predict(pixels, verbose=0), "float32")
+    names = _class_names(config)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [
+        Prediction(str(file), [(names[i], float(row[i])) for i in order], each.notes)
+        for file, each, row, order in zip(files, read, probabilities, best, strict=True)
+    ]
+
+
+def describe(network: keras.Model) -> list[dict[str, Any]]:
+    """Return the layers of a network: name, type, output shape without the batch, parameters."""
+    return [
+        {
+            "name": layer.name,
+            "type": type(layer).__name__,
+            "output_shape": list(layer.output.shape[1:]),
+            "parameters": layer.count_params(),
+        }
+        for layer in network.layers
+    ]
+
+
+def _class_names(config: Config) -> list[str]:
+    from modelzoo.data.datasets import CLASS_NAMES
+
+    count = config["model"]["num_classes"]
+    names = config["data"]["class_names"] or CLASS_NAMES.get(config["data"]["dataset"], ())
+    return [*names, *(f"class {label}" for label in range(len(names), count))]
+
+
+def _published(config: Config) -> str:
+    names = [str(entry.get("name")) for entry in config.weights]
+    return f"; published: {', '.join(names)}" if names else "; none are published for it yet"

