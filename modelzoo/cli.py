@@ -213,8 +213,9 @@ def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
         value = getattr(options, name)
         if value is not None:
             section = "fit" if name == "epochs" else "trainer"
-            number = int(value) if value.removeprefix("-").isdecimal() else value
-            config = config.with_values({section: {name: number}}, f"--{name} {value}")
+            if name in ("epochs", "seed"):
+                value = _whole_number(f"--{name}", value)
+            config = config.with_values({section: {name: value}}, f"--{name}")
     return config
 
 
@@ -226,8 +227,8 @@ def _refuse_beside_resume(options: argparse.Namespace) -> None:
 
 
 def _whole_number(option: str, text: str) -> int:
-    if not text.isdecimal():
-        raise InputError(f"{option} {text}: should be a whole number")
+    if not text.removeprefix("-").isdecimal() or len(text) > 20:
+        raise InputError(f"{option} {text:.80}: should be a whole number")
     return int(text)
 
 
@@ -309,7 +310,9 @@ def _shape(sizes: Sequence[int]) -> str:
 
 
 def _fail(command: str, reason: object, code: int) -> int:
-    print(f"modelzoo {command}: {reason}", file=sys.stderr)
+    # What a person typed, or a file holds, must not command the terminal.
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(reason))
+    print(f"modelzoo {command}: {text}", file=sys.stderr)
     return code
 
 

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import msgspec
 import yaml
@@ -23,6 +23,7 @@ from modelzoo.errors import InputError
 from modelzoo.models import BUILDERS
 
 MAX_BYTES = 1_000_000  # a configuration is a page of text
+MAX_DEPTH = 20
 KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config: {...}}
 
 
@@ -87,6 +88,7 @@ SECTIONS: dict[str, Callable[..., None]] = {
     "fit": fit_options,
     "trainer": trainer_options,
 }
+COUNTS = {"data": ("batch_size",), "compile": ("steps_per_execution",), "fit": ("epochs",)}
 TOP_LEVEL = ("base", "name", "model", *SECTIONS, "per_dataset", "weights")
 
 
@@ -190,14 +192,23 @@ def find_config(model: str | Path) -> Path:
     """
     text = str(model)
     packaged = _packaged_folder() / f"{text}.yaml"
-    if re.fullmatch(r"\w[\w.-]*", text) and packaged.is_file():
+    if re.fullmatch(r"\w[\w.-]*", text) and is_there(packaged):
         return packaged
     path = Path(model)
-    if (path / "config.yaml").is_file():
+    if is_there(path / "config.yaml"):
         return path / "config.yaml"
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or is_there(path):
         return path
     raise InputError(f"unknown model {text!r}{suggest(text, list_models())}")
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder can be seen; False also for a name that no file can have."""
+    try:
+        path.stat()
+    except (OSError, ValueError):  # ValueError: a zero byte
+        return False
+    return True
 
 
 def suggest(wrong: str, right: Iterable[str]) -> str:
@@ -241,7 +252,27 @@ class _Layer:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 floats: 1e-3 is a number, not a string."""
+    """SafeLoader with YAML 1.2 floats: 1e-3 is a number, not a string.
+
+    Without aliases, a few of which can stand for billions of values, and without endless nesting.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            self._refuse(f"the alias *{event.anchor} is not allowed; write the value out", event)
+        if self._depth == MAX_DEPTH:
+            self._refuse(f"nested more than {MAX_DEPTH} deep", self.peek_event())
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def _refuse(self, problem: str, event: yaml.Event) -> NoReturn:
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 _Loader.add_implicit_resolver(
@@ -275,7 +306,7 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[_Layer]:
         raise InputError(f"{layer.origins.of('base')}: base: should be a model's name or a path")
     beside = path.parent / base
     try:
-        base_path = beside if beside.is_file() else find_config(base)
+        base_path = beside if is_there(beside) else find_config(base)
     except InputError as error:
         raise InputError(f"{layer.origins.of('base')}: base: {error}") from None
     inherited = _read_with_bases(base_path, (*seen, path.resolve()))
@@ -312,7 +343,7 @@ def read_yaml(path: Path) -> _Layer:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{path}{line}: not a plain YAML configuration: {problem}") from None
-    except (RecursionError, ValueError) as error:  # ValueError: a date such as 2012-13-45
+    except ValueError as error:  # a date such as 2012-13-45
         raise InputError(f"{path}: not a plain YAML configuration: {error}") from None
     finally:
         loader.dispose()
@@ -339,6 +370,8 @@ def _read_text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file in UTF-8") from None
+    except ValueError:
+        raise InputError(f"{str(path)!r}: no file can have this name") from None
     if not re.fullmatch(
         r"[\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", text
     ):
@@ -359,7 +392,7 @@ def _check_nodes(node: yaml.Node, key: str, lines: dict[str, int], path: Path) -
         return
     for name, child in children:
         below = f"{key}.{name}" if key else name
-        if below in lines:  # a repeated key, or an alias: the same node met again
+        if below in lines:
             raise InputError(f"{path}, line {child.start_mark.line + 1}: {below} is given twice")
         lines[below] = child.start_mark.line + 1
         _check_nodes(child, below, lines, path)
@@ -368,11 +401,11 @@ def _check_nodes(node: yaml.Node, key: str, lines: dict[str, int], path: Path) -
 def _parse_override(text: str) -> _Layer:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
-    if not equals or len(parts) < 2 or not all(parts):
+    if not equals or not 2 <= len(parts) <= MAX_DEPTH or not all(parts):
         raise InputError(f"--set {text}: should be SECTION.KEY=VALUE, as in fit.epochs=3")
     try:
         parsed = yaml.load(value, _Loader)  # noqa: S506  # a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError):
+    except (yaml.YAMLError, ValueError):
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from None
     nested: Any = parsed
     for part in reversed(parts):
@@ -388,7 +421,7 @@ def _assemble(name: str, layers: tuple[_Layer, ...]) -> Config:
     for layer in layers:
         _check_top_level(layer, TOP_LEVEL)
     data = _merge_layers(layers).get("data")
-    dataset = data.get("dataset") if isinstance(data, dict) else None
+    dataset = str(data.get("dataset")) if isinstance(data, dict) else ""
     ordered: list[_Layer] = []
     for layer in layers:  # what a file says of the data set counts with that file, not above it
         if not layer.by_hand:
@@ -400,8 +433,12 @@ def _assemble(name: str, layers: tuple[_Layer, ...]) -> Config:
         for section in ("about", "model", *(name for name in SECTIONS if name != "about"))
     }
     weights = merged.get("weights") or []
-    if not isinstance(weights, list) or not all(isinstance(each, dict) for each in weights):
-        raise InputError(f"{_where('weights', ordered)}: weights: should be a list of entries")
+    if not isinstance(weights, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in weights
+    ):
+        where = _where("weights", ordered)
+        raise InputError(f"{where}: weights: should be a list of entries, each with a name")
+    _check_labels_suit_loss(checked, ordered)
     return Config(name, checked, weights, layers)
 
 
@@ -419,7 +456,7 @@ def _merge_layers(layers: Iterable[_Layer]) -> dict[str, Any]:
     return merged
 
 
-def _for_dataset(layer: _Layer, dataset: Any) -> _Layer:
+def _for_dataset(layer: _Layer, dataset: str) -> _Layer:
     """Return what `per_dataset` of a layer changes for this data set."""
     table = layer.values.get("per_dataset") or {}
     if not isinstance(table, dict) or not all(isinstance(v, dict) for v in table.values()):
@@ -440,7 +477,7 @@ def _merge(below: Any, above: Any, origins: _Origins, key: str) -> Any:
     A Keras object of another class replaces the one below whole, so that no argument of the old
     class reaches the new one. A number as key reaches into a list.
     """
-    if isinstance(above, dict) and isinstance(below, list) and all(str(k).isdigit() for k in above):
+    if isinstance(above, dict) and isinstance(below, list) and all(str(k).isdecimal() for k in above):
         merged_list = list(below)
         for index, value in above.items():
             if int(index) >= len(below):
@@ -509,18 +546,28 @@ def _convert(key: str, value: Any, hint: Any, layers: Sequence[_Layer]) -> Any:
     except msgspec.ValidationError as error:
         problem = str(error).replace("`", "").replace(" - at $", " at ")
         where = _where(key, layers)
-        raise InputError(
-            f"{where}: {key}: {problem[0].lower()}{problem[1:]}: {value!r:.80}"
-        ) from None
+        if wrong := re.match(r"Invalid enum value '(.*?)'", problem):
+            near = suggest(wrong[1], _choices(hint))
+            raise InputError(f"{where}: {key}: unknown {wrong[1]!r:.80}{near}") from None
+        problem = f"{problem[0].lower()}{problem[1:]}"
+        raise InputError(f"{where}: {key}: {problem}: {value!r:.80}") from None
+
+
+def _choices(hint: Any) -> list[str]:
+    """Return the words that a type hint allows, at any depth."""
+    if typing.get_origin(hint) is Literal:
+        return list(typing.get_args(hint))
+    return [word for part in typing.get_args(hint) for word in _choices(part)]
 
 
 def _check_ranges(section: str, values: dict[str, Any], layers: Sequence[_Layer]) -> None:
     """Refuse numbers that no run can use."""
-    least = {"data": {"batch_size": 1}, "compile": {"steps_per_execution": 1}, "fit": {"epochs": 1}}
-    for key, bound in least.get(section, {}).items():
-        if values[key] < bound:
+    for key in COUNTS.get(section, ()):
+        if not 1 <= values[key] < 2**31:
             where = _where(f"{section}.{key}", layers)
-            raise InputError(f"{where}: {section}.{key}: {values[key]} should be at least {bound}")
+            raise InputError(
+                f"{where}: {section}.{key}: {values[key]} should be from 1 to 2**31 - 1"
+            )
     if section == "trainer" and not 0 <= values["seed"] < 2**32:
         where = _where("trainer.seed", layers)
         raise InputError(f"{where}: trainer.seed: {values['seed']} should be from 0 to 2**32 - 1")
@@ -532,6 +579,19 @@ def _check_ranges(section: str, values: dict[str, Any], layers: Sequence[_Layer]
                 f"{where}: data.validation_split: {split} should be a share of the training set "
                 "from 0 to below 1, or a whole number of images"
             )
+
+
+def _check_labels_suit_loss(sections: Mapping[str, Any], layers: Sequence[_Layer]) -> None:
+    """Refuse a loss that expects other labels: Keras fails late then, or learns nonsense."""
+    loss, mode = sections["compile"]["loss"], sections["data"]["label_mode"]
+    name = str(loss.get("class_name")) if isinstance(loss, dict) else loss
+    wanted = "int" if name.lower().startswith("sparse") else "categorical"
+    if mode != wanted:
+        raise InputError(
+            f"{_where('compile.loss', layers)}: compile.loss: {name} needs "
+            f"data.label_mode: {wanted}\n"
+            f"{_where('data.label_mode', layers)}: data.label_mode is {mode}; change one of the two"
+        )
 
 
 def _where(key: str, layers: Sequence[_Layer]) -> str:

@@ -81,6 +81,8 @@ def _find_class(kind: str, name: str, where: str) -> type:
     } - NEVER
     if kind == "callback":
         names &= set(CALLBACKS)
+    if name in NEVER:
+        raise InputError(f"{where}: {name} runs code of its own, which no configuration may")
     if name not in names:
         raise InputError(
             f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo.config import Config, load_config
+from modelzoo.config import Config, is_there, load_config
 from modelzoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,17 +66,17 @@ def load(model: str | Path | Config, weights: str | Path | None = None) -> keras
 def find_weights(config: Config, model: Any, weights: str | Path | None) -> Path:
     """Return the path of the weights that a command or a call names."""
     if weights is None:
-        if isinstance(model, str | Path) and (Path(model) / "best.weights.h5").is_file():
-            return Path(model) / "best.weights.h5"
+        if isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5"):
+            return _checked_weights_file(Path(model) / "best.weights.h5")
         raise InputError(
             f"{config.name}: which weights? Give the path of a .weights.h5 file or of a run's "
             f"folder{_published(config)}"
         )
     path = Path(weights)
-    if (path / "best.weights.h5").is_file():
-        return path / "best.weights.h5"
-    if path.exists() or path.suffix == ".h5":
-        return path
+    if is_there(path / "best.weights.h5"):
+        return _checked_weights_file(path / "best.weights.h5")
+    if is_there(path) or path.suffix == ".h5":
+        return _checked_weights_file(path)
     raise InputError(f"{config.name} has no weights {str(weights)!r}{_published(config)}")
 
 
@@ -86,16 +86,7 @@ def load_weights_file(network: keras.Model, path: Path) -> None:
     Raises:
         InputError: the file cannot be read, or its arrays do not fit the network.
     """
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(HDF5_SIGNATURE))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if start != HDF5_SIGNATURE:
-        what = "is empty" if not start else "is not an HDF5 file"
-        raise InputError(f"{path}: {what}; Keras 3 weights end in .weights.h5")
-    if not path.name.endswith(".weights.h5"):
-        raise InputError(f"{path}: only Keras 3 .weights.h5 files can be read yet")
+    _checked_weights_file(path)
     try:
         network.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
@@ -104,6 +95,25 @@ def load_weights_file(network: keras.Model, path: Path) -> None:
             f"{path}: does not hold the weights of {network.name} "
             f"({network.count_params():,} parameters):\n{lines[0][:300]}"
         ) from None
+
+
+def _checked_weights_file(path: Path) -> Path:
+    """Return `path` if it looks like Keras 3 weights; cheap, so asked before a framework starts."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder without best.weights.h5; give a .weights.h5 file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(HDF5_SIGNATURE))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{str(path)!r}: no file can have this name") from None
+    if start != HDF5_SIGNATURE:
+        what = "is empty" if not start else "is not an HDF5 file"
+        raise InputError(f"{path}: {what}; Keras 3 weights end in .weights.h5")
+    if not path.name.endswith(".weights.h5"):
+        raise InputError(f"{path}: only Keras 3 .weights.h5 files can be read yet")
+    return path
 
 
 def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
@@ -170,9 +180,11 @@ def evaluate(
     Raises:
         InputError: weights, data or device cannot be used, or the classes do not fit.
     """
+    from modelzoo.data.datasets import check_dataset_name
     from modelzoo.training.device import start_framework
     from modelzoo.training.prepare import open_dataset, open_pipeline
 
+    check_dataset_name(config["data"]["dataset"])
     chosen = start_framework(config["trainer"]["backend"], device)
     from modelzoo.training.evaluation import compile_for_scoring, score
     from modelzoo.training.results import class_labels

@@ -7,7 +7,8 @@ what an uninterrupted one would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -116,6 +117,7 @@ class InputPipeline:
         }
         self._order = np.array(train)
         self._on_new_order: list[Callable[[np.ndarray], None]] = []
+        self._unreadable: InputError | None = None
 
     def images_in(self, split: str) -> int:
         """Return the number of pictures in "train", "validation" or "test"."""
@@ -187,7 +189,7 @@ class InputPipeline:
         else:
 
             def read(chosen: Any) -> Any:
-                batch = tf.numpy_function(source.__getitem__, [chosen], tf.uint8, stateful=False)
+                batch = tf.numpy_function(self._read, [chosen, split], tf.uint8, stateful=False)
                 batch.set_shape((None, *source.shape[1:]))
                 return batch
 
@@ -199,6 +201,24 @@ class InputPipeline:
         # One after the other: the random state of the augmentation has an order.
         dataset = dataset.map(lambda images, y: self._finish(images, y, training=training))
         return dataset.prefetch(tf.data.AUTOTUNE)
+
+    @contextlib.contextmanager
+    def own_errors(self) -> Iterator[None]:
+        """Raise the InputError of a picture that cannot be read, which TensorFlow would wrap."""
+        self._unreadable = None
+        try:
+            yield
+        except Exception:
+            if self._unreadable is not None:
+                raise self._unreadable from None
+            raise
+
+    def _read(self, chosen: np.ndarray, split: bytes) -> np.ndarray:
+        try:
+            return self._images_of(split.decode())[chosen]
+        except InputError as error:
+            self._unreadable = error
+            raise
 
     def _finish(self, images: Any, labels: Any, *, training: bool) -> tuple[Any, Any]:
         """Encode, augment and scale one gathered batch."""

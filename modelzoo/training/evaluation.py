@@ -76,8 +76,9 @@ def score(model: keras.Model, pipeline: InputPipeline, split: str) -> Scores:
     """Score a compiled network on a whole split, the last smaller batch included."""
     began = time.perf_counter()
     batches = pipeline.scoring_batches(split)
-    values = model.evaluate(batches, verbose=0, return_dict=True)
-    probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
+    with pipeline.own_errors():
+        values = model.evaluate(batches, verbose=0, return_dict=True)
+        probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
     labels = pipeline.labels(split)
     return Scores(
         split=split,

@@ -12,7 +12,7 @@ from rich.console import Console
 from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError, RunError
+from modelzoo.errors import InputError
 from modelzoo.files import replacing
 from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
 from modelzoo.training.device import Device, memory_peak, placement
@@ -27,7 +27,6 @@ class Session:
     """One training in one process: the network, the pipeline, and what has been reached."""
 
     def __init__(self, config: Config, data: Dataset, device: Device, console: Console) -> None:
-
         self.config, self.data = config, data
         self.device, self.console = device, console
         self.progress = Progress()
@@ -72,42 +71,38 @@ class Session:
         """Train what is left, and finish."""
         epochs = self.config["fit"]["epochs"]
         self._introduce()
-        if self.progress.epochs_done < epochs and not self.progress.stopped:
-            self._fit(epochs)
-        self.best.load_weights(self.folder.best_weights)
-        return self._finish()
+        try:
+            if self.progress.epochs_done < epochs and not self.progress.stopped:
+                self._fit(epochs)
+            self.best.load_weights(self.folder.best_weights)
+            return self._finish()
+        except KeyboardInterrupt:
+            done = self.progress.epochs_done
+            self._say(f"\ninterrupted; {done} of {epochs} epochs are saved in {self.folder.path}")
+            self._say(f"continue with: python -m train --resume {self.folder.path}")
+            raise
 
     def _fit(self, epochs: int) -> None:
-
         first = self.progress.epochs_done
         shown = ShowProgress(self.console, first, epochs, self.pipeline.steps_per_epoch)
         end = EpochEnd(self._end_epoch, self.callbacks, self.progress.callbacks)
-        has_validation = self.pipeline.images_in("validation") > 0
+        validation = None
+        if self.pipeline.images_in("validation"):
+            validation = self.pipeline.scoring_batches("validation")
         try:
-            self.model.fit(
-                self.pipeline.training_batches(),
-                validation_data=self.pipeline.scoring_batches("validation")
-                if has_validation
-                else None,
-                initial_epoch=first,
-                epochs=epochs,
-                class_weight=self.config["fit"]["class_weight"],
-                shuffle=False,  # EpochOrder does
-                callbacks=[EpochOrder(self.pipeline), StopOnNaN(), *self.callbacks, shown, end],
-                verbose=0,
-            )
-        except (KeyboardInterrupt, RunError) as error:
+            with self.pipeline.own_errors():
+                self.model.fit(
+                    self.pipeline.training_batches(),
+                    validation_data=validation,
+                    initial_epoch=first,
+                    epochs=epochs,
+                    class_weight=self.config["fit"]["class_weight"],
+                    shuffle=False,  # EpochOrder does
+                    callbacks=[EpochOrder(self.pipeline), StopOnNaN(), *self.callbacks, shown, end],
+                    verbose=0,
+                )
+        finally:
             shown.close()
-            done = self.progress.epochs_done
-            kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
-            self.console.print(
-                f"\n{kind} in epoch {done + 1}; {done} of {epochs} epochs are saved in "
-                f"{self.folder.path}\ncontinue with: python -m train --resume {self.folder.path}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
-            raise
 
     def _end_epoch(
         self, epoch: int, values: dict[str, float], callbacks: list[dict[str, float]]
@@ -144,9 +139,12 @@ class Session:
             f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
             f"validation, {pipeline.images_in('test'):,} test images; {self.device.description}"
         )
-        for line in (text, f"note: {note}" if note else ""):
-            if line:
-                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._say(text)
+        if note:
+            self._say(f"note: {note}")
+
+    def _say(self, message: str) -> None:
+        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def _finish(self) -> Run:
         """Score the test set, once, and write metrics, model and report."""

@@ -112,6 +112,9 @@ def resume(
         if epochs is not None:
             config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
         arrays, progress = folder.load_state()
+        done, total = progress.epochs_done, config["fit"]["epochs"]
+        if folder.metrics.exists() and (done >= total or progress.stopped):
+            raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
         chosen = start_framework(config["trainer"]["backend"], device)
         data = open_dataset(
             config, lambda message: console.print(message, markup=False, soft_wrap=True)
@@ -126,7 +129,6 @@ def resume(
         with chosen.scope():
             session = Session(config, data, chosen, console)
             session.restore(folder, arrays, progress)
-            done, total = progress.epochs_done, config["fit"]["epochs"]
             console.print(f"resuming {path}: {done} of {total} epochs are done", markup=False)
             return session.run()
     finally:

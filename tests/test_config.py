@@ -1,0 +1,123 @@
+"""Configurations: inheritance, overrides, checks, and a resolved form that can be run again."""
+
+from pathlib import Path
+
+import pytest
+
+from modelzoo.config import list_models, load_config
+from modelzoo.errors import InputError
+from modelzoo.models import BUILDERS
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_builder_has_a_configuration():
+    """A network that no YAML names could not be trained by its name."""
+    used = {load_config(name)["model"]["builder"] for name in list_models()}
+    assert used == set(BUILDERS)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_packaged_yaml_states_every_argument_of_its_builder(name):
+    """A default that the YAML leaves out would be hidden from its reader."""
+    config = load_config(name)
+    stated = config.layers[0].values["model"]
+    assert set(config.builder_arguments) - {"name"} <= set(stated)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_resolved_configuration_reads_back_as_itself(tmp_path, name):
+    """`train --config runs/.../config.yaml` would repeat another run."""
+    config = load_config(name, dataset="mnist5k", overrides=["fit.epochs=3"])
+    again = load_config(config_file=write(tmp_path / "config.yaml", config.to_yaml()))
+    assert again.sections == config.sections and again.name == name
+
+
+def test_floats_without_a_point_are_numbers():
+    """YAML 1.1 reads 1e-3 as a string, and the learning rate would be text."""
+    config = load_config("lenet5", overrides=["compile.optimizer.config.learning_rate=1e-3"])
+    assert config["compile"]["optimizer"]["config"]["learning_rate"] == 0.001
+
+
+def test_base_inherits_and_overrides_win(tmp_path):
+    """The order is base, file, --set."""
+    path = write(tmp_path / "mine.yaml", "base: lenet5\nfit: {epochs: 7}\nmodel: {pooling: max}\n")
+    config = load_config(path, overrides=["fit.epochs=9"])
+    assert config["fit"]["epochs"] == 9
+    assert config["model"]["pooling"] == "max" and config["model"]["conv_maps"] == [6, 16]
+    assert config.name == "mine"
+
+
+def test_base_does_not_pass_on_facts_and_weights(tmp_path):
+    """Another network would claim the parameters and the published weights of its base."""
+    path = write(tmp_path / "mine.yaml", "base: lenet5\nmodel: {dense_units: []}\n")
+    assert load_config(path)["about"]["parameters"] is None and load_config(path).weights == []
+
+
+def test_config_file_is_laid_over_the_model(tmp_path):
+    """`--model lenet5 --config my.yaml` changes only what my.yaml says."""
+    path = write(tmp_path / "changes.yaml", "fit: {epochs: 2}\n")
+    config = load_config("lenet5", config_file=path)
+    assert config["fit"]["epochs"] == 2 and config.name == "lenet5"
+
+
+def test_another_class_replaces_the_whole_object():
+    """Adadelta's rho would reach SGD, which has none."""
+    spec = "compile.optimizer={class_name: SGD, config: {learning_rate: 0.1}}"
+    optimizer = load_config("lenet5", overrides=[spec])["compile"]["optimizer"]
+    assert optimizer == {"class_name": "SGD", "config": {"learning_rate": 0.1}}
+
+
+def test_a_number_reaches_into_a_list():
+    """The scale of the first preprocessing layer can be set alone."""
+    key = "data.preprocessing.0.config.scale=1"
+    layer = load_config("lenet5", overrides=[key])["data"]["preprocessing"][0]
+    assert layer == {"class_name": "Rescaling", "config": {"scale": 1}}
+    with pytest.raises(InputError, match="none numbered 4"):
+        load_config("lenet5", overrides=["data.preprocessing.4.config.scale=1"])
+
+
+def test_per_dataset_applies_below_what_is_given_by_hand(tmp_path):
+    """mnist5k brings its own batch and epochs, but --set and a file based on lenet5 still win."""
+    small = load_config("lenet5", dataset="mnist5k")
+    assert (small["data"]["batch_size"], small["data"]["dataset"]) == (32, "mnist5k")
+    assert load_config("lenet5")["data"]["batch_size"] == 128
+    by_hand = load_config("lenet5", dataset="mnist5k", overrides=["data.batch_size=64"])
+    assert by_hand["data"]["batch_size"] == 64
+    path = write(tmp_path / "a.yaml", "base: lenet5\nfit: {epochs: 3}\ndata: {dataset: mnist5k}\n")
+    assert load_config(path)["fit"]["epochs"] == 3
+
+
+def test_choosing_another_data_set_later_keeps_overrides():
+    """The offline fallback must not forget --epochs."""
+    config = load_config("lenet5", overrides=["fit.epochs=2"]).with_dataset("mnist5k")
+    assert (config["fit"]["epochs"], config["data"]["batch_size"]) == (2, 32)
+
+
+def test_errors_name_file_line_and_nearest_key(tmp_path):
+    """Someone who mistypes a key should not have to search for it."""
+    path = write(tmp_path / "mine.yaml", "base: lenet5\nfit:\n  epochs: 3\n  epoch: 3\n")
+    with pytest.raises(
+        InputError, match=r"mine\.yaml, line 4: .*fit\.epoch; did you mean 'epochs'"
+    ):
+        load_config(path)
+
+
+def test_an_error_in_a_base_names_the_base(tmp_path):
+    """The line number belongs to the file that holds the mistake."""
+    write(tmp_path / "base.yaml", "base: lenet5\ndata: {batch_size: many}\n")
+    path = write(tmp_path / "mine.yaml", "base: base.yaml\n\n\nfit: {epochs: 3}\n")
+    with pytest.raises(InputError, match=r"base\.yaml, line 2: data\.batch_size: expected int"):
+        load_config(path)
+
+
+def test_a_yaml_runs_no_code(tmp_path):
+    """A tag that calls a function is refused before anything is constructed."""
+    target = tmp_path / "touched"
+    text = f"fit: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path [{target}]]"
+    with pytest.raises(InputError, match=r"line 1: the tag .* is not allowed"):
+        load_config(write(tmp_path / "bad.yaml", text))
+    assert not target.exists()
