@@ -203,7 +203,7 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
-    """Read the configuration that --model, --config, --dataset, --set and the shortcuts describe."""
+    """Read the configuration that --model, --config, --dataset, --set and shortcuts describe."""
     from modelzoo.config import load_config
 
     config = load_config(

@@ -8,6 +8,7 @@ Each section is the keyword arguments of one call, and its keys and types are re
 import copy
 import difflib
 import inspect
+import math
 import re
 import types
 import typing
@@ -122,7 +123,7 @@ class Config:
         return {key: value for key, value in self["model"].items() if key != "builder"}
 
     def with_values(self, values: Mapping[str, Any], origin: str) -> "Config":
-        """Return this configuration with `values`, nested as in the YAML, laid over it and checked."""
+        """Return this configuration with `values`, nested as in the YAML, laid over it."""
         return _assemble(self.name, (*self.layers, _Layer(dict(values), _Origins(origin))))
 
     def with_dataset(self, dataset: str) -> "Config":
@@ -132,7 +133,7 @@ class Config:
         return _assemble(self.name, (*self.layers, layer))
 
     def is_set(self, key: str) -> bool:
-        """Whether `key`, such as "model.num_classes", was given by hand and not by a YAML's network."""
+        """Whether `key`, such as "model.num_classes", was given by hand and not by a YAML."""
         return any(layer.by_hand and _lookup(layer.values, key) for layer in self.layers)
 
     def to_yaml(self) -> str:
@@ -212,10 +213,12 @@ def is_there(path: Path) -> bool:
 
 
 def suggest(wrong: str, right: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for a near miss, else the whole choice."""
+    """Return "; did you mean 'x'?" for a near miss, else the whole choice if it is a short one."""
     names = sorted(right)
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}"
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(names)}" if len(names) <= 30 else ""
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
@@ -272,7 +275,7 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
 
     def _refuse(self, problem: str, event: yaml.Event) -> NoReturn:
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 _Loader.add_implicit_resolver(
@@ -296,9 +299,9 @@ def _name_of(path: Path, layers: Sequence[_Layer]) -> str:
 
 def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[_Layer]:
     """Return the layers of a YAML: its bases first, itself last."""
+    layer = read_yaml(path)
     if path.resolve() in seen:
         raise InputError(f"{path}: base: the files inherit from each other in a circle")
-    layer = read_yaml(path)
     base = layer.values.get("base")
     if base is None:
         return [layer]
@@ -307,6 +310,8 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[_Layer]:
     beside = path.parent / base
     try:
         base_path = beside if is_there(beside) else find_config(base)
+        if not is_there(base_path):
+            raise InputError(f"{base}: no such file")
     except InputError as error:
         raise InputError(f"{layer.origins.of('base')}: base: {error}") from None
     inherited = _read_with_bases(base_path, (*seen, path.resolve()))
@@ -343,6 +348,8 @@ def read_yaml(path: Path) -> _Layer:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{path}{line}: not a plain YAML configuration: {problem}") from None
+    except InputError:
+        raise
     except ValueError as error:  # a date such as 2012-13-45
         raise InputError(f"{path}: not a plain YAML configuration: {error}") from None
     finally:
@@ -356,22 +363,18 @@ def read_yaml(path: Path) -> _Layer:
 
 
 def _read_text(path: Path) -> str:
+    if not is_there(path):
+        raise InputError(f"{path}: no such file; packaged models: {', '.join(list_models())}")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; a YAML file (or the folder of a run) is needed")
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, not a configuration")
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; packaged models: {', '.join(list_models())}"
-        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file in UTF-8") from None
-    except ValueError:
-        raise InputError(f"{str(path)!r}: no file can have this name") from None
     if not re.fullmatch(
         r"[\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", text
     ):
@@ -477,7 +480,11 @@ def _merge(below: Any, above: Any, origins: _Origins, key: str) -> Any:
     A Keras object of another class replaces the one below whole, so that no argument of the old
     class reaches the new one. A number as key reaches into a list.
     """
-    if isinstance(above, dict) and isinstance(below, list) and all(str(k).isdecimal() for k in above):
+    if (
+        isinstance(above, dict)
+        and isinstance(below, list)
+        and all(str(k).isdecimal() for k in above)
+    ):
         merged_list = list(below)
         for index, value in above.items():
             if int(index) >= len(below):
@@ -568,9 +575,23 @@ def _check_ranges(section: str, values: dict[str, Any], layers: Sequence[_Layer]
             raise InputError(
                 f"{where}: {section}.{key}: {values[key]} should be from 1 to 2**31 - 1"
             )
+    name = values.get("name")
+    if section == "model" and name and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
+        where = _where("model.name", layers)
+        raise InputError(f"{where}: model.name: {name!r} should be letters, digits, '.', '_', '-'")
+    shape = values.get("input_shape")
+    if section == "model" and shape is not None and len(shape) != 3:
+        where = _where("model.input_shape", layers)
+        raise InputError(f"{where}: model.input_shape: {shape} should be [height, width, channels]")
     if section == "trainer" and not 0 <= values["seed"] < 2**32:
         where = _where("trainer.seed", layers)
         raise InputError(f"{where}: trainer.seed: {values['seed']} should be from 0 to 2**32 - 1")
+    weights = values.get("class_weight") or {}
+    if not all(label >= 0 and 0 <= weight < math.inf for label, weight in weights.items()):
+        where = _where("fit.class_weight", layers)
+        raise InputError(
+            f"{where}: fit.class_weight: {weights} should hold class numbers and numbers from 0"
+        )
     if section == "data":
         split = values["validation_split"]
         if split < 0 or (isinstance(split, float) and not split < 1):
@@ -606,7 +627,10 @@ def _where(key: str, layers: Sequence[_Layer]) -> str:
 
 def _lookup(values: Any, key: str) -> bool:
     for part in key.split("."):
-        if not isinstance(values, dict) or part not in values:
+        if not isinstance(values, dict):
+            return False
+        values = {str(name): value for name, value in values.items()}  # 1 is a key, too
+        if part not in values:
             return False
         values = values[part]
     return True

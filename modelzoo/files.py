@@ -21,6 +21,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be a folder: {error.strerror}") from error
+    try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())

@@ -6,7 +6,7 @@ configuration as keyword arguments. Nothing is deserialised, so no text in a YAM
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -44,16 +44,31 @@ def make(kind: str, spec: Any, where: str) -> Any:
     cls = _find_class(kind, name, where)
     if kind == "optimizer":
         arguments = _with_learning_rate(arguments, where)
-    known = set(inspect.signature(cls.__init__).parameters) - {"self", "args", "kwargs"}
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    known = set(parameters) - {"self", "args", "kwargs"}
     known |= {"name", "dtype", "seed"} if kind == "layer" else set()
     for key in arguments:
         if key not in known:
             raise InputError(f"{where}: {name} has no argument {key!r}{suggest(str(key), known)}")
+        default = parameters[key].default if key in parameters else None
+        if isinstance(arguments[key], str) and _is_number(kind, key, default):
+            raise InputError(f"{where}.config.{key}: {arguments[key]!r} should be a number")
     try:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{where}: {name} refuses {arguments}: {reason[0]}") from None
+
+
+def check_activation(names: str | Sequence[str], where: str) -> None:
+    """Raise InputError, with the nearest name, if Keras lacks one of these activations."""
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            keras.activations.get(name)
+        except Exception:
+            functions = {each for each, value in vars(keras.activations).items() if callable(value)}
+            near = suggest(name, functions - {"get", "serialize", "deserialize"})
+            raise InputError(f"{where}: keras has no activation {name!r}{near}") from None
 
 
 def _read_spec(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
@@ -101,15 +116,24 @@ def _by_short_name(kind: str, name: str, where: str) -> str:
     except Exception:
         known = None
     if known is None:
-        module, base = KINDS[kind]
+        module, _ = KINDS[kind]
         names = [
             each
             for each, value in vars(module).items()
-            if each.islower() and (inspect.isfunction(value) or each == "accuracy")
+            if each.islower() and inspect.isfunction(value)
         ]
-        near = suggest(name, [each for each in names if each not in ("get", "deserialize")])
+        if kind == "metric":
+            names.append("accuracy")
+        near = suggest(name, set(names) - {"get", "serialize", "deserialize"})
         raise InputError(f"{where}: keras has no {kind} {name!r}{near}")
     return name
+
+
+def _is_number(kind: str, key: str, default: Any) -> bool:
+    """Whether an argument is a number: Keras itself would notice a text in the middle of a run."""
+    if kind in ("optimizer", "schedule"):
+        return key != "name"
+    return type(default) in (int, float)
 
 
 def _with_learning_rate(arguments: dict[str, Any], where: str) -> dict[str, Any]:

@@ -99,11 +99,13 @@ def load_weights_file(network: keras.Model, path: Path) -> None:
 
 def _checked_weights_file(path: Path) -> Path:
     """Return `path` if it looks like Keras 3 weights; cheap, so asked before a framework starts."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder without best.weights.h5; give a .weights.h5 file")
     try:
         with path.open("rb") as file:
             start = file.read(len(HDF5_SIGNATURE))
+    except IsADirectoryError:
+        raise InputError(
+            f"{path}: is a folder without best.weights.h5; give a .weights.h5 file"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError:

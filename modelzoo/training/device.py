@@ -33,7 +33,13 @@ class Device:
         """Return the context in which Keras puts variables and computations on this device."""
         import keras
 
-        return keras.device(self.name)
+        if keras.backend.backend() != "torch":
+            return keras.device(self.name)
+        # PyTorch's tensors say "cpu", and Keras would copy each one to "cpu:0" at every use. The
+        # first GPU (cuda:0 or mps) is where Keras puts them by itself.
+        if self.name == "gpu:0":
+            return contextlib.nullcontext()
+        return keras.device(self.name.replace("cpu:0", "cpu"))
 
 
 def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device:
@@ -67,6 +73,9 @@ def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device
     else:
         _prepare_environment(backend, device)
         with _quiet_start():
+            if backend != "tensorflow":  # Keras' data adapters import it, and it would be heard
+                with contextlib.suppress(ImportError):
+                    import tensorflow  # noqa: F401
             import keras
 
             gpus = _list_gpus(backend)

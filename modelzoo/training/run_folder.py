@@ -91,8 +91,9 @@ class RunFolder:
 
     def release(self) -> None:
         """Let others in; leave no empty folder behind where nothing came of the run."""
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            (self.path / ".lock").unlink(missing_ok=True)
         self._lock.release()
-        (self.path / ".lock").unlink(missing_ok=True)
         if self._is_new:
             with contextlib.suppress(OSError):  # not empty
                 self.path.rmdir()

@@ -38,6 +38,8 @@ class Session:
         arguments = {
             k: v for k, v in config["compile"].items() if k not in ("optimizer", "metrics")
         }
+        if keras.backend.backend() == "torch":
+            arguments["steps_per_execution"] = 1  # Keras takes no other number there
         arguments["loss"] = keras_objects.make("loss", arguments["loss"], "compile.loss")
         optimizer = keras_objects.make(
             "optimizer", config["compile"]["optimizer"], "compile.optimizer"

@@ -1,0 +1,281 @@
+"""The command line as people and programs use it: help, JSON, exit codes, an interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from modelzoo import cli
+from modelzoo.version import __version__
+
+TINY = """\
+base: lenet5
+data: {dataset: tiny, batch_size: 16, validation_split: 12}
+"""
+COMMANDS = ("train", "evaluate", "predict", "list", "info", "plot")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small data set of three classes, and a configuration for it."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "data").mkdir()
+    labels = np.arange(90) % 3
+    images = np.zeros((90, 28, 28), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 3 + 9 * label : 6 + 9 * label] = 255
+    np.savez(
+        folder / "data" / "tiny.npz",
+        x_train=images[:60],
+        y_train=labels[:60],
+        x_test=images[60:],
+        y_test=labels[60:],
+        class_names=np.array(["left", "middle", "right"]),
+    )
+    (folder / "tiny.yaml").write_text(TINY)
+    return folder
+
+
+def start(workplace: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    """Start a Python process in the workplace, with its data sets only."""
+    environment = os.environ | {"MODELZOO_DATA": str(workplace / "data"), "MODELZOO_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=workplace,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Wait for a process, and return its exit code, its output and its errors."""
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def trained(workplace: Path) -> tuple[Path, str, str]:
+    """A run of one epoch in a process of its own: its folder, stdout and stderr."""
+    command = ("train", "--model", "tiny.yaml", "--epochs", "1", "--device", "cpu", "--json")
+    code, out, err = finish(start(workplace, "-m", *command, "--out", "run"))
+    assert code == 0, err
+    return workplace / "run", out, err
+
+
+@pytest.fixture
+def at_work(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELZOO_DATA", str(workplace / "data"))
+    monkeypatch.chdir(workplace)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`modelzoo COMMAND --help` ends with a command that can be copied."""
+    assert cli.main([command, "--help"]) == 0
+    assert f"example: modelzoo {command}" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`modelzoo --help` lists what the tests know."""
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n    {command} " in out for command in COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`modelzoo --version` prints the package's."""
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"modelzoo {__version__}\n"
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line a network for people, an object a network for programs."""
+    assert cli.main(["list"]) == 0
+    assert "lenet5" in capsys.readouterr().out
+    assert cli.main(["list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["lenet5"]["parameters"] == 44_426
+    assert rows["alexnet"]["input_shape"] == [32, 32, 3]
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    """The facts of the configuration, and how to see the layers."""
+    assert cli.main(["info", "lenet5"]) == 0
+    out = capsys.readouterr().out
+    assert "44,426" in out
+    assert "modelzoo info lenet5 --layers" in out
+
+
+def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The keys that the design promises, measured on the network."""
+    assert cli.main(["info", "lenet5", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    keys = ("name", "builder", "parameters", "trainable_parameters", "input_shape", "classes")
+    assert set(keys) | {"layers", "weights", "source"} <= set(facts)
+    assert facts["parameters"] == facts["trainable_parameters"] == 44_426
+    assert sum(layer["parameters"] for layer in facts["layers"]) == 44_426
+    assert "LeCun" in facts["source"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import modelzoo",
+        "import modelzoo; modelzoo.list_models()",
+        "main(['list'])",
+        "main(['--help'])",
+        "main(['train', '--help'])",
+        "main(['info', 'lenet5'])",
+        "main(['info', 'lenet'])",
+        "main(['train', '--model', 'lenet'])",
+        "main(['train', '--model', 'lenet5', '--out', '/dev/null/x'])",
+        "main(['evaluate', '--model', 'lenet5', '--weights', 'no.weights.h5'])",
+        "main(['train', '--model', 'lenet5', '--dataset', 'minst'])",
+    ],
+)
+def test_no_framework_is_started_for_nothing(code: str, workplace: Path) -> None:
+    """Neither Keras nor what runs it is imported before a network is needed."""
+    check = "found = {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)\nassert not found"
+    imports = "import sys\nfrom modelzoo.cli import main" if "main" in code else "import sys"
+    status, _, err = finish(start(workplace, "-c", f"{imports}\n{code}\n{check}, found"))
+    assert status == 0, err
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_the_modules_run_from_any_folder(command: str, tmp_path: Path) -> None:
+    """`python -m train` is `modelzoo train`."""
+    code, out, err = finish(start(tmp_path, "-m", command, "--help"))
+    assert code == 0, err
+    assert out.startswith(f"usage: modelzoo {command} ")
+
+
+def test_train_prints_one_json_object(trained: tuple[Path, str, str]) -> None:
+    """The metrics go to stdout, progress and notices to stderr."""
+    folder, out, err = trained
+    assert len(out.splitlines()) == 1
+    metrics = json.loads(out)
+    written = json.loads((folder / "metrics.json").read_text())
+    assert metrics == {**written, "folder": "run"}
+    assert "epoch 1/1" in err
+    assert "model.num_classes is set to 3" in err
+    assert "Traceback" not in err
+    assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_evaluate_repeats_the_training_s_score(
+    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same weights on the same split give the same numbers."""
+    assert cli.main(["evaluate", "--model", "run", "--device", "cpu", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    keys = ("model", "weights", "dataset", "split", "images", "loss", "accuracy")
+    assert set(keys) | {"published_accuracy", "parameters", "seconds"} <= set(result)
+    metrics = json.loads((trained[0] / "metrics.json").read_text())
+    assert result["accuracy"] == metrics["test_accuracy"]
+    assert result["loss"] == pytest.approx(metrics["test_loss"], rel=1e-5)
+    assert (result["dataset"], result["split"], result["images"]) == ("tiny", "test", 30)
+    assert np.sum(result["confusion"]) == 30
+
+
+def test_evaluate_prints_tables(
+    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """People get each class, the confusion matrix and a line that says it all."""
+    command = ["evaluate", "--model", "tiny.yaml", "--weights", "run", "--split", "validation"]
+    assert cli.main([*command, "--set", "model.num_classes=3", "--device", "cpu"]) == 0
+    out = capfd.readouterr().out
+    assert "Confusion matrix" in out
+    assert "tiny on tiny (validation, 12 images): accuracy " in out
+
+
+def test_predict(
+    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A drawn digit, dark on light and of another size, becomes classes with probabilities."""
+    picture = Image.new("L", (120, 90), 255)
+    ImageDraw.Draw(picture).line([(40, 15), (40, 75)], fill=0, width=8)
+    picture.save("one.png")
+    command = ["predict", "--model", "run", "one.png", "--top", "2", "--device", "cpu"]
+    assert cli.main([*command, "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["images"][0]["file"] == "one.png"
+    classes = result["images"][0]["classes"]
+    assert len(classes) == 2
+    assert {each["name"] for each in classes} <= {"left", "middle", "right"}
+    assert 1 >= classes[0]["probability"] >= classes[1]["probability"] >= 0
+    assert any("inverted" in note for note in result["images"][0]["notes"])
+    assert cli.main(command) == 0
+    assert capfd.readouterr().out.startswith(f"one.png: {classes[0]['name']} ")
+
+
+def test_plot(
+    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The charts of a run are drawn again into another folder; their paths are printed."""
+    assert cli.main(["plot", "run", "--format", "json", "--out", "charts"]) == 0
+    paths = [Path(line) for line in capfd.readouterr().out.splitlines()]
+    assert {path.name for path in paths} >= {"curves.json", "confusion.json"}
+    assert all("$schema" in json.loads(path.read_text()) for path in paths)
+
+
+def test_a_loss_that_is_no_number_ends_with_1(
+    workplace: Path, at_work: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The run failed, though the input could be used: the learning rate is named."""
+    command = ["train", "--model", "tiny.yaml", "--epochs", "1", "--device", "cpu", "--out", "nan"]
+    rate = "compile.optimizer.config.learning_rate=1.0e+38"
+    cls = "compile.optimizer={class_name: SGD, config: {learning_rate: 1.0}}"
+    assert cli.main([*command, "--set", cls, "--set", rate]) == 1
+    err = capfd.readouterr().err
+    assert "learning rate 1e+38" in err
+    assert "Traceback" not in err
+
+
+def test_a_broken_pipe_is_silent(workplace: Path) -> None:
+    """`modelzoo list | head -1` ends without a word when the reader has gone."""
+    read, write = os.pipe()
+    os.close(read)
+    code = "import sys; from modelzoo.cli import main; sys.exit(main(['list']))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert result.stderr == ""
+    assert result.returncode == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_is_resumed(workplace: Path, sent: signal.Signals) -> None:
+    """Exit code 130, a message that says how to go on, and a run that does."""
+    name = f"interrupted{int(sent)}"
+    command = ("train", "--model", "tiny.yaml", "--device", "cpu", "--out", name)
+    process = start(workplace, "-m", *command, "--epochs", "100000")
+    history = workplace / name / "history.csv"
+    deadline = time.monotonic() + 60
+    while not history.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(sent)
+    code, out, err = finish(process)
+    assert code == 130, err
+    assert out == ""
+    assert f"continue with: python -m train --resume {name}" in err
+    assert "Traceback" not in err
+    assert not (workplace / name / "metrics.json").exists()
+    done = len(history.read_text().splitlines()) - 1
+    again = ("train", "--resume", name, "--epochs", str(done + 1), "--device", "cpu", "--json")
+    code, out, err = finish(start(workplace, "-m", *again))
+    assert code == 0, err
+    assert json.loads(out)["epochs"] == done + 1
+    assert f"{done} of {done + 1} epochs are done" in err
+    assert len(history.read_text().splitlines()) == done + 2

