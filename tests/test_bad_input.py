@@ -354,6 +354,21 @@ BAD_TRAININGS = {
         "'scale'",
     ),
     "layer without its argument": ("--set data.preprocessing=[Resizing]", "Resizing", "height"),
+    "layer that changes the shape": (
+        "--set data.preprocessing=[Flatten]",
+        "data.preprocessing",
+        "(784,)",
+        "(28, 28, 1)",
+    ),
+    "metric for other labels": (
+        "--set compile.metrics=[sparse_categorical_accuracy]",
+        "compile.metrics",
+    ),
+    "callback that watches nothing": (
+        "--set fit.callbacks=[{{class_name:~EarlyStopping,~config:~{{monitor:~val_lost}}}}]",
+        "fit.callbacks.0.config.monitor",
+        "'val_loss'",
+    ),
     "Lambda": (
         "--set data.preprocessing=[{{class_name:~Lambda,~config:~{{function:~print}}}}]",
         "data.preprocessing.0",

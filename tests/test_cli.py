@@ -255,6 +255,7 @@ def test_a_broken_pipe_is_silent(workplace: Path) -> None:
     assert result.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_training_is_resumed(workplace: Path, sent: signal.Signals) -> None:
     """Exit code 130, a message that says how to go on, and a run that does."""

@@ -37,7 +37,7 @@ th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid #e3e6e8; text-align: 
   vertical-align: top; overflow-wrap: anywhere; }
 thead th { position: sticky; top: 0; background: #fff; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
-tbody th { min-width: 110px; font-weight: 400; }
+tbody th { min-width: 110px; font-weight: 400; white-space: nowrap; }
 pre { margin: 8px 0; padding: 12px; overflow-x: auto; background: #f4f5f6; border-radius: 6px;
   font-size: .85rem; }
 summary { cursor: pointer; }

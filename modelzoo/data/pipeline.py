@@ -158,6 +158,13 @@ class InputPipeline:
             return self._tensorflow_batches(split, batch_size, training=False)
         return _Batches(self, split, batch_size, training=False)
 
+    def first_images(self, count: int = 2) -> tuple[Any, Any]:
+        """Return a few training pictures and labels as `fit` gets them, to try a network on."""
+        chosen = np.arange(min(count, self.images_in("train")))
+        labels = keras.ops.convert_to_tensor(self.labels("train")[chosen].astype("int32"))
+        images = keras.ops.convert_to_tensor(self.images("train", chosen))
+        return self._finish(images, labels, training=True)
+
     def _images_of(self, split: str) -> Any:
         return self.data.x_test if split == "test" else self.data.x_train
 

@@ -1,9 +1,12 @@
 """The builders, by the name that `model.builder` of a YAML uses. A new model adds a line."""
 
+from collections.abc import Callable
+from typing import Any
+
 from modelzoo.models.alexnet import alexnet
 from modelzoo.models.lenet import lenet5
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[..., Any]] = {
     "alexnet": alexnet,
     "lenet5": lenet5,
 }

@@ -63,13 +63,12 @@ def compile_for_scoring(model: keras.Model, config: Config) -> None:
 
 def make_metrics(config: Config) -> list[Any]:
     """Return the configuration's metrics, each call anew, with "accuracy" among them."""
-    specs = list(config["compile"]["metrics"])
-    if not {"accuracy", "acc"} & {spec for spec in specs if isinstance(spec, str)}:
-        specs.insert(0, "accuracy")
-    return [
+    metrics = [
         keras_objects.make("metric", spec, f"compile.metrics.{index}")
-        for index, spec in enumerate(specs)
+        for index, spec in enumerate(config["compile"]["metrics"])
     ]
+    named = {each for each in metrics if isinstance(each, str)}
+    return metrics if {"accuracy", "acc"} & named else ["accuracy", *metrics]
 
 
 def score(model: keras.Model, pipeline: InputPipeline, split: str) -> Scores:

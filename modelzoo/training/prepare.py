@@ -24,13 +24,18 @@ def build_network(config: Config) -> keras.Model:
     """
     import keras
 
+    from modelzoo.keras_objects import check_activation
+
+    for key, value in config["model"].items():
+        if key.endswith("activation"):
+            check_activation(value, f"{config.name}: model.{key}")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config["trainer"]["precision"])
     try:
         return config.builder(**config.builder_arguments)
     except InputError as error:
         raise InputError(f"{config.name}: model.{error}") from None
-    except (ValueError, TypeError) as error:  # Keras: an unknown activation, for instance
+    except (ValueError, TypeError) as error:
         first_line = (str(error).strip().splitlines() or [""])[0]
         raise InputError(f"{config.name}: model: Keras refuses it: {first_line}") from None
     finally:

@@ -62,7 +62,7 @@ def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
     Args:
         path: the folder of the run.
         suffix: "png", "svg", "html" or "json".
-        out: folder for the files; the run's own if None.
+        out: folder for the files, whose names then start with the run's; the run's own if None.
 
     Raises:
         InputError: the folder holds no finished run, or a damaged one.
@@ -76,6 +76,7 @@ def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
         history = pd.read_csv(folder.history)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder.history}: cannot be read: {error}") from None
+    target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")
     drawn = charts_of_run(history, data.confusion, data.class_names, data.mistakes)
     return [charts.save(chart, (out or path) / f"{name}.{suffix}") for name, chart in drawn.items()]
 

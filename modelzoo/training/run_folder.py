@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import msgspec
 import numpy as np
 
-from modelzoo.config import Config, load_config
+from modelzoo.config import Config, is_there, load_config
 from modelzoo.errors import InputError
 from modelzoo.files import replacing, write_text
 
@@ -47,14 +48,14 @@ class RunFolder:
         self.model, self.metrics = self.path / "model.keras", self.path / "metrics.json"
         self.state = self.path / "state.npz"
         self._lock = filelock.FileLock(self.path / ".lock")
-        self._is_new = False
+        self._made: list[Path] = []  # folders that were not there before
 
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
         """Make a new folder and lock it, or refuse one that holds something."""
         folder = cls(path)
-        folder._is_new = not path.exists()
-        if (path / "state.npz").exists():
+        folder._made = [each for each in (path, *path.parents) if not is_there(each)]
+        if is_there(folder.state):
             raise InputError(
                 f"{path}: already holds a run; continue it with --resume {path}, "
                 "or choose another --out"
@@ -90,13 +91,15 @@ class RunFolder:
             raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
 
     def release(self) -> None:
-        """Let others in; leave no empty folder behind where nothing came of the run."""
+        """Let others in; leave nothing behind where nothing came of the run."""
+        if not self.state.exists():
+            self.config.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # Windows removes no open file
             (self.path / ".lock").unlink(missing_ok=True)
         self._lock.release()
-        if self._is_new:
-            with contextlib.suppress(OSError):  # not empty
-                self.path.rmdir()
+        with contextlib.suppress(OSError):  # not empty
+            for folder in self._made:
+                folder.rmdir()
 
     def write_config(self, config: Config) -> None:
         """Write the resolved configuration, with the command that runs it again in its head."""
@@ -136,10 +139,12 @@ class RunFolder:
         """
         try:
             with np.load(self.state, allow_pickle=False) as saved:
-                progress = Progress(**json.loads(saved["progress"].tobytes()))
+                progress = msgspec.convert(json.loads(saved["progress"].tobytes()), Progress)
                 arrays = [saved[f"array{index}"] for index in range(len(saved.files) - 1)]
         except Exception as error:  # zip, zlib, json, numpy: each damage has its own exception
             raise InputError(f"{self.state}: damaged, cannot resume from it: {error}") from None
+        if progress.epochs_done and not self.best_weights.is_file():
+            raise InputError(f"{self.best_weights}: is missing; the run cannot go on without it")
         return arrays, progress
 
 

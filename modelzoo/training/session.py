@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from modelzoo import keras_objects
-from modelzoo.config import Config
+from modelzoo.config import Config, suggest
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
 from modelzoo.files import replacing
@@ -50,6 +50,32 @@ class Session:
             keras_objects.make("callback", spec, f"fit.callbacks.{index}")
             for index, spec in enumerate(config["fit"]["callbacks"])
         ]
+        self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Try two pictures: what does not fit together is refused before a run begins."""
+        what, wanted = "data.preprocessing, data.augmentation", tuple(self.best.input_shape[1:])
+        try:
+            images, labels = self.pipeline.first_images()
+            if tuple(images.shape[1:]) != wanted:
+                raise ValueError(f"they make {tuple(images.shape[1:])}, the network takes {wanted}")
+            what = "compile.loss"
+            predicted = self.best(images)
+            self.best.compute_loss(images, labels, predicted)
+            what = "compile.metrics"
+            known = set(self.best.compute_metrics(images, labels, predicted))
+            self.best.reset_metrics()
+        except Exception as error:  # the frameworks have many kinds for values that do not fit
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{what}: cannot be used: {reason[:300]}") from error
+        if self.pipeline.images_in("validation"):
+            known |= {f"val_{name}" for name in known}
+        for index, callback in enumerate(self.callbacks):
+            if callback.monitor not in known:
+                where = f"fit.callbacks.{index}.config.monitor"
+                raise InputError(
+                    f"{where}: there is no {callback.monitor!r}{suggest(callback.monitor, known)}"
+                )
 
     def begin(self, folder: RunFolder) -> None:
         """Take a new folder, and save the state before the first epoch."""
@@ -88,6 +114,10 @@ class Session:
         first = self.progress.epochs_done
         shown = ShowProgress(self.console, first, epochs, self.pipeline.steps_per_epoch)
         end = EpochEnd(self._end_epoch, self.callbacks, self.progress.callbacks)
+        weights = self.config["fit"]["class_weight"]
+        if weights is not None:  # Keras fails at a class above those that are named
+            classes = range(self.config["model"]["num_classes"])
+            weights = {label: weights.get(label, 1.0) for label in classes}
         validation = None
         if self.pipeline.images_in("validation"):
             validation = self.pipeline.scoring_batches("validation")
@@ -98,7 +128,7 @@ class Session:
                     validation_data=validation,
                     initial_epoch=first,
                     epochs=epochs,
-                    class_weight=self.config["fit"]["class_weight"],
+                    class_weight=weights,
                     shuffle=False,  # EpochOrder does
                     callbacks=[EpochOrder(self.pipeline), StopOnNaN(), *self.callbacks, shown, end],
                     verbose=0,
