@@ -8,6 +8,7 @@ process, which compiles, is left out of the medians. Needs mnist.npz in $MODELZO
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -60,7 +61,7 @@ def plain_keras(epochs: int) -> list[float]:
         callbacks=[Clock()],
         verbose=0,
     )
-    return [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
 def modelzoo(epochs: int) -> list[float]:

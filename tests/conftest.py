@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def draw_bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noisy 28x28 pictures of one bright bar, whose height on the page is the class, 0 to 9."""
+    """Return noisy 28x28 pictures of one bright bar, whose height is the class, 0 to 9."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 10
     images = generator.integers(0, 60, (count, 28, 28), dtype=np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,18 +77,9 @@ def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
         raise InputError(f"{folder.history}: cannot be read: {error}") from None
     target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")
     drawn = charts_of_run(history, data.confusion, data.class_names, data.mistakes)
-    return [charts.save(chart, (out or path) / f"{name}.{suffix}") for name, chart in drawn.items()]
-
-
-def read_metrics(path: Path) -> dict[str, object]:
-    """Return metrics.json of a finished run."""
-    try:
-        metrics = json.loads(RunFolder(path).metrics.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: holds no finished run: {error}") from None
-    if not isinstance(metrics, dict):
-        raise InputError(f"{path}: metrics.json holds no metrics")
-    return metrics
+    return [
+        charts.save(chart, target / f"{prefix}{name}.{suffix}") for name, chart in drawn.items()
+    ]
 
 
 def _name_of(names: tuple[str, ...], label: np.integer | int) -> str:

@@ -26,8 +26,8 @@ class Progress:
     """Where a run stands after an epoch; with the arrays of the model, all that resuming needs."""
 
     epochs_done: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    callbacks: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
+    callbacks: list[dict[str, int | float]] = field(default_factory=list)
     best_epoch: int = 0
     best_value: float | None = None
     stopped: bool = False  # by early stopping, before the last epoch
