@@ -212,11 +212,12 @@ def _adopt(file: WeightsFile, path: Path) -> Fetched:
 def hdf5_problem(path: Path) -> str | None:
     """Say why a file that no hash describes can't be a whole HDF5 file, by its first bytes."""
     with path.open("rb") as opened:
-        start = opened.read(48)
-    if len(start) < 48 or start[:8] != b"\x89HDF\r\n\x1a\n":
+        start = opened.read(52)
+    if len(start) < 52 or start[:8] != b"\x89HDF\r\n\x1a\n":
         return "not an HDF5 file"
-    # The superblock says where the file ends: at byte 40, or at 28 since version 2.
-    at, sizes = (40, start[13]) if start[8] < 2 else (28, start[9])
+    # The superblock says where the file ends: at another byte in each of its versions 0, 1 and 2.
+    at = {0: 40, 1: 44}.get(start[8], 28)
+    sizes = start[13] if start[8] < 2 else start[9]  # bytes of an address
     if sizes == 8 and path.stat().st_size < int.from_bytes(start[at : at + 8], "little"):
         return "only the beginning of an HDF5 file"
     return None

@@ -300,9 +300,12 @@ def _explained(error: BaseException, sink: Sink, limits: Limits) -> BaseExceptio
     timed_out = isinstance(error, kinds.Timeout) or "timed out" in str(error).lower()
     if timed_out and isinstance(error, kinds.RequestException):
         return Failure(f"silent for {limits.read:g} s after {sink.size:,} bytes", retry=True)
-    if isinstance(error, kinds.ConnectionError | kinds.ChunkedEncodingError):
-        what = f"the connection broke after {sink.size:,} bytes" if sink.size else "no connection"
-        return Failure(what, retry=True)
+    if isinstance(error, kinds.ChunkedEncodingError) or (
+        isinstance(error, kinds.ConnectionError) and sink.size
+    ):
+        return Failure(f"the connection broke after {sink.size:,} bytes", retry=True)
+    if isinstance(error, kinds.ConnectionError):
+        return Failure("no connection", retry=True)
     text = " ".join(str(error).split())[:300] or type(error).__name__
     return Failure(f"{type(error).__name__}: {text}")
 
