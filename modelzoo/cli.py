@@ -17,6 +17,7 @@ from modelzoo.version import __version__
 if TYPE_CHECKING:
     from modelzoo.config import Config
     from modelzoo.training.run import Run
+    from modelzoo.weights.registry import PublishedWeights
     from modelzoo.zoo import Evaluation
 
 INTERRUPTED = 130
@@ -73,24 +74,35 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from modelzoo.zoo import evaluate, find_weights
+    from modelzoo.weights.published import check_against_published, published_scores
+    from modelzoo.zoo import evaluate
 
-    config = _load(options, ("backend",))
-    weights = find_weights(config, options.model, options.weights)
+    config, published, weights = _load_with_weights(options)
+    if options.check and published is None:
+        raise InputError("--check: compares with published weights; --weights names other ones")
     result = evaluate(
-        config, weights, split=options.split, device=options.device, notify=_print_notice
+        config,
+        weights,
+        split=options.split,
+        device=options.device,
+        notify=_print_notice,
+        golden=published.golden if published and options.check else None,
     )
+    promised = published_scores(published, result)
     if options.json:
         scores = result.scores
         summary = {
             "model": config.name,
-            "weights": str(weights),
+            "weights": published.name if published else str(weights),
+            "weights_file": str(weights),
             "dataset": result.data.name,
             "split": scores.split,
             "images": len(scores.labels),
             "loss": scores.loss,
             "accuracy": scores.accuracy,
-            "published_accuracy": None,
+            "published_accuracy": promised.accuracy if promised else None,
+            "published_loss": promised.loss if promised else None,
+            "golden_difference": result.golden_difference,
             "parameters": result.parameters,
             "seconds": scores.seconds,
             "note": result.data.note,
@@ -100,15 +112,19 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(json.dumps(summary))
     else:
         _print_evaluation(config, result)
+        if promised:
+            print(f"published: accuracy {promised.accuracy:.4f}, loss {promised.loss:.4f}")
+    if options.check and published:
+        sys.stdout.flush()
+        check_against_published(published, result)
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from modelzoo.zoo import find_weights, predict
+    from modelzoo.zoo import predict
 
-    config = _load(options, ("backend",))
-    weights = find_weights(config, options.model, options.weights)
     if options.top < 1:
         raise InputError(f"--top {options.top}: should be at least 1")
+    config, published, weights = _load_with_weights(options)
     found = predict(config, weights, options.images, top=options.top, device=options.device)
     if options.json:
         summaries = [
@@ -119,7 +135,8 @@ def _predict(options: argparse.Namespace) -> None:
             }
             for each in found
         ]
-        print(json.dumps({"model": config.name, "weights": str(weights), "images": summaries}))
+        name = published.name if published else str(weights)
+        print(json.dumps({"model": config.name, "weights": name, "images": summaries}))
         return
     for each in found:
         answers = ", ".join(f"{name} {probability:.1%}" for name, probability in each.classes)
@@ -131,6 +148,9 @@ def _predict(options: argparse.Namespace) -> None:
 def _list(options: argparse.Namespace) -> None:
     from modelzoo.config import list_models, load_config
 
+    if options.weights:
+        _list_weights(options)
+        return
     rows = []
     for name in list_models():
         config = load_config(name)
@@ -143,7 +163,7 @@ def _list(options: argparse.Namespace) -> None:
                 "input_shape": model["input_shape"],
                 "classes": model["num_classes"],
                 "dataset": config["data"]["dataset"],
-                "weights": [entry["name"] for entry in config.weights],
+                "weights": [entry.name for entry in config.weights],
                 "title": about["title"],
             }
         )
@@ -179,16 +199,83 @@ def _info(options: argparse.Namespace) -> None:
         "data set": data["dataset"],
         "batch size": data["batch_size"],
         "epochs": config["fit"]["epochs"],
-        "weights": ", ".join(str(entry["name"]) for entry in config.weights) or "none published",
+        "weights": None if config.weights else "none published",
     }
     print(config.name)
     for key, value in rows.items():
         if value not in (None, ""):
             print(f"  {key + ':':12}{value}")
+    for number, entry in enumerate(config.weights):
+        scores = entry.scores
+        print(
+            f"  {'' if number else 'weights:':12}{entry.name}: accuracy {scores.accuracy:.4f}, "
+            f"loss {scores.loss:.4f} on {scores.dataset} ({scores.split})"
+            f"{', needs --allow-unverified' if entry.unverified else ''}"
+        )
     if options.layers:
         _print_layers(config)
     else:
         print(f"  layers and shapes: modelzoo info {options.model or options.config} --layers")
+
+
+def _list_weights(options: argparse.Namespace) -> None:
+    from modelzoo.weights.commands import describe_weights
+
+    rows = describe_weights()
+    if options.json:
+        print(json.dumps(rows))
+        return
+    print(f"{'WEIGHTS':24} {'DATA SET':16} {'ACCURACY':>8} {'BYTES':>12}  WHERE")
+    for row in rows:
+        label = f"{row['model']}/{row['name']}"
+        size = f"{row['bytes']:,}" if row["bytes"] else "?"
+        data, accuracy = row["scores"]["dataset"], row["scores"]["accuracy"]
+        print(f"{label:24} {data:16} {accuracy:8.4f} {size:>12}  {row['where']}")
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from modelzoo.weights.commands import pull
+
+    done, problems = pull(options.names, allow_unverified=options.allow_unverified)
+    if options.json:
+        print(json.dumps({"files": done}))
+    else:
+        for row in done:
+            print(
+                f"{row['weights']}: {row['path']} (from {row['source']}, SHA-256 {row['sha256']})"
+            )
+            if not row["verified"]:
+                print("  unverified: this hash was never published; the file is held to it now")
+    if problems:
+        sys.stdout.flush()
+        raise InputError("\n".join(problems))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from modelzoo.weights.commands import WORDS, verify
+
+    checked = verify(options.names)
+    wrong = [each for each in checked if each.is_wrong]
+    if options.json:
+        rows = [
+            {
+                "weights": each.label,
+                "place": each.place,
+                "path": str(each.path),
+                "state": each.state,
+                "wrong": each.is_wrong,
+            }
+            for each in checked
+        ]
+        print(json.dumps({"files": rows, "wrong": len(wrong)}))
+    else:
+        for each in checked:
+            print(f"{WORDS[each.state]:12} {each.label} ({each.path})")
+        print(f"{len(checked)} files, {len(wrong)} wrong")
+    if wrong:
+        sys.stdout.flush()
+        names = ", ".join(sorted({each.label for each in wrong}))
+        raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
 
 
 def _plot(options: argparse.Namespace) -> None:
@@ -219,6 +306,28 @@ def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
     return config
 
 
+def _load_with_weights(
+    options: argparse.Namespace,
+) -> tuple[Config, PublishedWeights | None, Path]:
+    """Return the configuration, the published weights that are meant, if any, and their file."""
+    from modelzoo.weights.published import as_published, published_weights
+    from modelzoo.zoo import find_weights
+
+    config = _load(options, ("backend",))
+    published = published_weights(config, options.model, options.weights)
+    # Unless told otherwise, weights are scored on their own data, which names their classes, too.
+    if published and options.dataset is None and not config.is_set("data.dataset"):
+        config = as_published(config, published)
+    path = find_weights(
+        config,
+        options.model,
+        options.weights,
+        sha256=options.sha256,
+        allow_unverified=options.allow_unverified,
+    )
+    return config, published, path
+
+
 def _refuse_beside_resume(options: argparse.Namespace) -> None:
     """A run goes on as it began: only its length and its device can change."""
     for name in ("model", "config", "dataset", "seed", "precision", "backend", "out", "set"):
@@ -233,6 +342,8 @@ def _whole_number(option: str, text: str) -> int:
 
 
 def _facts(config: Config) -> dict[str, Any]:
+    import msgspec
+
     from modelzoo.zoo import build, describe
 
     network = build(config)
@@ -247,7 +358,7 @@ def _facts(config: Config) -> dict[str, Any]:
         "classes": config["model"]["num_classes"],
         "dataset": config["data"]["dataset"],
         "layers": describe(network),
-        "weights": config.weights,
+        "weights": [msgspec.to_builtins(entry) for entry in config.weights],
         "source": config["about"]["source"],
     }
 
@@ -389,6 +500,9 @@ def _make_parser() -> _Parser:
     _add_config_options(evaluate)
     _add_weights_option(evaluate)
     evaluate.add_argument(
+        "--check", action="store_true", help="fail if the published accuracy does not hold"
+    )
+    evaluate.add_argument(
         "--split", choices=("test", "validation", "train"), default="test", help="images (test)"
     )
     _add_device_options(evaluate)
@@ -408,7 +522,21 @@ def _make_parser() -> _Parser:
     _add_device_options(predict)
 
     listing = add("list", _list, "List the networks.", "modelzoo list")
+    listing.add_argument("--weights", action="store_true", help="the published weights instead")
     listing.add_argument("--json", action="store_true", help="one JSON array on stdout")
+
+    pull = add("pull", _pull, "Fetch published weights.", "modelzoo pull alexnet/document")
+    pull.add_argument(
+        "names", nargs="+", metavar="NAME[/WEIGHTS]", help="a network's, or the first"
+    )
+    _add_unverified_option(pull)
+    pull.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+    verify = add(
+        "verify", _verify, "Hash all shipped and fetched weights again.", "modelzoo verify lenet5"
+    )
+    verify.add_argument("names", nargs="*", metavar="NAME", help="networks (all, and all fetched)")
+    verify.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     info = add("info", _info, "Describe a network.", "modelzoo info lenet5 --layers")
     info.add_argument("model", nargs="?", metavar="NAME", help="a name, a YAML or a run's folder")
@@ -442,7 +570,19 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_weights_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", metavar="W", help="a .weights.h5 file or a run's folder")
+    parser.add_argument(
+        "--weights", metavar="W", help="a published name, a .weights.h5 file, a run's folder, a URL"
+    )
+    parser.add_argument("--sha256", metavar="HEX", help="of one's own file; a URL needs it")
+    _add_unverified_option(parser)
+
+
+def _add_unverified_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-unverified",
+        action="store_true",
+        help="take a file whose SHA-256 nobody has published, and hold it to the one it has then",
+    )
 
 
 def _add_device_options(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ import yaml
 
 from modelzoo.errors import InputError
 from modelzoo.models import BUILDERS
+from modelzoo.weights.registry import PublishedWeights, parse_weights
 
 MAX_BYTES = 1_000_000  # a configuration is a page of text
 MAX_DEPTH = 20
@@ -100,13 +101,13 @@ class Config:
     Attributes:
         name: the network's name, as in `--model` and in the name of a run.
         sections: the sections, defaults filled in; plain dicts, lists, strings and numbers.
-        weights: the published weights, an entry each.
+        weights: the published weights, the default first.
         layers: what the sections were merged from, so that another data set can be chosen.
     """
 
     name: str
     sections: dict[str, dict[str, Any]]
-    weights: list[dict[str, Any]]
+    weights: list[PublishedWeights]
     layers: tuple["_Layer", ...] = field(repr=False)
 
     def __getitem__(self, section: str) -> dict[str, Any]:
@@ -435,14 +436,17 @@ def _assemble(name: str, layers: tuple[_Layer, ...]) -> Config:
         section: _check_section(section, merged.get(section), ordered)
         for section in ("about", "model", *(name for name in SECTIONS if name != "about"))
     }
-    weights = merged.get("weights") or []
-    if not isinstance(weights, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("name"), str) for each in weights
-    ):
-        where = _where("weights", ordered)
-        raise InputError(f"{where}: weights: should be a list of entries, each with a name")
+    weights = _check_weights(merged.get("weights"), ordered)
     _check_labels_suit_loss(checked, ordered)
     return Config(name, checked, weights, layers)
+
+
+def _check_weights(values: Any, layers: Sequence[_Layer]) -> list[PublishedWeights]:
+    """Check the published weights; a `file:` source counts from the folder of their YAML."""
+    holders = [layer for layer in layers if "weights" in layer.values] or list(layers)
+    origins = holders[-1].origins
+    folder = Path(origins.source).absolute().parent if origins.lines else None
+    return parse_weights(values, origins.of, folder)
 
 
 def _check_top_level(layer: _Layer, allowed: Iterable[str]) -> None:

@@ -11,12 +11,14 @@ import numpy as np
 
 from modelzoo.config import Config, is_there, load_config
 from modelzoo.errors import InputError
+from modelzoo.weights.published import as_published, published_weights
 
 if TYPE_CHECKING:
     import keras
 
     from modelzoo.data.source import Dataset
     from modelzoo.training.evaluation import Scores
+    from modelzoo.weights.registry import Golden
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -42,35 +44,76 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     return build_network(config)
 
 
-def load(model: str | Path | Config, weights: str | Path | None = None) -> keras.Model:
-    """Build a network and load weights into it.
+def load(
+    model: str | Path | Config,
+    weights: str | Path | None = None,
+    *,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> keras.Model:
+    """Build a network and load weights into it, fetching them if they are not on this machine.
 
     Args:
         model: a packaged name, a path to a YAML, or the folder of a run.
-        weights: a published name, or the path of a .weights.h5 file or of a run's folder. By
-            default the weights of the run that `model` names.
+        weights: a published name, the path of a .weights.h5 file or of a run's folder, or the
+            address of a file. By default the weights of the run that `model` names, or the first
+            published ones.
+        sha256: of one's own file; an address needs it, or `allow_unverified`.
+        allow_unverified: take a file whose SHA-256 nobody has published. Its hash is written down
+            then, and the file is held to it from then on.
 
     Returns:
         A `keras.Model`, not compiled.
 
     Raises:
-        InputError: no such weights, or they belong to another network.
+        InputError: no such weights, they are not to be had, or they belong to another network.
     """
     config = model if isinstance(model, Config) else load_config(model)
-    path = find_weights(config, model, weights)
-    network = build(config)
+    published = published_weights(config, model, weights)
+    path = find_weights(config, model, weights, sha256=sha256, allow_unverified=allow_unverified)
+    network = build(as_published(config, published) if published else config)
     load_weights_file(network, path)
     return network
 
 
-def find_weights(config: Config, model: Any, weights: str | Path | None) -> Path:
-    """Return the path of the weights that a command or a call names."""
+def find_weights(
+    config: Config,
+    model: Any,
+    weights: str | Path | None,
+    *,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> Path:
+    """Return the path of the weights that a command or a call names; the arguments of `load`."""
+    from modelzoo.weights.cache import state_of
+    from modelzoo.weights.fetch import fetch
+    from modelzoo.weights.registry import check_sha256, file_at
+
+    published = published_weights(config, model, weights)
+    if published is not None:
+        if sha256 is not None:
+            raise InputError(
+                f"{config.name}/{published.name}: its SHA-256 stands in the configuration; "
+                "--sha256 is for a file of one's own"
+            )
+        file = published.file_of(config.name)
+        return fetch(file, allow_unverified=allow_unverified).path
+    if isinstance(weights, str) and ("://" in weights or weights.startswith(("gdrive:", "file:"))):
+        file = file_at(weights, sha256)
+        return _checked_weights_file(fetch(file, allow_unverified=allow_unverified).path)
+    path = _find_file(config, model, weights)
+    if sha256 is not None and state_of(path, check_sha256(sha256)) != "good":
+        raise InputError(f"{path}: is another file than the one with the SHA-256 {sha256}")
+    return path
+
+
+def _find_file(config: Config, model: Any, weights: str | Path | None) -> Path:
     if weights is None:
         if isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5"):
             return _checked_weights_file(Path(model) / "best.weights.h5")
         raise InputError(
             f"{config.name}: which weights? Give the path of a .weights.h5 file or of a run's "
-            f"folder{_published(config)}"
+            f"folder, or an address{_published(config)}"
         )
     path = Path(weights)
     if is_there(path / "best.weights.h5"):
@@ -160,6 +203,7 @@ class Evaluation:
     confusion: np.ndarray
     class_names: list[str]
     parameters: int
+    golden_difference: float | None = None
 
 
 def evaluate(
@@ -169,6 +213,7 @@ def evaluate(
     split: str = "test",
     device: str = "auto",
     notify: Any = print,
+    golden: Golden | None = None,
 ) -> Evaluation:
     """Score weights on a split of the configuration's data set.
 
@@ -178,9 +223,11 @@ def evaluate(
         split: "train", "validation" or "test".
         device: as for `Trainer`.
         notify: called with each notice, such as a data set that had to be replaced.
+        golden: what the network should answer to pictures made from a seed.
 
     Raises:
         InputError: weights, data or device cannot be used, or the classes do not fit.
+        RunError: the golden outputs are others.
     """
     from modelzoo.data.datasets import check_dataset_name
     from modelzoo.training.device import start_framework
@@ -190,10 +237,12 @@ def evaluate(
     chosen = start_framework(config["trainer"]["backend"], device)
     from modelzoo.training.evaluation import compile_for_scoring, score
     from modelzoo.training.results import class_labels
+    from modelzoo.weights.golden import check_golden
 
     with chosen.scope():
         network = build(config)
         load_weights_file(network, weights)
+        difference = check_golden(config, network, golden) if golden else None
         data = open_dataset(config, notify)
         if len(data.class_names) > config["model"]["num_classes"]:
             raise InputError(
@@ -206,7 +255,8 @@ def evaluate(
             raise InputError(f"{data.name}: has no images in the {split} split")
         scores = score(network, pipeline, split)
         labels = class_labels(scores, pipeline)
-    return Evaluation(scores, data, scores.confusion(), labels, network.count_params())
+    parameters = network.count_params()
+    return Evaluation(scores, data, scores.confusion(), labels, parameters, difference)
 
 
 @dataclass(frozen=True)
@@ -280,5 +330,5 @@ def _class_names(config: Config) -> list[str]:
 
 
 def _published(config: Config) -> str:
-    names = [str(entry.get("name")) for entry in config.weights]
+    names = [entry.name for entry in config.weights]
     return f"; published: {', '.join(names)}" if names else "; none are published for it yet"

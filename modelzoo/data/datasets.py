@@ -7,15 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from modelzoo.data import class_names
 from modelzoo.data.folder import check_folder, load_folder
-from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, is_offline, load_from_keras
+from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, load_from_keras
 from modelzoo.data.npz import CheckedArrays, read_npz
 from modelzoo.data.offline_sets import OFFLINE_SETS
 from modelzoo.data.resize import with_image_shape
 from modelzoo.data.source import Dataset, ImageShape, ImageSource, LazyImages, check_image_shape
+from modelzoo.environment import cache_folder, is_offline
 from modelzoo.errors import InputError
 
 __all__ = [
@@ -56,12 +55,6 @@ STANDARD_SIZES = {  # training pictures, test pictures
     "cifar100": (50_000, 10_000),
 }
 FALLBACKS = {"mnist": "mnist5k"}
-
-
-def cache_folder() -> Path:
-    """Where modelzoo keeps what it fetches: $MODELZOO_HOME, or the user's cache folder."""
-    home = os.environ.get("MODELZOO_HOME")
-    return Path(home).expanduser() if home else Path(platformdirs.user_cache_dir("modelzoo"))
 
 
 def data_folder() -> Path:

@@ -15,6 +15,7 @@ from pickle import UnpicklingError
 from typing import Any, Never
 
 from modelzoo.data.npz import CheckedArrays, check_arrays
+from modelzoo.environment import is_offline
 from modelzoo.errors import InputError
 
 KERAS_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -25,11 +26,6 @@ DAMAGE = (EOFError, KeyError, UnpicklingError, tarfile.TarError, zipfile.BadZipF
 
 class DatasetUnavailable(InputError):  # noqa: N818, the name says what is the matter
     """A data set is neither on this machine nor to be had from the network."""
-
-
-def is_offline() -> bool:
-    """Whether MODELZOO_OFFLINE forbids the network."""
-    return os.environ.get("MODELZOO_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def load_from_keras(name: str, class_count: int) -> CheckedArrays:

@@ -1,0 +1,107 @@
+"""What `modelzoo pull`, `verify` and `list --weights` do. Starts no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modelzoo.config import Config, is_there, list_models, load_config, suggest
+from modelzoo.errors import InputError
+from modelzoo.weights.cache import Checked, cached_path, check_files, packaged_path
+from modelzoo.weights.fetch import fetch
+from modelzoo.weights.registry import PublishedWeights
+
+WORDS = {"good": "good", "damaged": "WRONG", "missing": "MISSING", "unknown": "no hash"}
+
+
+def describe_weights() -> list[dict[str, Any]]:
+    """Return the published weights of all networks, each with where its file is."""
+    rows = []
+    for model in list_models():
+        for entry in load_config(model).weights:
+            row = {"model": model, **msgspec.to_builtins(entry), "where": _where(model, entry)}
+            rows.append({key: value for key, value in row.items() if key != "golden"})
+    return rows
+
+
+def pull(
+    names: Sequence[str], *, allow_unverified: bool = False
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Fetch published weights, each as far as it can be had.
+
+    Args:
+        names: "lenet5" (its first weights), "lenet5/mnist", or a YAML in place of a name.
+        allow_unverified: see `fetch`.
+
+    Returns:
+        A row for each file that is here now, and a message for each that is not.
+
+    Raises:
+        InputError: there are no such weights; nothing is fetched then.
+    """
+    rows, problems = [], []
+    for config, entry in [_named(name) for name in names]:
+        try:
+            fetched = fetch(entry.file_of(config.name), allow_unverified=allow_unverified)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        rows.append(
+            {
+                "weights": f"{config.name}/{entry.name}",
+                "path": str(fetched.path),
+                "bytes": fetched.path.stat().st_size,
+                "sha256": fetched.sha256,
+                "source": fetched.source,
+                "verified": fetched.verified,
+            }
+        )
+    return rows, problems
+
+
+def verify(names: Sequence[str] = ()) -> list[Checked]:
+    """Hash shipped and fetched files again: of these networks or weights, or all that there are."""
+    files = []
+    if not names:
+        configs = [load_config(model) for model in list_models()]
+        files = [entry.file_of(config.name) for config in configs for entry in config.weights]
+    for name in names:
+        config, wanted = _split(name)
+        entries = [_entry(config, wanted)] if wanted else config.weights
+        files += [entry.file_of(config.name) for entry in entries]
+    return list(check_files(files, others=not names))
+
+
+def _named(name: str) -> tuple[Config, PublishedWeights]:
+    config, wanted = _split(name)
+    return config, _entry(config, wanted)
+
+
+def _split(name: str) -> tuple[Config, str]:
+    """Read "lenet5", "lenet5/mnist", "my/own.yaml" or "my/own.yaml/mnist"."""
+    model, slash, weights = name.rpartition("/")
+    whole = not slash or name in list_models() or is_there(Path(name)) or name.endswith(".yaml")
+    return (load_config(name), "") if whole else (load_config(model), weights)
+
+
+def _entry(config: Config, wanted: str) -> PublishedWeights:
+    names = [entry.name for entry in config.weights]
+    if not names:
+        raise InputError(f"{config.name}: no weights are published for it yet")
+    if wanted and wanted not in names:
+        raise InputError(f"{config.name} has no weights {wanted!r}{suggest(wanted, names)}")
+    return config.weights[names.index(wanted) if wanted else 0]
+
+
+def _where(model: str, entry: PublishedWeights) -> str:
+    """Say where the file is, without reading it."""
+    file = entry.file_of(model)
+    packaged = packaged_path(file)
+    if packaged is not None and packaged.is_file():
+        return "package"
+    if cached_path(file).is_file():
+        return "cache"
+    return "not fetched, unverified" if entry.unverified else "not fetched"

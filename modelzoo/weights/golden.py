@@ -1,0 +1,68 @@
+"""Golden outputs: what published weights answer to a few pictures that any machine can make.
+
+They tell whether file, reader, network and preprocessing still give what was measured, in a second
+and without a data set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modelzoo.config import Config
+from modelzoo.errors import RunError
+from modelzoo.weights.registry import Golden
+
+if TYPE_CHECKING:
+    import keras
+
+
+def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return pictures of soft blobs: uint8, (count, *shape).
+
+    NumPy promises that RandomState gives the same bits in every version, as it does not for
+    `default_rng`. Blocks of 4x4 pixels let the convolutions see more than noise.
+    """
+    random = np.random.RandomState(seed)
+    height, width = -(-shape[0] // 4), -(-shape[1] // 4)
+    coarse = random.randint(0, 256, (count, height, width, *shape[2:]), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)[:, : shape[0], : shape[1]]
+
+
+def answers(config: Config, network: keras.Model, seed: int, count: int) -> np.ndarray:
+    """Return the network's probabilities for golden pictures: float64, (count, classes)."""
+    from modelzoo.zoo import preprocess
+
+    images = golden_images(seed, count, tuple(config["model"]["input_shape"]))
+    return np.asarray(network.predict(preprocess(config, images), verbose=0), "float64")
+
+
+def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) -> Golden:
+    """Return the golden outputs of a file of weights, to be written into the YAML."""
+    from modelzoo.zoo import build, load_weights_file
+
+    network = build(config)
+    load_weights_file(network, weights)
+    rows = answers(config, network, seed, count).round(6).tolist()
+    return Golden(seed=seed, outputs=rows)
+
+
+def check_golden(config: Config, network: keras.Model, golden: Golden) -> float:
+    """Compare a network with its golden outputs; return the largest difference.
+
+    Raises:
+        RunError: it is larger than the tolerance, or there are other classes.
+    """
+    wanted = np.asarray(golden.outputs)
+    found = answers(config, network, golden.seed, len(wanted))
+    if found.shape != wanted.shape:
+        raise RunError(f"{config.name}: answers {found.shape}, golden outputs are {wanted.shape}")
+    difference = float(np.abs(found - wanted).max())
+    if not difference <= golden.tolerance:
+        raise RunError(
+            f"{config.name}: answers differ from the golden outputs by {difference:.2g}, "
+            f"more than {golden.tolerance:.2g}: this is not the network that was measured"
+        )
+    return difference

@@ -1,0 +1,61 @@
+"""Which published weights somebody means, and whether their numbers still hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.config import Config, is_there
+from modelzoo.errors import RunError
+from modelzoo.weights.registry import PublishedWeights, Scores
+
+if TYPE_CHECKING:
+    from modelzoo.zoo import Evaluation
+
+ACCURACY_TOLERANCE = 0.001  # of a published number that is measured again
+
+
+def published_weights(
+    config: Config, model: Any, weights: str | Path | None
+) -> PublishedWeights | None:
+    """Return the published weights that a command or a call names; None if it names a file."""
+    if weights is None:
+        of_a_run = isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5")
+        return config.weights[0] if config.weights and not of_a_run else None
+    named = [entry for entry in config.weights if entry.name == weights]
+    return named[0] if named else None
+
+
+def as_published(config: Config, published: PublishedWeights) -> Config:
+    """Return the configuration for the data set that published weights were made for."""
+    if config["data"]["dataset"] == published.scores.dataset:
+        return config
+    return config.with_dataset(published.scores.dataset)
+
+
+def published_scores(published: PublishedWeights | None, result: Evaluation) -> Scores | None:
+    """Return the published scores of the same data and split as a measurement, if any."""
+    if published is None:
+        return None
+    measured = (result.data.name, result.scores.split)
+    same = measured == (published.scores.dataset, published.scores.split)
+    return published.scores if same else None
+
+
+def check_against_published(published: PublishedWeights, result: Evaluation) -> None:
+    """Compare a measurement with the published number.
+
+    Raises:
+        RunError: it differs by more than `ACCURACY_TOLERANCE`, or was made on other data.
+    """
+    scores, found = published.scores, result.scores
+    if published_scores(published, result) is None:
+        raise RunError(
+            f"--check: measured on {result.data.name} ({found.split}), but {published.name} is "
+            f"published for {scores.dataset} ({scores.split}): there is nothing to compare with"
+        )
+    if not abs(found.accuracy - scores.accuracy) <= ACCURACY_TOLERANCE + 1e-9:
+        raise RunError(
+            f"--check: accuracy {found.accuracy:.4f} on {scores.dataset} ({scores.split}), "
+            f"published is {scores.accuracy:.4f}: more than {ACCURACY_TOLERANCE} apart"
+        )

@@ -1,0 +1,290 @@
+"""The published weights of a network: the `weights:` list of its YAML, as checked data."""
+
+import difflib
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from modelzoo.errors import InputError
+
+LARGEST_FILE = 2 * 2**30  # of a file whose size nobody has declared
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # the only ones that may answer without TLS
+OWN_FOLDER = "-own/"  # in the cache; the name of a network cannot begin so
+NAME = r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # neither dots nor slashes: it becomes a file's name
+
+Text = Annotated[str, Meta(min_length=1)]
+Size = Annotated[int, Meta(ge=1, le=2**40)]
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was measured, and on what: `evaluate --check` measures it again."""
+
+    dataset: Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
+    split: Literal["train", "validation", "test"] = "test"
+    accuracy: Annotated[float, Meta(ge=0, le=1)]
+    loss: Annotated[float, Meta(ge=0)]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Probabilities for pictures that are made from a seed, so that any machine can compare.
+
+    `modelzoo.weights.golden` makes and compares them: a row of `outputs` for each picture.
+    """
+
+    seed: Annotated[int, Meta(ge=0, lt=2**32)]
+    outputs: Annotated[list[Annotated[list[float], Meta(min_length=1)]], Meta(min_length=1)]
+    tolerance: Annotated[float, Meta(gt=0, le=0.01)] = 1e-4
+
+
+class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of `weights:`.
+
+    Attributes:
+        name: what `--weights` takes, unique among the network's.
+        sources: tried in order: "package", "https://...", "gdrive:ID", "file:PATH" (from the
+            YAML's folder if relative).
+        sha256, bytes: of the file; mandatory unless `unverified`.
+        unverified: nobody has published a hash: `--allow-unverified` is needed the first time.
+        max_bytes: where an unverified download is cut off.
+        parameters: of the network, if it should be compared.
+    """
+
+    name: Annotated[str, Meta(pattern=NAME)]
+    sources: Annotated[list[str], Meta(min_length=1)]
+    scores: Scores
+    recipe: Text
+    licence: Text
+    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
+    bytes: Size | None = None
+    unverified: bool = False
+    max_bytes: Size | None = None
+    golden: Golden | None = None
+    parameters: Size | None = None
+    note: str = ""
+
+    def file_of(self, model: str) -> "WeightsFile":
+        """Return the file that this entry describes, as the network `model` publishes it."""
+        # The hash in its name keeps the files of two releases apart in one cache.
+        name = f"{self.name}-{self.sha256[:8]}.weights.h5" if self.sha256 else f"{self.name}.h5"
+        return WeightsFile(
+            label=f"{model}/{self.name}",
+            file=f"{model}/{name}",
+            sources=tuple(self.sources),
+            sha256=self.sha256,
+            bytes=self.bytes,
+            max_bytes=self.bytes or self.max_bytes or LARGEST_FILE,
+        )
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file to have: what to call it, where it may come from, and what proves that it is the one.
+
+    Attributes:
+        label: "lenet5/mnist", or the address that somebody gave.
+        file: the same path below the cache's `weights` folder, the package's and a mirror.
+        sha256: None if nobody has published one.
+    """
+
+    label: str
+    file: str
+    sources: tuple[str, ...]
+    sha256: str | None
+    bytes: int | None
+    max_bytes: int
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a person gave its address, and no configuration describes it."""
+        return self.file.startswith(OWN_FOLDER)
+
+
+class Source(NamedTuple):
+    """A place that a file may come from."""
+
+    kind: Literal["package", "url", "gdrive", "file"]
+    value: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "url":
+            return without_password(self.value)
+        return f"{self.kind}:{self.value}" if self.value else self.kind
+
+    @property
+    def address(self) -> str:
+        """What a person opens in a browser."""
+        if self.kind == "gdrive":
+            return f"https://drive.google.com/file/d/{self.value}/view"
+        return without_password(self.value)
+
+
+def parse_source(text: str) -> Source:
+    """Read a source as it stands in a YAML, on the command line or in MODELZOO_MIRROR.
+
+    Raises:
+        InputError: it is none, or an address that could be changed on its way.
+    """
+    if text == "package":
+        return Source("package")
+    kind, colon, value = text.partition(":")
+    if kind == "gdrive" and re.fullmatch(r"[\w-]{10,100}", value, re.ASCII):
+        return Source("gdrive", value)
+    if kind == "file" and value and "\0" not in value:
+        path = unquote(value[2:]) if value.startswith("///") else value  # file:///home/... too
+        return Source("file", str(Path(path).expanduser()))
+    if colon and kind.lower() in ("http", "https"):
+        check_url(text)
+        return Source("url", text)
+    raise InputError(
+        f"{text!r:.200} is no source of weights; there are: package, https://..., gdrive:ID, "
+        "file:PATH"
+    )
+
+
+def check_url(url: str) -> None:
+    """Raise an InputError unless the address is https, or http on this very machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise InputError(f"{url!r:.200} is not an address")
+    local = parts.scheme == "http" and host in LOCAL_HOSTS
+    if parts.scheme != "https" and not local:
+        raise InputError(f"{without_password(url):.200}: only https:// addresses are fetched")
+
+
+def without_password(url: str) -> str:
+    """Return an address without the user and password that may stand in it."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url, count=1)
+
+
+def file_at(source: str, sha256: str | None) -> WeightsFile:
+    """Return a person's own file, given by its address.
+
+    Raises:
+        InputError: the address or the SHA-256 cannot be one.
+    """
+    parsed = parse_source(source)
+    if parsed.kind == "package":
+        raise InputError("package: names no file of one's own")
+    if sha256 is not None:
+        sha256 = check_sha256(sha256)
+    place = hashlib.sha256(source.encode()).hexdigest()[:16]
+    last = unquote(urlsplit(parsed.value).path).replace("\\", "/").rpartition("/")[2]
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", re.sub(r"(\.weights)?\.h5\Z", "", last))[:60]
+    known = f"-{sha256[:8]}" if sha256 else ""
+    suffix = ".weights.h5" if last.endswith(".weights.h5") else ".h5"
+    return WeightsFile(
+        label=str(parsed),
+        file=f"{OWN_FOLDER}{stem or 'weights'}-{place}{known}{suffix}",
+        sources=(source,),
+        sha256=sha256,
+        bytes=None,
+        max_bytes=LARGEST_FILE,
+    )
+
+
+def check_sha256(text: str) -> str:
+    """Return a SHA-256 in lower case, or raise an InputError."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise InputError(f"--sha256 {text!r:.80}: should be 64 hexadecimal digits")
+    return text.lower()
+
+
+def parse_weights(
+    values: Any, where: Callable[[str], str], folder: Path | None = None
+) -> list[PublishedWeights]:
+    """Check the `weights:` list of a configuration.
+
+    Args:
+        values: what the YAML holds.
+        where: returns the file and line of a key such as "weights.0.sha256".
+        folder: what `file:` sources are relative to.
+
+    Raises:
+        InputError: naming file, line and key.
+    """
+    if values is None:
+        return []
+    if not isinstance(values, list):
+        raise InputError(f"{where('weights')}: weights: should be a list of entries")
+    entries: list[PublishedWeights] = []
+    for index, value in enumerate(values):
+        key = f"weights.{index}"
+        entry = _convert(value, key, where)
+        if problem := _problem_of(entry):
+            raise InputError(f"{where(key)}: {key} ({entry.name}): {problem}")
+        if entry.name in [each.name for each in entries]:
+            raise InputError(f"{where(key)}: {key}.name: {entry.name!r} is there twice")
+        sources = []
+        for number, text in enumerate(entry.sources):
+            try:
+                source = parse_source(text)
+            except InputError as error:
+                at = f"{key}.sources.{number}"
+                raise InputError(f"{where(at)}: {at}: {error}") from None
+            beside = source.kind == "file" and folder is not None
+            sources.append(f"file:{folder / source.value}" if beside and folder else text)
+        entries.append(msgspec.structs.replace(entry, sources=sources))
+    return entries
+
+
+def _convert(value: Any, key: str, where: Callable[[str], str]) -> PublishedWeights:
+    try:
+        return msgspec.convert(value, PublishedWeights)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).replace("`", "").partition(" - at $")
+        at = key + re.sub(r"\[(\d+)\]", r".\1", path)
+        _refuse(problem, value, at, where)
+
+
+def _refuse(problem: str, value: Any, at: str, where: Callable[[str], str]) -> NoReturn:
+    if problem.startswith("Object contains unknown field "):
+        wrong = problem.rpartition(" ")[2]
+        scores, golden = Scores.__struct_fields__, Golden.__struct_fields__
+        tables = {"scores": scores, "golden": golden}
+        fields = tables.get(at.rpartition(".")[2], PublishedWeights.__struct_fields__)
+        near = difflib.get_close_matches(wrong, fields, 1)
+        at, problem = f"{at}.{wrong}", "unknown key"
+        problem += f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(fields)}"
+    elif problem.startswith("Object missing required field "):
+        at, problem = f"{at}.{problem.rpartition(' ')[2]}", "is missing"
+    elif "matching regex" in problem and at.endswith(".name"):
+        problem = "should be letters, digits, '_' and '-', at most 64"
+    elif "matching regex" in problem and at.endswith(".sha256"):
+        problem = "should be 64 hexadecimal digits in lower case"
+    else:
+        problem = f"{problem[0].lower()}{problem[1:]}"
+    raise InputError(f"{where(at)}: {at}: {problem}")
+
+
+def _problem_of(entry: PublishedWeights) -> str | None:
+    """Return what the fields of an entry say against each other."""
+    numbers = [entry.scores.accuracy, entry.scores.loss]
+    if entry.golden:
+        numbers += [number for row in entry.golden.outputs for number in row]
+        if len({len(row) for row in entry.golden.outputs}) > 1:
+            return "golden.outputs: should be rows of one length"
+    if not all(math.isfinite(number) for number in numbers):
+        return "scores and golden outputs should be finite numbers"
+    if not entry.unverified:
+        missing = [key for key in ("sha256", "bytes") if getattr(entry, key) is None]
+        if missing:
+            return (
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
+                "only with `unverified: true` can a file be fetched without"
+            )
+        return "max_bytes: `bytes` says it already" if entry.max_bytes else None
+    if entry.sha256 or entry.bytes:
+        return "with sha256 and bytes it is not unverified; leave that key out"
+    return "package: a file that we ship has a hash" if "package" in entry.sources else None

@@ -1,0 +1,828 @@
+"""Fetching against a local server that does what real networks do."""
+
+import contextlib
+import email.utils
+import hashlib
+import http.server
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import gdown  # imported here, since a busy machine takes a second for it
+import h5py
+import numpy as np
+import pooch  # noqa: F401
+import pytest
+
+import modelzoo
+from modelzoo.errors import InputError
+from modelzoo.weights import cache, fetch
+from modelzoo.weights.cache import cached_path, decide, read_record, record_path, write_record
+from modelzoo.weights.registry import WeightsFile, file_at
+from modelzoo.weights.transfer import Failure, Limits, check_redirect, wait_asked
+
+DATA = (
+    b"\x89HDF\r\n\x1a\n"
+    + bytes(40)
+    + b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(3000))
+)
+OTHER = DATA[:-1] + bytes([DATA[-1] ^ 1])
+HALF = len(DATA) // 2
+SHA256 = hashlib.sha256(DATA).hexdigest()
+QUICK = Limits(
+    connect=2.0, read=0.5, stall=1.0, attempts=2, backoff=0.01, longest_wait=0.5, chunk=4096
+)
+CERTIFICATE = Path(__file__).with_name("self_signed.pem")  # of 127.0.0.1, for these tests only
+ROOT = Path(modelzoo.__file__).parents[1]
+
+Answer = Callable[["Handler"], None]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers as the server's table says for the path."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Server"
+
+    def do_GET(self) -> None:
+        """Note the request and answer it; a client that hangs up is no error here."""
+        with self.server.lock:
+            self.server.asked.append((self.path, self.headers.get("Range")))
+            self.times = sum(path == self.path for path, _ in self.server.asked)
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.server.answers[self.path](self)
+
+    def send(self, status: int, body: bytes = b"", **headers: Any) -> None:
+        """Send a whole answer; Content_Length=... in place of the right one."""
+        self.send_response(status)
+        for name, value in {"Content_Length": len(body), "Connection": "close", **headers}.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Counts what is asked."""
+
+    daemon_threads = True
+    request_queue_size = 32
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: dict[str, Answer] = {"/good": good}
+        self.asked: list[tuple[str, str | None]] = []
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.scheme = "https" if context else "http"
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+
+    def url(self, path: str = "/good") -> str:
+        """Return the address of a path."""
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}{path}"
+
+    def handle_error(self, *_: Any) -> None:
+        """A refused certificate is no error here."""
+
+
+def serve(context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(context)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield server
+    server.stop.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    yield from serve()
+
+
+@pytest.fixture
+def tls_server() -> Iterator[Server]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    yield from serve(context)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, no proxies, short timeouts."""
+    for name in ("MODELZOO_MIRROR", "MODELZOO_OFFLINE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(fetch, "LIMITS", QUICK)
+    return tmp_path / "home"
+
+
+def weights_file(*sources: str, sha256: str | None = SHA256) -> WeightsFile:
+    size = len(DATA) if sha256 else None
+    return WeightsFile(
+        "net/one", "net/one.weights.h5", sources, sha256, size, size or 2 * len(DATA)
+    )
+
+
+def parts() -> list[Path]:
+    return list(cache.weights_folder().glob("**/*.part"))
+
+
+# What servers do. Each answers the path /bad.
+
+
+def good(handler: Handler) -> None:
+    handler.send(200, DATA)
+
+
+def with_range(handler: Handler) -> None:
+    """The rest, if a Range is asked for."""
+    if not (asked := handler.headers.get("Range")):
+        return good(handler)
+    begin = int(asked.removeprefix("bytes=").rstrip("-"))
+    span = f"bytes {begin}-{len(DATA) - 1}/{len(DATA)}"
+    handler.send(206, DATA[begin:], Content_Range=span)
+
+
+def cut(handler: Handler) -> None:
+    handler.send(200, DATA[:HALF], Content_Length=len(DATA))
+
+
+def first(fault: Answer, then: Answer) -> Answer:
+    return lambda handler: fault(handler) if handler.times == 1 else then(handler)
+
+
+def stall(handler: Handler) -> None:
+    handler.send(200, DATA[:HALF], Content_Length=len(DATA))
+    handler.wfile.flush()
+    handler.server.stop.wait(5)
+
+
+def silence(handler: Handler) -> None:
+    handler.server.stop.wait(5)
+
+
+def trickle(handler: Handler) -> None:
+    """A byte now and then: no timeout of a socket sees this."""
+    handler.send(200, Content_Length=len(DATA))
+    for byte in DATA[:200]:
+        if handler.server.stop.wait(0.05):
+            return
+        handler.wfile.write(bytes([byte]))
+
+
+def endless(handler: Handler) -> None:
+    handler.send(200, Content_Length=None)
+    while not handler.server.stop.is_set():
+        handler.wfile.write(DATA)
+
+
+def redirect(target: str) -> Answer:
+    return lambda handler: handler.send(302, Location=target)
+
+
+def status(code: int, **headers: Any) -> Answer:
+    return lambda handler: handler.send(code, b"no", **headers)
+
+
+QUOTA = b"<!DOCTYPE html><html><head><title>Quota exceeded</title></head>" + b"x" * 5000
+
+
+def garbled(handler: Handler) -> None:
+    handler.wfile.write(b"220 smtp.example ready\r\n")
+
+
+def damaged_chunks(handler: Handler) -> None:
+    handler.send(200, b"zz\r\nnot a chunk\r\n", Content_Length=None, Transfer_Encoding="chunked")
+
+
+def false_gzip(handler: Handler) -> None:
+    handler.send(200, DATA, Content_Encoding="gzip")
+
+
+# Name: (what the server does, what the message says of it, how often it is asked).
+FAULTS: dict[str, tuple[Answer, str, int]] = {
+    "404": (status(404), "HTTP 404 Not Found", 1),
+    "403": (status(403), "HTTP 403 Forbidden", 1),
+    "410": (status(410), "HTTP 410 Gone", 1),
+    "an unknown status": (status(599), "HTTP 599", 1),
+    "no content": (status(204), "HTTP 204", 1),
+    "500": (status(500), "HTTP 500 Internal Server Error (2 attempts)", 2),
+    "503 for good": (status(503), "HTTP 503 Service Unavailable (2 attempts)", 2),
+    "503 for an hour": (status(503, Retry_After=3600), "asks to wait 3,600 s", 1),
+    "429 for good": (status(429, Retry_After=0), "HTTP 429 Too Many Requests (2 attempts)", 2),
+    "quota page with 403": (
+        lambda h: h.send(403, QUOTA, Content_Type="text/html"),
+        "HTTP 403",
+        1,
+    ),
+    "quota page with 200": (
+        lambda h: h.send(200, QUOTA, Content_Type="text/html; charset=utf-8"),
+        "a web page instead of the file ('Quota exceeded')",
+        1,
+    ),
+    "web page as octets": (
+        lambda h: h.send(200, QUOTA, Content_Type="application/octet-stream", Content_Length=None),
+        "a web page instead of the file ('Quota exceeded')",
+        1,
+    ),
+    "cut at half": (cut, "the connection broke after", 2),
+    "cut without a length": (
+        lambda h: h.send(200, DATA[:HALF], Content_Length=None),
+        f"sent {HALF:,} bytes, but the file has",
+        2,
+    ),
+    "cut at once": (lambda h: None, "no connection (2 attempts)", 2),
+    "stall": (stall, "silent for 0.5 s after", 2),
+    "silence": (silence, "silent for 0.5 s after 0 bytes", 2),
+    "trickle": (trickle, "stalled after 0 bytes", 2),
+    "wrong bytes": (lambda h: h.send(200, OTHER), "other bytes: their SHA-256 is", 1),
+    "empty": (lambda h: h.send(200), "offers 0 bytes, but the file has", 1),
+    "length too small": (lambda h: h.send(200, DATA[:99]), "offers 99 bytes, but", 1),
+    "length too large": (lambda h: h.send(200, DATA + b"x"), f"offers {len(DATA) + 1:,} bytes", 1),
+    "too many bytes": (endless, f"more than the {len(DATA):,} bytes", 1),
+    "length in words": (lambda h: h.send(200, OTHER, Content_Length="many"), "", 1),
+    "redirect loop": (redirect("/bad"), "redirects more than 5 times", 6),
+    "redirect to a file": (redirect("file:///etc/passwd"), "redirects to file:///etc/passwd", 1),
+    "redirect to http": (redirect("http://weights.example/a"), "which is not https", 1),
+    "redirect to ftp": (redirect("ftp://127.0.0.1/a"), "redirects to ftp://127.0.0.1/a", 1),
+    "redirect to nothing": (redirect("https://"), "which is not https", 1),
+    "part not asked for": (lambda h: h.send(206, DATA[5:]), "another part than asked for", 1),
+    "not HTTP": (garbled, "no connection", 2),
+    "damaged chunks": (damaged_chunks, "broke", 2),
+    "false gzip": (false_gzip, "", 1),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS, ids=lambda name: name.replace(" ", "-"))
+def test_a_faulty_source_is_left_for_the_next(
+    name: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alone it ends in a message that says how to go on by hand; with a second one all is well."""
+    answer, words, times = FAULTS[name]
+    server.answers["/bad"] = answer
+    bad = server.url("/bad")
+    with pytest.raises(InputError) as refused:
+        fetch.fetch(weights_file(bad))
+    message = str(refused.value)
+    path = cached_path(weights_file())
+    assert words in message
+    for part in (f"  {bad}: ", f"By hand: put {bad}", f"at {path}", SHA256, f"{len(DATA):,} bytes"):
+        assert part in message
+    assert len(server.asked) == times
+    assert not path.exists() and not parts()
+    found = fetch.fetch(weights_file(bad, server.url()))
+    assert path.read_bytes() == DATA
+    assert (found.path, found.sha256, found.source) == (path, SHA256, server.url())
+    assert not parts()
+    assert words in capsys.readouterr().err
+
+
+def test_the_faults_are_many() -> None:
+    """The number that the documentation gives."""
+    assert len(FAULTS) == 33
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    {
+        "503, then well": first(status(503, Retry_After=0), good),
+        "429 with a date": first(status(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), good),
+        "Retry-After in words": first(status(503, Retry_After="soon"), good),
+        "cut, then the rest": first(cut, with_range),
+        "cut, Range ignored": first(cut, good),
+        "cut, Range refused": first(cut, lambda h: good(h) if h.times == 3 else h.send(416)),
+        "cut, then another part": first(
+            cut,
+            lambda h: (
+                good(h)
+                if h.times == 3
+                else h.send(206, DATA[9:], Content_Range=f"bytes 9-{len(DATA)}/{len(DATA)}")
+            ),
+        ),
+        "halves of two files": first(
+            lambda h: h.send(200, OTHER[:9] + OTHER[8:HALF], Content_Length=len(DATA)),
+            lambda h: good(h) if h.times == 3 else with_range(h),
+        ),
+        "a redirect": first(redirect("/good"), good),
+        "chunks without a length": lambda h: h.send(200, DATA, Content_Length=None),
+    }.items(),
+    ids=lambda value: value.replace(" ", "-").replace(",", "") if isinstance(value, str) else "",
+)
+def test_the_same_source_gets_another_chance(name: str, answer: Answer, server: Server) -> None:
+    """What passes is waited for; what has come already is asked for no second time."""
+    server.answers["/bad"] = answer
+    limits = Limits(attempts=3, backoff=0.01, read=0.5, chunk=4096)
+    found = fetch.fetch(weights_file(server.url("/bad")), limits=limits)
+    assert found.path.read_bytes() == DATA
+    ranges = [asked for path, asked in server.asked if path == "/bad" and asked]
+    assert len(ranges) == (1 if name.startswith(("cut", "halves")) else 0)
+
+
+def test_retry_after_is_honoured_within_bounds() -> None:
+    """Seconds or a date; never longer than the limit, never shorter than the backoff."""
+    date = email.utils.formatdate(1000.0, usegmt=True)
+    assert [wait_asked(text, 990.0) for text in ("7", date, "soon", "", "-3", "1e9")] == [
+        7.0, 10.0, 0.0, 0.0, 0.0, 0.0,
+    ]  # fmt: skip
+    limits = Limits(attempts=4, backoff=1.0, longest_wait=60.0)
+    waits = [fetch.next_wait(Failure("", retry=True), n, limits) for n in (1, 2, 3, 4)]
+    assert waits == [1.0, 2.0, 4.0, None]
+    assert fetch.next_wait(Failure("", retry=True, wait=30), 1, limits) == 30
+    assert fetch.next_wait(Failure("", retry=True, wait=61), 1, limits) is None
+    assert fetch.next_wait(Failure("", wait=1), 1, limits) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "allowed"),
+    [
+        ("https://a.example/x", "https://b.example/y", True),
+        ("https://a.example/x", "../z", True),
+        ("https://a.example/x", "//b.example/y", True),
+        ("https://a.example/x", "http://b.example/y", False),
+        ("https://a.example/x", "http://127.0.0.1/y", False),
+        ("https://a.example/x", "file:///etc/passwd", False),
+        ("https://a.example/x", "data:text/plain,x", False),
+        ("http://localhost/x", "https://b.example/y", True),
+        ("http://localhost/x", "http://localhost.example/y", False),
+        ("http://localhost/x", "http://localhost@evil.example/y", False),
+    ],
+)
+def test_where_redirects_may_lead(url: str, location: str, allowed: bool) -> None:
+    """Https to https; never to a weaker scheme, a file or, without TLS, another machine."""
+    if allowed:
+        check_redirect(url, location, 1, 5)
+    else:
+        with pytest.raises(Failure):
+            check_redirect(url, location, 1, 5)
+
+
+def test_a_certificate_that_nobody_signed(server: Server, tls_server: Server) -> None:
+    """It is refused at once, and the next source is tried."""
+    with pytest.raises(InputError, match=r"certificate is not accepted: .*self.signed"):
+        fetch.fetch(weights_file(tls_server.url()))
+    assert not tls_server.asked
+    assert fetch.fetch(weights_file(tls_server.url(), server.url())).source == server.url()
+
+
+def test_https_does_not_become_http(
+    server: Server, tls_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with an accepted certificate works, but can't send us on without TLS."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
+    tls_server.answers["/bad"] = redirect(server.url())
+    with pytest.raises(InputError, match="redirects from https to http://127"):
+        fetch.fetch(weights_file(tls_server.url("/bad")))
+    assert not server.asked
+    assert fetch.fetch(weights_file(tls_server.url())).path.read_bytes() == DATA
+
+
+def test_nobody_listens(server: Server) -> None:
+    """A port without a server, and a host without an address."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/x"
+        assert fetch.fetch(weights_file(nowhere, server.url())).path.read_bytes() == DATA
+
+
+# Google Drive
+
+
+def drive_error(reason: str) -> Callable[..., NoReturn]:
+    def download(**_: Any) -> NoReturn:
+        raise gdown.exceptions.FileURLRetrievalError(reason)
+
+    return download
+
+
+def test_drive_says_no(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quota's message is passed on, with the address for a browser; then the next source."""
+    reason = "Too many users have viewed\n\n\tor downloaded this file recently."
+    monkeypatch.setattr("gdown.download", drive_error(reason))
+    drive = "gdrive:0123456789abc"
+    with pytest.raises(InputError) as refused:
+        fetch.fetch(weights_file(drive))
+    assert "Too many users have viewed or downloaded this file recently." in str(refused.value)
+    assert "https://drive.google.com/file/d/0123456789abc/view" in str(refused.value)
+    assert fetch.fetch(weights_file(drive, server.url())).source == server.url()
+
+
+@pytest.mark.parametrize("fault", ["web page", "nothing", "hangs", "wrong bytes", "too much"])
+def test_drive_brings_something_else(
+    fault: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever gdown takes for the file is checked as any other; a hanging one is left."""
+    stop = threading.Event()
+
+    def download(*, id: str, output: Any, **_: Any) -> None:
+        if fault == "hangs":
+            stop.wait(5)
+        elif fault != "nothing":
+            output.write({"web page": QUOTA, "wrong bytes": OTHER, "too much": DATA + b"x"}[fault])
+
+    monkeypatch.setattr("gdown.download", download)
+    words = {
+        "web page": "web page instead",
+        "nothing": "gdown brought nothing",
+        "hangs": "stalled",
+        "wrong bytes": "other bytes",
+        "too much": "more than",
+    }[fault]
+    with pytest.raises(InputError, match=words):
+        fetch.fetch(weights_file("gdrive:0123456789abc"))
+    assert fetch.fetch(weights_file("gdrive:0123456789abc", server.url())).source == server.url()
+    stop.set()
+
+
+def test_gdown_itself_writes_into_our_file(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real gdown, sent to the local server in place of Drive."""
+    real = gdown.download
+    monkeypatch.setattr(gdown, "download", lambda id, **rest: real(url=server.url(), **rest))
+    assert fetch.fetch(weights_file("gdrive:0123456789abc")).path.read_bytes() == DATA
+
+
+# Files, the package, mirrors
+
+
+def test_a_file_source(tmp_path: Path, server: Server) -> None:
+    """A missing one, a folder and a pipe are left for the next source; a good one is copied."""
+    os.mkfifo(tmp_path / "pipe")
+    for bad in ("missing", ".", "pipe"):
+        found = fetch.fetch(weights_file(f"file:{tmp_path / bad}", server.url()))
+        assert found.source == server.url()
+        found.path.unlink()
+    (tmp_path / "good.h5").write_bytes(DATA)
+    found = fetch.fetch(weights_file(f"file:{tmp_path / 'good.h5'}"))
+    assert found.path.read_bytes() == DATA and found.path != tmp_path / "good.h5"
+
+
+def test_a_shipped_file(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is used where it lies, if it is whole; if not, the next source is fetched."""
+    monkeypatch.setattr(cache, "PACKAGED", tmp_path)
+    file = weights_file("package", server.url())
+    shipped = tmp_path / file.file
+    shipped.parent.mkdir()
+    shipped.write_bytes(DATA)
+    found = fetch.fetch(file)
+    assert (found.path, found.source) == (shipped, "package")
+    assert not server.asked
+    for damage in (OTHER, DATA[:-1], b""):
+        shipped.write_bytes(damage)
+        assert fetch.fetch(file).path == cached_path(file)
+        with pytest.raises(InputError, match=r"in the package is damaged.*install it again"):
+            fetch.fetch(WeightsFile("a/b", file.file, ("package",), "0" * 64, 5, 5))
+
+
+def test_a_mirror_is_tried_first(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At <prefix>/<model>/<file>; if it lacks the file, the file's own sources serve."""
+    monkeypatch.setenv("MODELZOO_MIRROR", server.url("/mirror/"))
+    server.answers["/mirror/net/one.weights.h5"] = status(404)
+    assert fetch.fetch(weights_file(server.url())).source == server.url()
+    cached_path(weights_file()).unlink()
+    server.answers["/mirror/net/one.weights.h5"] = good
+    assert "/mirror/" in fetch.fetch(weights_file(server.url())).source
+    cached_path(weights_file()).unlink()
+    for wrong in ("http://weights.example", "ftp://x", "here"):
+        monkeypatch.setenv("MODELZOO_MIRROR", wrong)
+        with pytest.raises(InputError, match="MODELZOO_MIRROR"):
+            fetch.fetch(weights_file(server.url()))
+
+
+def test_passwords_are_not_shown(server: Server) -> None:
+    """An address may hold one; messages don't."""
+    server.answers["/bad"] = status(401)
+    url = server.url("/bad").replace("://", "://me:secret@")
+    with pytest.raises(InputError) as refused:
+        fetch.fetch(weights_file(url))
+    assert "secret" not in str(refused.value)
+
+
+# What is on this machine already
+
+
+def test_a_cached_file_is_not_fetched_again(server: Server) -> None:
+    """One request for two calls, and the hash stands beside the file."""
+    fetch.fetch(weights_file(server.url()))
+    assert fetch.fetch(weights_file(server.url())).source == "cache"
+    assert len(server.asked) == 1
+    assert read_record(cached_path(weights_file())) == SHA256
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "longer", "empty", "folder", "pipe"])
+def test_a_damaged_cached_file_is_noticed(
+    damage: str,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Fetched again; offline, said."""
+    file = weights_file(server.url())
+    path = fetch.fetch(file).path
+    contents = {"bit": OTHER, "cut": DATA[:HALF], "longer": DATA + b"x", "empty": b""}
+    path.unlink()
+    if damage in contents:
+        path.write_bytes(contents[damage])
+    elif damage == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    with pytest.raises(InputError, match="on this machine is damaged, and MODELZOO_OFFLINE"):
+        fetch.fetch(file)
+    monkeypatch.delenv("MODELZOO_OFFLINE")
+    if damage == "folder":
+        with pytest.raises(InputError, match="cannot be written"):
+            fetch.fetch(file)
+        return
+    assert fetch.fetch(file).path.read_bytes() == DATA
+    assert "damaged; fetching it again" in capsys.readouterr().err
+
+
+def test_offline_opens_no_socket(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even to look for a name; a cached file and a file source still serve."""
+    path = fetch.fetch(weights_file(server.url())).path
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    monkeypatch.setenv("MODELZOO_MIRROR", server.url("/mirror"))
+    opened = []
+
+    def refuse(*args: Any, **_: Any) -> NoReturn:
+        opened.append(args)
+        raise AssertionError("a socket")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+    assert fetch.fetch(weights_file(server.url())).path == path
+    path.rename(tmp_path / "own.h5")
+    with pytest.raises(InputError, match=r"MODELZOO_OFFLINE forbids to fetch it(.|\n)*By hand"):
+        fetch.fetch(weights_file(server.url(), "gdrive:0123456789abc"))
+    file = weights_file(server.url(), f"file:{tmp_path / 'own.h5'}")
+    assert fetch.fetch(file).source == f"file:{tmp_path / 'own.h5'}"
+    assert not opened
+
+
+def test_a_cache_that_cannot_be_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message, which names the variable that helps."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"cannot be written: .*MODELZOO_HOME"):
+        fetch.fetch(weights_file(server.url()))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_not_the_server_s_fault(server: Server, tmp_path: Path) -> None:
+    """The message names the disk, and no second source is tried."""
+    from modelzoo.weights.registry import parse_source
+    from modelzoo.weights.transfer import transfer
+
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    with pytest.raises(InputError, match="cannot be written: No space left"):
+        transfer(parse_source(server.url()), full, max_bytes=10**9, limits=QUICK)
+
+
+def test_leftovers_are_removed(server: Server, home: Path) -> None:
+    """Those of this file at once, for its lock is held; those of others after a day."""
+    folder = home / "weights" / "net"
+    folder.mkdir(parents=True)
+    mine = folder / ".one.weights.h5.0123abcd.part"
+    young, old = folder / ".two.weights.h5.0.part", folder / ".three.weights.h5.0.part"
+    for each in (mine, young, old):
+        each.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    fetch.fetch(weights_file(server.url()))
+    assert parts() == [young]
+
+
+# Trust on first use
+
+
+def test_an_unverified_file_is_held_to_its_first_hash(server: Server) -> None:
+    """Refused without the option; with it, its hash is written down and counts from then on."""
+    file = weights_file(server.url(), sha256=None)
+    with pytest.raises(InputError, match=r"nobody has published its SHA-256(.|\n)*--allow-unverif"):
+        fetch.fetch(file)
+    assert not server.asked
+    found = fetch.fetch(file, allow_unverified=True)
+    assert (found.sha256, found.verified) == (SHA256, False)
+    assert record_path(found.path).read_text() == f"{SHA256}  one.weights.h5\n"
+    assert fetch.fetch(file).source == "cache"
+    found.path.unlink()
+    server.answers["/good"] = lambda handler: handler.send(200, OTHER)
+    for allowed in (False, True):
+        with pytest.raises(InputError, match=r"other bytes(.|\n)*as it was when first fetched"):
+            fetch.fetch(file, allow_unverified=allowed)
+    assert not found.path.exists()
+    server.answers["/good"] = good
+    assert fetch.fetch(file).sha256 == SHA256
+    found.path.write_bytes(OTHER)
+    assert fetch.fetch(file).path.read_bytes() == DATA
+    record_path(found.path).write_text("gone\n")
+    with pytest.raises(InputError, match="holds no SHA-256"):
+        fetch.fetch(file, allow_unverified=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"PK\3\4" + bytes(100), "not an HDF5 file"),
+        (QUOTA, "a web page"),
+        (DATA[:13] + b"\x08" + DATA[14:40] + (10**6).to_bytes(8, "little") + bytes(99),
+         "only the beginning"),
+        (DATA[:8] + bytes([2, 8, 8, 0]) + bytes(16) + (10**6).to_bytes(8, "little") + bytes(99),
+         "only the beginning"),
+        (DATA * 3, "more than"),
+    ],
+    ids=["zip", "html", "cut", "cut-v2", "large"],
+)  # fmt: skip
+def test_not_every_unverified_file_is_trusted(body: bytes, words: str, server: Server) -> None:
+    """What is no whole HDF5 file is refused, and its hash is not written down."""
+    server.answers["/bad"] = lambda handler: handler.send(200, body, Content_Length=None)
+    file = weights_file(server.url("/bad"), sha256=None)
+    with pytest.raises(InputError, match=words):
+        fetch.fetch(file, allow_unverified=True)
+    assert read_record(cached_path(file)) is None and not cached_path(file).exists()
+
+
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_a_cut_hdf5_file_is_told_from_a_whole_one(version: str, tmp_path: Path) -> None:
+    """As HDF5 itself writes them, old and new."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver=version) as file:
+        file["x"] = np.arange(1000.0)
+    assert fetch.hdf5_problem(path) is None
+    path.write_bytes(path.read_bytes()[:-1])
+    assert fetch.hdf5_problem(path) == "only the beginning of an HDF5 file"
+
+
+def test_a_file_fetched_by_hand(server: Server) -> None:
+    """Put where the message says, it is found; unverified, it needs the option once."""
+    file = weights_file(server.url())
+    cached_path(file).parent.mkdir(parents=True)
+    cached_path(file).write_bytes(DATA)
+    assert fetch.fetch(file).source == "cache"
+    unverified = weights_file(server.url(), sha256=None)
+    with pytest.raises(InputError, match="--allow-unverified"):
+        fetch.fetch(unverified)
+    assert fetch.fetch(unverified, allow_unverified=True).source == "cache"
+    assert fetch.fetch(unverified).source == "cache"
+    assert not server.asked
+
+
+@pytest.mark.parametrize(
+    "path", ["/..%2f..%2fetc%2fpasswd", "/a/..", "/%00", "/" + "x" * 300 + ".h5", "/.ssh", "/é.h5"]
+)
+def test_addresses_do_not_choose_the_folder(path: str, home: Path) -> None:
+    """Whatever an address ends in, its file lies in the cache under a name that is one."""
+    try:
+        file = file_at(f"https://weights.example{path}", None)
+    except InputError:
+        return
+    target = cached_path(file)
+    assert target.resolve().parent == (home / "weights" / "-own").resolve()
+    assert target.name.isascii() and len(target.name) < 100 and target.suffix == ".h5"
+
+
+def test_two_addresses_do_not_share_a_file() -> None:
+    """Nor do two hashes of one address."""
+    addresses = ("https://a.example/x.h5", "https://b.example/x.h5")
+    files = {file_at(url, sha).file for url in addresses for sha in (None, "0" * 64, "1" * 64)}
+    assert len(files) == 6
+
+
+def test_the_decision_is_pure() -> None:
+    """It follows from the states alone: the table of what is done when."""
+    file = weights_file("package", "https://a.example/x")
+
+    def action(**changes: Any) -> str:
+        state = {
+            "packaged": "missing",
+            "cached": "missing",
+            "recorded": None,
+            "offline": False,
+            "allow_unverified": False,
+        }
+        return decide(changes.pop("file", file), **(state | changes)).action
+
+    unverified = weights_file("https://a.example/x", sha256=None)
+    assert action(packaged="good", cached="damaged", offline=True) == "packaged"
+    assert action(cached="good", offline=True) == "cached"
+    assert action() == action(cached="damaged") == "fetch"
+    assert action(offline=True) == action(cached="damaged", offline=True) == "refuse"
+    assert action(file=weights_file("package")) == "refuse"
+    assert action(file=unverified) == action(file=unverified, cached="unknown") == "refuse"
+    assert action(file=unverified, allow_unverified=True) == "fetch"
+    assert action(file=unverified, allow_unverified=True, cached="unknown") == "adopt"
+    assert action(file=unverified, recorded="0" * 64) == "fetch"
+
+
+# Several processes, and killed ones
+
+
+FETCH = """
+import sys
+from modelzoo.weights import fetch, registry
+file = registry.WeightsFile("net/one", "net/one.weights.h5", (sys.argv[1],), sys.argv[2],
+                            int(sys.argv[3]), int(sys.argv[3]))
+print(fetch.fetch(file).path, flush=True)
+"""
+
+
+def start(url: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", FETCH, url, SHA256, str(len(DATA))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_eight_processes_fetch_it_once(server: Server) -> None:
+    """All of them get the one good file."""
+
+    def slow(handler: Handler) -> None:
+        time.sleep(1)
+        good(handler)
+
+    server.answers["/slow"] = slow
+    processes = [start(server.url("/slow")) for _ in range(8)]
+    ends = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, ends
+    path = cached_path(weights_file())
+    assert {out.strip() for out, _ in ends} == {str(path)}
+    assert len(server.asked) == 1
+    assert path.read_bytes() == DATA and not parts()
+    assert sum("waiting for another process" in err for _, err in ends) >= 1
+
+
+@pytest.mark.parametrize("moment", [0, 1, HALF, len(DATA) - 1, len(DATA)])
+def test_a_killed_process_leaves_nothing_at_the_final_path(moment: int, server: Server) -> None:
+    """After so many bytes; the next one is held up by no lock, cleans up and succeeds."""
+    sent = threading.Event()
+
+    def until(handler: Handler) -> None:
+        handler.send(200, DATA[:moment], Content_Length=len(DATA))
+        handler.wfile.flush()
+        sent.set()
+        if moment < len(DATA):
+            handler.server.stop.wait(30)
+
+    server.answers["/slow"] = until
+    process = start(server.url("/slow"))
+    assert sent.wait(30)
+    path = cached_path(weights_file())
+    deadline = time.monotonic() + 10
+    while moment < len(DATA) and not parts() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert not path.exists() or (moment == len(DATA) and path.read_bytes() == DATA)
+    if 0 < moment < len(DATA):
+        assert parts()
+    assert fetch.fetch(weights_file(server.url())).path.read_bytes() == DATA
+    assert not parts()
+
+
+@pytest.mark.parametrize("step", ["fsync", "record", "replace"])
+def test_a_kill_while_the_file_is_moved(
+    step: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever step of it does not happen, the final path holds nothing or the whole file."""
+
+    class KilledError(BaseException):
+        pass
+
+    def kill(*_: Any) -> NoReturn:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        if step == "fsync":
+            patched.setattr(os, "fsync", kill)
+        elif step == "record":
+            patched.setattr(fetch, "write_record", kill)
+        else:
+            written = []
+            patched.setattr(fetch, "write_record", lambda *a: (write_record(*a), written.append(a)))
+            real = Path.replace
+            patched.setattr(Path, "replace", lambda *a: kill() if written else real(*a))
+        with pytest.raises(KilledError):
+            fetch.fetch(weights_file(server.url()))
+    assert not cached_path(weights_file()).exists()
+    assert fetch.fetch(weights_file(server.url())).path.read_bytes() == DATA

@@ -1,0 +1,448 @@
+"""The published weights: what an entry must say, the commands, and whether the promise holds."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import modelzoo
+from modelzoo import cli
+from modelzoo.config import list_models, load_config
+from modelzoo.data.datasets import data_folder
+from modelzoo.errors import InputError, RunError
+from modelzoo.weights import cache
+from modelzoo.weights.commands import verify
+from modelzoo.weights.golden import check_golden, golden_images, make_golden
+from modelzoo.weights.registry import parse_source, parse_weights
+
+ROOT = Path(modelzoo.__file__).parents[1]
+DATA = b"\x89HDF\r\n\x1a\n" + bytes(2000)
+SHA256 = hashlib.sha256(DATA).hexdigest()
+ENTRY: dict[str, Any] = {
+    "name": "own",
+    "sources": ["file:own.weights.h5"],
+    "sha256": SHA256,
+    "bytes": len(DATA),
+    "scores": {"dataset": "bars", "split": "test", "accuracy": 0.5, "loss": 1.5},
+    "recipe": "not trained",
+    "licence": "Apache-2.0",
+}
+UNVERIFIED = {k: v for k, v in ENTRY.items() if k not in ("sha256", "bytes")} | {"unverified": True}
+PUBLISHED = [(model, entry) for model in list_models() for entry in load_config(model).weights]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, and no network."""
+    monkeypatch.delenv("MODELZOO_MIRROR", raising=False)
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def write_config(entries: list[dict[str, Any]], **sections: Any) -> Path:
+    path = Path("own.yaml")
+    content = {"base": "lenet5", **sections, "weights": entries}
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(content))))  # without aliases
+    return path
+
+
+# Entries
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no hash": ({"sha256": None}, "weights.0 (own): sha256 is missing"),
+    "neither hash nor size": ({"sha256": None, "bytes": None}, "sha256 and bytes are missing"),
+    "hash too short": ({"sha256": "00"}, "weights.0.sha256: should be 64 hexadecimal digits"),
+    "upper case": ({"sha256": "A" * 64}, "weights.0.sha256: should be 64 hexadecimal digits"),
+    "hash with a line end": ({"sha256": "a" * 64 + "\n"}, "weights.0.sha256"),
+    "hash is a number": ({"sha256": 5}, "weights.0.sha256: expected str"),
+    "no bytes": ({"bytes": 0}, "weights.0.bytes"),
+    "bytes in words": ({"bytes": "many"}, "weights.0.bytes"),
+    "absurd bytes": ({"bytes": 2**50}, "weights.0.bytes"),
+    "unknown key": ({"sha265": "0"}, "weights.0.sha265: unknown key; did you mean 'sha256'?"),
+    "unknown score": ({"scores": ENTRY["scores"] | {"acuracy": 1}}, "did you mean 'accuracy'?"),
+    "accuracy in percent": ({"scores": ENTRY["scores"] | {"accuracy": 99.2}}, "scores.accuracy"),
+    "accuracy nan": ({"scores": ENTRY["scores"] | {"accuracy": float("nan")}}, "weights.0"),
+    "unknown split": ({"scores": ENTRY["scores"] | {"split": "tset"}}, "weights.0.scores.split"),
+    "data set is a path": ({"scores": ENTRY["scores"] | {"dataset": "../x"}}, "scores.dataset"),
+    "no scores": ({"scores": None}, "weights.0.scores"),
+    "scores lack": ({"scores": {"dataset": "mnist"}}, "weights.0.scores.accuracy: is missing"),
+    "empty recipe": ({"recipe": ""}, "weights.0.recipe"),
+    "no sources": ({"sources": []}, "weights.0.sources"),
+    "http": ({"sources": ["http://weights.example/a"]}, "weights.0.sources.0: http://weights.ex"),
+    "ftp": ({"sources": ["ftp://weights.example/a"]}, "is no source of weights"),
+    "no host": ({"sources": ["package", "https://"]}, "weights.0.sources.1"),
+    "drive address": ({"sources": ["gdrive:../../x"]}, "is no source of weights"),
+    "name with a path": ({"name": "../x"}, "weights.0.name: should be letters"),
+    "name with a slash": ({"name": "a/b"}, "weights.0.name: should be letters"),
+    "name with a backslash": ({"name": "a\\b"}, "weights.0.name: should be letters"),
+    "name with a line end": ({"name": "a\n"}, "weights.0.name: should be letters"),
+    "dots": ({"name": ".."}, "weights.0.name: should be letters"),
+    "no name": ({"name": ""}, "weights.0.name: should be letters"),
+    "endless name": ({"name": "x" * 65}, "weights.0.name: should be letters"),
+    "golden rows": ({"golden": {"seed": 0, "outputs": [[1.0], [0.5, 0.5]]}}, "one length"),
+    "golden nothing": ({"golden": {"seed": 0, "outputs": []}}, "weights.0.golden.outputs"),
+    "golden words": ({"golden": {"seed": 0, "outputs": [["a"]]}}, "weights.0.golden.outputs.0.0"),
+    "golden tolerance": (
+        {"golden": {"seed": 0, "outputs": [[1.0]], "tolerance": 0.5}},
+        "weights.0.golden.tolerance",
+    ),
+    "verified after all": ({"unverified": True}, "it is not unverified"),
+    "limit beside bytes": ({"max_bytes": 5}, "max_bytes"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG, ids=lambda name: name.replace(" ", "-"))
+def test_a_wrong_entry_names_file_line_and_key(name: str) -> None:
+    """Before anything is fetched or built."""
+    changes, words = WRONG[name]
+    path = write_config([{k: v for k, v in (ENTRY | changes).items() if v is not None}])
+    with pytest.raises(InputError) as refused:
+        load_config(path)
+    message = str(refused.value)
+    assert words in message
+    assert message.startswith("own.yaml, line ")
+    assert len(message.splitlines()) == 1
+
+
+def test_entries_among_themselves() -> None:
+    """Names are unique; the list is a list; nothing unverified is shipped."""
+    with pytest.raises(InputError, match="'own' is there twice"):
+        load_config(write_config([ENTRY, ENTRY]))
+    for wrong in ({"a": 1}, "own", 5):
+        with pytest.raises(InputError, match="weights: should be a list"):
+            load_config(write_config(wrong))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a file that we ship has a hash"):
+        load_config(write_config([UNVERIFIED | {"sources": ["package"]}]))
+
+
+def test_the_line_is_that_of_the_key() -> None:
+    """Also in the second entry."""
+    path = write_config([ENTRY, ENTRY | {"name": "two", "sha256": "x"}])
+    lines = path.read_text().splitlines()
+    number = lines.index("  sha256: x") + 1
+    with pytest.raises(InputError, match=f"own.yaml, line {number}: weights.1.sha256"):
+        load_config(path)
+
+
+def test_a_relative_file_counts_from_its_yaml(tmp_path: Path) -> None:
+    """Wherever the command runs."""
+    entry = load_config(write_config([ENTRY])).weights[0]
+    assert entry.sources == [f"file:{tmp_path / 'own.weights.h5'}"]
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(key=st.sampled_from([*ENTRY, "golden", "unverified", "max_bytes", "note"]), value=anything)
+def test_any_other_value_is_accepted_or_refused(key: str, value: Any) -> None:
+    """Only ever with an InputError."""
+    try:
+        parse_weights([ENTRY | {key: value}], lambda key: "here")
+    except InputError as error:
+        assert str(error).startswith("here: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "packages", "https:", "https://a b", "https://a\nb", "https://[x", "https://a:99999999/",
+     "file:", "file:a\0b", "gdrive:", "gdrive:short", "javascript:alert(1)", "s3://bucket/x",
+     "http://localhost.example/x", "http://localhost@weights.example/x", "//a.example/x"],
+)  # fmt: skip
+def test_what_is_no_source(text: str) -> None:
+    """An address without TLS is one on this machine only."""
+    with pytest.raises(InputError):
+        parse_source(text)
+
+
+def test_what_is_a_source() -> None:
+    """All kinds, and how they are shown."""
+    shown = {
+        "package": "package",
+        "https://a.example/x.h5": "https://a.example/x.h5",
+        "https://me:secret@a.example/x": "https://a.example/x",
+        "http://127.0.0.1:8000/x": "http://127.0.0.1:8000/x",
+        "gdrive:1mMiujUTQQkQgU0CjAwVQN69GUSmHjxNo": "gdrive:1mMiujUTQQkQgU0CjAwVQN69GUSmHjxNo",
+        "file:///tmp/a%20b.h5": "file:/tmp/a b.h5",
+        "file:x.h5": "file:x.h5",
+    }
+    assert {text: str(parse_source(text)) for text in shown} == shown
+
+
+# Commands
+
+
+@pytest.fixture
+def own() -> Path:
+    """A configuration whose weights lie beside it."""
+    Path("own.weights.h5").write_bytes(DATA)
+    return write_config([ENTRY, UNVERIFIED | {"name": "free"}])
+
+
+def run(capsys: pytest.CaptureFixture[str], *command: str) -> tuple[int, str, str]:
+    code = cli.main(list(command))
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first weights, named ones, several; a row each for programs."""
+    code, out, err = run(capsys, "pull", "own.yaml", "--json")
+    path = home / "weights" / "own" / f"own-{SHA256[:8]}.weights.h5"
+    assert (code, path.read_bytes()) == (0, DATA)
+    (row,) = json.loads(out)["files"]
+    assert row["path"] == str(path) and row["sha256"] == SHA256 and row["verified"]
+    assert "own/own: fetching 2,008 bytes from file:" in err
+    code, out, err = run(capsys, "pull", "own.yaml/own", "own.yaml/free")
+    assert code == 2
+    assert f"{path} (from cache" in out
+    assert "own/free" in err and "--allow-unverified" in err
+    code, out, err = run(capsys, "pull", "own.yaml/free", "--allow-unverified")
+    assert code == 0 and "unverified: this hash was never published" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("pull lenet6", "'lenet5'"),
+        ("pull alexnet/documents", "did you mean 'document'"),
+        ("pull alexnet/../x", "unknown model 'alexnet/..'"),
+        ("pull alexnet/document", "--allow-unverified"),
+        ("pull alexnet/document --allow-unverified", "MODELZOO_OFFLINE"),
+        ("pull", "NAME"),
+        ("verify lenet6", "'lenet5'"),
+        ("verify alexnet/documents", "did you mean 'document'"),
+        ("evaluate --model alexnet --check", "--allow-unverified"),
+        ("evaluate --model lenet5 --weights https://a.example/x.h5", "--sha256"),
+        ("evaluate --model lenet5 --weights https://a.example/x.h5 --sha256 12", "--sha256 '12'"),
+        ("evaluate --model lenet5 --weights http://a.example/x.h5", "only https://"),
+        ("evaluate --model lenet5 --weights ftp://a.example/x.h5", "is no source"),
+        ("evaluate --model alexnet --weights document --sha256 " + "0" * 64, "file of one's own"),
+        ("predict --model lenet5 --weights gdrive:0123456789 x.png", "--sha256"),
+    ],
+)
+def test_what_the_commands_refuse(
+    command: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One message, exit code 2."""
+    code, out, err = run(capsys, *command.split())
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_verify(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every hash again: right, wrong, and of files that no configuration names any more."""
+    assert run(capsys, "verify", "own.yaml")[0] == 0
+    run(capsys, "pull", "own.yaml")
+    run(capsys, "pull", "own.yaml/free", "--allow-unverified")
+    code, out, _ = run(capsys, "verify", "own.yaml", "--json")
+    assert code == 0
+    assert [row["state"] for row in json.loads(out)["files"]] == ["good", "good"]
+    assert "2 files, 0 wrong" in run(capsys, "verify")[1]  # by their records
+    path = home / "weights" / "own" / "free.h5"
+    path.write_bytes(DATA + b"x")
+    for names in ((), ("own.yaml",), ("own.yaml/free",)):
+        code, out, err = run(capsys, "verify", *names)
+        assert code == 1
+        assert "WRONG" in out and "free" in err
+    assert run(capsys, "verify", "own.yaml/own")[0] == 0
+    cache.record_path(path).unlink()
+    code, out, _ = run(capsys, "verify", "own.yaml")
+    assert code == 0 and "no hash" in out
+    cache.record_path(path).write_text("x")
+    assert run(capsys, "verify")[0] == 1
+
+
+def test_verify_misses_what_should_be_shipped(tmp_path: Path) -> None:
+    """A wheel without its weights is wrong."""
+    Path("own.weights.h5").write_bytes(DATA)
+    write_config([ENTRY | {"sources": ["package", "file:own.weights.h5"]}])
+    (checked,) = verify(["own.yaml"])
+    assert (checked.place, checked.state, checked.is_wrong) == ("package", "missing", True)
+
+
+def test_list_and_info(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is published, with scores, and where it is."""
+    _, out, _ = run(capsys, "list", "--weights")
+    assert "alexnet/document" in out and "0.5549" in out and "not fetched, unverified" in out
+    rows = json.loads(run(capsys, "list", "--weights", "--json")[1])
+    assert {"model", "name", "scores", "sha256", "bytes", "licence", "where"} <= set(rows[0])
+    _, out, _ = run(capsys, "info", "alexnet")
+    assert "document: accuracy 0.5549, loss 2.4020 on cifar10 (test), needs --allow-unver" in out
+
+
+def test_the_commands_start_no_framework(own: Path) -> None:
+    """Neither a framework nor the network's libraries, unless something is fetched."""
+    commands = ("list --weights", "verify", "info alexnet", "pull alexnet", "pull own.yaml")
+    code = (
+        "import sys\nfrom modelzoo.cli import main\n"
+        f"for command in {commands!r}: main(command.split())\n"
+        "found = {'keras', 'tensorflow', 'jax', 'torch', 'requests', 'pandas'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# With a network
+
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of an untrained LeNet-5."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    path = tmp_path_factory.mktemp("network") / "own.weights.h5"
+    modelzoo.build("lenet5").save_weights(path)
+    return path
+
+
+@pytest.fixture
+def published(network_file: Path, bars: Path) -> Callable[..., Path]:
+    """A configuration that publishes it, with any scores."""
+    shutil.copy(network_file, "own.weights.h5")
+    content = network_file.read_bytes()
+    found = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+    def write(accuracy: float = 0.5, golden: Any = None, split: str = "test") -> Path:
+        scores = ENTRY["scores"] | {"accuracy": accuracy, "split": split}
+        entry = ENTRY | found | {"scores": scores} | ({"golden": golden} if golden else {})
+        return write_config([entry], data={"dataset": "mnist", "validation_split": 40})
+
+    return write
+
+
+def test_load_by_name(published: Callable[..., Path], network_file: Path) -> None:
+    """By name, by default and by address: the same arrays; another SHA-256 is refused."""
+    path = published()
+    expected = modelzoo.load("lenet5", weights=network_file).get_weights()
+    url, sha256 = f"file:{network_file}", cache.sha256_of(network_file)
+    for found in (
+        modelzoo.load(path, weights="own"),
+        modelzoo.load(path),
+        modelzoo.load("lenet5", weights=url, sha256=sha256),
+        modelzoo.load("lenet5", weights=url, allow_unverified=True),
+        modelzoo.load("lenet5", weights=network_file, sha256=sha256.upper()),
+    ):
+        assert all(map(np.array_equal, found.get_weights(), expected))
+    for weights in (url, network_file):
+        with pytest.raises(InputError):
+            modelzoo.load("lenet5", weights=weights, sha256="0" * 64)
+    with pytest.raises(InputError, match="--sha256"):
+        modelzoo.load("lenet5", weights=f"file:{Path('own.weights.h5').absolute()}")
+
+
+def test_evaluate_check(published: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """On the weights' own data set: 0 if the number holds, 1 if it does not or can't be told."""
+    command = ["evaluate", "--model", str(published()), "--device", "cpu"]
+    code, out, _ = run(capsys, *command, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert (found["weights"], found["dataset"], found["published_accuracy"]) == ("own", "bars", 0.5)
+    accuracy = found["accuracy"]
+    golden = make_golden(load_config("lenet5"), Path("own.weights.h5"))
+    golden_table = {"seed": golden.seed, "outputs": golden.outputs}
+    published(accuracy, golden_table)
+    code, out, err = run(capsys, *command, "--check", "--json")
+    assert code == 0, err
+    assert json.loads(out)["golden_difference"] < 1e-5
+    published(min(1.0, accuracy + 0.0009))
+    assert run(capsys, *command, "--check")[0] == 0
+    published(accuracy + 0.0011)
+    code, out, err = run(capsys, *command, "--check")
+    assert code == 1
+    assert "published is" in err and "published: accuracy" in out
+    golden_table["outputs"] = [row[::-1] for row in golden.outputs]
+    published(accuracy, golden_table)
+    code, _, err = run(capsys, *command, "--check")
+    assert code == 1 and "golden outputs" in err
+    published(accuracy, split="validation")
+    code, _, err = run(capsys, *command, "--check")
+    assert code == 1 and "nothing to compare with" in err
+    code, _, err = run(capsys, *command, "--weights", "own.weights.h5", "--check")
+    assert code == 2 and "--check" in err
+
+
+def test_golden_pictures_never_change() -> None:
+    """The bits that every machine must make: golden outputs rest on them."""
+    images = golden_images(0, 2, (28, 28, 1))
+    assert images.shape == (2, 28, 28, 1) and images.dtype == np.uint8
+    assert images[0, ::4, ::4, 0][0].tolist() == [172, 10, 127, 140, 47, 170, 196]
+    assert golden_images(0, 1, (30, 31, 3)).shape == (1, 30, 31, 3)
+
+
+# The promise
+
+
+@pytest.mark.parametrize(
+    ("model", "entry"), PUBLISHED, ids=lambda each: getattr(each, "name", each)
+)
+def test_published_weights_are_what_they_say(model: str, entry: Any) -> None:
+    """A shipped file has its hash and gives the golden outputs, here as everywhere."""
+    about = load_config(model)["about"]
+    assert entry.parameters in (None, about["parameters"])
+    assert entry.unverified or entry.golden, "golden outputs are missing"
+    shipped = cache.packaged_path(entry.file_of(model))
+    if shipped is None:
+        pytest.skip("not shipped in the package")
+    assert cache.state_of(shipped, entry.sha256, entry.bytes) == "good"
+    network = modelzoo.load(model, weights=entry.name)
+    assert entry.parameters in (None, network.count_params())
+    config = load_config(model, dataset=entry.scores.dataset)
+    assert check_golden(config, network, entry.golden) <= entry.golden.tolerance
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "entry"), PUBLISHED, ids=lambda each: getattr(each, "name", each)
+)
+def test_published_scores_hold(model: str, entry: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """What we publish is measured again, where the weights and the data are at hand."""
+    if "package" not in entry.sources:
+        pytest.skip("not shipped in the package")
+    if not (data_folder() / f"{entry.scores.dataset}.npz").is_file():
+        pytest.skip(f"needs {entry.scores.dataset} in MODELZOO_DATA")
+    command = ["evaluate", "--model", model, "--weights", entry.name, "--check", "--json"]
+    code, out, err = run(capsys, *command, "--split", entry.scores.split)
+    assert code == 0, err
+    assert json.loads(out)["published_accuracy"] == entry.scores.accuracy
+
+
+def test_the_package_holds_no_file_that_nothing_describes() -> None:
+    """And at most 20 MB of those that are."""
+    described = {cache.packaged_path(entry.file_of(model)) for model, entry in PUBLISHED}
+    shipped = list(cache.PACKAGED.glob("*/*"))
+    assert set(shipped) <= described
+    assert sum(path.stat().st_size for path in shipped) <= 20_000_000
+
+
+def test_a_wrong_number_is_no_match_by_rounding() -> None:
+    """Golden outputs of another shape are refused, too."""
+    from modelzoo.weights.registry import Golden
+
+    class Stub:
+        def predict(self, images: np.ndarray, verbose: int) -> np.ndarray:
+            return np.full((len(images), 10), np.nan, "float32")
+
+    config = load_config("lenet5")
+    for outputs in ([[0.1] * 10], [[0.1] * 9]):
+        with pytest.raises(RunError):
+            check_golden(config, Stub(), Golden(seed=0, outputs=outputs))  # type: ignore[arg-type]
