@@ -11,14 +11,14 @@ import numpy as np
 
 from modelzoo.config import Config, is_there, load_config
 from modelzoo.errors import InputError
+from modelzoo.weights.hdf5 import check_signature
+from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:
     import keras
 
     from modelzoo.data.source import Dataset
     from modelzoo.training.evaluation import Scores
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
@@ -47,7 +47,7 @@ def load(model: str | Path | Config, weights: str | Path | None = None) -> keras
 
     Args:
         model: a packaged name, a path to a YAML, or the folder of a run.
-        weights: a published name, or the path of a .weights.h5 file or of a run's folder. By
+        weights: a published name, or the path of an .h5 file or of a run's folder. By
             default the weights of the run that `model` names.
 
     Returns:
@@ -59,7 +59,7 @@ def load(model: str | Path | Config, weights: str | Path | None = None) -> keras
     config = model if isinstance(model, Config) else load_config(model)
     path = find_weights(config, model, weights)
     network = build(config)
-    load_weights_file(network, path)
+    load_weights(network, path)
     return network
 
 
@@ -67,54 +67,21 @@ def find_weights(config: Config, model: Any, weights: str | Path | None) -> Path
     """Return the path of the weights that a command or a call names."""
     if weights is None:
         if isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5"):
-            return _checked_weights_file(Path(model) / "best.weights.h5")
+            return _checked(Path(model) / "best.weights.h5")
         raise InputError(
-            f"{config.name}: which weights? Give the path of a .weights.h5 file or of a run's "
+            f"{config.name}: which weights? Give the path of an .h5 file or of a run's "
             f"folder{_published(config)}"
         )
     path = Path(weights)
     if is_there(path / "best.weights.h5"):
-        return _checked_weights_file(path / "best.weights.h5")
-    if is_there(path) or path.suffix == ".h5":
-        return _checked_weights_file(path)
+        return _checked(path / "best.weights.h5")
+    if is_there(path) or path.suffix in (".h5", ".hdf5"):
+        return _checked(path)
     raise InputError(f"{config.name} has no weights {str(weights)!r}{_published(config)}")
 
 
-def load_weights_file(network: keras.Model, path: Path) -> None:
-    """Copy the arrays of a Keras 3 .weights.h5 file into a network. No object in it is built.
-
-    Raises:
-        InputError: the file cannot be read, or its arrays do not fit the network.
-    """
-    _checked_weights_file(path)
-    try:
-        network.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise InputError(
-            f"{path}: does not hold the weights of {network.name} "
-            f"({network.count_params():,} parameters):\n{lines[0][:300]}"
-        ) from None
-
-
-def _checked_weights_file(path: Path) -> Path:
-    """Return `path` if it looks like Keras 3 weights; cheap, so asked before a framework starts."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(HDF5_SIGNATURE))
-    except IsADirectoryError:
-        raise InputError(
-            f"{path}: is a folder without best.weights.h5; give a .weights.h5 file"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise InputError(f"{str(path)!r}: no file can have this name") from None
-    if start != HDF5_SIGNATURE:
-        what = "is empty" if not start else "is not an HDF5 file"
-        raise InputError(f"{path}: {what}; Keras 3 weights end in .weights.h5")
-    if not path.name.endswith(".weights.h5"):
-        raise InputError(f"{path}: only Keras 3 .weights.h5 files can be read yet")
+def _checked(path: Path) -> Path:
+    check_signature(path)  # cheap, so asked before a framework starts
     return path
 
 
@@ -174,7 +141,7 @@ def evaluate(
 
     Args:
         config: `data.dataset` names the data set.
-        weights: a .weights.h5 file.
+        weights: an .h5 file, of Keras 3 or older.
         split: "train", "validation" or "test".
         device: as for `Trainer`.
         notify: called with each notice, such as a data set that had to be replaced.
@@ -193,7 +160,7 @@ def evaluate(
 
     with chosen.scope():
         network = build(config)
-        load_weights_file(network, weights)
+        load_weights(network, weights)
         data = open_dataset(config, notify)
         if len(data.class_names) > config["model"]["num_classes"]:
             raise InputError(
@@ -230,7 +197,7 @@ def predict(
 
     Args:
         config: `image` says how a file is brought to the input shape, `data` how it is scaled.
-        weights: a .weights.h5 file.
+        weights: an .h5 file, of Keras 3 or older.
         files: PNG, JPEG, GIF, BMP, TIFF or WebP.
         top: how many classes to return for each.
         device: as for `Trainer`.
@@ -247,7 +214,7 @@ def predict(
 
     with start_framework(config["trainer"]["backend"], device).scope():
         network = build(config)
-        load_weights_file(network, weights)
+        load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
         probabilities = np.asarray(network.predict(pixels, verbose=0), "float32")
     names = _class_names(config)
