@@ -205,9 +205,10 @@ def predict(
     Raises:
         InputError: a file is not a picture that can be read; none is classified then.
     """
+    from modelzoo.data.entry import entry_shape
     from modelzoo.data.images import read_image
 
-    shape = tuple(config["model"]["input_shape"])
+    shape = entry_shape(config["model"]["input_shape"], config["data"]["preprocessing"])
     read = [read_image(file, shape, **config["image"]) for file in files]
 
     from modelzoo.training.device import start_framework

@@ -161,7 +161,9 @@ def _keras_3(checked: CheckedFile) -> Stored:
 def _refuse_rest(checked: CheckedFile, paths: set[str]) -> None:
     if left := sorted(paths):
         more = f", with {len(left) - 1} more" if len(left) > 1 else ""
-        raise checked.refuse(left[0], f"is an array of no layer{more}; nothing is left out silently")
+        raise checked.refuse(
+            left[0], f"is an array of no layer{more}; nothing is left out silently"
+        )
 
 
 def _names(checked: CheckedFile, group: str, attribute: str) -> list[str]:

@@ -114,9 +114,7 @@ def _paired(
     return pairs
 
 
-def _in_network_order(
-    stored: Stored, network: Any, wanted: list[Any]
-) -> list[StoredLayer | None]:
+def _in_network_order(stored: Stored, network: Any, wanted: list[Any]) -> list[StoredLayer | None]:
     """Return the file's layers in the order of the network's, then those that are left over."""
     by_name = {layer.name: layer for layer in stored.layers}
     names = [layer.name for layer in wanted]
