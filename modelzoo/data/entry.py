@@ -1,4 +1,4 @@
-"""The shape of the pictures that enter `data.preprocessing`, so that the network's input leaves it."""
+"""The shape in which pictures enter `data.preprocessing` to leave it as the network's input."""
 
 from __future__ import annotations
 

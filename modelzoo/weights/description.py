@@ -229,6 +229,6 @@ def _sources(value: Any, depth: int) -> list[str]:
 def _sizes(values: list[Any], path: Path, layer: Layer) -> list[int]:
     if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in values):
         raise InputError(
-            f"{path}: layer {layer.name!r:.80}: an input of {str(values):.60} has no fixed size"
+            f"{path}: layer {layer.name!r:.80}: an input of {values!s:.60} has no fixed size"
         )
     return list(values)

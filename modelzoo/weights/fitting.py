@@ -46,6 +46,8 @@ def fit_file(
     assumptions: list[str] = []
     by_hand = given or load_config("lenet5", overrides=overrides)
     data = None if dataset is None else load_images(dataset, by_hand, notify)
+    if data is not None:
+        dataset = data.name  # another one, where the one that was asked for can't be reached
     plan = described
     if plan is None and given is not None:
         plan = plan_by_configuration(checked, stored, given, assumptions)
@@ -68,9 +70,12 @@ def fit_file(
             f"{config['model']['num_classes']} apart"
         )
     found.dataset, found.note = data.name, data.note
+    split = config["data"]["validation_split"]
+    if isinstance(split, int) and 2 * split > len(data.y_train):
+        found.config = _with(found.config, {"data": {"validation_split": 0.1}})
     if not config.is_set("data.preprocessing"):
         _fit_pixels(found, data)
-    _score_once(found, notify)
+    _score_once(found)
     return found
 
 
@@ -159,11 +164,11 @@ def _fit_pixels(found: Imported, data: Dataset) -> None:
         )
 
 
-def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
+def _score_once(found: Imported) -> None:
     """Score the test set, once, as `modelzoo evaluate` would."""
     from modelzoo.training.evaluation import compile_for_scoring, score
 
-    data = open_dataset(found.config, notify)
+    data = open_dataset(found.config, lambda message: None)
     found.note = data.note
     network = build_network(found.config)
     assign_arrays(network, found.plan.arrays, found.dataset)

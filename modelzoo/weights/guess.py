@@ -1,8 +1,8 @@
 """Work out a network from nothing but the shapes and names of its arrays.
 
-A weights-only file tells the convolutions, their maps and kernels, and the units of dense layers. It
-does not tell activations, padding, the kind of pooling or the input's size: here are the networks
-that its shapes leave possible.
+A weights-only file tells the convolutions, their maps and kernels, and the units of dense layers.
+It does not tell activations, padding, the kind of pooling or the input's size: here are the
+networks that its shapes leave possible.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from modelzoo.weights.steps import Step
 
 MAX_GEOMETRIES = 40
 POOL_NAMES = {"max_pooling2d": "max", "average_pooling2d": "average"}
-OTHER_NAMES = ("conv2d", "dense", "flatten", "dropout", "activation", "batch_normalization",
-               "input", "re_lu", "leaky_re_lu", "zero_padding2d", "softmax", "rescaling")  # fmt: skip
+OTHER_NAMES = (
+    "conv2d", "dense", "flatten", "dropout", "activation", "batch_normalization", "input",
+    "input_layer", "re_lu", "leaky_re_lu", "zero_padding2d", "softmax", "rescaling",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def complete(skeleton: list[Step], geometry: Geometry, activations: Sequence[str
     """Return all steps of a network: the skeleton, with what a geometry and activations add."""
     steps: list[Step] = []
     names = iter(activations)
-    conv = -1
+    conv, activation = -1, "linear"
     for index, step in enumerate(skeleton):
         arrays = list(step.arrays)
         follower = skeleton[index + 1] if index + 1 < len(skeleton) else None

@@ -1,8 +1,8 @@
 """Open an HDF5 file that nobody vouches for: everything is checked before any array is read.
 
-Only plain arrays of numbers and attributes of text are let through. Links that leave the file or run
-in circles, virtual and external arrays, references, compound and variable-length types, filters that
-HDF5 would look for in a plugin, and sizes that the file cannot hold are refused by name.
+Only plain arrays of numbers and attributes of text are let through. Links that leave the file or
+run in circles, virtual and external arrays, references, compound and variable-length types, filters
+that HDF5 would look for in a plugin, and sizes that the file cannot hold are refused by name.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""`modelzoo import`: an old `.h5` file becomes a configuration and Keras 3 weights that run again."""
+"""`modelzoo import`: an old `.h5` file becomes a configuration and weights that run again."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,9 +188,13 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
 
     network = build_network(found.config)
     assign_arrays(network, found.plan.arrays, str(source))
-    about = {"about": {"title": f"Imported from {_plain(source.name)}"}}
-    about["about"]["parameters"] = network.count_params()
-    named = found.config.with_values(about, "the import")
+    about = {
+        "title": f"Imported from {_plain(source.name)}",
+        "year": None,
+        "parameters": network.count_params(),
+        "source": "",
+    }
+    named = found.config.with_values({"about": about}, "the import")
     found.config = dataclasses.replace(named, name=found.config.name)
     found.yaml, found.weights = yaml, weights
     with replacing(weights) as temporary:
@@ -225,7 +230,11 @@ def _head(found: Imported, source: Path) -> list[str]:
         texts += [f"  {each['accuracy']:.4f}  {each['label']}" for each in found.tried[:6]]
     texts += [f"Assumed: {each}" for each in found.assumptions]
     texts += [f"Rewritten: {each}" for each in found.plan.notes]
-    return [f"# {_plain(text)}" for text in texts]
+    lines = []
+    for text in texts:
+        indent = " " * (len(text) - len(text.lstrip()) + 2)
+        lines += textwrap.wrap(_plain(text), 98, subsequent_indent=indent, break_on_hyphens=False)
+    return [f"# {line}" for line in lines]
 
 
 def _plain(text: str) -> str:

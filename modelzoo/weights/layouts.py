@@ -1,7 +1,7 @@
 """Where the arrays of a network lie in a file: the three layouts that Keras has written.
 
 * Keras 3 `.weights.h5`: layers/NAME/vars/0, 1, ...
-* legacy weights-only `.h5` of `save_weights`: a group a layer, with `layer_names` and `weight_names`
+* legacy weights-only `.h5` of `save_weights`: a group a layer, `layer_names`, `weight_names`
 * legacy whole-model `.h5` of `save`: the same below `model_weights`, beside `model_config` and
   optimizer state
 """
@@ -16,6 +16,7 @@ import numpy as np
 from modelzoo.weights.hdf5 import ArrayFacts, CheckedFile
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: Keras 2.12 to 3.0
+FLOATS = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def find_layers(checked: CheckedFile) -> Stored:
     """Return the layers of a file, after checking that every array belongs to one.
 
     Raises:
-        InputError: the layout is none of the three, a name points nowhere, or an array is left over.
+        InputError: another layout, a name that points nowhere, or an array that is left over.
     """
     root = "model_weights" if "model_weights" in checked.groups else ""
     if any(checked.has_attribute(root, name) for name in ("layer_names", "layer_names0")):
@@ -79,7 +80,15 @@ def find_layers(checked: CheckedFile) -> Stored:
 
 
 def read_array(checked: CheckedFile, stored: Stored, facts: ArrayFacts) -> np.ndarray:
-    """Return an array as TensorFlow uses it: Theano's convolutions turn the kernel around."""
+    """Return an array as TensorFlow uses it: Theano's convolutions turn the kernel around.
+
+    Raises:
+        InputError: its numbers are not floats, are damaged, or are not all finite.
+    """
+    if facts.dtype.name not in FLOATS:
+        raise checked.refuse(
+            facts.path, f"holds {facts.dtype.name} numbers; weights are {', '.join(FLOATS)}"
+        )
     array = checked.read(facts.path)
     if stored.backend == "theano" and array.ndim == 4:
         return array[::-1, ::-1].copy()

@@ -16,8 +16,6 @@ from modelzoo.weights.layouts import Stored, StoredLayer, find_layers, read_arra
 if TYPE_CHECKING:
     import keras
 
-FLOATS = ("float16", "float32", "float64")
-
 
 def load_weights(network: keras.Model, path: Path) -> None:
     """Copy the arrays of a `.h5` file into a network that our own code has built.
@@ -92,8 +90,7 @@ def _paired(
         if problem:
             break
     if not problem and len(found) > len(wanted):
-        extra = found[len(wanted)]
-        assert extra is not None
+        extra = next(layer for layer in found[len(wanted) :] if layer is not None)
         problem = f"  {extra.name or extra.key!r:.60} {_text(extra.shapes)} has no place in it"
     elif not problem and len(found) < len(wanted):
         shapes = [tuple(weight.shape) for weight in wanted[len(found)].weights]
@@ -104,14 +101,7 @@ def _paired(
             f"({network.count_params():,} parameters, {len(wanted)} layers with weights; "
             f"the file has {len(stored.layers)}):\n{problem}"
         )
-    pairs = [(a, b) for a, b in zip(wanted, found, strict=True) if b is not None]
-    for _, match in pairs:
-        for array in match.arrays:
-            if array.dtype.name not in FLOATS:
-                raise checked.refuse(
-                    array.path, f"holds {array.dtype.name} numbers; weights are {', '.join(FLOATS)}"
-                )
-    return pairs
+    return [(a, b) for a, b in zip(wanted, found, strict=True) if b is not None]
 
 
 def _in_network_order(stored: Stored, network: Any, wanted: list[Any]) -> list[StoredLayer | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -58,7 +60,8 @@ def find_network(
     """Return the network that the shapes tell, with the rest as given or as it scores best.
 
     Args:
-        checked, stored: the file.
+        checked: the file.
+        stored: its layers.
         config: what is given: a configuration's own values if `given`, else those set by hand.
         given: whether a configuration was named.
         data: whose validation images choose among what is left; None if there are none.
@@ -83,10 +86,25 @@ def find_network(
         _explain(first, names, "the plainest that fits the shapes, as given", assumptions)
         return recognise(complete(skeleton, first, names), first.input_shape, path)
     search = _Search(skeleton, data, str(path))
-    geometry, names, accuracy, count = search.best(options, activations)
+    best, accuracy, count = search.best(options, activations)
+    geometry, names = best.geometry, best.activations
     why = f"the best of what its shapes allow, accuracy {accuracy:.4f} on {count:,} validation "
     _explain(geometry, names, f"{why}images of {data.name}", assumptions)
     return recognise(complete(skeleton, geometry, names), geometry.input_shape, path)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A network that the shapes allow, and a way to prepare its pictures."""
+
+    geometry: Geometry
+    activations: tuple[str, ...]
+    pixels: Pixels
+
+    def with_activation(self, index: int, name: str) -> Candidate:
+        """Return the same with another activation in one layer."""
+        before, after = self.activations[:index], self.activations[index + 1 :]
+        return replace(self, activations=(*before, name, *after))
 
 
 class _Search:
@@ -100,62 +118,61 @@ class _Search:
         self.parameters = sum(array.size for step in skeleton for array in step.arrays)
         self.rounds = rounds_for(self.parameters)
         self.built: dict[Geometry, Any] = {}
+        self.ways: dict[tuple[int, int, int], list[Pixels]] = {}
 
     def best(
         self, options: Sequence[Geometry], activations: Sequence[tuple[str, ...]]
-    ) -> tuple[Geometry, tuple[str, ...], float, int]:
-        """Return the geometry and activations that score best, the accuracy and the images."""
-        (few, keep), *later = self.rounds
-        keys = [(geometry, names) for geometry in options for names in activations]
-        left = self._score(keys, few // 2, ("0..1", "0..255"))[:keep]
-        outcome: list[tuple[tuple[Geometry, tuple[str, ...]], float, int]] = []
-        for count, kept in later:
-            outcome = self._ranked([key for key, _, _ in left], count)
-            left = outcome[: max(kept, 1)]
-        (geometry, names), accuracy, count = outcome[0]
+    ) -> tuple[Candidate, float, int]:
+        """Return the network that scores best, its accuracy and on how many images."""
+        (few, keep), (some, _), (many, _) = self.rounds
+        candidates = [
+            Candidate(geometry, names, pixels)
+            for geometry in options
+            for names in activations
+            for pixels in self._pixels(geometry)
+            if pixels.name in ("0..1", "0..255") and "resized" not in pixels.geometry
+        ]
+        ranked = self._ranked(candidates, few // 2)[:keep]
+        # The same networks with all ways to prepare pictures, then the best few of these.
+        ranked = self._ranked([new for each, *_ in ranked for new in self._other_ways(each)], few)
+        ranked = self._ranked([each for each, *_ in ranked[:6]], some)
+        best, accuracy, _ = ranked[0]
         if len(activations) > 1:  # then one layer at a time
-            middle = later[0][0]
-            for index in range(len(names)):
-                changed = [
-                    (geometry, (*names[:index], other, *names[index + 1 :]))
-                    for other in dict.fromkeys((names[index], *MORE_ACTIVATIONS))
-                ]
-                best, now, _ = self._ranked(changed[:1] + changed[1:], middle)[0]
-                before = self._ranked([(geometry, names)], middle)[0][1]
-                if now > before + 0.002:
-                    geometry, names = best
-            (geometry, names), accuracy, count = self._ranked([(geometry, names)], later[-1][0])[0]
-        return geometry, names, accuracy, count
+            for index in range(len(best.activations) - 1):
+                others = [best.with_activation(index, other) for other in MORE_ACTIVATIONS]
+                other, now, _ = self._ranked(others, some)[0]
+                if now > accuracy + 0.002:
+                    best, accuracy = other, now
+        return self._ranked([best], many)[0]
+
+    def _pixels(self, geometry: Geometry) -> list[Pixels]:
+        shape = geometry.input_shape
+        if shape not in self.ways:
+            self.ways[shape] = usual_pixels(self.images, shape)
+            if all("resized" in pixels.geometry for pixels in self.ways[shape]):
+                renamed = [replace(each, geometry="brought to size") for each in self.ways[shape]]
+                self.ways[shape] = renamed
+        return self.ways[shape]
+
+    def _other_ways(self, candidate: Candidate) -> list[Candidate]:
+        return [replace(candidate, pixels=each) for each in self._pixels(candidate.geometry)]
 
     def _ranked(
-        self, keys: Sequence[tuple[Geometry, tuple[str, ...]]], count: int
-    ) -> list[tuple[tuple[Geometry, tuple[str, ...]], float, int]]:
-        return self._score(keys, count, ())
-
-    def _score(
-        self,
-        keys: Sequence[tuple[Geometry, tuple[str, ...]]],
-        count: int,
-        scalings: Sequence[str],
-    ) -> list[tuple[tuple[Geometry, tuple[str, ...]], float, int]]:
-        """Score each network with all scalings, or with some; return the best of each, in order."""
-        trials, key_of = [], {}
-        for key in keys:
-            ways = usual_pixels(self.images[:1000], key[0].input_shape)
-            first = ways[0].geometry  # resizing is tried later, if padding is possible
-            for pixels in ways:
-                if not scalings or (pixels.name in scalings and pixels.geometry == first):
-                    trial = self._trial(key, pixels)
-                    trials.append(trial)
-                    key_of[id(trial)] = key
+        self, candidates: Sequence[Candidate], count: int
+    ) -> list[tuple[Candidate, float, int]]:
+        """Score each candidate; return the best way of each network, the best network first."""
+        trials = [self._trial(each) for each in candidates]
         outcomes = score_trials(trials, self.images, self.labels, ((count, 0),))
-        found: dict[Any, tuple[float, int]] = {}
-        for each in outcomes:
-            found.setdefault(key_of[id(each.trial)], (each.accuracy, each.images))
-        return [(key, accuracy, images) for key, (accuracy, images) in found.items()]
+        of_trial = {id(trial): each for trial, each in zip(trials, candidates, strict=True)}
+        found: dict[Any, tuple[Candidate, float, int]] = {}
+        for outcome in outcomes:
+            candidate = of_trial[id(outcome.trial)]
+            key = (candidate.geometry, candidate.activations)
+            found.setdefault(key, (candidate, outcome.accuracy, outcome.images))
+        return list(found.values())
 
-    def _trial(self, key: tuple[Geometry, tuple[str, ...]], pixels: Pixels) -> Trial:
-        geometry, names = key
+    def _trial(self, candidate: Candidate) -> Trial:
+        geometry, names, pixels = candidate.geometry, candidate.activations, candidate.pixels
 
         def forward(pictures: np.ndarray) -> np.ndarray:
             network = self._network(geometry)
@@ -175,8 +192,6 @@ class _Search:
             layers = sum(step.kind in ("conv", "dense") for step in self.skeleton)
             names = ["tanh"] * (layers - 1) + ["softmax"]
             steps = complete(self.skeleton, geometry, names)
-            from pathlib import Path
-
             plan = recognise(steps, geometry.input_shape, Path(self.where))
             self.built[geometry] = network_of(plan, self.where)
         return self.built[geometry]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -107,7 +107,8 @@ def _step(
     config, path, kind = layer.config, checked.path, layer.kind
 
     def read(*shapes: tuple[int, ...]) -> list[np.ndarray]:
-        assert found is not None
+        if found is None:
+            raise _refusal(path, layer, "has no arrays in the file")
         if found.shapes != list(shapes):
             raise InputError(
                 f"{path}: does not hold the weights that it describes:\n"
@@ -119,9 +120,9 @@ def _step(
             for facts in found.arrays
         ]
 
-    if kind in ("Conv2D", "MaxPooling2D", "AveragePooling2D", "ZeroPadding2D"):
-        if len(flow.shape) != 3:
-            raise _refusal(path, layer, "comes after the picture was made flat")
+    flat = len(flow.shape) != 3
+    if flat and kind in ("Conv2D", "MaxPooling2D", "AveragePooling2D", "ZeroPadding2D"):
+        raise _refusal(path, layer, "comes after the picture was made flat")
     if kind == "Conv2D":
         return _convolution(layer, flow, path, read)
     if kind == "Dense":
@@ -154,8 +155,8 @@ def _step(
         return Step("act", layer.name, {"activation": activation_layer(layer, path)})
     if kind == "Rescaling":
         scale, offset = config.get("scale", 1.0), config.get("offset", 0.0)
-        settings = {"scale": _number(scale, path, layer), "offset": _number(offset, path, layer)}
-        return Step("rescale", layer.name, settings)
+        numbers = {"scale": _number(scale, path, layer), "offset": _number(offset, path, layer)}
+        return Step("rescale", layer.name, numbers)
     if kind == "Normalization":
         return _standardisation(layer, found, checked, stored)
     if kind in ONLY_FOR_TRAINING:
@@ -223,8 +224,11 @@ def _normalization(layer: Layer, flow: Flow, path: Path, read: Any) -> Step:
 def _standardisation(
     layer: Layer, found: StoredLayer | None, checked: CheckedFile, stored: Stored
 ) -> Step:
-    assert found is not None
-    if len(found.arrays) not in (2, 3) or any(np.prod(s) > 4 for s in found.shapes):
+    if (
+        found is None
+        or len(found.arrays) not in (2, 3)
+        or any(np.prod(s) > 4 for s in found.shapes)
+    ):
         raise _refusal(checked.path, layer, "does not hold a mean and a variance for each colour")
     mean, variance = (read_array(checked, stored, facts) for facts in found.arrays[:2])
     settings = {"mean": mean.ravel().tolist(), "variance": variance.ravel().tolist()}
@@ -282,7 +286,7 @@ def _number(value: Any, path: Path, layer: Layer) -> float:
     return float(value)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24
 
 
