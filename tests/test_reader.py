@@ -1,4 +1,4 @@
-"""The reader fills a network whole, from every layout that Keras has written, or leaves it alone."""
+"""The reader fills a network whole, from every layout of Keras, or leaves it alone."""
 
 from pathlib import Path
 from typing import Any

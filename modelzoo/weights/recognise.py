@@ -73,11 +73,18 @@ def recognise(steps: list[Step], shape: tuple[int, int, int], path: Path) -> Pla
         "output_activation": dense[-1][0].settings["activation"],
     }
     activations = _one_or_all([conv.settings["activation"] for conv in convs])
+    squashing = [s["act"].settings["activation"] if "act" in s else "linear" for s in stages]
+    if builder == "alexnet" and set(squashing) - {"linear"}:
+        raise InputError(
+            f"{path}: has an activation after a pooling, as only lenet5 has, and groups or batch "
+            "normalisation, as only alexnet has"
+        )
     if builder == "alexnet":
         model |= {"activation": activations, "groups": _one_or_all(groups)}
         model["normalization"] = _one_or_all(norms)
     else:
         model["conv_activation"] = activations
+        model["pool_activation"] = _one_or_all(squashing)
     for key in [key for key, value in model.items() if value == [] and key.endswith("activation")]:
         del model[key]  # of layers that the network does not have
     model = {key: v for key, v in model.items() if v != [] or key in ("conv_maps", "dense_units")}
@@ -118,6 +125,8 @@ def _simplified(steps: list[Step], path: Path, notes: list[str]) -> list[Step]:
     for index, step in enumerate(steps):
         before = steps[index - 1].kind if index else "the input"
         after_activation = step.kind == "norm" and before == "conv"
+        if step.kind == "act" and before == "pool":
+            continue  # LeNet-5 squashes there
         if step.kind in ("act", "pad", "rescale", "normalize") or (
             step.kind == "norm" and not after_activation
         ):
@@ -226,6 +235,9 @@ def _stages(
         elif step.kind in ("norm", "pool") and stages and not dense:
             allowed = "pool" not in stages[-1] and step.kind not in stages[-1]
             stages[-1][step.kind] = step
+        elif step.kind == "act" and stages and not dense:
+            allowed = "act" not in stages[-1]
+            stages[-1]["act"] = step
         elif step.kind == "dense":
             dense.append((step, 0.0))
         elif step.kind == "dropout" and dense:
