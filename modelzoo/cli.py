@@ -286,6 +286,24 @@ def _plot(options: argparse.Namespace) -> None:
             print(path)
 
 
+def _import(options: argparse.Namespace) -> None:
+    from modelzoo.weights.importing import import_file
+
+    found = import_file(
+        Path(options.file),
+        out=Path(options.out),
+        dataset=options.dataset,
+        model=options.model,
+        overrides=options.set,
+        notify=_print_notice,
+    )
+    if options.json:
+        print(json.dumps(found.summary()))
+    else:
+        for line in found.lines():
+            print(line)
+
+
 # What they share
 
 
@@ -543,6 +561,29 @@ def _make_parser() -> _Parser:
     _add_overrides(info)
     info.add_argument("--layers", action="store_true", help="layers, shapes and parameters")
     info.add_argument("--json", action="store_true", help="everything, as one JSON object")
+
+    importing = add(
+        "import",
+        _import,
+        "Turn an old Keras .h5 file into a configuration and weights that run again.",
+        "modelzoo import old.h5 --dataset mnist --out imported",
+    )
+    importing.add_argument("file", metavar="FILE.h5", help="a whole model, or weights only")
+    importing.add_argument("--out", default=".", metavar="DIR", help="folder for both files (.)")
+    importing.add_argument(
+        "--dataset", metavar="D", help="finds what the file does not say, and scores the outcome"
+    )
+    importing.add_argument(
+        "--model", metavar="NAME", help="a configuration for what the file does not say"
+    )
+    importing.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override any key of the outcome; may be repeated",
+    )
+    importing.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     plot = add("plot", _plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg")
     plot.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run")

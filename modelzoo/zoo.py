@@ -11,7 +11,9 @@ import numpy as np
 
 from modelzoo.config import Config, is_there, load_config
 from modelzoo.errors import InputError
+from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.published import as_published, published_weights
+from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:
     import keras
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from modelzoo.data.source import Dataset
     from modelzoo.training.evaluation import Scores
     from modelzoo.weights.registry import Golden
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
@@ -55,7 +55,7 @@ def load(
 
     Args:
         model: a packaged name, a path to a YAML, or the folder of a run.
-        weights: a published name, the path of a .weights.h5 file or of a run's folder, or the
+        weights: a published name, the path of an .h5 file or of a run's folder, or the
             address of a file. By default the weights of the run that `model` names, or the first
             published ones.
         sha256: of one's own file; an address needs it, or `allow_unverified`.
@@ -72,7 +72,7 @@ def load(
     published = published_weights(config, model, weights)
     path = find_weights(config, model, weights, sha256=sha256, allow_unverified=allow_unverified)
     network = build(as_published(config, published) if published else config)
-    load_weights_file(network, path)
+    load_weights(network, path)
     return network
 
 
@@ -100,7 +100,7 @@ def find_weights(
         return fetch(file, allow_unverified=allow_unverified).path
     if isinstance(weights, str) and ("://" in weights or weights.startswith(("gdrive:", "file:"))):
         file = file_at(weights, sha256)
-        return _checked_weights_file(fetch(file, allow_unverified=allow_unverified).path)
+        return _checked(fetch(file, allow_unverified=allow_unverified).path)
     path = _find_file(config, model, weights)
     if sha256 is not None and state_of(path, check_sha256(sha256)) != "good":
         raise InputError(f"{path}: is another file than the one with the SHA-256 {sha256}")
@@ -110,54 +110,21 @@ def find_weights(
 def _find_file(config: Config, model: Any, weights: str | Path | None) -> Path:
     if weights is None:
         if isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5"):
-            return _checked_weights_file(Path(model) / "best.weights.h5")
+            return _checked(Path(model) / "best.weights.h5")
         raise InputError(
-            f"{config.name}: which weights? Give the path of a .weights.h5 file or of a run's "
+            f"{config.name}: which weights? Give the path of an .h5 file or of a run's "
             f"folder, or an address{_published(config)}"
         )
     path = Path(weights)
     if is_there(path / "best.weights.h5"):
-        return _checked_weights_file(path / "best.weights.h5")
-    if is_there(path) or path.suffix == ".h5":
-        return _checked_weights_file(path)
+        return _checked(path / "best.weights.h5")
+    if is_there(path) or path.suffix in (".h5", ".hdf5"):
+        return _checked(path)
     raise InputError(f"{config.name} has no weights {str(weights)!r}{_published(config)}")
 
 
-def load_weights_file(network: keras.Model, path: Path) -> None:
-    """Copy the arrays of a Keras 3 .weights.h5 file into a network. No object in it is built.
-
-    Raises:
-        InputError: the file cannot be read, or its arrays do not fit the network.
-    """
-    _checked_weights_file(path)
-    try:
-        network.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds for a file that does not fit
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise InputError(
-            f"{path}: does not hold the weights of {network.name} "
-            f"({network.count_params():,} parameters):\n{lines[0][:300]}"
-        ) from None
-
-
-def _checked_weights_file(path: Path) -> Path:
-    """Return `path` if it looks like Keras 3 weights; cheap, so asked before a framework starts."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(HDF5_SIGNATURE))
-    except IsADirectoryError:
-        raise InputError(
-            f"{path}: is a folder without best.weights.h5; give a .weights.h5 file"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise InputError(f"{str(path)!r}: no file can have this name") from None
-    if start != HDF5_SIGNATURE:
-        what = "is empty" if not start else "is not an HDF5 file"
-        raise InputError(f"{path}: {what}; Keras 3 weights end in .weights.h5")
-    if not path.name.endswith(".weights.h5"):
-        raise InputError(f"{path}: only Keras 3 .weights.h5 files can be read yet")
+def _checked(path: Path) -> Path:
+    check_signature(path)  # cheap, so asked before a framework starts
     return path
 
 
@@ -219,7 +186,7 @@ def evaluate(
 
     Args:
         config: `data.dataset` names the data set.
-        weights: a .weights.h5 file.
+        weights: an .h5 file, of Keras 3 or older.
         split: "train", "validation" or "test".
         device: as for `Trainer`.
         notify: called with each notice, such as a data set that had to be replaced.
@@ -241,7 +208,7 @@ def evaluate(
 
     with chosen.scope():
         network = build(config)
-        load_weights_file(network, weights)
+        load_weights(network, weights)
         difference = check_golden(config, network, golden) if golden else None
         data = open_dataset(config, notify)
         if len(data.class_names) > config["model"]["num_classes"]:
@@ -280,7 +247,7 @@ def predict(
 
     Args:
         config: `image` says how a file is brought to the input shape, `data` how it is scaled.
-        weights: a .weights.h5 file.
+        weights: an .h5 file, of Keras 3 or older.
         files: PNG, JPEG, GIF, BMP, TIFF or WebP.
         top: how many classes to return for each.
         device: as for `Trainer`.
@@ -288,16 +255,17 @@ def predict(
     Raises:
         InputError: a file is not a picture that can be read; none is classified then.
     """
+    from modelzoo.data.entry import entry_shape
     from modelzoo.data.images import read_image
 
-    shape = tuple(config["model"]["input_shape"])
+    shape = entry_shape(config["model"]["input_shape"], config["data"]["preprocessing"])
     read = [read_image(file, shape, **config["image"]) for file in files]
 
     from modelzoo.training.device import start_framework
 
     with start_framework(config["trainer"]["backend"], device).scope():
         network = build(config)
-        load_weights_file(network, weights)
+        load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
         probabilities = np.asarray(network.predict(pixels, verbose=0), "float32")
     names = _class_names(config)

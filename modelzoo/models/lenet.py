@@ -24,6 +24,7 @@ def lenet5(
     pool_size: Size = 2,
     pool_strides: int | Sequence[int | Sequence[int] | None] | None = None,
     pool_padding: Padding | Sequence[Padding] = "valid",
+    pool_activation: str | Sequence[str] = "linear",
     dense_units: Sequence[int] = (120, 84),
     dense_activation: str | Sequence[str] = "sigmoid",
     dropout: float | Sequence[float] = 0.0,
@@ -48,6 +49,7 @@ def lenet5(
         pool_size: pooling window.
         pool_strides: None for the size of the window, so that windows do not overlap.
         pool_padding: "valid" or "same".
+        pool_activation: name of a Keras activation; "linear" for none. The paper squashes here.
         dense_units: units of each hidden fully connected layer; may be empty.
         dense_activation: name of a Keras activation.
         dropout: share of units dropped after each hidden fully connected layer, in [0, 1).
@@ -85,6 +87,7 @@ def lenet5(
         pool_padding=pool_padding,
     )
     conv_activations = per_layer("conv_activation", conv_activation, len(stages))
+    pool_activations = per_layer("pool_activation", pool_activation, len(stages))
     dense_activations = per_layer("dense_activation", dense_activation, len(dense_units))
     dropouts = rates("dropout", dropout, len(dense_units))
     units_of = [positive("dense_units", units) for units in dense_units]
@@ -96,7 +99,8 @@ def lenet5(
     inputs = Input(tuple(input_shape), name="input")
     x = inputs
     number = 0  # C1 S2 C3 ...: the paper numbers layers, not kinds of layers
-    for stage, activation in zip(stages, conv_activations, strict=True):
+    activations = zip(conv_activations, pool_activations, strict=True)
+    for stage, (activation, squashing) in zip(stages, activations, strict=True):
         number += 1
         x = layers.Conv2D(
             stage.filters,
@@ -114,6 +118,8 @@ def lenet5(
                 padding=stage.pool_padding,
                 name=f"S{number}",
             )(x)
+            if squashing != "linear":
+                x = layers.Activation(squashing, name=f"S{number}_activation")(x)
     x = layers.Flatten(name="flatten")(x)
     for units, activation, rate in zip(units_of, dense_activations, dropouts, strict=True):
         number += 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset_or_fallback
+from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
 
 if TYPE_CHECKING:  # these start the framework; a device must be chosen before
@@ -43,11 +44,11 @@ def build_network(config: Config) -> keras.Model:
 
 
 def open_dataset(config: Config, notify: Callable[[str], None]) -> Dataset:
-    """Load the configuration's data set, every picture of the network's input shape."""
+    """Load the configuration's data set, every picture of the shape that preprocessing expects."""
     name = config["data"]["dataset"]
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
     options = config["image"] if name.startswith("folder:") else {}
-    shape = tuple(config["model"]["input_shape"])
+    shape = entry_shape(config["model"]["input_shape"], config["data"]["preprocessing"])
     return load_dataset_or_fallback(name, notify=notify, image_shape=shape, **options)
 
 

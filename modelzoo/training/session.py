@@ -21,6 +21,7 @@ from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import write_results
 from modelzoo.training.run import Run
 from modelzoo.training.run_folder import Progress, RunFolder
+from modelzoo.weights.reader import load_weights
 
 
 class Session:
@@ -102,7 +103,7 @@ class Session:
         try:
             if self.progress.epochs_done < epochs and not self.progress.stopped:
                 self._fit(epochs)
-            self.best.load_weights(self.folder.best_weights)
+            load_weights(self.best, self.folder.best_weights)
             return self._finish()
         except KeyboardInterrupt:
             done = self.progress.epochs_done

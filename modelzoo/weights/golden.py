@@ -41,10 +41,11 @@ def answers(config: Config, network: keras.Model, seed: int, count: int) -> np.n
 
 def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) -> Golden:
     """Return the golden outputs of a file of weights, to be written into the YAML."""
-    from modelzoo.zoo import build, load_weights_file
+    from modelzoo.weights.reader import load_weights
+    from modelzoo.zoo import build
 
     network = build(config)
-    load_weights_file(network, weights)
+    load_weights(network, weights)
     rows = answers(config, network, seed, count).round(6).tolist()
     return Golden(seed=seed, outputs=rows)
 

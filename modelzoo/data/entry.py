@@ -1,0 +1,53 @@
+"""The shape in which pictures enter `data.preprocessing` to leave it as the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from modelzoo.data.source import ImageShape
+from modelzoo.errors import InputError
+
+
+def entry_shape(input_shape: Sequence[int], preprocessing: Sequence[Any]) -> ImageShape:
+    """Return the height, width and channels at which pictures are opened.
+
+    `ZeroPadding2D` makes pictures larger and `Cropping2D` smaller, so 32x32 pictures that were
+    padded by 2 are opened at 28x28. All other layers are taken to keep the size.
+
+    Args:
+        input_shape: of the network.
+        preprocessing: the layers of `data.preprocessing`, by class name and configuration.
+
+    Raises:
+        InputError: more padding than the network's input has pixels.
+    """
+    height, width, channels = input_shape
+    for index, spec in reversed(list(enumerate(preprocessing))):
+        name = spec.get("class_name") if isinstance(spec, dict) else spec
+        config = (spec.get("config") or {}) if isinstance(spec, dict) else {}
+        sign = {"ZeroPadding2D": -1, "Cropping2D": 1}.get(str(name), 0)
+        if not sign:
+            continue
+        default = 1 if name == "ZeroPadding2D" else 0
+        value = config.get("padding" if name == "ZeroPadding2D" else "cropping", default)
+        rows, columns = _sums(value)
+        height, width = height + sign * rows, width + sign * columns
+        if height < 1 or width < 1:
+            raise InputError(
+                f"data.preprocessing.{index}: {name} adds {rows} rows and {columns} columns, which "
+                f"leaves nothing of the network's input {list(input_shape)}"
+            )
+    return height, width, channels
+
+
+def _sums(value: Any) -> tuple[int, int]:
+    """Return the rows and columns of n, [n, m] or [[top, bottom], [left, right]]."""
+    sides = list(value) if isinstance(value, list | tuple) else [value, value]
+    sums = [sum(s) if isinstance(s, list | tuple) else 2 * s for s in sides if _whole(s)]
+    return (sums[0], sums[1]) if len(sums) == len(sides) == 2 else (0, 0)  # Keras will complain
+
+
+def _whole(side: Any) -> bool:
+    sizes = side if isinstance(side, list | tuple) else [side]
+    return all(isinstance(n, int) and n >= 0 for n in sizes)

@@ -1,0 +1,208 @@
+"""Find out what a file does not say: by a configuration, by hand, or on validation images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from modelzoo.config import Config, load_config
+from modelzoo.data.datasets import load_dataset_or_fallback
+from modelzoo.data.entry import entry_shape
+from modelzoo.data.pipeline import split_validation
+from modelzoo.data.source import Dataset
+from modelzoo.errors import InputError
+from modelzoo.models import BUILDERS
+from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+from modelzoo.weights.hdf5 import CheckedFile
+from modelzoo.weights.importing import Imported
+from modelzoo.weights.layouts import Stored
+from modelzoo.weights.pixels import Forward, Outcome, Pixels, Trial, score_trials, usual_pixels
+from modelzoo.weights.reader import assign_arrays
+from modelzoo.weights.recognise import Plan
+from modelzoo.weights.search import find_network, plan_by_configuration
+
+VALIDATION_IMAGES = 5_000
+SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))
+LARGE = ((100, 8), (500, 3), (2000, 0))  # rounds for networks of more than 5 million parameters
+
+
+def fit_file(
+    checked: CheckedFile,
+    stored: Stored,
+    described: Plan | None,
+    given: Config | None,
+    dataset: str | None,
+    overrides: Sequence[str],
+    model: str | Path | None,
+    name: str,
+    notify: Callable[[str], None],
+) -> Imported:
+    """Return the whole import but its files."""
+    assumptions: list[str] = []
+    by_hand = given or load_config("lenet5", overrides=overrides)
+    data = None if dataset is None else load_images(dataset, by_hand, notify)
+    if data is not None:
+        dataset = data.name  # another one, where the one that was asked for can't be reached
+    plan = described
+    if plan is None and given is not None:
+        plan = plan_by_configuration(checked, stored, given, assumptions)
+    if plan is None:
+        plan = find_network(checked, stored, by_hand, given is not None, data, assumptions)
+    config = _config_for(plan, given, dataset, overrides, model, name, checked.path)
+    found = Imported(config, plan, stored.layout, stored.version, assumptions)
+    if dataset is None or data is None:
+        pixels = "data.preprocessing as in " + (str(model) if model else config["model"]["builder"])
+        found.assumptions.append(
+            f"{pixels}; the file does not say how its pixels were scaled (--dataset tries it)"
+        )
+        if plan.preprocessing:
+            layers = [*config["data"]["preprocessing"], *plan.preprocessing]
+            found.config = _with(config, {"data": {"preprocessing": layers}})
+        return found
+    if config["model"]["num_classes"] < len(data.class_names):
+        raise InputError(
+            f"{data.name} has {len(data.class_names)} classes, but {checked.path} tells "
+            f"{config['model']['num_classes']} apart"
+        )
+    found.dataset, found.note = data.name, data.note
+    split = config["data"]["validation_split"]
+    if isinstance(split, int) and 2 * split > len(data.y_train):
+        found.config = _with(found.config, {"data": {"validation_split": 0.1}})
+    if not config.is_set("data.preprocessing"):
+        _fit_pixels(found, data)
+    _score_once(found)
+    return found
+
+
+def load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
+    """Return a data set with its pictures as they are; those of a folder at the network's size."""
+    if name.startswith("folder:"):
+        return open_dataset(config.with_values({"data": {"dataset": name}}, "--dataset"), notify)
+    return load_dataset_or_fallback(name, notify=notify)
+
+
+def validation_images(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return a few thousand training pictures and labels, each class in its proportion, mixed."""
+    count = min(VALIDATION_IMAGES, len(data.y_train) // 2)
+    _, chosen = split_validation(data.y_train, count)
+    chosen = np.random.default_rng(0).permutation(chosen)
+    return np.asarray(data.x_train[chosen]), data.y_train[chosen]
+
+
+def rounds_for(parameters: int) -> Sequence[tuple[int, int]]:
+    """Return how many images are used in each round of trials."""
+    return LARGE if parameters > 5_000_000 else SMALL
+
+
+def describe_outcomes(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return outcomes as plain values, for JSON and for the head of the YAML."""
+    return [
+        {
+            "label": each.trial.label,
+            "accuracy": round(each.accuracy, 4),
+            "loss": round(each.loss, 4),
+            "images": each.images,
+        }
+        for each in outcomes
+    ]
+
+
+def network_of(plan: Plan, where: str) -> keras.Model:
+    """Return the network of a plan with its arrays.
+
+    Raises:
+        InputError: the arrays do not fit what the plan says.
+    """
+    try:
+        network = BUILDERS[plan.builder](**plan.model)
+    except InputError as error:
+        raise InputError(f"{where}: cannot be built: {error}") from None
+    assign_arrays(network, plan.arrays, where)
+    return network
+
+
+def forward_of(network: keras.Model) -> Forward:
+    """Return a function from prepared pictures to the network's output, in NumPy."""
+
+    def forward(pictures: np.ndarray) -> np.ndarray:
+        return np.asarray(keras.ops.convert_to_numpy(network(pictures, training=False)))
+
+    return forward
+
+
+def _fit_pixels(found: Imported, data: Dataset) -> None:
+    """Try the usual scalings and paddings, and take the one that fits."""
+    plan = found.plan
+    network = network_of(plan, str(found.dataset))
+    shape = entry_shape(plan.model["input_shape"], plan.preprocessing)
+    images, labels = validation_images(data)
+    forward = forward_of(network)
+    trials = [
+        Trial(f"pixels {pixels.name}, {pixels.geometry}", pixels, forward)
+        for pixels in usual_pixels(images, shape)
+    ]
+    rounds = rounds_for(network.count_params())
+    outcomes = score_trials(trials, images, labels, rounds, plan.preprocessing)
+    best: Pixels = outcomes[0].trial.pixels
+    found.scaling, found.geometry = best.name, best.geometry
+    found.tried = describe_outcomes(outcomes)
+    layers = [*best.layers, *plan.preprocessing]
+    found.config = _with(found.config, {"data": {"preprocessing": layers}})
+    count = outcomes[0].images
+    found.assumptions.append(
+        f"pixels {best.name}, {best.geometry}: the best of {len(trials)} ways on {count:,} "
+        f"validation images of {data.name} (accuracy {outcomes[0].accuracy:.4f})"
+    )
+    if outcomes[0].accuracy < 2 / plan.model["num_classes"]:
+        found.assumptions.append(
+            f"no way of preparing pixels fits {data.name} well; was it trained on other data?"
+        )
+
+
+def _score_once(found: Imported) -> None:
+    """Score the test set, once, as `modelzoo evaluate` would."""
+    from modelzoo.training.evaluation import compile_for_scoring, score
+
+    data = open_dataset(found.config, lambda message: None)
+    found.note = data.note
+    network = build_network(found.config)
+    assign_arrays(network, found.plan.arrays, found.dataset)
+    compile_for_scoring(network, found.config)
+    found.scores = score(network, open_pipeline(found.config, data), "test")
+
+
+def _config_for(
+    plan: Plan,
+    given: Config | None,
+    dataset: str | None,
+    overrides: Sequence[str],
+    model: str | Path | None,
+    name: str,
+    path: Path,
+) -> Config:
+    """Return a complete configuration: the plan's network, the rest as its base has it."""
+    if given is not None and given["model"]["builder"] != plan.builder:
+        raise InputError(
+            f"--model {model}: is built by {given['model']['builder']}, but {path} holds a network "
+            f"that {plan.builder} builds; leave --model out"
+        )
+    colour = plan.model["input_shape"][2] == 3
+    values: dict[str, Any] = {"model": {**plan.model, "name": name[:60]}}
+    if dataset is None and given is None:
+        dataset = "cifar10" if colour else "mnist"
+    config = load_config(model or plan.builder, dataset=dataset, overrides=overrides)
+    if given is None and colour:
+        values["image"] = {"fit": "cover", "ink": "as_is"}
+    if plan.model["output_activation"] not in ("softmax", "sigmoid"):
+        loss = {"class_name": "CategoricalCrossentropy", "config": {"from_logits": True}}
+        values["compile"] = {"loss": loss}  # its outputs are no probabilities
+    return dataclasses.replace(_with(config, values), name=name)
+
+
+def _with(config: Config, values: dict[str, Any]) -> Config:
+    return dataclasses.replace(config.with_values(values, "the import"), name=config.name)

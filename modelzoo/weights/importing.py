@@ -1,0 +1,242 @@
+"""`modelzoo import`: an old `.h5` file becomes a configuration and weights that run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.config import Config, load_config
+from modelzoo.errors import InputError
+from modelzoo.files import replacing, write_text
+from modelzoo.version import __version__
+from modelzoo.weights.description import read_description
+from modelzoo.weights.hdf5 import CheckedFile, check_signature, open_checked
+from modelzoo.weights.layouts import Stored, find_layers
+from modelzoo.weights.recognise import Plan, recognise
+from modelzoo.weights.steps import make_steps
+
+if TYPE_CHECKING:
+    from modelzoo.training.evaluation import Scores
+
+HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
+
+
+@dataclass
+class Imported:
+    """What came out of an import.
+
+    Attributes:
+        config: of the network, complete.
+        plan: the network as our builders express it.
+        layout, version: of the file.
+        assumptions: what the file does not say, and why it was chosen so.
+        tried: each way that was tried on validation images: label, accuracy, loss, images.
+        scaling, geometry: how pixels reach the network, in words; "" if not tried.
+        dataset: that was used, "" if none.
+        scores: on its test images, if a data set was named.
+        yaml, weights: the files.
+    """
+
+    config: Config
+    plan: Plan
+    layout: str = ""
+    version: str = ""
+    assumptions: list[str] = field(default_factory=list)
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    scaling: str = ""
+    geometry: str = ""
+    dataset: str = ""
+    note: str = ""
+    scores: Scores | None = None
+    yaml: Path = Path()
+    weights: Path = Path()
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        scores = self.scores
+        return {
+            "name": self.config.name,
+            "config": str(self.yaml),
+            "weights": str(self.weights),
+            "layout": self.layout,
+            "keras_version": self.version or None,
+            "builder": self.plan.builder,
+            "parameters": self.config["about"]["parameters"],
+            "input_shape": self.config["model"]["input_shape"],
+            "dataset": self.dataset or None,
+            "scaling": self.scaling or None,
+            "geometry": self.geometry or None,
+            "preprocessing": self.config["data"]["preprocessing"],
+            "accuracy": scores.accuracy if scores else None,
+            "loss": scores.loss if scores else None,
+            "images": len(scores.labels) if scores else None,
+            "note": self.note,
+            "assumptions": self.assumptions,
+            "rewritten": self.plan.notes,
+            "tried": self.tried,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the same in words, a line each."""
+        version = f", Keras {self.version}" if self.version else ""
+        lines = [
+            f"{self.config.name}: {self.layout}{version}; {self.config['about']['parameters']:,} "
+            f"parameters, builder {self.plan.builder}"
+        ]
+        lines += [f"  tried: {each['accuracy']:.4f}  {each['label']}" for each in self.tried[:6]]
+        lines += [f"  assumed: {each}" for each in self.assumptions]
+        lines += [f"  rewritten: {each}" for each in self.plan.notes]
+        if self.note:
+            lines.append(f"  note: {self.note}")
+        if self.scores:
+            count = len(self.scores.labels)
+            lines.append(
+                f"test accuracy {self.scores.accuracy:.4f}, loss {self.scores.loss:.4f} "
+                f"({count:,} test images of {self.dataset})"
+            )
+        lines.append(f"configuration: {self.yaml}")
+        lines.append(f"weights: {self.weights}")
+        return [_plain(line) for line in lines]
+
+
+def import_file(
+    path: Path,
+    *,
+    out: Path = Path(),
+    dataset: str | None = None,
+    model: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    notify: Callable[[str], None] = print,
+) -> Imported:
+    """Turn a foreign `.h5` file into DIR/NAME.yaml and DIR/NAME.weights.h5.
+
+    Args:
+        path: a whole model or weights of Keras 2.0 to 3.x.
+        out: the folder, made if it is missing.
+        dataset: on whose validation images everything is tried that the file does not say, and on
+            whose test images the outcome is scored, once.
+        model: a configuration that stands for what the file does not say.
+        overrides: "SECTION.KEY=VALUE"; they win.
+        notify: called with each notice.
+
+    Raises:
+        InputError: the file, the data set or the configuration cannot be used.
+    """
+    check_signature(path)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.removesuffix(".h5").removesuffix(".weights"))
+    name = name.strip("-._") or "imported"
+    yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
+    _check_targets(path, yaml, weights)
+    given = None if model is None else load_config(model, dataset=dataset, overrides=overrides)
+    if dataset is not None:
+        from modelzoo.data.datasets import check_dataset_name
+
+        check_dataset_name(dataset)
+    with open_checked(path) as checked:
+        stored = find_layers(checked)
+        if not stored.layers:
+            raise InputError(f"{path}: holds no weights")
+        described = _described(checked, stored)  # refused before a framework takes its seconds
+        from modelzoo.training.device import start_framework
+
+        device = start_framework(given["trainer"]["backend"] if given else "tensorflow", "auto")
+        with device.scope():
+            from modelzoo.weights.fitting import fit_file
+
+            found = fit_file(
+                checked, stored, described, given, dataset, overrides, model, name, notify
+            )
+            _write(found, path, yaml, weights)
+    return found
+
+
+def _described(checked: CheckedFile, stored: Stored) -> Plan | None:
+    """Return the plan of a file that describes its network; None if it holds weights only."""
+    if stored.config is None:
+        return None
+    layers, shape = read_description(stored.config, checked.path)
+    notes: list[str] = []
+    steps, picture = make_steps(layers, shape, checked, stored, notes)
+    plan = recognise(steps, picture, checked.path)
+    plan.notes[:0] = notes
+    if stored.backend == "theano":
+        plan.notes.append("saved with Theano: the kernels of the convolutions are turned around")
+    return plan
+
+
+def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
+    """Refuse to replace what an import did not write."""
+    if weights.exists() and weights.samefile(path):
+        raise InputError(f"{path}: would be replaced by its own import; give another --out")
+    if yaml.is_dir() or weights.is_dir():
+        raise InputError(f"{yaml.parent}: holds a folder of that name; give another --out")
+    ours = yaml.exists() and yaml.read_bytes()[: len(HEAD)] == HEAD.encode()
+    for target in (yaml, weights):
+        if target.exists() and not ours:
+            raise InputError(f"{target}: is there already; move it away, or give another --out")
+
+
+def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
+    from modelzoo.training.prepare import build_network
+    from modelzoo.weights.reader import assign_arrays
+
+    network = build_network(found.config)
+    assign_arrays(network, found.plan.arrays, str(source))
+    about = {
+        "title": f"Imported from {_plain(source.name)}",
+        "year": None,
+        "parameters": network.count_params(),
+        "source": "",
+    }
+    named = found.config.with_values({"about": about}, "the import")
+    found.config = dataclasses.replace(named, name=found.config.name)
+    found.yaml, found.weights = yaml, weights
+    with replacing(weights) as temporary:
+        network.save_weights(temporary)
+    head = "".join(f"{line}\n" for line in _head(found, source))
+    write_text(yaml, head + found.config.to_yaml())
+
+
+def _head(found: Imported, source: Path) -> list[str]:
+    digest = hashlib.sha256()
+    with source.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    version = f", Keras {found.version}" if found.version else ""
+    texts = [
+        f"Imported from {source.name} ({found.layout}{version}) by modelzoo {__version__}",
+        f"SHA-256 of that file: {digest.hexdigest()}",
+        f"python -m evaluate --model {found.yaml} --weights {found.weights}",
+    ]
+    if found.scores:
+        scores = found.scores
+        texts.append(
+            f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on the "
+            f"{len(scores.labels):,} test images of {found.dataset}, scored once."
+        )
+    if found.note:
+        texts.append(f"Note: {found.note}")
+    if found.tried:
+        best = found.tried[0]
+        texts.append(
+            f"Tried on {best['images']:,} training images of {found.dataset} set aside; accuracy:"
+        )
+        texts += [f"  {each['accuracy']:.4f}  {each['label']}" for each in found.tried[:6]]
+    texts += [f"Assumed: {each}" for each in found.assumptions]
+    texts += [f"Rewritten: {each}" for each in found.plan.notes]
+    lines = []
+    for text in texts:
+        indent = " " * (len(text) - len(text.lstrip()) + 2)
+        lines += textwrap.wrap(_plain(text), 98, subsequent_indent=indent, break_on_hyphens=False)
+    return [f"# {line}" for line in lines]
+
+
+def _plain(text: str) -> str:
+    """Return text that stands on one line and commands no terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:300]

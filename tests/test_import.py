@@ -1,0 +1,467 @@
+"""An imported file computes what it computed before, and says what had to be assumed."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from conftest import draw_bars
+
+from modelzoo import cli
+from modelzoo.data.entry import entry_shape
+from modelzoo.errors import InputError
+from modelzoo.weights.importing import Imported, import_file
+from modelzoo.zoo import evaluate, load, preprocess
+
+LEGACY = Path(
+    os.environ.get("MODELZOO_LEGACY_H5", Path(__file__).parents[2] / "shared" / "legacy_h5")
+)
+PUBLISHED = {  # file: test accuracy, scaling, padding
+    "lenet_keras2.2.4_weights_only.h5": (0.9875, "0..255", "padded by 2 to 32x32"),
+    "lenet_keras2.3.1_relu_max_same.h5": (0.9784, "0..255", "as they are"),
+    "lenet_keras2.7_linear.h5": (0.9102, "0..1", "as they are"),
+    "lenet_keras3.3.3_tanh.h5": (0.9868, "0..1", "padded by 2 to 32x32"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_files(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real files of other people reach what they reached, with the scaling found by the tool."""
+    if not (LEGACY / name).is_file():
+        pytest.skip(f"{name} is not in {LEGACY}; MODELZOO_LEGACY_H5 names its folder")
+    if not (Path(os.environ.get("MODELZOO_DATA", "")) / "mnist.npz").is_file():
+        pytest.skip("the full MNIST is not in $MODELZOO_DATA")
+    accuracy, scaling, geometry = PUBLISHED[name]
+    command = ["import", str(LEGACY / name), "--out", str(tmp_path), "--dataset", "mnist"]
+    assert cli.main([*command, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["accuracy"] == pytest.approx(accuracy, abs=0.0005)
+    assert (found["scaling"], found["geometry"]) == (scaling, geometry)
+    again = ["evaluate", "--model", found["config"], "--weights", found["weights"], "--json"]
+    assert cli.main(again) == 0
+    assert json.loads(capfd.readouterr().out)["accuracy"] == found["accuracy"]
+
+
+# The same outputs
+
+
+def layers() -> Any:
+    """Return Keras' layers."""
+    import keras
+
+    return keras.layers
+
+
+def sequential(shape: tuple[int, ...], *parts: Any) -> Any:
+    """Return a Sequential network in which no weight has its default."""
+    import keras
+
+    network = keras.Sequential([keras.Input(shape), *parts])
+    generator = np.random.default_rng(3)
+    for weight in network.weights:
+        low = 0.3 if "variance" in weight.path or "gamma" in weight.path else -0.3
+        weight.assign(generator.uniform(low, 0.5, weight.shape).astype("float32"))
+    return network
+
+
+def plain(shape: tuple[int, ...] = (28, 28, 1), **changes: Any) -> Any:
+    """Return a LeNet with some arguments of its own."""
+    make = layers()
+    conv = {"activation": "tanh", **changes.get("conv", {})}
+    return sequential(
+        shape,
+        make.Conv2D(6, 5, **conv),
+        changes.get("pool", make.AveragePooling2D)(2),
+        make.Conv2D(16, 5, **conv),
+        changes.get("pool", make.AveragePooling2D)(2),
+        make.Flatten(),
+        make.Dense(changes.get("units", 20), activation="relu"),
+        make.Dense(10, activation=changes.get("output", "softmax")),
+    )
+
+
+def with_batch_normalization(where: str) -> Any:
+    """Return a network whose batch normalisation stands at a place of its own."""
+    make = layers()
+    norm = make.BatchNormalization
+    parts: dict[str, list[Any]] = {
+        "before the activation": [
+            make.Conv2D(4, 3, use_bias=False), norm(), make.Activation("relu"),
+            make.MaxPooling2D(), make.Flatten(),
+        ],
+        "after the activation": [
+            make.Conv2D(4, 3, activation="relu"), norm(epsilon=0.01), make.MaxPooling2D(),
+            make.Flatten(),
+        ],
+        "after average pooling": [
+            make.Conv2D(4, 3, activation="relu"), make.AveragePooling2D(2), norm(scale=False),
+            make.Conv2D(5, 3, activation="relu", padding="same"), make.Flatten(),
+        ],
+        "after max pooling": [
+            make.Conv2D(4, 3, activation="relu"), make.MaxPooling2D(), norm(center=False),
+            make.Conv2D(5, 3, activation="relu"), make.Flatten(),
+        ],
+        "after flattening": [make.Conv2D(4, 3, activation="tanh"), make.Flatten(), norm()],
+        "between dense layers": [
+            make.Flatten(), make.Dense(8, activation="tanh"), norm(), make.Dropout(0.3),
+        ],
+        "first": [norm(), make.Conv2D(4, 3, activation="tanh"), make.Flatten()],
+    }  # fmt: skip
+    return sequential((12, 12, 3), *parts[where], make.Dense(6, activation="softmax"))
+
+
+def functional() -> Any:
+    """Return a network with a dropout, activations as layers and inputs of its own naming."""
+    import keras
+
+    make = layers()
+    inputs = keras.Input((28, 28, 1), name="in")
+    x = make.ZeroPadding2D(2)(inputs)
+    x = make.Conv2D(6, 5, name="C1")(x)
+    x = make.ReLU()(x)
+    x = make.Dropout(0.2)(x)
+    x = make.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = make.Conv2D(8, (3, 5), strides=2, name="C3")(x)
+    x = make.Activation("relu")(x)
+    x = make.Flatten()(x)
+    x = make.Dense(12, name="F")(x)
+    x = make.Activation("sigmoid")(x)
+    x = make.Dropout(0.5)(x)
+    x = make.Dense(10)(x)
+    return keras.Model(inputs, make.Softmax()(x))
+
+
+def nested() -> Any:
+    """Return a network within a network."""
+    import keras
+
+    make = layers()
+    inner = keras.Sequential(
+        [keras.Input((28, 28, 1)), make.Conv2D(4, 5, activation="relu"), make.BatchNormalization(),
+         make.MaxPooling2D(), make.Flatten()]
+    )  # fmt: skip
+    return sequential((28, 28, 1), inner, make.Dense(9, activation="tanh"), make.Dense(10))
+
+
+NETWORKS: dict[str, Any] = {
+    "average": plain,
+    "max, same": lambda: plain(conv={"padding": "same", "activation": "relu"},
+                               pool=layers().MaxPooling2D),
+    "colour, 32x32": lambda: plain((32, 32, 3)),
+    "wider": lambda: plain(units=500),
+    "relu at the output": lambda: plain(output="relu"),
+    "no activation at the output": lambda: plain(output=None),
+    "no bias": lambda: plain(conv={"use_bias": False}),
+    "groups": lambda: sequential(
+        (16, 16, 3), layers().Conv2D(4, 3), layers().Conv2D(8, 3, groups=2, activation="elu"),
+        layers().Flatten(), layers().Dense(5, activation="softmax"),
+    ),
+    "activation after max pooling": lambda: sequential(
+        (16, 16, 1), layers().Conv2D(4, 3), layers().MaxPooling2D(), layers().Activation("tanh"),
+        layers().Flatten(), layers().Dense(5, activation="softmax"),
+    ),
+    "activation after average pooling": lambda: sequential(
+        (16, 16, 1), layers().Conv2D(4, 3), layers().AveragePooling2D(2),
+        layers().Activation("tanh"), layers().Conv2D(5, 3, activation="tanh"), layers().Flatten(),
+        layers().Dense(5, activation="softmax"),
+    ),
+    "rescaling within": lambda: sequential(
+        (16, 16, 1), layers().Rescaling(1 / 255, offset=-0.5), layers().Conv2D(4, 3),
+        layers().Flatten(), layers().Dense(5, activation="softmax"),
+    ),
+    "no convolution": lambda: sequential(
+        (8, 8, 1), layers().Flatten(), layers().Dense(7, activation="relu"), layers().Dense(4),
+    ),
+    "functional": functional,
+    "nested": nested,
+    **{
+        f"normalised {place}": lambda place=place: with_batch_normalization(place)
+        for place in ("before the activation", "after the activation", "after average pooling",
+                      "after max pooling", "after flattening", "between dense layers", "first")
+    },
+}  # fmt: skip
+
+
+def as_keras_2(path: Path, version: str) -> None:
+    """Rewrite a legacy file of Keras 3 as Keras 2 wrote it: names, shapes and types."""
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["model_config"].replace('"batch_shape"', '"batch_input_shape"')
+        config = json.loads(text)
+
+        def simple(value: Any) -> Any:
+            if isinstance(value, dict):
+                if value.get("class_name") == "DTypePolicy":
+                    return "float32"
+                return {k: simple(v) for k, v in value.items() if k not in ("module", "ragged")}
+            return [simple(each) for each in value] if isinstance(value, list) else value
+
+        config = simple(config)
+        if version < "2.2.3" and config["class_name"] == "Sequential":
+            config["config"] = config["config"]["layers"]
+        file.attrs["model_config"] = json.dumps(config)
+        root = file["model_weights"]
+        for holder in (file, root):
+            holder.attrs["keras_version"] = version.encode()
+        root.attrs["layer_names"] = np.array(list(root.attrs["layer_names"]), "S")
+        for name in list(root):
+            group = root[name]
+            weights = [str(each) for each in group.attrs["weight_names"]]
+            if not weights:
+                continue
+            arrays = {each: group[each][()] for each in weights}
+            for child in list(group):
+                del group[child]
+            renamed = [f"{'/'.join(each.split('/')[-2:])}:0" for each in weights]
+            group.attrs["weight_names"] = np.array(renamed, "S")
+            for old, new in zip(weights, renamed, strict=True):
+                group[new] = arrays[old]
+
+
+def outputs_after_import(path: Path, pictures: np.ndarray, *overrides: str) -> np.ndarray:
+    """Import a file and return what the outcome computes for raw pictures."""
+    plain_pixels = "data.preprocessing=[]"
+    found = import_file(path, out=path.parent / "out", overrides=[plain_pixels, *overrides])
+    network = load(found.yaml, found.weights)
+    return np.asarray(network(preprocess(found.yaml, pictures)))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("version", ["3", "2.3.1", "2.2.2"])
+def test_it_computes_the_same(name: str, version: str, tmp_path: Path) -> None:
+    """Whatever was rewritten on the way, and whichever Keras saved it."""
+    network = NETWORKS[name]()
+    network.save(tmp_path / "old.h5")
+    if version != "3":
+        as_keras_2(tmp_path / "old.h5", version)
+    shape = (3, *network.input_shape[1:])
+    pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    wanted = np.asarray(network(pictures.astype("float32")))
+    if name == "rescaling within":
+        found = import_file(tmp_path / "old.h5", out=tmp_path / "r", overrides=["fit.epochs=1"])
+        assert found.config["data"]["preprocessing"][-1]["config"]["offset"] == -0.5
+        return
+    found = outputs_after_import(tmp_path / "old.h5", pictures)
+    assert np.allclose(found, wanted, atol=1e-3 * max(1, np.abs(wanted).max())), (found, wanted)
+
+
+def test_the_document_s_alexnet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A whole model of Keras 2.3 with optimizer state, with small dense layers to keep it small."""
+    import keras
+
+    make, small = keras.layers, 32
+    network = sequential(
+        (32, 32, 3),
+        make.Conv2D(96, 11, strides=4, activation="relu"),
+        make.BatchNormalization(),
+        make.MaxPooling2D(3, strides=2),
+        make.Conv2D(256, 5, padding="same", activation="relu"),
+        make.BatchNormalization(),
+        make.MaxPooling2D(3, strides=2, padding="same"),
+        make.Conv2D(384, 3, padding="same", activation="relu"),
+        make.Conv2D(384, 3, padding="same", activation="relu"),
+        make.Conv2D(384, 3, padding="same", activation="relu"),
+        make.MaxPooling2D(3, strides=2, padding="same"),
+        make.Flatten(),
+        make.Dense(small, activation="relu"),
+        make.Dropout(0.5),
+        make.Dense(small, activation="relu"),
+        make.Dropout(0.5),
+        make.Dense(10, activation="softmax"),
+    )
+    path = tmp_path / "alexnet.h5"
+    network.save(path)
+    as_keras_2(path, "2.3.0-tf")
+    with h5py.File(path, "r+") as file:
+        file.attrs["training_config"] = '{"optimizer_config": {"class_name": "Adadelta"}}'
+        for number, weight in enumerate(network.trainable_weights):
+            name = f"optimizer_weights/training/Adadelta/{number}:0"
+            file[name] = np.zeros(weight.shape, "float32")
+    assert cli.main(["import", str(path), "--out", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["builder"], found["rewritten"]) == ("alexnet", [])
+    written = yaml.safe_load(Path(found["config"]).read_text())["model"]
+    configs = Path(__file__).parents[1] / "configs"
+    wanted = yaml.safe_load((configs / "alexnet.yaml").read_text())["model"]
+    for key in ("conv_maps", "kernel_size", "strides", "conv_padding", "groups", "activation",
+                "normalization", "pooling", "dropout", "output_activation"):  # fmt: skip
+        assert written[key] == wanted[key], key
+    pictures = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
+    right = np.asarray(network(pictures))
+    ours = load(found["config"], found["weights"])
+    assert np.allclose(np.asarray(ours(pictures)), right, atol=1e-5)
+    direct = _alexnet_from(path, small)
+    assert np.allclose(np.asarray(direct(pictures)), right, atol=1e-5)
+
+
+def _alexnet_from(path: Path, units: int) -> Any:
+    from modelzoo.weights.reader import load_weights
+    from modelzoo.zoo import build
+
+    network = build("alexnet", dense_units=[units, units])
+    load_weights(network, path)
+    return network
+
+
+# Refused by name
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda k: k.GlobalAveragePooling2D(), "GlobalAveragePooling2D"),
+        (lambda k: k.Conv2D(3, 3, dilation_rate=2), "dilation_rate"),
+        (lambda k: k.SeparableConv2D(3, 3), "SeparableConv2D"),
+        (lambda k: k.LeakyReLU(0.3), "LeakyReLU"),
+    ],
+)
+def test_what_no_builder_makes_is_named(make: Any, word: str, tmp_path: Path) -> None:
+    """The layer that stands in the way."""
+    network = sequential(
+        (16, 16, 1), layers().Conv2D(4, 3), make(layers()), layers().Flatten(), layers().Dense(5)
+    )
+    network.save(tmp_path / "old.h5")
+    with pytest.raises(InputError, match=word):
+        import_file(tmp_path / "old.h5", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_branches_are_refused(tmp_path: Path) -> None:
+    """A network that is no chain."""
+    import keras
+
+    inputs = keras.Input((8, 8, 1))
+    left, right = layers().Conv2D(3, 3)(inputs), layers().Conv2D(3, 3, name="right")(inputs)
+    outputs = layers().Dense(2)(layers().Flatten()(layers().Add()([left, right])))
+    keras.Model(inputs, outputs).save(tmp_path / "old.h5")
+    with pytest.raises(InputError, match=r"'Add'|branch"):
+        import_file(tmp_path / "old.h5", out=tmp_path / "out")
+
+
+def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
+    """What an import has written may be replaced, what a person wrote may not."""
+    plain().save(tmp_path / "old.h5")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.yaml").write_text("base: lenet5\n")
+    with pytest.raises(InputError, match="is there already"):
+        import_file(tmp_path / "old.h5", out=tmp_path / "out")
+    (tmp_path / "out" / "old.yaml").unlink()
+    for _ in range(2):
+        import_file(tmp_path / "old.h5", out=tmp_path / "out")
+    plain().save_weights(tmp_path / "new.weights.h5")
+    with pytest.raises(InputError, match="replaced by its own import"):
+        import_file(tmp_path / "new.weights.h5", out=tmp_path)
+
+
+# What the file does not say
+
+
+def trained(path: Path, size: int, scale: float, offset: float, *, weights_only: bool) -> None:
+    """Train a network on the bars, its pixels scaled and padded in a way, and save it."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    make = keras.layers
+    network = keras.Sequential(
+        [keras.Input((size, size, 1)), make.Conv2D(4, 5, activation="tanh"),
+         make.MaxPooling2D(), make.Conv2D(8, 5, activation="tanh"), make.MaxPooling2D(),
+         make.Flatten(), make.Dense(24, activation="relu"), make.Dense(10, activation="softmax")]
+    )  # fmt: skip
+    images, labels = draw_bars(200, 0)
+    margin = (size - 28) // 2
+    pixels = np.pad(images, ((0, 0), (margin, margin), (margin, margin)))[..., None]
+    pixels = pixels.astype("float32") * scale + offset
+    network.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    network.fit(pixels, labels, epochs=12, batch_size=20, verbose=0)
+    network.save(path)
+    if weights_only:
+        with h5py.File(path, "r+") as whole, h5py.File(path.with_name("w.h5"), "w") as file:
+            for key, value in whole["model_weights"].attrs.items():
+                file.attrs[key] = value
+            for key in whole["model_weights"]:
+                whole["model_weights"].copy(key, file)
+        path.with_name("w.h5").replace(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "offset", "scaling"),
+    [(28, 1 / 255, 0.0, "0..1"), (32, 1 / 127.5, -1.0, "-1..1"), (32, 1 / 255, 0.0, "0..1")],
+)
+@pytest.mark.parametrize(
+    "weights_only",
+    [
+        pytest.param(False, id="whole"),
+        pytest.param(True, id="weights-only", marks=pytest.mark.slow),
+    ],
+)
+def test_scaling_and_padding_are_found(
+    size: int, scale: float, offset: float, scaling: str, weights_only: bool,
+    bars: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    """On validation images; activations and pooling, too, where there are weights only."""
+    trained(tmp_path / "old.h5", size, scale, offset, weights_only=weights_only)
+    found: Imported = import_file(
+        tmp_path / "old.h5", out=tmp_path / "out", dataset="bars", notify=lambda message: None
+    )
+    assert found.scores is not None
+    assert found.scores.accuracy > 0.9
+    # These pictures are dark at their edges: padding before and after scaling score alike.
+    assert found.geometry.startswith("as they are" if size == 28 else "padded by 2 to 32x32")
+    if not weights_only:
+        assert found.scaling == scaling
+    again = evaluate(found.config, found.weights)
+    assert again.scores.accuracy == found.scores.accuracy
+    text = found.yaml.read_text()
+    assert text.startswith("# Imported from old.h5")
+    assert all(line.startswith("# ") for line in text.split("name:")[0].splitlines())
+    assert "Assumed: pixels" in text
+    assert "Test accuracy" in text
+
+
+def test_weights_alone_need_something_that_decides(tmp_path: Path) -> None:
+    """Without a data set, a model or settings, nothing is guessed."""
+    from modelzoo.zoo import build
+
+    network = build("lenet5")
+    network.save_weights(tmp_path / "w.weights.h5")
+    with pytest.raises(InputError, match="--dataset"):
+        import_file(tmp_path / "w.weights.h5", out=tmp_path / "out")
+    found = import_file(tmp_path / "w.weights.h5", out=tmp_path / "out", model="lenet5")
+    assert any("lenet5" in each for each in found.assumptions)
+    said = ["model.conv_activation=relu", "model.dense_activation=relu", "model.pooling=max"]
+    found = import_file(tmp_path / "w.weights.h5", out=tmp_path / "out", overrides=said)
+    assert found.config["model"]["conv_activation"] == "relu"
+    assert found.config["model"]["pooling"] == "max"
+    assert found.config["model"]["input_shape"] == [28, 28, 1]
+
+
+# Pictures smaller than the input
+
+
+@pytest.mark.parametrize(
+    ("layers_before", "shape"),
+    [
+        ([], (32, 32, 1)),
+        ([{"class_name": "ZeroPadding2D", "config": {"padding": 2}}], (28, 28, 1)),
+        ([{"class_name": "ZeroPadding2D", "config": {"padding": [[1, 2], [3, 4]]}}], (29, 25, 1)),
+        (["ZeroPadding2D", {"class_name": "Rescaling", "config": {"scale": 2}}], (30, 30, 1)),
+        ([{"class_name": "Cropping2D", "config": {"cropping": [1, 2]}}], (34, 36, 1)),
+    ],
+)
+def test_pictures_enter_at_the_size_that_leaves_as_the_input(
+    layers_before: list[Any], shape: tuple[int, ...]
+) -> None:
+    """Padding makes them larger, cropping smaller."""
+    assert entry_shape((32, 32, 1), layers_before) == shape
+
+
+def test_padding_leaves_something() -> None:
+    """More padding than pixels is said."""
+    with pytest.raises(InputError, match=r"data\.preprocessing\.0"):
+        entry_shape((8, 8, 1), [{"class_name": "ZeroPadding2D", "config": {"padding": 4}}])
