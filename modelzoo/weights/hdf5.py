@@ -177,6 +177,8 @@ def check_signature(path: Path) -> None:
             raise InputError(f"{path}: is not an ordinary file")
         with path.open("rb") as file:
             start = file.read(512)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError:

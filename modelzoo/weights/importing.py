@@ -143,16 +143,14 @@ def import_file(
         if not stored.layers:
             raise InputError(f"{path}: holds no weights")
         described = _described(checked, stored)  # refused before a framework takes its seconds
-        from modelzoo.training.device import start_framework
+    from modelzoo.training.device import start_framework
 
-        device = start_framework(given["trainer"]["backend"] if given else "tensorflow", "auto")
-        with device.scope():
-            from modelzoo.weights.fitting import fit_file
+    device = start_framework(given["trainer"]["backend"] if given else "tensorflow", "auto")
+    with device.scope():
+        from modelzoo.weights.fitting import fit_file
 
-            found = fit_file(
-                checked, stored, described, given, dataset, overrides, model, name, notify
-            )
-            _write(found, path, yaml, weights)
+        found = fit_file(checked, stored, described, given, dataset, overrides, model, name, notify)
+        _write(found, path, yaml, weights)
     return found
 
 

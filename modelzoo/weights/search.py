@@ -15,7 +15,7 @@ from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
 from modelzoo.training.prepare import build_network
 from modelzoo.weights.guess import Choices, Geometry, complete, geometries, read_skeleton
-from modelzoo.weights.hdf5 import CheckedFile
+from modelzoo.weights.hdf5 import CheckedFile, open_checked
 from modelzoo.weights.layouts import Stored
 from modelzoo.weights.pixels import Pixels, Trial, score_trials, usual_pixels
 from modelzoo.weights.reader import load_weights, weighted_layers
@@ -77,7 +77,8 @@ def find_network(
             "--dataset NAME tries them on validation images; --model NAME takes them from a "
             "configuration,\nand --set model.conv_activation=tanh (and so on) says them"
         )
-    skeleton = read_skeleton(checked, stored)
+    with open_checked(path) as again:  # not in the search: its errors are not the file's
+        skeleton = read_skeleton(again, stored)
     fixed = config if given else None
     options = geometries(skeleton, stored, _choices(config, fixed, data), path)
     activations = _activations(skeleton, config, given or data is None)
