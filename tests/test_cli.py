@@ -225,7 +225,7 @@ def test_plot(
     """The charts of a run are drawn again into another folder; their paths are printed."""
     assert cli.main(["plot", "run", "--format", "json", "--out", "charts"]) == 0
     paths = [Path(line) for line in capfd.readouterr().out.splitlines()]
-    assert {path.name for path in paths} >= {"curves.json", "confusion.json"}
+    assert {path.name for path in paths} >= {"run-curves.json", "run-confusion.json"}
     assert all("$schema" in json.loads(path.read_text()) for path in paths)
 
 
