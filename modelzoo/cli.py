@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
+from modelzoo import commands
 from modelzoo.errors import InputError, RunError
 from modelzoo.version import __version__
-
-if TYPE_CHECKING:
-    from modelzoo.config import Config
-    from modelzoo.training.run import Run
-    from modelzoo.weights.registry import PublishedWeights
-    from modelzoo.zoo import Evaluation
 
 INTERRUPTED = 130
 
@@ -54,390 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-# Commands
-
-
-def _train(options: argparse.Namespace) -> None:
-    from modelzoo.training.trainer import Trainer, resume
-
-    if options.resume is not None:
-        _refuse_beside_resume(options)
-        epochs = None if options.epochs is None else _whole_number("--epochs", options.epochs)
-        run = resume(options.resume, epochs=epochs, device=options.device)
-    else:
-        config = _load(options, ("epochs", "seed", "precision", "backend"))
-        run = Trainer(config, device=options.device, out=options.out).fit()
-    if options.json:
-        print(json.dumps({**run.metrics, "folder": str(run.folder)}))
-    else:
-        _print_run(run)
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    from modelzoo.weights.published import check_against_published, published_scores
-    from modelzoo.zoo import evaluate
-
-    config, published, weights = _load_with_weights(options)
-    if options.check and published is None:
-        raise InputError("--check: compares with published weights; --weights names other ones")
-    result = evaluate(
-        config,
-        weights,
-        split=options.split,
-        device=options.device,
-        notify=_print_notice,
-        golden=published.golden if published and options.check else None,
-    )
-    promised = published_scores(published, result)
-    if options.json:
-        scores = result.scores
-        summary = {
-            "model": config.name,
-            "weights": published.name if published else str(weights),
-            "weights_file": str(weights),
-            "dataset": result.data.name,
-            "split": scores.split,
-            "images": len(scores.labels),
-            "loss": scores.loss,
-            "accuracy": scores.accuracy,
-            "published_accuracy": promised.accuracy if promised else None,
-            "published_loss": promised.loss if promised else None,
-            "golden_difference": result.golden_difference,
-            "parameters": result.parameters,
-            "seconds": scores.seconds,
-            "note": result.data.note,
-            "confusion": result.confusion.tolist(),
-            "classes": result.class_names,
-        }
-        print(json.dumps(summary))
-    else:
-        _print_evaluation(config, result)
-        if promised:
-            print(f"published: accuracy {promised.accuracy:.4f}, loss {promised.loss:.4f}")
-    if options.check and published:
-        sys.stdout.flush()
-        check_against_published(published, result)
-
-
-def _predict(options: argparse.Namespace) -> None:
-    from modelzoo.zoo import predict
-
-    if options.top < 1:
-        raise InputError(f"--top {options.top}: should be at least 1")
-    config, published, weights = _load_with_weights(options)
-    found = predict(config, weights, options.images, top=options.top, device=options.device)
-    if options.json:
-        summaries = [
-            {
-                "file": each.file,
-                "classes": [{"name": name, "probability": p} for name, p in each.classes],
-                "notes": list(each.notes),
-            }
-            for each in found
-        ]
-        name = published.name if published else str(weights)
-        print(json.dumps({"model": config.name, "weights": name, "images": summaries}))
-        return
-    for each in found:
-        answers = ", ".join(f"{name} {probability:.1%}" for name, probability in each.classes)
-        print(f"{each.file}: {answers}")
-        for note in each.notes:
-            print(f"  {note}")
-
-
-def _list(options: argparse.Namespace) -> None:
-    from modelzoo.config import list_models, load_config
-
-    if options.weights:
-        _list_weights(options)
-        return
-    rows = []
-    for name in list_models():
-        config = load_config(name)
-        about, model = config["about"], config["model"]
-        rows.append(
-            {
-                "name": name,
-                "year": about["year"],
-                "parameters": about["parameters"],
-                "input_shape": model["input_shape"],
-                "classes": model["num_classes"],
-                "dataset": config["data"]["dataset"],
-                "weights": [entry.name for entry in config.weights],
-                "title": about["title"],
-            }
-        )
-    if options.json:
-        print(json.dumps(rows))
-        return
-    print(f"{'NAME':12} {'YEAR':5} {'PARAMETERS':>11}  {'INPUT':10} {'DATA SET':10} TITLE")
-    for row in rows:
-        print(
-            f"{row['name']:12} {row['year']:<5} {row['parameters']:>11,}  "
-            f"{_shape(row['input_shape']):10} {row['dataset']:10} {row['title']}"
-        )
-
-
-def _info(options: argparse.Namespace) -> None:
-    config = _load(options, ())
-    if options.json or options.layers:
-        from modelzoo.training.device import start_framework
-
-        start_framework(config["trainer"]["backend"], "cpu")
-    if options.json:
-        print(json.dumps(_facts(config)))
-        return
-    about, model, data = config["about"], config["model"], config["data"]
-    parameters = about["parameters"]
-    rows = {
-        "title": about["title"],
-        "source": about["source"],
-        "builder": model["builder"],
-        "input": _shape(model["input_shape"]),
-        "classes": model["num_classes"],
-        "parameters": f"{parameters:,}" if parameters else None,
-        "data set": data["dataset"],
-        "batch size": data["batch_size"],
-        "epochs": config["fit"]["epochs"],
-        "weights": None if config.weights else "none published",
-    }
-    print(config.name)
-    for key, value in rows.items():
-        if value not in (None, ""):
-            print(f"  {key + ':':12}{value}")
-    for number, entry in enumerate(config.weights):
-        scores = entry.scores
-        print(
-            f"  {'' if number else 'weights:':12}{entry.name}: accuracy {scores.accuracy:.4f}, "
-            f"loss {scores.loss:.4f} on {scores.dataset} ({scores.split})"
-            f"{', needs --allow-unverified' if entry.unverified else ''}"
-        )
-    if options.layers:
-        _print_layers(config)
-    else:
-        print(f"  layers and shapes: modelzoo info {options.model or options.config} --layers")
-
-
-def _list_weights(options: argparse.Namespace) -> None:
-    from modelzoo.weights.commands import describe_weights
-
-    rows = describe_weights()
-    if options.json:
-        print(json.dumps(rows))
-        return
-    print(f"{'WEIGHTS':24} {'DATA SET':16} {'ACCURACY':>8} {'BYTES':>12}  WHERE")
-    for row in rows:
-        label = f"{row['model']}/{row['name']}"
-        size = f"{row['bytes']:,}" if row["bytes"] else "?"
-        data, accuracy = row["scores"]["dataset"], row["scores"]["accuracy"]
-        print(f"{label:24} {data:16} {accuracy:8.4f} {size:>12}  {row['where']}")
-
-
-def _pull(options: argparse.Namespace) -> None:
-    from modelzoo.weights.commands import pull
-
-    done, problems = pull(options.names, allow_unverified=options.allow_unverified)
-    if options.json:
-        print(json.dumps({"files": done}))
-    else:
-        for row in done:
-            print(
-                f"{row['weights']}: {row['path']} (from {row['source']}, SHA-256 {row['sha256']})"
-            )
-            if not row["verified"]:
-                print("  unverified: this hash was never published; the file is held to it now")
-    if problems:
-        sys.stdout.flush()
-        raise InputError("\n".join(problems))
-
-
-def _verify(options: argparse.Namespace) -> None:
-    from modelzoo.weights.commands import WORDS, verify
-
-    checked = verify(options.names)
-    wrong = [each for each in checked if each.is_wrong]
-    if options.json:
-        rows = [
-            {
-                "weights": each.label,
-                "place": each.place,
-                "path": str(each.path),
-                "state": each.state,
-                "wrong": each.is_wrong,
-            }
-            for each in checked
-        ]
-        print(json.dumps({"files": rows, "wrong": len(wrong)}))
-    else:
-        for each in checked:
-            print(f"{WORDS[each.state]:12} {each.label} ({each.path})")
-        print(f"{len(checked)} files, {len(wrong)} wrong")
-    if wrong:
-        sys.stdout.flush()
-        names = ", ".join(sorted({each.label for each in wrong}))
-        raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
-
-
-def _plot(options: argparse.Namespace) -> None:
-    from modelzoo.training.results import save_charts
-
-    for run in options.runs:
-        for path in save_charts(Path(run), options.format, options.out and Path(options.out)):
-            print(path)
-
-
-def _import(options: argparse.Namespace) -> None:
-    from modelzoo.weights.importing import import_file
-
-    found = import_file(
-        Path(options.file),
-        out=Path(options.out),
-        dataset=options.dataset,
-        model=options.model,
-        overrides=options.set,
-        notify=_print_notice,
-    )
-    if options.json:
-        print(json.dumps(found.summary()))
-    else:
-        for line in found.lines():
-            print(line)
-
-
-# What they share
-
-
-def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
-    """Read the configuration that --model, --config, --dataset, --set and shortcuts describe."""
-    from modelzoo.config import load_config
-
-    config = load_config(
-        options.model, config_file=options.config, dataset=options.dataset, overrides=options.set
-    )
-    for name in shortcuts:
-        value = getattr(options, name)
-        if value is not None:
-            section = "fit" if name == "epochs" else "trainer"
-            if name in ("epochs", "seed"):
-                value = _whole_number(f"--{name}", value)
-            config = config.with_values({section: {name: value}}, f"--{name}")
-    return config
-
-
-def _load_with_weights(
-    options: argparse.Namespace,
-) -> tuple[Config, PublishedWeights | None, Path]:
-    """Return the configuration, the published weights that are meant, if any, and their file."""
-    from modelzoo.weights.published import as_published, published_weights
-    from modelzoo.zoo import find_weights
-
-    config = _load(options, ("backend",))
-    published = published_weights(config, options.model, options.weights)
-    # Unless told otherwise, weights are scored on their own data, which names their classes, too.
-    if published and options.dataset is None and not config.is_set("data.dataset"):
-        config = as_published(config, published)
-    path = find_weights(
-        config,
-        options.model,
-        options.weights,
-        sha256=options.sha256,
-        allow_unverified=options.allow_unverified,
-    )
-    return config, published, path
-
-
-def _refuse_beside_resume(options: argparse.Namespace) -> None:
-    """A run goes on as it began: only its length and its device can change."""
-    for name in ("model", "config", "dataset", "seed", "precision", "backend", "out", "set"):
-        if getattr(options, name):
-            raise InputError(f"--{name}: cannot be changed by --resume; a run goes on as it began")
-
-
-def _whole_number(option: str, text: str) -> int:
-    if not text.removeprefix("-").isdecimal() or len(text) > 20:
-        raise InputError(f"{option} {text:.80}: should be a whole number")
-    return int(text)
-
-
-def _facts(config: Config) -> dict[str, Any]:
-    import msgspec
-
-    from modelzoo.zoo import build, describe
-
-    network = build(config)
-    trainable = sum(int(weight.value.numpy().size) for weight in network.trainable_variables)
-    return {
-        "name": config.name,
-        "title": config["about"]["title"],
-        "builder": config["model"]["builder"],
-        "parameters": network.count_params(),
-        "trainable_parameters": trainable,
-        "input_shape": config["model"]["input_shape"],
-        "classes": config["model"]["num_classes"],
-        "dataset": config["data"]["dataset"],
-        "layers": describe(network),
-        "weights": [msgspec.to_builtins(entry) for entry in config.weights],
-        "source": config["about"]["source"],
-    }
-
-
-def _print_layers(config: Config) -> None:
-    from modelzoo.zoo import build, describe
-
-    print(f"\n  {'LAYER':10} {'TYPE':28} {'OUTPUT SHAPE':14} {'PARAMETERS':>12}")
-    network = build(config)
-    for layer in describe(network):
-        shape = _shape(layer["output_shape"])
-        print(f"  {layer['name']:10} {layer['type']:28} {shape:14} {layer['parameters']:>12,}")
-    print(f"  {'total':54} {network.count_params():>12,}")
-
-
-def _print_run(run: Run) -> None:
-    metrics = run.metrics
-    best = f", best of {metrics['epochs']} epochs: {metrics['best_epoch']}"
-    print(
-        f"test accuracy {metrics['test_accuracy']:.4f}, loss {metrics['test_loss']:.4f} "
-        f"({metrics['test_images']:,} test images of {metrics['dataset']}{best})"
-    )
-    print(f"report: {run.folder / 'report.html'}")
-    print(f"weights: {run.folder / 'best.weights.h5'}")
-
-
-def _print_evaluation(config: Config, result: Evaluation) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from modelzoo.report import per_class_table
-
-    scores, names = result.scores, result.class_names
-    console = Console(highlight=False, markup=False)
-    table = Table("class", "images", "precision", "recall", "F1", title="Each class")
-    for row in per_class_table(result.confusion, names).itertuples(index=False):
-        shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
-        table.add_row(str(row[0]), f"{row[1]:,}", *shares)
-    console.print(table)
-    if len(names) <= 20:
-        matrix = Table("true", *names, title="Confusion matrix: rows are true, columns predicted")
-        for name, counts in zip(names, result.confusion, strict=True):
-            matrix.add_row(name, *(str(count) if count else "." for count in counts))
-        console.print(matrix)
-    if result.data.note:
-        console.print(f"note: {result.data.note}", soft_wrap=True)
-    console.print(
-        f"{config.name} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
-        f"accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
-        soft_wrap=True,
-    )
-
-
-def _print_notice(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
-def _shape(sizes: Sequence[int]) -> str:
-    return "x".join(map(str, sizes))
-
-
 def _fail(command: str, reason: object, code: int) -> int:
     # What a person typed, or a file holds, must not command the terminal.
     text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(reason))
@@ -445,14 +54,11 @@ def _fail(command: str, reason: object, code: int) -> int:
     return code
 
 
-# The parser
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the nearest right name, in place of the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        from modelzoo.config import suggest
+        from modelzoo.errors import suggest
 
         wrong = message.partition("invalid choice: ")[2].partition(" (")[0].strip("'")
         if wrong:
@@ -482,10 +88,10 @@ def _make_parser() -> _Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"modelzoo {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[..., None], about: str, example: str) -> _Parser:
-        command: _Parser = commands.add_parser(
+        command: _Parser = subparsers.add_parser(
             name,
             help=about,
             description=about,
@@ -497,7 +103,7 @@ def _make_parser() -> _Parser:
 
     train = add(
         "train",
-        _train,
+        commands.train,
         "Train a network and write a report.",
         "modelzoo train --model lenet5 --epochs 3",
     )
@@ -511,7 +117,7 @@ def _make_parser() -> _Parser:
 
     evaluate = add(
         "evaluate",
-        _evaluate,
+        commands.evaluate,
         "Score weights on a data set.",
         "modelzoo evaluate --model runs/lenet5-mnist-20260101-120000",
     )
@@ -527,7 +133,7 @@ def _make_parser() -> _Parser:
 
     predict = add(
         "predict",
-        _predict,
+        commands.predict,
         "Classify pictures.",
         "modelzoo predict --model runs/lenet5-mnist-20260101-120000 digit.png",
     )
@@ -539,11 +145,11 @@ def _make_parser() -> _Parser:
     predict.add_argument("--top", type=int, default=3, metavar="K", help="classes to print (3)")
     _add_device_options(predict)
 
-    listing = add("list", _list, "List the networks.", "modelzoo list")
+    listing = add("list", commands.list_models, "List the networks.", "modelzoo list")
     listing.add_argument("--weights", action="store_true", help="the published weights instead")
     listing.add_argument("--json", action="store_true", help="one JSON array on stdout")
 
-    pull = add("pull", _pull, "Fetch published weights.", "modelzoo pull alexnet/document")
+    pull = add("pull", commands.pull, "Fetch published weights.", "modelzoo pull alexnet/document")
     pull.add_argument(
         "names", nargs="+", metavar="NAME[/WEIGHTS]", help="a network's, or the first"
     )
@@ -551,12 +157,15 @@ def _make_parser() -> _Parser:
     pull.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     verify = add(
-        "verify", _verify, "Hash all shipped and fetched weights again.", "modelzoo verify lenet5"
+        "verify",
+        commands.verify,
+        "Hash all shipped and fetched weights again.",
+        "modelzoo verify lenet5",
     )
     verify.add_argument("names", nargs="*", metavar="NAME", help="networks (all, and all fetched)")
     verify.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
-    info = add("info", _info, "Describe a network.", "modelzoo info lenet5 --layers")
+    info = add("info", commands.info, "Describe a network.", "modelzoo info lenet5 --layers")
     info.add_argument("model", nargs="?", metavar="NAME", help="a name, a YAML or a run's folder")
     _add_overrides(info)
     info.add_argument("--layers", action="store_true", help="layers, shapes and parameters")
@@ -564,7 +173,7 @@ def _make_parser() -> _Parser:
 
     importing = add(
         "import",
-        _import,
+        commands.import_file,
         "Turn an old Keras .h5 file into a configuration and weights that run again.",
         "modelzoo import old.h5 --dataset mnist --out imported",
     )
@@ -585,7 +194,9 @@ def _make_parser() -> _Parser:
     )
     importing.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
-    plot = add("plot", _plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg")
+    plot = add(
+        "plot", commands.plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg"
+    )
     plot.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run")
     plot.add_argument("--format", choices=("png", "svg", "html", "json"), default="png")
     plot.add_argument("--out", metavar="DIR", help="folder for the charts (the run's)")

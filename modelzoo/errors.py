@@ -1,5 +1,8 @@
 """The two ways in which a command can fail, apart from an interruption."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """What the caller gave is wrong: a name, a key, a value, a file. Exit code 2.
@@ -10,3 +13,12 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """The input was fine, but the work failed, as when a loss becomes NaN. Exit code 1."""
+
+
+def suggest(wrong: str, right: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for a near miss, else the whole choice if it is a short one."""
+    names = sorted(right)
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(names)}" if len(names) <= 30 else ""

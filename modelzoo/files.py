@@ -46,3 +46,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder can be seen; False also for a name that no file can have."""
+    try:
+        path.stat()
+    except (OSError, ValueError):  # ValueError: a zero byte
+        return False
+    return True

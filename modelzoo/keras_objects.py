@@ -11,8 +11,7 @@ from typing import Any
 
 import keras
 
-from modelzoo.config import suggest
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, suggest
 
 # Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
 CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo.config import Config, is_there, load_config
+from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
+from modelzoo.files import is_there
 from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.published import as_published, published_weights
 from modelzoo.weights.reader import load_weights

@@ -14,9 +14,9 @@ import filelock
 import msgspec
 import numpy as np
 
-from modelzoo.config import Config, is_there, load_config
+from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
-from modelzoo.files import replacing, write_text
+from modelzoo.files import is_there, replacing, write_text
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 

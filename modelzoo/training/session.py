@@ -10,9 +10,9 @@ import pandas as pd
 from rich.console import Console
 
 from modelzoo import keras_objects
-from modelzoo.config import Config, suggest
+from modelzoo.config import Config
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, suggest
 from modelzoo.files import replacing
 from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
 from modelzoo.training.device import Device, memory_peak, placement

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from modelzoo.config import Config, is_there, list_models, load_config, suggest
-from modelzoo.errors import InputError
+from modelzoo.config import Config, list_models, load_config
+from modelzoo.errors import InputError, suggest
+from modelzoo.files import is_there
 from modelzoo.weights.cache import Checked, cached_path, check_files, packaged_path
 from modelzoo.weights.fetch import fetch
 from modelzoo.weights.registry import PublishedWeights

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.config import Config, is_there
+from modelzoo.config import Config
 from modelzoo.errors import RunError
+from modelzoo.files import is_there
 from modelzoo.weights.registry import PublishedWeights, Scores
 
 if TYPE_CHECKING:

@@ -1,0 +1,338 @@
+"""What each command does: read the configuration, call, and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo import printing
+from modelzoo.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from modelzoo.config import Config
+    from modelzoo.weights.registry import PublishedWeights
+
+
+def train(options: argparse.Namespace) -> None:
+    from modelzoo.training.trainer import Trainer, resume
+
+    if options.resume is not None:
+        _refuse_beside_resume(options)
+        epochs = None if options.epochs is None else _whole_number("--epochs", options.epochs)
+        run = resume(options.resume, epochs=epochs, device=options.device)
+    else:
+        config = _load(options, ("epochs", "seed", "precision", "backend"))
+        run = Trainer(config, device=options.device, out=options.out).fit()
+    if options.json:
+        print(json.dumps({**run.metrics, "folder": str(run.folder)}))
+    else:
+        printing.print_run(run)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    from modelzoo.weights.published import check_against_published, published_scores
+    from modelzoo.zoo import evaluate
+
+    config, published, weights = _load_with_weights(options)
+    if options.check and published is None:
+        raise InputError("--check: compares with published weights; --weights names other ones")
+    result = evaluate(
+        config,
+        weights,
+        split=options.split,
+        device=options.device,
+        notify=printing.print_notice,
+        golden=published.golden if published and options.check else None,
+    )
+    promised = published_scores(published, result)
+    if options.json:
+        scores = result.scores
+        summary = {
+            "model": config.name,
+            "weights": published.name if published else str(weights),
+            "weights_file": str(weights),
+            "dataset": result.data.name,
+            "split": scores.split,
+            "images": len(scores.labels),
+            "loss": scores.loss,
+            "accuracy": scores.accuracy,
+            "published_accuracy": promised.accuracy if promised else None,
+            "published_loss": promised.loss if promised else None,
+            "golden_difference": result.golden_difference,
+            "parameters": result.parameters,
+            "seconds": scores.seconds,
+            "note": result.data.note,
+            "confusion": result.confusion.tolist(),
+            "classes": result.class_names,
+        }
+        print(json.dumps(summary))
+    else:
+        printing.print_evaluation(config, result)
+        if promised:
+            print(f"published: accuracy {promised.accuracy:.4f}, loss {promised.loss:.4f}")
+    if options.check and published:
+        sys.stdout.flush()
+        check_against_published(published, result)
+
+
+def predict(options: argparse.Namespace) -> None:
+    from modelzoo.zoo import predict
+
+    if options.top < 1:
+        raise InputError(f"--top {options.top}: should be at least 1")
+    config, published, weights = _load_with_weights(options)
+    found = predict(config, weights, options.images, top=options.top, device=options.device)
+    if options.json:
+        summaries = [
+            {
+                "file": each.file,
+                "classes": [{"name": name, "probability": p} for name, p in each.classes],
+                "notes": list(each.notes),
+            }
+            for each in found
+        ]
+        name = published.name if published else str(weights)
+        print(json.dumps({"model": config.name, "weights": name, "images": summaries}))
+        return
+    for each in found:
+        answers = ", ".join(f"{name} {probability:.1%}" for name, probability in each.classes)
+        print(f"{each.file}: {answers}")
+        for note in each.notes:
+            print(f"  {note}")
+
+
+def list_models(options: argparse.Namespace) -> None:
+    from modelzoo.config import list_models, load_config
+
+    if options.weights:
+        list_weights(options)
+        return
+    rows = []
+    for name in list_models():
+        config = load_config(name)
+        about, model = config["about"], config["model"]
+        rows.append(
+            {
+                "name": name,
+                "year": about["year"],
+                "parameters": about["parameters"],
+                "input_shape": model["input_shape"],
+                "classes": model["num_classes"],
+                "dataset": config["data"]["dataset"],
+                "weights": [entry.name for entry in config.weights],
+                "title": about["title"],
+            }
+        )
+    if options.json:
+        print(json.dumps(rows))
+        return
+    print(f"{'NAME':12} {'YEAR':5} {'PARAMETERS':>11}  {'INPUT':10} {'DATA SET':10} TITLE")
+    for row in rows:
+        print(
+            f"{row['name']:12} {row['year']:<5} {row['parameters']:>11,}  "
+            f"{printing.as_text(row['input_shape']):10} {row['dataset']:10} {row['title']}"
+        )
+
+
+def info(options: argparse.Namespace) -> None:
+    config = _load(options, ())
+    if options.json or options.layers:
+        from modelzoo.training.device import start_framework
+
+        start_framework(config["trainer"]["backend"], "cpu")
+    if options.json:
+        print(json.dumps(_facts(config)))
+        return
+    about, model, data = config["about"], config["model"], config["data"]
+    parameters = about["parameters"]
+    rows = {
+        "title": about["title"],
+        "source": about["source"],
+        "builder": model["builder"],
+        "input": printing.as_text(model["input_shape"]),
+        "classes": model["num_classes"],
+        "parameters": f"{parameters:,}" if parameters else None,
+        "data set": data["dataset"],
+        "batch size": data["batch_size"],
+        "epochs": config["fit"]["epochs"],
+        "weights": None if config.weights else "none published",
+    }
+    print(config.name)
+    for key, value in rows.items():
+        if value not in (None, ""):
+            print(f"  {key + ':':12}{value}")
+    for number, entry in enumerate(config.weights):
+        scores = entry.scores
+        print(
+            f"  {'' if number else 'weights:':12}{entry.name}: accuracy {scores.accuracy:.4f}, "
+            f"loss {scores.loss:.4f} on {scores.dataset} ({scores.split})"
+            f"{', needs --allow-unverified' if entry.unverified else ''}"
+        )
+    if options.layers:
+        printing.print_layers(config)
+    else:
+        print(f"  layers and shapes: modelzoo info {options.model or options.config} --layers")
+
+
+def list_weights(options: argparse.Namespace) -> None:
+    from modelzoo.weights.commands import describe_weights
+
+    rows = describe_weights()
+    if options.json:
+        print(json.dumps(rows))
+        return
+    print(f"{'WEIGHTS':24} {'DATA SET':16} {'ACCURACY':>8} {'BYTES':>12}  WHERE")
+    for row in rows:
+        label = f"{row['model']}/{row['name']}"
+        size = f"{row['bytes']:,}" if row["bytes"] else "?"
+        data, accuracy = row["scores"]["dataset"], row["scores"]["accuracy"]
+        print(f"{label:24} {data:16} {accuracy:8.4f} {size:>12}  {row['where']}")
+
+
+def pull(options: argparse.Namespace) -> None:
+    from modelzoo.weights.commands import pull
+
+    done, problems = pull(options.names, allow_unverified=options.allow_unverified)
+    if options.json:
+        print(json.dumps({"files": done}))
+    else:
+        for row in done:
+            print(
+                f"{row['weights']}: {row['path']} (from {row['source']}, SHA-256 {row['sha256']})"
+            )
+            if not row["verified"]:
+                print("  unverified: this hash was never published; the file is held to it now")
+    if problems:
+        sys.stdout.flush()
+        raise InputError("\n".join(problems))
+
+
+def verify(options: argparse.Namespace) -> None:
+    from modelzoo.weights.commands import WORDS, verify
+
+    checked = verify(options.names)
+    wrong = [each for each in checked if each.is_wrong]
+    if options.json:
+        rows = [
+            {
+                "weights": each.label,
+                "place": each.place,
+                "path": str(each.path),
+                "state": each.state,
+                "wrong": each.is_wrong,
+            }
+            for each in checked
+        ]
+        print(json.dumps({"files": rows, "wrong": len(wrong)}))
+    else:
+        for each in checked:
+            print(f"{WORDS[each.state]:12} {each.label} ({each.path})")
+        print(f"{len(checked)} files, {len(wrong)} wrong")
+    if wrong:
+        sys.stdout.flush()
+        names = ", ".join(sorted({each.label for each in wrong}))
+        raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
+
+
+def plot(options: argparse.Namespace) -> None:
+    from modelzoo.training.results import save_charts
+
+    for run in options.runs:
+        for path in save_charts(Path(run), options.format, options.out and Path(options.out)):
+            print(path)
+
+
+def import_file(options: argparse.Namespace) -> None:
+    from modelzoo.weights.importing import import_file
+
+    found = import_file(
+        Path(options.file),
+        out=Path(options.out),
+        dataset=options.dataset,
+        model=options.model,
+        overrides=options.set,
+        notify=printing.print_notice,
+    )
+    if options.json:
+        print(json.dumps(found.summary()))
+    else:
+        for line in found.lines():
+            print(line)
+
+
+def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
+    """Read the configuration that --model, --config, --dataset, --set and shortcuts describe."""
+    from modelzoo.config import load_config
+
+    config = load_config(
+        options.model, config_file=options.config, dataset=options.dataset, overrides=options.set
+    )
+    for name in shortcuts:
+        value = getattr(options, name)
+        if value is not None:
+            section = "fit" if name == "epochs" else "trainer"
+            if name in ("epochs", "seed"):
+                value = _whole_number(f"--{name}", value)
+            config = config.with_values({section: {name: value}}, f"--{name}")
+    return config
+
+
+def _load_with_weights(
+    options: argparse.Namespace,
+) -> tuple[Config, PublishedWeights | None, Path]:
+    """Return the configuration, the published weights that are meant, if any, and their file."""
+    from modelzoo.weights.published import as_published, published_weights
+    from modelzoo.zoo import find_weights
+
+    config = _load(options, ("backend",))
+    published = published_weights(config, options.model, options.weights)
+    # Unless told otherwise, weights are scored on their own data, which names their classes, too.
+    if published and options.dataset is None and not config.is_set("data.dataset"):
+        config = as_published(config, published)
+    path = find_weights(
+        config,
+        options.model,
+        options.weights,
+        sha256=options.sha256,
+        allow_unverified=options.allow_unverified,
+    )
+    return config, published, path
+
+
+def _refuse_beside_resume(options: argparse.Namespace) -> None:
+    """A run goes on as it began: only its length and its device can change."""
+    for name in ("model", "config", "dataset", "seed", "precision", "backend", "out", "set"):
+        if getattr(options, name):
+            raise InputError(f"--{name}: cannot be changed by --resume; a run goes on as it began")
+
+
+def _whole_number(option: str, text: str) -> int:
+    if not text.removeprefix("-").isdecimal() or len(text) > 20:
+        raise InputError(f"{option} {text:.80}: should be a whole number")
+    return int(text)
+
+
+def _facts(config: Config) -> dict[str, Any]:
+    import msgspec
+
+    from modelzoo.zoo import build, describe
+
+    network = build(config)
+    trainable = sum(int(weight.value.numpy().size) for weight in network.trainable_variables)
+    return {
+        "name": config.name,
+        "title": config["about"]["title"],
+        "builder": config["model"]["builder"],
+        "parameters": network.count_params(),
+        "trainable_parameters": trainable,
+        "input_shape": config["model"]["input_shape"],
+        "classes": config["model"]["num_classes"],
+        "dataset": config["data"]["dataset"],
+        "layers": describe(network),
+        "weights": [msgspec.to_builtins(entry) for entry in config.weights],
+        "source": config["about"]["source"],
+    }

@@ -1,0 +1,223 @@
+"""Find, read, inherit, override and check a YAML configuration. Starts no framework.
+
+Each section is the keyword arguments of one call, and its keys and types are read from that call:
+`sections.py` lists them.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelzoo.config.layers import (
+    Layer,
+    Origins,
+    check_top_level,
+    holds,
+    merge_layers,
+    parse_override,
+    read_yaml,
+)
+from modelzoo.config.sections import SECTIONS, TOP_LEVEL, check_labels_suit_loss, check_section
+from modelzoo.errors import InputError, suggest
+from modelzoo.files import is_there
+from modelzoo.models import BUILDERS
+from modelzoo.weights.registry import PublishedWeights, parse_weights
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration, complete and checked.
+
+    Attributes:
+        name: the network's name, as in `--model` and in the name of a run.
+        sections: the sections, defaults filled in; plain dicts, lists, strings and numbers.
+        weights: the published weights, the default first.
+        layers: what the sections were merged from, so that another data set can be chosen.
+    """
+
+    name: str
+    sections: dict[str, dict[str, Any]]
+    weights: list[PublishedWeights]
+    layers: tuple["Layer", ...] = field(repr=False)
+
+    def __getitem__(self, section: str) -> dict[str, Any]:
+        return self.sections[section]
+
+    @property
+    def builder(self) -> Callable[..., Any]:
+        """The function that builds the network."""
+        return BUILDERS[self.sections["model"]["builder"]]
+
+    @property
+    def builder_arguments(self) -> dict[str, Any]:
+        """The keyword arguments for `builder`."""
+        return {key: value for key, value in self["model"].items() if key != "builder"}
+
+    def with_values(self, values: Mapping[str, Any], origin: str) -> "Config":
+        """Return this configuration with `values`, nested as in the YAML, laid over it."""
+        return _assemble(self.name, (*self.layers, Layer(dict(values), Origins(origin))))
+
+    def with_dataset(self, dataset: str) -> "Config":
+        """Return this configuration for another data set, `per_dataset` applied, overrides kept."""
+        choice = {"data": {"dataset": dataset}}
+        layer = Layer(choice, Origins("the choice of data set"), by_hand=True)
+        return _assemble(self.name, (*self.layers, layer))
+
+    def is_set(self, key: str) -> bool:
+        """Whether `key`, such as "model.num_classes", was given by hand and not by a YAML."""
+        return any(layer.by_hand and holds(layer.values, key) for layer in self.layers)
+
+    def to_yaml(self) -> str:
+        """Return the resolved configuration: running it again repeats the run."""
+        return yaml.safe_dump(
+            {"name": self.name, **self.sections}, sort_keys=False, allow_unicode=True, width=100
+        )
+
+
+def load_config(
+    model: str | Path | None = None,
+    *,
+    config_file: str | Path | None = None,
+    dataset: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Config:
+    """Read the configuration of a network.
+
+    Args:
+        model: a packaged name such as "lenet5", a path to a YAML, or the folder of a run.
+        config_file: a YAML whose keys are laid over the model's, or stand alone without `model`.
+        dataset: in place of `data.dataset`; what the YAML says under `per_dataset` is applied.
+        overrides: "SECTION.KEY=VALUE", with VALUE in YAML; they win over everything else.
+
+    Raises:
+        InputError: naming the file, the line, the key and the nearest right name.
+    """
+    if model is None and config_file is None:
+        raise InputError(f"no model given; choose one of {', '.join(list_models())}")
+    layers: list[Layer] = []
+    name = ""
+    if model is not None:
+        path = find_config(model)
+        layers += _read_with_bases(path)
+        name = _name_of(path, layers)
+    if config_file is not None:
+        path = Path(config_file)
+        file_layers = _read_with_bases(path)
+        name = name or _name_of(path, file_layers)
+        layers += file_layers
+    if dataset is not None:
+        layers.append(Layer({"data": {"dataset": dataset}}, Origins("--dataset")))
+    layers += [parse_override(text) for text in overrides]
+    return _assemble(name, tuple(layers))
+
+
+def list_models() -> list[str]:
+    """Return the names of the packaged configurations, sorted."""
+    return sorted(path.stem for path in _packaged_folder().glob("*.yaml"))
+
+
+def find_config(model: str | Path) -> Path:
+    """Return the YAML of a packaged name, of a run's folder, or the path itself.
+
+    Raises:
+        InputError: there is none; the message names the nearest.
+    """
+    text = str(model)
+    packaged = _packaged_folder() / f"{text}.yaml"
+    if re.fullmatch(r"\w[\w.-]*", text) and is_there(packaged):
+        return packaged
+    path = Path(model)
+    if is_there(path / "config.yaml"):
+        return path / "config.yaml"
+    if path.suffix in (".yaml", ".yml") or is_there(path):
+        return path
+    raise InputError(f"unknown model {text!r}{suggest(text, list_models())}")
+
+
+def _packaged_folder() -> Path:
+    inside = Path(__file__).parents[1] / "configs"  # in a wheel
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"  # in a checkout
+
+
+def _name_of(path: Path, layers: Sequence[Layer]) -> str:
+    name = layers[-1].values.get("name", path.stem)
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{path}: name: {name!r} should be letters, digits, '.', '_' and '-'")
+    return name
+
+
+def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
+    """Return the layers of a YAML: its bases first, itself last."""
+    layer = read_yaml(path)
+    if path.resolve() in seen:
+        raise InputError(f"{path}: base: the files inherit from each other in a circle")
+    base = layer.values.get("base")
+    if base is None:
+        return [layer]
+    if not isinstance(base, str):
+        raise InputError(f"{layer.origins.of('base')}: base: should be a model's name or a path")
+    beside = path.parent / base
+    try:
+        base_path = beside if is_there(beside) else find_config(base)
+        if not is_there(base_path):
+            raise InputError(f"{base}: no such file")
+    except InputError as error:
+        raise InputError(f"{layer.origins.of('base')}: base: {error}") from None
+    inherited = _read_with_bases(base_path, (*seen, path.resolve()))
+    # Published weights and facts belong to the network that they were written for.
+    kept = [
+        Layer(
+            {k: v for k, v in each.values.items() if k not in ("weights", "about", "name")},
+            each.origins,
+        )
+        for each in inherited
+    ]
+    return [*kept, layer]
+
+
+def _assemble(name: str, layers: tuple[Layer, ...]) -> Config:
+    """Merge the layers, the later over the earlier, and check the outcome."""
+    for layer in layers:
+        check_top_level(layer, TOP_LEVEL)
+    data = merge_layers(layers).get("data")
+    dataset = str(data.get("dataset")) if isinstance(data, dict) else ""
+    ordered: list[Layer] = []
+    for layer in layers:  # what a file says of the data set counts with that file, not above it
+        if not layer.by_hand:
+            ordered += [layer, _for_dataset(layer, dataset)]
+    ordered += [layer for layer in layers if layer.by_hand]
+    merged = merge_layers(ordered)
+    checked = {
+        section: check_section(section, merged.get(section), ordered)
+        for section in ("about", "model", *(name for name in SECTIONS if name != "about"))
+    }
+    weights = _check_weights(merged.get("weights"), ordered)
+    check_labels_suit_loss(checked, ordered)
+    return Config(name, checked, weights, layers)
+
+
+def _for_dataset(layer: Layer, dataset: str) -> Layer:
+    """Return what `per_dataset` of a layer changes for this data set."""
+    table = layer.values.get("per_dataset") or {}
+    if not isinstance(table, dict) or not all(isinstance(v, dict) for v in table.values()):
+        where = layer.origins.of("per_dataset")
+        raise InputError(f"{where}: per_dataset: should hold sections below names of data sets")
+    prefix = f"per_dataset.{dataset}."
+    lines = {
+        k.removeprefix(prefix): n for k, n in layer.origins.lines.items() if k.startswith(prefix)
+    }
+    special = Layer(table.get(dataset, {}), Origins(layer.origins.source, lines))
+    check_top_level(special, ("model", *SECTIONS))
+    return special
+
+
+def _check_weights(values: Any, layers: Sequence[Layer]) -> list[PublishedWeights]:
+    """Check the published weights; a `file:` source counts from the folder of their YAML."""
+    holders = [layer for layer in layers if "weights" in layer.values] or list(layers)
+    origins = holders[-1].origins
+    folder = Path(origins.source).absolute().parent if origins.lines else None
+    return parse_weights(values, origins.of, folder)

@@ -1,0 +1,69 @@
+"""Results as people read them in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelzoo.config import Config
+    from modelzoo.training.run import Run
+    from modelzoo.zoo import Evaluation
+
+
+def print_layers(config: Config) -> None:
+    from modelzoo.zoo import build, describe
+
+    print(f"\n  {'LAYER':10} {'TYPE':28} {'OUTPUT SHAPE':14} {'PARAMETERS':>12}")
+    network = build(config)
+    for layer in describe(network):
+        shape = as_text(layer["output_shape"])
+        print(f"  {layer['name']:10} {layer['type']:28} {shape:14} {layer['parameters']:>12,}")
+    print(f"  {'total':54} {network.count_params():>12,}")
+
+
+def print_run(run: Run) -> None:
+    metrics = run.metrics
+    best = f", best of {metrics['epochs']} epochs: {metrics['best_epoch']}"
+    print(
+        f"test accuracy {metrics['test_accuracy']:.4f}, loss {metrics['test_loss']:.4f} "
+        f"({metrics['test_images']:,} test images of {metrics['dataset']}{best})"
+    )
+    print(f"report: {run.folder / 'report.html'}")
+    print(f"weights: {run.folder / 'best.weights.h5'}")
+
+
+def print_evaluation(config: Config, result: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from modelzoo.report import per_class_table
+
+    scores, names = result.scores, result.class_names
+    console = Console(highlight=False, markup=False)
+    table = Table("class", "images", "precision", "recall", "F1", title="Each class")
+    for row in per_class_table(result.confusion, names).itertuples(index=False):
+        shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
+        table.add_row(str(row[0]), f"{row[1]:,}", *shares)
+    console.print(table)
+    if len(names) <= 20:
+        matrix = Table("true", *names, title="Confusion matrix: rows are true, columns predicted")
+        for name, counts in zip(names, result.confusion, strict=True):
+            matrix.add_row(name, *(str(count) if count else "." for count in counts))
+        console.print(matrix)
+    if result.data.note:
+        console.print(f"note: {result.data.note}", soft_wrap=True)
+    console.print(
+        f"{config.name} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
+        f"accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
+        soft_wrap=True,
+    )
+
+
+def print_notice(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def as_text(sizes: Sequence[int]) -> str:
+    return "x".join(map(str, sizes))
