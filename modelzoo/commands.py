@@ -247,7 +247,7 @@ def plot(options: argparse.Namespace) -> None:
 
 
 def import_file(options: argparse.Namespace) -> None:
-    from modelzoo.weights.importing import import_file
+    from modelzoo.importing.import_file import import_file
 
     found = import_file(
         Path(options.file),

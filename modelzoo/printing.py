@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from modelzoo.config import Config
+    from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
-    from modelzoo.zoo import Evaluation
 
 
 def print_layers(config: Config) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
+from modelzoo.training.prepare import build_network, scale_images
 from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.published import as_published, published_weights
 from modelzoo.weights.reader import load_weights
@@ -19,8 +20,7 @@ from modelzoo.weights.reader import load_weights
 if TYPE_CHECKING:
     import keras
 
-    from modelzoo.data.source import Dataset
-    from modelzoo.training.evaluation import Scores
+    from modelzoo.training.evaluation import Evaluation
     from modelzoo.weights.registry import Golden
 
 
@@ -37,8 +37,6 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     Raises:
         InputError: an unknown model or argument, or a value out of range.
     """
-    from modelzoo.training.prepare import build_network
-
     config = model if isinstance(model, Config) else load_config(model)
     if arguments:
         config = config.with_values({"model": arguments}, "build()")
@@ -143,35 +141,7 @@ def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
         InputError: another dtype, or a shape that does not become the network's input.
     """
     config = model if isinstance(model, Config) else load_config(model)
-    images = np.asarray(images)
-    if images.dtype != np.uint8:
-        raise InputError(f"preprocess: pictures should be uint8 in 0..255, not {images.dtype}")
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-
-    from modelzoo.data.pipeline import Preprocessor
-
-    prepare = Preprocessor(config["data"]["preprocessing"])
-    prepared = prepare.to_numpy(images)
-    wanted = tuple(config["model"]["input_shape"])
-    if prepared.shape[1:] != wanted:
-        raise InputError(
-            f"preprocess: pictures of {images.shape[1:]} become {prepared.shape[1:]}, "
-            f"but {config.name} takes {wanted}"
-        )
-    return prepared
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of a network on a data set, and what they were measured on."""
-
-    scores: Scores
-    data: Dataset
-    confusion: np.ndarray
-    class_names: list[str]
-    parameters: int
-    golden_difference: float | None = None
+    return scale_images(config, images)
 
 
 def evaluate(
@@ -203,7 +173,7 @@ def evaluate(
 
     check_dataset_name(config["data"]["dataset"])
     chosen = start_framework(config["trainer"]["backend"], device)
-    from modelzoo.training.evaluation import compile_for_scoring, score
+    from modelzoo.training.evaluation import Evaluation, compile_for_scoring, score
     from modelzoo.training.results import class_labels
     from modelzoo.weights.golden import check_golden
 

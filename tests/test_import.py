@@ -14,7 +14,7 @@ from conftest import draw_bars
 from modelzoo import cli
 from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
-from modelzoo.weights.importing import Imported, import_file
+from modelzoo.importing.import_file import Imported, import_file
 from modelzoo.zoo import evaluate, load, preprocess
 
 LEGACY = Path(

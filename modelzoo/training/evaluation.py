@@ -10,6 +10,7 @@ import numpy as np
 from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.pipeline import InputPipeline
+from modelzoo.data.source import Dataset
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,18 @@ class Scores:
         wrong = np.flatnonzero(self.predicted != self.labels)
         confidence = self.probabilities[wrong].max(axis=1)
         return wrong[np.argsort(-confidence, kind="stable")[:count]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a network on a data set, and what they were measured on."""
+
+    scores: Scores
+    data: Dataset
+    confusion: np.ndarray
+    class_names: list[str]
+    parameters: int
+    golden_difference: float | None = None
 
 
 def compile_for_scoring(model: keras.Model, config: Config) -> None:

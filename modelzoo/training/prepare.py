@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset_or_fallback
 from modelzoo.data.entry import entry_shape
@@ -85,3 +87,24 @@ def fit_config_to_data(
         notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
         values["model"] = {"num_classes": classes}
     return config.with_values(values, f"the data set {data.name}")
+
+
+def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
+    """Do the work of `modelzoo.preprocess`."""
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise InputError(f"preprocess: pictures should be uint8 in 0..255, not {images.dtype}")
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+
+    from modelzoo.data.pipeline import Preprocessor
+
+    prepare = Preprocessor(config["data"]["preprocessing"])
+    prepared = prepare.to_numpy(images)
+    wanted = tuple(config["model"]["input_shape"])
+    if prepared.shape[1:] != wanted:
+        raise InputError(
+            f"preprocess: pictures of {images.shape[1:]} become {prepared.shape[1:]}, "
+            f"but {config.name} takes {wanted}"
+        )
+    return prepared

@@ -13,6 +13,7 @@ import numpy as np
 
 from modelzoo.config import Config
 from modelzoo.errors import RunError
+from modelzoo.training.prepare import build_network, scale_images
 from modelzoo.weights.registry import Golden
 
 if TYPE_CHECKING:
@@ -33,18 +34,15 @@ def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def answers(config: Config, network: keras.Model, seed: int, count: int) -> np.ndarray:
     """Return the network's probabilities for golden pictures: float64, (count, classes)."""
-    from modelzoo.zoo import preprocess
-
     images = golden_images(seed, count, tuple(config["model"]["input_shape"]))
-    return np.asarray(network.predict(preprocess(config, images), verbose=0), "float64")
+    return np.asarray(network.predict(scale_images(config, images), verbose=0), "float64")
 
 
 def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) -> Golden:
     """Return the golden outputs of a file of weights, to be written into the YAML."""
     from modelzoo.weights.reader import load_weights
-    from modelzoo.zoo import build
 
-    network = build(config)
+    network = build_network(config)
     load_weights(network, weights)
     rows = answers(config, network, seed, count).round(6).tolist()
     return Golden(seed=seed, outputs=rows)

@@ -11,7 +11,7 @@ from modelzoo.files import is_there
 from modelzoo.weights.registry import PublishedWeights, Scores
 
 if TYPE_CHECKING:
-    from modelzoo.zoo import Evaluation
+    from modelzoo.training.evaluation import Evaluation
 
 ACCURACY_TOLERANCE = 0.001  # of a published number that is measured again
 

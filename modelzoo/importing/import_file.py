@@ -7,102 +7,24 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from modelzoo.config import Config, load_config
+from modelzoo.config import load_config
 from modelzoo.errors import InputError
 from modelzoo.files import replacing, write_text
+from modelzoo.importing.description import read_description
+from modelzoo.importing.imported import Imported, plain
+from modelzoo.importing.recognise import Plan, recognise
+from modelzoo.importing.steps import make_steps
 from modelzoo.version import __version__
-from modelzoo.weights.description import read_description
 from modelzoo.weights.hdf5 import CheckedFile, check_signature, open_checked
 from modelzoo.weights.layouts import Stored, find_layers
-from modelzoo.weights.recognise import Plan, recognise
-from modelzoo.weights.steps import make_steps
 
 if TYPE_CHECKING:
-    from modelzoo.training.evaluation import Scores
+    pass
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
-
-
-@dataclass
-class Imported:
-    """What came out of an import.
-
-    Attributes:
-        config: of the network, complete.
-        plan: the network as our builders express it.
-        layout, version: of the file.
-        assumptions: what the file does not say, and why it was chosen so.
-        tried: each way that was tried on validation images: label, accuracy, loss, images.
-        scaling, geometry: how pixels reach the network, in words; "" if not tried.
-        dataset: that was used, "" if none.
-        scores: on its test images, if a data set was named.
-        yaml, weights: the files.
-    """
-
-    config: Config
-    plan: Plan
-    layout: str = ""
-    version: str = ""
-    assumptions: list[str] = field(default_factory=list)
-    tried: list[dict[str, Any]] = field(default_factory=list)
-    scaling: str = ""
-    geometry: str = ""
-    dataset: str = ""
-    note: str = ""
-    scores: Scores | None = None
-    yaml: Path = Path()
-    weights: Path = Path()
-
-    def summary(self) -> dict[str, Any]:
-        """Return everything as plain values, for JSON."""
-        scores = self.scores
-        return {
-            "name": self.config.name,
-            "config": str(self.yaml),
-            "weights": str(self.weights),
-            "layout": self.layout,
-            "keras_version": self.version or None,
-            "builder": self.plan.builder,
-            "parameters": self.config["about"]["parameters"],
-            "input_shape": self.config["model"]["input_shape"],
-            "dataset": self.dataset or None,
-            "scaling": self.scaling or None,
-            "geometry": self.geometry or None,
-            "preprocessing": self.config["data"]["preprocessing"],
-            "accuracy": scores.accuracy if scores else None,
-            "loss": scores.loss if scores else None,
-            "images": len(scores.labels) if scores else None,
-            "note": self.note,
-            "assumptions": self.assumptions,
-            "rewritten": self.plan.notes,
-            "tried": self.tried,
-        }
-
-    def lines(self) -> list[str]:
-        """Return the same in words, a line each."""
-        version = f", Keras {self.version}" if self.version else ""
-        lines = [
-            f"{self.config.name}: {self.layout}{version}; {self.config['about']['parameters']:,} "
-            f"parameters, builder {self.plan.builder}"
-        ]
-        lines += [f"  tried: {each['accuracy']:.4f}  {each['label']}" for each in self.tried[:6]]
-        lines += [f"  assumed: {each}" for each in self.assumptions]
-        lines += [f"  rewritten: {each}" for each in self.plan.notes]
-        if self.note:
-            lines.append(f"  note: {self.note}")
-        if self.scores:
-            count = len(self.scores.labels)
-            lines.append(
-                f"test accuracy {self.scores.accuracy:.4f}, loss {self.scores.loss:.4f} "
-                f"({count:,} test images of {self.dataset})"
-            )
-        lines.append(f"configuration: {self.yaml}")
-        lines.append(f"weights: {self.weights}")
-        return [_plain(line) for line in lines]
 
 
 def import_file(
@@ -147,7 +69,7 @@ def import_file(
 
     device = start_framework(given["trainer"]["backend"] if given else "tensorflow", "auto")
     with device.scope():
-        from modelzoo.weights.fitting import fit_file
+        from modelzoo.importing.fitting import fit_file
 
         found = fit_file(checked, stored, described, given, dataset, overrides, model, name, notify)
         _write(found, path, yaml, weights)
@@ -187,7 +109,7 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
     network = build_network(found.config)
     assign_arrays(network, found.plan.arrays, str(source))
     about = {
-        "title": f"Imported from {_plain(source.name)}",
+        "title": f"Imported from {plain(source.name)}",
         "year": None,
         "parameters": network.count_params(),
         "source": "",
@@ -231,10 +153,5 @@ def _head(found: Imported, source: Path) -> list[str]:
     lines = []
     for text in texts:
         indent = " " * (len(text) - len(text.lstrip()) + 2)
-        lines += textwrap.wrap(_plain(text), 98, subsequent_indent=indent, break_on_hyphens=False)
+        lines += textwrap.wrap(plain(text), 98, subsequent_indent=indent, break_on_hyphens=False)
     return [f"# {line}" for line in lines]
-
-
-def _plain(text: str) -> str:
-    """Return text that stands on one line and commands no terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:300]

@@ -7,28 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-
 from modelzoo.config import Config, load_config
 from modelzoo.data.datasets import load_dataset_or_fallback
 from modelzoo.data.entry import entry_shape
-from modelzoo.data.pipeline import split_validation
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
-from modelzoo.models import BUILDERS
+from modelzoo.importing.imported import Imported
+from modelzoo.importing.pixels import Outcome, Pixels, Trial, score_trials, usual_pixels
+from modelzoo.importing.recognise import Plan
+from modelzoo.importing.search import find_network, plan_by_configuration
+from modelzoo.importing.trials import forward_of, network_of, rounds_for, validation_images
 from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
 from modelzoo.weights.hdf5 import CheckedFile
-from modelzoo.weights.importing import Imported
 from modelzoo.weights.layouts import Stored
-from modelzoo.weights.pixels import Forward, Outcome, Pixels, Trial, score_trials, usual_pixels
 from modelzoo.weights.reader import assign_arrays
-from modelzoo.weights.recognise import Plan
-from modelzoo.weights.search import find_network, plan_by_configuration
-
-VALIDATION_IMAGES = 5_000
-SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))
-LARGE = ((100, 8), (500, 3), (2000, 0))  # rounds for networks of more than 5 million parameters
 
 
 def fit_file(
@@ -86,19 +78,6 @@ def load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dat
     return load_dataset_or_fallback(name, notify=notify)
 
 
-def validation_images(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return a few thousand training pictures and labels, each class in its proportion, mixed."""
-    count = min(VALIDATION_IMAGES, len(data.y_train) // 2)
-    _, chosen = split_validation(data.y_train, count)
-    chosen = np.random.default_rng(0).permutation(chosen)
-    return np.asarray(data.x_train[chosen]), data.y_train[chosen]
-
-
-def rounds_for(parameters: int) -> Sequence[tuple[int, int]]:
-    """Return how many images are used in each round of trials."""
-    return LARGE if parameters > 5_000_000 else SMALL
-
-
 def describe_outcomes(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Return outcomes as plain values, for JSON and for the head of the YAML."""
     return [
@@ -110,29 +89,6 @@ def describe_outcomes(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         }
         for each in outcomes
     ]
-
-
-def network_of(plan: Plan, where: str) -> keras.Model:
-    """Return the network of a plan with its arrays.
-
-    Raises:
-        InputError: the arrays do not fit what the plan says.
-    """
-    try:
-        network = BUILDERS[plan.builder](**plan.model)
-    except InputError as error:
-        raise InputError(f"{where}: cannot be built: {error}") from None
-    assign_arrays(network, plan.arrays, where)
-    return network
-
-
-def forward_of(network: keras.Model) -> Forward:
-    """Return a function from prepared pictures to the network's output, in NumPy."""
-
-    def forward(pictures: np.ndarray) -> np.ndarray:
-        return np.asarray(keras.ops.convert_to_numpy(network(pictures, training=False)))
-
-    return forward
 
 
 def _fit_pixels(found: Imported, data: Dataset) -> None:

@@ -13,14 +13,15 @@ import numpy as np
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
+from modelzoo.importing.guess import Choices, Geometry, complete, geometries, read_skeleton
+from modelzoo.importing.pixels import Pixels, Trial, score_trials, usual_pixels
+from modelzoo.importing.recognise import Plan, recognise
+from modelzoo.importing.steps import Step
+from modelzoo.importing.trials import network_of, rounds_for, validation_images
 from modelzoo.training.prepare import build_network
-from modelzoo.weights.guess import Choices, Geometry, complete, geometries, read_skeleton
 from modelzoo.weights.hdf5 import CheckedFile, open_checked
 from modelzoo.weights.layouts import Stored
-from modelzoo.weights.pixels import Pixels, Trial, score_trials, usual_pixels
 from modelzoo.weights.reader import load_weights, weighted_layers
-from modelzoo.weights.recognise import Plan, recognise
-from modelzoo.weights.steps import Step
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 MORE_ACTIVATIONS = (*ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
@@ -112,8 +113,6 @@ class _Search:
     """Trials of geometries and activations on validation images."""
 
     def __init__(self, skeleton: list[Step], data: Dataset, where: str) -> None:
-        from modelzoo.weights.fitting import rounds_for, validation_images
-
         self.skeleton, self.where = skeleton, where
         self.images, self.labels = validation_images(data)
         self.parameters = sum(array.size for step in skeleton for array in step.arrays)
@@ -185,8 +184,6 @@ class _Search:
         return Trial(f"{geometry}, {'/'.join(names)}, pixels {pixels.name}", pixels, forward)
 
     def _network(self, geometry: Geometry) -> Any:
-        from modelzoo.weights.fitting import network_of
-
         if geometry not in self.built:
             while len(self.built) >= max(1, KEPT_PARAMETERS // max(self.parameters, 1)):
                 self.built.pop(next(iter(self.built)))

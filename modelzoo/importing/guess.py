@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from modelzoo.errors import InputError
+from modelzoo.importing.recognise import EPSILON
+from modelzoo.importing.steps import Step
 from modelzoo.models.plan import slide
 from modelzoo.weights.hdf5 import CheckedFile
 from modelzoo.weights.layouts import Stored, read_array
-from modelzoo.weights.recognise import EPSILON
-from modelzoo.weights.steps import Step
 
 MAX_GEOMETRIES = 40
 POOL_NAMES = {"max_pooling2d": "max", "average_pooling2d": "average"}

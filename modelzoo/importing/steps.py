@@ -9,13 +9,13 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from modelzoo.errors import InputError
-from modelzoo.models.plan import slide
-from modelzoo.weights.description import (
+from modelzoo.importing.description import (
     ONLY_FOR_TRAINING,
     Layer,
     activation_layer,
     activation_of,
 )
+from modelzoo.models.plan import slide
 from modelzoo.weights.hdf5 import CheckedFile
 from modelzoo.weights.layouts import Stored, StoredLayer, read_array
 

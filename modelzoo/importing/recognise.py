@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.errors import InputError
-from modelzoo.weights.steps import Step
+from modelzoo.importing.steps import Step
 
 EPSILON = 1e-3  # of the batch normalisation in our builders
 RISING = {"relu", "relu6", "tanh", "sigmoid", "elu", "selu", "leaky_relu", "softplus", "softsign",

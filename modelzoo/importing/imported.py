@@ -1,0 +1,96 @@
+"""What came out of an import, for JSON and for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.config import Config
+from modelzoo.importing.recognise import Plan
+
+if TYPE_CHECKING:
+    from modelzoo.training.evaluation import Scores
+
+
+@dataclass
+class Imported:
+    """What came out of an import.
+
+    Attributes:
+        config: of the network, complete.
+        plan: the network as our builders express it.
+        layout, version: of the file.
+        assumptions: what the file does not say, and why it was chosen so.
+        tried: each way that was tried on validation images: label, accuracy, loss, images.
+        scaling, geometry: how pixels reach the network, in words; "" if not tried.
+        dataset: that was used, "" if none.
+        scores: on its test images, if a data set was named.
+        yaml, weights: the files.
+    """
+
+    config: Config
+    plan: Plan
+    layout: str = ""
+    version: str = ""
+    assumptions: list[str] = field(default_factory=list)
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    scaling: str = ""
+    geometry: str = ""
+    dataset: str = ""
+    note: str = ""
+    scores: Scores | None = None
+    yaml: Path = Path()
+    weights: Path = Path()
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        scores = self.scores
+        return {
+            "name": self.config.name,
+            "config": str(self.yaml),
+            "weights": str(self.weights),
+            "layout": self.layout,
+            "keras_version": self.version or None,
+            "builder": self.plan.builder,
+            "parameters": self.config["about"]["parameters"],
+            "input_shape": self.config["model"]["input_shape"],
+            "dataset": self.dataset or None,
+            "scaling": self.scaling or None,
+            "geometry": self.geometry or None,
+            "preprocessing": self.config["data"]["preprocessing"],
+            "accuracy": scores.accuracy if scores else None,
+            "loss": scores.loss if scores else None,
+            "images": len(scores.labels) if scores else None,
+            "note": self.note,
+            "assumptions": self.assumptions,
+            "rewritten": self.plan.notes,
+            "tried": self.tried,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the same in words, a line each."""
+        version = f", Keras {self.version}" if self.version else ""
+        lines = [
+            f"{self.config.name}: {self.layout}{version}; {self.config['about']['parameters']:,} "
+            f"parameters, builder {self.plan.builder}"
+        ]
+        lines += [f"  tried: {each['accuracy']:.4f}  {each['label']}" for each in self.tried[:6]]
+        lines += [f"  assumed: {each}" for each in self.assumptions]
+        lines += [f"  rewritten: {each}" for each in self.plan.notes]
+        if self.note:
+            lines.append(f"  note: {self.note}")
+        if self.scores:
+            count = len(self.scores.labels)
+            lines.append(
+                f"test accuracy {self.scores.accuracy:.4f}, loss {self.scores.loss:.4f} "
+                f"({count:,} test images of {self.dataset})"
+            )
+        lines.append(f"configuration: {self.yaml}")
+        lines.append(f"weights: {self.weights}")
+        return [plain(line) for line in lines]
+
+
+def plain(text: str) -> str:
+    """Return text that stands on one line and commands no terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:300]
