@@ -130,11 +130,12 @@ def list_models(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    print(f"{'NAME':12} {'YEAR':5} {'PARAMETERS':>11}  {'INPUT':10} {'DATA SET':10} TITLE")
+    width = max(len(row["name"]) for row in rows)
+    print(f"{'NAME':{width}} {'YEAR':5} {'PARAMETERS':>11}  {'INPUT':10} {'DATA SET':14} TITLE")
     for row in rows:
         print(
-            f"{row['name']:12} {row['year']:<5} {row['parameters']:>11,}  "
-            f"{printing.as_text(row['input_shape']):10} {row['dataset']:10} {row['title']}"
+            f"{row['name']:{width}} {row['year']:<5} {row['parameters']:>11,}  "
+            f"{printing.as_text(row['input_shape']):10} {row['dataset']:14} {row['title']}"
         )
 
 
