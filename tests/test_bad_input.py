@@ -311,13 +311,13 @@ BAD_COMMANDS = {
     "resume nothing": ("train --resume {files}/nothing", "nothing", "config.yaml"),
     "resume with a model": ("train --resume {files}/nothing --model lenet5", "--model", "--resume"),
     "resume with words": ("train --resume {files}/nothing --epochs x", "--epochs x"),
-    "evaluate without weights": ("evaluate --model lenet5", "lenet5", "weights"),
+    "evaluate without weights": ("evaluate --model lenet5_augmented", "lenet5", "weights"),
     "missing weights": (
         "evaluate --model lenet5 --weights no.weights.h5",
         "no.weights.h5",
         "No such",
     ),
-    "unpublished weights": ("evaluate --model lenet5 --weights mnist", "'mnist'", "lenet5"),
+    "unpublished weights": ("evaluate --model lenet5 --weights mnits", "'mnits'", "mnist"),
     "0 bytes of weights": ("evaluate --model lenet5 --weights {files}/zero.weights.h5", "empty"),
     "text as weights": ("evaluate --model lenet5 --weights {files}/text.weights.h5", "not an HDF5"),
     "folder for weights": (

@@ -238,6 +238,9 @@ def test_mnist_out_of_reach_becomes_mnist5k_everywhere(tmp_path, monkeypatch, ca
     assert "lenet5 on mnist5k" in (run.folder / "report.html").read_text()
     notice = capsys.readouterr().err
     assert "mnist" in notice and "Going on with mnist5k" in notice
+    again = evaluate(load_config("lenet5"), run.folder / "best.weights.h5", notify=print)
+    assert (again.data.name, len(again.scores.labels)) == ("mnist5k", 1000)
+    assert again.scores.accuracy == run.metrics["test_accuracy"]
 
 
 def three_classes() -> Dataset:

@@ -64,4 +64,4 @@ def test_a_run_is_loaded_with_its_weights(bars, tmp_path):
     predicted = np.asarray(model.predict(images, verbose=0)).argmax(axis=1)
     assert np.array_equal(predicted, run.scores.predicted[:20])
     with pytest.raises(InputError, match="which weights"):
-        modelzoo.load("lenet5")
+        modelzoo.load("lenet5_augmented")
