@@ -72,7 +72,7 @@ def run(files: Path) -> Path:
 
 
 @pytest.fixture
-def workplace(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work_folder(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, and only the small data sets."""
     monkeypatch.setenv("MODELZOO_DATA", str(files / "data"))
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
@@ -85,7 +85,7 @@ Refuses = Callable[..., str]
 
 
 @pytest.fixture
-def refuses(workplace: Path, files: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Refuses]:
+def refuses(work_folder: Path, files: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Refuses]:
     """Return a function that runs a command and checks how it is refused."""
 
     def run_command(command: str, *words: str) -> str:
@@ -101,7 +101,7 @@ def refuses(workplace: Path, files: Path, capfd: pytest.CaptureFixture[str]) -> 
         assert "This is a bug" not in err
         for word in words:
             assert word in err, err
-        assert _listing(workplace) == [], "something was left in the current folder"
+        assert _listing(work_folder) == [], "something was left in the current folder"
         assert _listing(files) == before, "something was left beside the input"
         return err
 
@@ -452,11 +452,11 @@ def test_a_backend_that_is_not_installed_is_refused(
     refuses(f"{TINY_TRAIN} --backend jax --out out", "jax", 'pip install "modelzoo[jax]"')
 
 
-def test_a_tag_in_a_yaml_runs_nothing(refuses: Refuses, workplace: Path) -> None:
+def test_a_tag_in_a_yaml_runs_nothing(refuses: Refuses, work_folder: Path) -> None:
     """`!!python/object/apply:os.system` is refused by name, and the command has not run."""
     for option in ("--model", "--config"):
         refuses(f"train {option} {{files}}/tag.yaml", "python/object/apply:os.system")
-    assert not (workplace / "ran").exists()
+    assert not (work_folder / "ran").exists()
 
 
 def test_what_is_echoed_cannot_command_the_terminal(
@@ -601,10 +601,10 @@ def test_a_disk_that_takes_nothing_is_said(
     ("size", "left"), [("300k", []), ("800k", ["best.weights.h5", "config.yaml", "state.npz"])]
 )
 def test_a_really_full_disk_is_said(
-    size: str, left: list[str], workplace: Path, files: Path, capfd: pytest.CaptureFixture[str]
+    size: str, left: list[str], work_folder: Path, files: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """On a small file system: exit code 2, the reason, and what is left can be resumed."""
-    disk = workplace / "disk"
+    disk = work_folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)], capture_output=True

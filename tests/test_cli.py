@@ -24,9 +24,9 @@ COMMANDS = ("train", "evaluate", "predict", "list", "info", "plot")
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small data set of three classes, and a configuration for it."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("work_folder")
     (folder / "data").mkdir()
     labels = np.arange(90) % 3
     images = np.zeros((90, 28, 28), np.uint8)
@@ -44,12 +44,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(workplace: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    """Start a Python process in the workplace, with its data sets only."""
-    environment = os.environ | {"MODELZOO_DATA": str(workplace / "data"), "MODELZOO_OFFLINE": "1"}
+def start(work_folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    """Start a Python process in the work folder, with its data sets only."""
+    environment = os.environ | {"MODELZOO_DATA": str(work_folder / "data"), "MODELZOO_OFFLINE": "1"}
     return subprocess.Popen(
         [sys.executable, *arguments],
-        cwd=workplace,
+        cwd=work_folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -67,18 +67,18 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def trained(workplace: Path) -> tuple[Path, str, str]:
+def trained(work_folder: Path) -> tuple[Path, str, str]:
     """A run of one epoch in a process of its own: its folder, stdout and stderr."""
     command = ("train", "--model", "tiny.yaml", "--epochs", "1", "--device", "cpu", "--json")
-    code, out, err = finish(start(workplace, "-m", *command, "--out", "run"))
+    code, out, err = finish(start(work_folder, "-m", *command, "--out", "run"))
     assert code == 0, err
-    return workplace / "run", out, err
+    return work_folder / "run", out, err
 
 
 @pytest.fixture
-def at_work(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODELZOO_DATA", str(workplace / "data"))
-    monkeypatch.chdir(workplace)
+def at_work(work_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELZOO_DATA", str(work_folder / "data"))
+    monkeypatch.chdir(work_folder)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -146,11 +146,11 @@ def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "main(['train', '--model', 'lenet5', '--dataset', 'minst'])",
     ],
 )
-def test_no_framework_is_started_for_nothing(code: str, workplace: Path) -> None:
+def test_no_framework_is_started_for_nothing(code: str, work_folder: Path) -> None:
     """Neither Keras nor what runs it is imported before a network is needed."""
     check = "found = {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)\nassert not found"
     imports = "import sys\nfrom modelzoo.cli import main" if "main" in code else "import sys"
-    status, _, err = finish(start(workplace, "-c", f"{imports}\n{code}\n{check}, found"))
+    status, _, err = finish(start(work_folder, "-c", f"{imports}\n{code}\n{check}, found"))
     assert status == 0, err
 
 
@@ -232,7 +232,7 @@ def test_plot(
 
 
 def test_a_loss_that_is_no_number_ends_with_1(
-    workplace: Path, at_work: None, capfd: pytest.CaptureFixture[str]
+    work_folder: Path, at_work: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The run failed, though the input could be used: the learning rate is named."""
     command = ["train", "--model", "tiny.yaml", "--epochs", "1", "--device", "cpu", "--out", "nan"]
@@ -244,7 +244,7 @@ def test_a_loss_that_is_no_number_ends_with_1(
     assert "Traceback" not in err
 
 
-def test_a_broken_pipe_is_silent(workplace: Path) -> None:
+def test_a_broken_pipe_is_silent(work_folder: Path) -> None:
     """`modelzoo list | head -1` ends without a word when the reader has gone."""
     read, write = os.pipe()
     os.close(read)
@@ -259,12 +259,12 @@ def test_a_broken_pipe_is_silent(workplace: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_training_is_resumed(workplace: Path, sent: signal.Signals) -> None:
+def test_an_interrupted_training_is_resumed(work_folder: Path, sent: signal.Signals) -> None:
     """Exit code 130, a message that says how to go on, and a run that does."""
     name = f"interrupted{int(sent)}"
     command = ("train", "--model", "tiny.yaml", "--device", "cpu", "--out", name)
-    process = start(workplace, "-m", *command, "--epochs", "100000")
-    history = workplace / name / "history.csv"
+    process = start(work_folder, "-m", *command, "--epochs", "100000")
+    history = work_folder / name / "history.csv"
     deadline = time.monotonic() + 60
     while not history.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -274,10 +274,10 @@ def test_an_interrupted_training_is_resumed(workplace: Path, sent: signal.Signal
     assert out == ""
     assert f"continue with: python -m train --resume {name}" in err
     assert "Traceback" not in err
-    assert not (workplace / name / "metrics.json").exists()
+    assert not (work_folder / name / "metrics.json").exists()
     done = len(history.read_text().splitlines()) - 1
     again = ("train", "--resume", name, "--epochs", str(done + 1), "--device", "cpu", "--json")
-    code, out, err = finish(start(workplace, "-m", *again))
+    code, out, err = finish(start(work_folder, "-m", *again))
     assert code == 0, err
     assert json.loads(out)["epochs"] == done + 1
     assert f"{done} of {done + 1} epochs are done" in err
