@@ -1,5 +1,6 @@
 """Configurations: inheritance, overrides, checks, and a resolved form that can be run again."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,25 @@ def test_a_yaml_runs_no_code(tmp_path):
     with pytest.raises(InputError, match=r"line 1: the tag .* is not allowed"):
         load_config(write(tmp_path / "bad.yaml", text))
     assert not target.exists()
+
+
+def test_a_section_has_no_key_that_its_call_does_not_take():
+    """A key would be accepted and do nothing, or fail deep inside the framework."""
+    import keras
+
+    from modelzoo.config import sections
+    from modelzoo.data.images import Fit, Ink, read_image
+    from modelzoo.data.pipeline import InputPipeline
+    from modelzoo.training.trainer import Trainer
+
+    def names(call):
+        return set(inspect.signature(call).parameters)
+
+    assert names(sections.image_options) <= names(read_image)
+    hints = sections.parameters_of(sections.image_options)
+    assert (hints["fit"][0], hints["ink"][0]) == (Fit, Ink)
+    # The data set is opened before its pipeline, and brings its class names.
+    assert names(sections.data_options) - {"dataset", "class_names"} <= names(InputPipeline)
+    assert names(sections.compile_options) <= names(keras.Model.compile)
+    assert names(sections.fit_options) <= names(keras.Model.fit)
+    assert names(sections.trainer_options) <= names(Trainer)

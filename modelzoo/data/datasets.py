@@ -28,7 +28,6 @@ __all__ = [
     "data_folder",
     "dataset_names",
     "is_offline",
-    "known_class_count",
     "load_dataset",
     "load_dataset_or_fallback",
 ]
@@ -69,11 +68,6 @@ def dataset_names() -> list[str]:
     files = (path for path in data_folder().glob("*.npz") if path.is_file())
     found = sorted(path.stem for path in files if _is_safe(path.stem))
     return built_in + [name for name in found if name not in built_in]
-
-
-def known_class_count(name: str) -> int | None:
-    """How many classes a data set has, if that is known without opening it."""
-    return len(CLASS_NAMES[name]) if name in CLASS_NAMES else None
 
 
 def check_dataset_name(name: str) -> None:
