@@ -175,7 +175,7 @@ def load_report_data(folder: Path) -> ReportData:
         InputError: the file is missing or damaged.
     """
     path = Path(folder) / DATA_FILE
-    advice = "evaluate the run again to write it"
+    advice = f"delete {folder}/metrics.json and python -m train --resume {folder} writes it again"
     try:
         with np.load(path, allow_pickle=False) as archive:
             stored = {name: archive[name] for name in archive.files}
@@ -189,12 +189,13 @@ def load_report_data(folder: Path) -> ReportData:
             )
     except FileNotFoundError as error:
         raise InputError(
-            f"{path}: not found: is {folder} a finished run? If so, {advice}"
+            f"{path}: not found: is {folder} the folder of a finished run?\n"
+            "One that was cut short is finished by python -m train --resume"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged ({error}): {advice}") from error
+        raise InputError(f"{path}: damaged ({error})\n{advice}") from error
     if data.confusion.shape != (len(data.class_names),) * 2:
-        raise InputError(f"{path}: damaged (the class names don't fit the matrix): {advice}")
+        raise InputError(f"{path}: damaged (the class names don't fit the matrix)\n{advice}")
     return data
 
 

@@ -190,7 +190,7 @@ def test_report_data_missing_damaged_or_pickled_is_one_clear_error(tmp_path):
     flipped = content[:middle] + bytes(b ^ 255 for b in content[middle : middle + 9])
     for damage in (b"", b"not a zip", content[:middle], flipped + content[middle + 9 :]):
         path.write_bytes(damage)
-        with pytest.raises(InputError, match=r"report-data\.npz: damaged.*evaluate"):
+        with pytest.raises(InputError, match=r"report-data\.npz: damaged.*\n.*--resume"):
             report.load_report_data(tmp_path)
     np.savez(path, confusion=confusion(2), class_names=np.array(["a", None], dtype=object))
     with pytest.raises(InputError, match="damaged"):
