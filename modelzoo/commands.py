@@ -336,4 +336,5 @@ def _facts(config: Config) -> dict[str, Any]:
         "layers": describe(network),
         "weights": [msgspec.to_builtins(entry) for entry in config.weights],
         "source": config["about"]["source"],
+        "deviations": config["about"]["deviations"],
     }

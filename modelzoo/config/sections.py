@@ -18,7 +18,11 @@ KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config:
 
 
 def model_about(
-    title: str = "", year: int | None = None, parameters: int | None = None, source: str = ""
+    title: str = "",
+    year: int | None = None,
+    parameters: int | None = None,
+    source: str = "",
+    deviations: Sequence[str] = (),
 ) -> None:
     """`about:` what `list` and `info` say of a network; tests hold it against the network."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelzoo.data import class_names
+from modelzoo.data import class_names, fukushima_digits
 from modelzoo.data.folder import check_folder, load_folder
 from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, load_from_keras
 from modelzoo.data.npz import CheckedArrays, read_npz
@@ -41,6 +41,7 @@ CLASS_NAMES = {
     "mnist5k": class_names.DIGITS,
     "digits": class_names.DIGITS,
     "shapes": class_names.SHAPES,
+    "fukushima_digits": fukushima_digits.CLASSES,
 }
 NOTES = {
     "cifar10_jpeg75": (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modelzoo.data import fukushima_digits
 from modelzoo.data.class_names import DIGITS, SHAPES
 from modelzoo.data.shapes import draw_shapes
 from modelzoo.data.source import Dataset
@@ -67,7 +68,26 @@ def load_shapes() -> Dataset:
     return Dataset("shapes", x_train, y_train, x_test, y_test, SHAPES, note)
 
 
-OFFLINE_SETS = {"mnist5k": load_mnist5k, "digits": load_digits, "shapes": load_shapes}
+def load_fukushima_digits() -> Dataset:
+    """Draw five digits: 20 times each at random places to train, and everywhere to test."""
+    x_train, y_train = fukushima_digits.presentations()
+    everywhere = [
+        fukushima_digits.at_every_position(fukushima_digits.draw(digit))
+        for digit in range(len(fukushima_digits.CLASSES))
+    ]
+    y_test = np.repeat(np.arange(len(everywhere)), [len(pictures) for pictures in everywhere])
+    note = "Five digits drawn by modelzoo; the test pictures are the same digits at other places."
+    names = fukushima_digits.CLASSES
+    x_test = np.concatenate(everywhere)
+    return Dataset("fukushima_digits", x_train, y_train, x_test, y_test, names, note)
+
+
+OFFLINE_SETS = {
+    "mnist5k": load_mnist5k,
+    "digits": load_digits,
+    "shapes": load_shapes,
+    "fukushima_digits": load_fukushima_digits,
+}
 
 
 def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Dataset:

@@ -5,8 +5,10 @@ from typing import Any
 
 from modelzoo.models.alexnet import alexnet
 from modelzoo.models.lenet import lenet5
+from modelzoo.models.neocognitron import neocognitron
 
 BUILDERS: dict[str, Callable[..., Any]] = {
     "alexnet": alexnet,
     "lenet5": lenet5,
+    "neocognitron": neocognitron,
 }

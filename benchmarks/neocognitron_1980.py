@@ -1,0 +1,83 @@
+"""The demonstration of Fukushima (1980): does each of five digits get a cell of its own?
+
+    python benchmarks/neocognitron_1980.py [--seeds 10]
+
+For each seed, the network of configs/neocognitron.yaml organises itself by 20 presentations of each
+digit, at positions and in an order chosen by the seed. A digit's cell is the cell of UC3 that
+answers most strongly at most of its positions. The table then gives the share of all positions
+within the field where that cell answers most strongly, for the digits as they were learned,
+distorted, and with a few of the 256 cells turned over. The read-out on top is not used.
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import modelzoo
+from modelzoo.data import fukushima_digits as digits
+
+
+def organize(seed: int) -> keras.Model:
+    """Return the cells, from the input to UC3, after 100 presentations."""
+    model = modelzoo.build("neocognitron")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    pictures, labels = digits.presentations(seed)
+    order = np.random.default_rng(seed).permutation(len(pictures))
+    scaled = modelzoo.preprocess("neocognitron", pictures[order])
+    model.fit(scaled, labels[order], batch_size=1, shuffle=False, verbose=0)
+    return keras.Model(model.input, model.get_layer("UC3").output)
+
+
+def strongest(cells: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """Return the plane of UC3 that answers most strongly to each picture; -1 if none does."""
+    scaled = modelzoo.preprocess("neocognitron", pictures)
+    outputs = keras.ops.convert_to_numpy(cells(scaled))[:, 0, 0]
+    return np.where(outputs.max(axis=1) > 0, outputs.argmax(axis=1), -1)
+
+
+def everywhere(kind: str) -> list[np.ndarray]:
+    """Return for each digit its pictures at all positions, changed as `kind` says."""
+    matrix = np.array(digits.DISTORTIONS[kind]) if kind in digits.DISTORTIONS else None
+    pictures = [digits.at_every_position(digits.draw(n, matrix)) for n in range(5)]
+    if kind.endswith("cells turned over"):
+        pictures = [digits.with_noise(each, int(kind.split()[0]), seed=1) for each in pictures]
+    return pictures
+
+
+def main() -> None:
+    """Print a table for each seed, and the means."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    options = parser.parse_args()
+    kinds = ["as learned", *digits.DISTORTIONS, "4 cells turned over", "8 cells turned over"]
+    shares = np.zeros((options.seeds, len(kinds), 5))
+    separate = 0
+    for seed in range(options.seeds):
+        cells = organize(seed)
+        own = [
+            np.bincount(found[found >= 0], minlength=24).argmax()
+            for found in (strongest(cells, pictures) for pictures in everywhere("as learned"))
+        ]
+        separate += len(set(own)) == 5
+        for row, kind in enumerate(kinds):
+            for digit, pictures in enumerate(everywhere(kind)):
+                shares[seed, row, digit] = (strongest(cells, pictures) == own[digit]).mean()
+        means = ", ".join(
+            f"{kind} {shares[seed, row].mean():.3f}" for row, kind in enumerate(kinds)
+        )
+        print(f"seed {seed}: {len(set(own))} cells for 5 digits; {means}", flush=True)
+    print(
+        f"\nfive cells for five digits: {separate} of {options.seeds} seeds\nmean over the seeds:"
+    )
+    for row, kind in enumerate(kinds):
+        of_digits = "  ".join(f"{n}: {share:.3f}" for n, share in enumerate(shares[:, row].mean(0)))
+        print(f"{kind:20} {shares[:, row].mean():.3f}   {of_digits}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The digits 0 to 4 on 16x16 cells, drawn by us after the demonstration of Fukushima (1980)."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+SIDE = 16  # cells of the input layer U0
+PRESENTATIONS = 20  # of each digit, as in the paper
+CLASSES = ("0", "1", "2", "3", "4")
+
+# Strokes as corners (x, y) in cells, joined by lines that are one cell wide.
+STROKES: tuple[tuple[tuple[tuple[int, int], ...], ...], ...] = (
+    (((2, 0), (4, 0), (6, 2), (6, 6), (4, 8), (2, 8), (0, 6), (0, 2), (2, 0)),),
+    (((0, 2), (2, 0), (2, 8)), ((0, 8), (4, 8))),
+    (((0, 2), (2, 0), (4, 0), (6, 2), (6, 3), (1, 8), (0, 8), (6, 8)),),
+    (((0, 0), (6, 0), (3, 3), (4, 3), (6, 5), (6, 6), (4, 8), (1, 8), (0, 7)),),
+    (((5, 8), (5, 0), (0, 5), (0, 6), (7, 6)),),
+)
+DISTORTIONS = {  # what (x, y) is multiplied with, from the left: one cell more or less, mostly
+    "enlarged": ((1.15, 0.0), (0.0, 1.15)),
+    "reduced": ((0.88, 0.0), (0.0, 0.88)),
+    "widened": ((1.15, 0.0), (0.0, 1.0)),
+    "heightened": ((1.0, 0.0), (0.0, 1.15)),
+    "slanted": ((1.0, -0.125), (0.0, 1.0)),
+}
+
+
+def draw(digit: int, matrix: np.ndarray | None = None) -> np.ndarray:
+    """Draw a digit, no larger than its ink.
+
+    Args:
+        digit: 0 to 4.
+        matrix: (2, 2), what the corners (x, y) are multiplied with; None leaves them as they are.
+
+    Returns:
+        (height, width), uint8, 255 for ink and 0 for the background.
+    """
+    strokes = [np.array(stroke) for stroke in STROKES[digit]]
+    if matrix is not None:
+        strokes = [np.rint(stroke @ np.transpose(matrix)).astype(int) for stroke in strokes]
+    corners = np.concatenate(strokes)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    canvas = Image.new("L", tuple(int(side) for side in high - low + 1))
+    pen = ImageDraw.Draw(canvas)
+    for stroke in strokes:
+        pen.line([(int(x), int(y)) for x, y in stroke - low], fill=255)
+    return np.asarray(canvas)
+
+
+def at_every_position(pattern: np.ndarray) -> np.ndarray:
+    """Return the pattern at each place of the field where the whole of it fits.
+
+    Args:
+        pattern: (height, width), at most 16x16.
+
+    Returns:
+        (positions, 16, 16, 1), uint8; rows from the top, in each from the left.
+    """
+    height, width = pattern.shape
+    rows, columns = SIDE - height + 1, SIDE - width + 1
+    pictures = np.zeros((rows * columns, SIDE, SIDE, 1), np.uint8)
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        picture[row : row + height, column : column + width, 0] = pattern
+    return pictures
+
+
+def with_noise(pictures: np.ndarray, cells: int, seed: int) -> np.ndarray:
+    """Return the pictures with this many cells of each, chosen at random, turned over."""
+    random = np.random.RandomState(seed)
+    noisy = pictures.copy().reshape(len(pictures), -1)
+    for picture in noisy:
+        picture[random.choice(picture.size, cells, replace=False)] ^= 255
+    return noisy.reshape(pictures.shape)
+
+
+def presentations(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return 20 pictures of each digit, each at a position of its own chosen at random.
+
+    Returns:
+        Pictures (100, 16, 16, 1), uint8, and their digits (100,), int64.
+    """
+    random = np.random.RandomState(seed)
+    digits = np.arange(PRESENTATIONS * len(CLASSES)) % len(CLASSES)
+    everywhere = [at_every_position(draw(digit)) for digit in range(len(CLASSES))]
+    chosen = [everywhere[digit][random.randint(len(everywhere[digit]))] for digit in digits]
+    return np.stack(chosen), digits

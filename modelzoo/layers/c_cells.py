@@ -1,0 +1,109 @@
+"""C-cells of the Neocognitron: they tell that a feature is somewhere in their area."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Pads = int | tuple[tuple[int, int], tuple[int, int]]
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class CCells(keras.layers.Layer):
+    """C-planes: each blurs one S-plane, under the inhibition of the average over all planes.
+
+    In each position n of a plane k, with u the inputs and v over an area around n:
+
+        e(k) = sum of d(v) u(n + v, k)                    excitation
+        h = mean of e over the planes                     output of the V-cell
+        output = psi[(1 + e) / (1 + h) - 1],  psi[x] = x / (saturation + x) above 0, else 0
+
+    d falls off as decay**|v|, |v| in cells, and is 1 in the middle of an odd area. Nothing is
+    learned.
+
+    Args:
+        area: side of the square of S-cells that a cell is joined to.
+        strides: distance of neighbouring cells' areas.
+        padding: rows and columns of zeros around the inputs: n, or ((top, bottom), (left, right)).
+        saturation: alpha, above 0.
+        decay: of d, in (0, 1].
+
+    Input shape: (batch, height, width, planes), float, not negative.
+
+    Output shape: (batch, (height + padding - area) // strides + 1, width likewise, planes); 0 to
+    below 1.
+
+    Example:
+        >>> CCells(5, strides=2, padding=4)(keras.ops.ones((1, 16, 16, 24))).shape
+        TensorShape([1, 10, 10, 24])
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Reference:
+        Fukushima (1980), equations 4-6.
+
+    Deviations: the paper does not print d. psi is 0 below 0, also where the printed x / (alpha + x)
+    becomes positive again, x < -alpha.
+    """
+
+    def __init__(
+        self,
+        area: int,
+        *,
+        strides: int = 1,
+        padding: Pads = 0,
+        saturation: float = 0.5,
+        decay: float = 0.8,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if min(area, strides) < 1:
+            raise ValueError(f"area {area} and strides {strides} should be 1 or more")
+        if saturation <= 0 or not 0 < decay <= 1:
+            raise ValueError("saturation should be above 0, decay in (0, 1]")
+        self.area, self.strides, self.padding = area, strides, check_pads(padding)
+        self.saturation, self.decay = saturation, decay
+
+    def call(self, inputs: Any) -> Any:
+        """Return the outputs of the C-cells."""
+        inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
+        d = fall_off(self.area, self.decay)[:, :, np.newaxis, np.newaxis]
+        d = ops.convert_to_tensor(np.repeat(d, inputs.shape[-1], axis=2), inputs.dtype)
+        excitation = ops.depthwise_conv(
+            inputs, d, strides=self.strides, padding="valid", data_format="channels_last"
+        )
+        inhibition = ops.mean(excitation, axis=-1, keepdims=True)
+        x = ops.relu((1.0 + excitation) / (1.0 + inhibition) - 1.0)
+        return x / (self.saturation + x)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return (batch, height, width, planes)."""
+        batch, *sides, planes = input_shape
+        sizes = [
+            side if side is None else (side + sum(pads) - self.area) // self.strides + 1
+            for side, pads in zip(sides, self.padding, strict=True)
+        ]
+        return (batch, *sizes, planes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, so that a saved model can be read again."""
+        names = ("area", "strides", "padding", "saturation", "decay")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def fall_off(area: int, decay: float) -> np.ndarray:
+    """Return (area, area): decay**|v|, with |v| the distance from the middle, in cells."""
+    side = np.arange(area) - (area - 1) / 2
+    return decay ** np.hypot(side[:, None], side)
+
+
+def check_pads(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return ((top, bottom), (left, right)) from a number or from themselves, also as lists."""
+    if isinstance(padding, int):
+        padding = ((padding, padding), (padding, padding))
+    (top, bottom), (left, right) = padding
+    if min(top, bottom, left, right) < 0:
+        raise ValueError(f"padding {padding} should not be negative")
+    return (top, bottom), (left, right)
