@@ -39,7 +39,8 @@ def draw(digit: int, matrix: np.ndarray | None = None) -> np.ndarray:
         strokes = [np.rint(stroke @ np.transpose(matrix)).astype(int) for stroke in strokes]
     corners = np.concatenate(strokes)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    canvas = Image.new("L", tuple(int(side) for side in high - low + 1))
+    width, height = (int(side) for side in high - low + 1)
+    canvas = Image.new("L", (width, height))
     pen = ImageDraw.Draw(canvas)
     for stroke in strokes:
         pen.line([(int(x), int(y)) for x, y in stroke - low], fill=255)

@@ -187,8 +187,8 @@ class SCells(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, so that a saved model can be read again."""
-        names = ("planes", "area", "padding", "selectivity", "learning_selectivity")
-        names = (*names, "reinforcement", "column", "decay", "initial")
+        names = ["planes", "area", "padding", "selectivity", "learning_selectivity"]
+        names += ["reinforcement", "column", "decay", "initial"]
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
