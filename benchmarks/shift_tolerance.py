@@ -57,6 +57,7 @@ def measure(
         name, weights = model, ""
     network = modelzoo.load(name, weights=weights or None)
     config = modelzoo.load_config(name)
+    label = f"{config.name}/{weights}" if weights else config.name
     rows: list[dict[str, float | str]] = []
     for shift in range(most + 1):
         right, ink = [], []
@@ -66,8 +67,8 @@ def measure(
             right.append(np.mean(outputs.argmax(axis=1) == labels))
             ink.append(moved.sum(dtype=np.int64) / images.sum(dtype=np.int64))
         row = {"accuracy": float(np.mean(right)), "ink": float(np.mean(ink))}
-        rows.append({"model": config.name, "shift": shift, **row})
-        print(f"{config.name}: {shift} pixels: {row['accuracy']:.4f} (ink {row['ink']:.3f})")
+        rows.append({"model": label, "shift": shift, **row})
+        print(f"{label}: {shift} pixels: {row['accuracy']:.4f} (ink {row['ink']:.3f})", flush=True)
     return rows
 
 

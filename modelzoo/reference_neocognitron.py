@@ -77,7 +77,8 @@ def representatives(outputs: npt.ArrayLike, column: int) -> dict[int, tuple[int,
 
     The largest output of each S-column, a square of column x column positions of all planes, is a
     candidate. Of the candidates of a plane, the largest represents it. Columns lie at every
-    position and overlap; one that is larger than the plane is cut to its size.
+    position and overlap; one that is larger than the plane is cut to its size. Of equal outputs the
+    first is taken.
 
     outputs (height, width, planes), for one picture. Returns {plane: (row, column)}.
     """

@@ -74,8 +74,10 @@ class CCells(keras.layers.Layer):
         excitation = ops.depthwise_conv(
             inputs, d, strides=self.strides, padding="valid", data_format="channels_last"
         )
-        inhibition = ops.mean(excitation, axis=-1, keepdims=True)
-        x = ops.relu((1.0 + excitation) / (1.0 + inhibition) - 1.0)
+        # not ops.mean: on PyTorch it takes the mean of float64 in float32
+        inhibition = ops.sum(excitation, axis=-1, keepdims=True) / excitation.shape[-1]
+        # (1 + e) / (1 + h) - 1 in a form that keeps small outputs exact
+        x = ops.relu((excitation - inhibition) / (1.0 + inhibition))
         return x / (self.saturation + x)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

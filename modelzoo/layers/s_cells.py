@@ -138,9 +138,9 @@ class SCells(keras.layers.Layer):
         return excitation, b * ops.where(seen, root, ops.zeros_like(root))
 
     def _outputs(self, excitation: Any, inhibition: Any, selectivity: float) -> Any:
-        efficacy = 2.0 * selectivity / (1.0 + selectivity)
-        shunted = (1.0 + excitation) / (1.0 + efficacy * inhibition)
-        return selectivity * ops.relu(shunted - 1.0)
+        # (1 + e) / (1 + i) - 1, in a form that keeps small outputs exact: they compete, too
+        shunting = 2.0 * selectivity / (1.0 + selectivity) * inhibition
+        return selectivity * ops.relu((excitation - shunting) / (1.0 + shunting))
 
     def _changes(self, picture: Any, outputs: Any) -> tuple[Any, Any]:
         """Return what one picture adds to a and b, by the areas that the representatives saw."""

@@ -1,0 +1,381 @@
+"""The Neocognitron: cells against NumPy, its learning inside `fit`, the paper's demonstration."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from modelzoo import InputError, Trainer, load_config
+from modelzoo import reference_neocognitron as reference
+from modelzoo.data import fukushima_digits as digits
+from modelzoo.data.datasets import load_dataset
+from modelzoo.layers.c_cells import CCells
+from modelzoo.layers.s_cells import SCells
+from modelzoo.models import BUILDERS
+from modelzoo.zoo import build, describe
+
+BACKEND = keras.backend.backend()
+PADS = ((1, 2), (0, 1))
+LAYERS = {
+    "S": {"planes": 4, "area": 3, "selectivity": 1.5},
+    "S, of other sizes": {
+        "planes": 3,
+        "area": 2,
+        "padding": PADS,
+        "selectivity": 4.0,
+        "decay": 0.3,
+    },
+    "C": {"area": 3},
+    "C, of other sizes": {"area": 2, "strides": 2, "padding": PADS, "saturation": 0.2},
+}
+SHAPES = [(2, 6, 6, 2), (1, 7, 5, 2)]  # the second: one picture, odd sizes
+
+
+def made(name: str, dtype: str) -> Any:
+    return (SCells if name.startswith("S") else CCells)(**LAYERS[name], dtype=dtype)
+
+
+def inputs(*shape: int) -> np.ndarray:
+    """Return what cells put out: not negative, and a corner without any activity."""
+    x = np.abs(np.random.default_rng(0).normal(size=shape))
+    x[:, :4, :4] = 0.0
+    return x
+
+
+def synapses(layer: SCells, planes: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(1)
+    shape = (layer.area, layer.area, planes, layer.planes)
+    return [generator.uniform(0, 1, shape), generator.uniform(0, 2, layer.planes)]
+
+
+def run(function: Any, upstream: np.ndarray, *arrays: np.ndarray) -> tuple[Any, list[Any]]:
+    """Return (outputs, gradients) of a Keras function on this backend, in NumPy."""
+    tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            outputs = function(*tensors)
+        gradients = tape.gradient(outputs, tensors, tf.constant(upstream, outputs.dtype))
+    elif BACKEND == "jax":
+        import jax
+
+        outputs, backward = jax.vjp(function, *tensors)
+        gradients = backward(jax.numpy.asarray(upstream, outputs.dtype))
+    else:
+        import torch
+
+        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
+        outputs = function(*tensors)
+        gradients = torch.autograd.grad(outputs, tensors, torch.as_tensor(upstream).to(outputs))
+    return keras.ops.convert_to_numpy(outputs), [keras.ops.convert_to_numpy(g) for g in gradients]
+
+
+def compare(name: str, dtype: str, shape: tuple[int, ...]) -> list[tuple[Any, Any]]:
+    """Return (ours, NumPy's) outputs, and then the pairs of gradients."""
+    layer, x = made(name, dtype), inputs(*shape).astype(dtype)
+    layer.build(shape)
+    if isinstance(layer, SCells):
+        arrays = [x, *(array.astype(dtype) for array in synapses(layer, shape[-1]))]
+        options = (layer.selectivity, layer.padding)
+        expected = reference.s_cells(*arrays, layer.c, *options)
+    else:
+        arrays, d = [x], reference.fall_off(layer.area, layer.decay)
+        options = (layer.saturation, layer.strides, layer.padding)
+        expected = reference.c_cells(x, d, *options)
+    upstream = np.random.default_rng(2).normal(size=expected.shape)
+    if isinstance(layer, SCells):
+        wanted = reference.s_cells_gradient(*arrays, layer.c, upstream, *options)
+    else:
+        wanted = (reference.c_cells_gradient(x, d, upstream, *options),)
+    call = lambda x, *w: layer.stateless_call([], list(w), x)[0]  # noqa: E731
+    outputs, gradients = run(call, upstream, *arrays)
+    assert layer.compute_output_shape(shape) == outputs.shape
+    return [(outputs, expected), *zip(gradients, wanted, strict=True)]
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="JAX computes in float32 unless told before it starts")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_cells_agree_with_numpy(name, shape):
+    """Forward or gradient, by the inputs or the synapses, differs from the paper's formula."""
+    for got, expected in compare(name, "float64", shape):
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_cells_agree_with_numpy_in_float32(name):
+    """What training uses: forward within 1e-5, gradient within 1e-3."""
+    (got, expected), *gradients = compare(name, "float32", SHAPES[1])
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    for got, expected in gradients:
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["S", "S, of other sizes"])
+def test_reinforcement_agrees_with_numpy(name):
+    """Another winner, or another amount, would learn other features."""
+    layer = SCells(**LAYERS[name], reinforcement=3.0, column=3, dtype="float32")
+    pictures = np.abs(np.random.default_rng(5).normal(size=(6, 7, 5, 2))).astype("float32")
+    layer.build(pictures.shape)
+    ours = expected = [array.astype("float32") for array in synapses(layer, 2)]
+    settings = {"selectivity": layer.selectivity, "reinforcement": 3.0, "column": 3}
+    for picture in pictures:
+        _, *ours = layer.reinforce(
+            *(keras.ops.convert_to_tensor(x) for x in (picture[None], *ours))
+        )
+        expected = reference.reinforce(picture, *expected, layer.c, pads=layer.padding, **settings)
+        for got, wanted in zip(ours, expected, strict=True):
+            np.testing.assert_allclose(keras.ops.convert_to_numpy(got), wanted, rtol=1e-4)
+
+
+def test_learning_selectivity_decides_who_learns_not_what_is_answered():
+    """Two thresholds: a plane that answers a picture may be too unlike it to be reinforced."""
+    picture = np.abs(np.random.default_rng(6).normal(size=(1, 7, 7, 2))).astype("float32")
+    answers, reinforced = [], []
+    for rate in (None, 9.0):
+        layer = SCells(4, 3, selectivity=0.2, learning_selectivity=rate, column=1)
+        layer.build(picture.shape)
+        a, b = (array.astype("float32") for array in synapses(layer, 2))
+        given = (keras.ops.convert_to_tensor(x) for x in (picture, a, b))
+        outputs, _, after = (keras.ops.convert_to_numpy(x) for x in layer.reinforce(*given))
+        answers.append(outputs)
+        reinforced.append((after > b).sum())
+    np.testing.assert_array_equal(*answers)
+    assert reinforced[0] > reinforced[1]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_cells_are_saved_with_their_settings(name):
+    """A saved network would compute something else."""
+    layer, x = made(name, "float32"), inputs(*SHAPES[1])
+    first = keras.ops.convert_to_numpy(layer(x))
+    again = keras.layers.deserialize(keras.layers.serialize(layer))
+    np.testing.assert_array_equal(first, keras.ops.convert_to_numpy(again(x)))
+    assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SCells(0, 5),
+        lambda: SCells(24, 5, selectivity=0.0),
+        lambda: SCells(24, 5, decay=1.5),
+        lambda: SCells(24, 5, padding=-1),
+        lambda: CCells(5, strides=0),
+        lambda: CCells(5, saturation=0.0),
+        lambda: CCells(5, padding=((0, 0), (0, -1))),
+    ],
+)
+def test_bad_arguments_are_refused(make):
+    """A negative padding or a decay above 1 would compute something, quietly."""
+    with pytest.raises(ValueError):
+        make()
+
+
+# The network
+
+
+def test_layers_are_those_of_the_paper():
+    """Section 5: sizes of all layers, 5x5 synapses to US1, 5x5x24 to US2 and US3."""
+    rows = [(row["name"], row["output_shape"], row["parameters"]) for row in describe(default())]
+    assert rows == [
+        ("input", [16, 16, 1], 0),
+        ("US1", [16, 16, 24], 24 * (5 * 5 + 1)),
+        ("UC1", [10, 10, 24], 0),
+        ("US2", [8, 8, 24], 24 * (5 * 5 * 24 + 1)),
+        ("UC2", [6, 6, 24], 0),
+        ("US3", [2, 2, 24], 24 * (5 * 5 * 24 + 1)),
+        ("UC3", [1, 1, 24], 0),
+        ("flatten", [24], 0),
+        ("output", [5], 125),
+    ]
+
+
+def default() -> keras.Model:
+    return BUILDERS["neocognitron"]()
+
+
+def test_the_default_is_the_configuration():
+    """The builder's defaults are the paper's, and the YAML states the same."""
+    configured = build("neocognitron")
+    assert [layer.get_config() for layer in configured.layers if "U" in layer.name] == [
+        layer.get_config() for layer in default().layers if "U" in layer.name
+    ]
+    assert configured.steps == default().steps == 100
+
+
+def test_the_fixed_weights_are_normalised():
+    """Section 5: the weights of a V-cell sum to 1 over its area and all planes."""
+    for name, planes in (("US1", 1), ("US2", 24), ("US3", 24)):
+        assert default().get_layer(name).c.sum() * planes == pytest.approx(1.0)
+
+
+def test_areas_cover_a_plane_evenly():
+    """An odd row of zeros stands first in UC1 and last in UC2, so that the field is centred."""
+    pads = [default().get_layer(f"U{name}").padding[0] for name in ("S1", "C1", "S2", "C2", "S3")]
+    assert pads == [(2, 2), (4, 3), (1, 1), (3, 4), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"s_size": [16, 8, 1]}, "s_size: module 3: 1 areas of 5 .* cover 6 cells .* give 2 to 10"),
+        ({"c_size": [12, 6, 1]}, "c_size: module 1: 12 areas of 5 .*; give 7 to 10"),
+        ({"planes": [24, 24]}, "planes: 2 values for 3 layers"),
+        ({"planes": 0}, "planes: 0 should be a whole number"),
+        ({"selectivity": 0.0}, "selectivity: 0.0 should be a number above 0"),
+        ({"selectivity": None}, "selectivity: None should be"),
+        ({"s_decay": 1.1}, "s_decay: 1.1 should be a number above 0 and at most 1"),
+        ({"organizing_steps": 0}, "organizing_steps: 0 should be"),
+        ({"input_shape": [16, 16]}, "input_shape"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    """The message says which one, in which module, and what would do."""
+    with pytest.raises(InputError, match=message):
+        BUILDERS["neocognitron"](**arguments)
+
+
+def trained(
+    batch_size: int,
+    steps: int,
+    labels: np.ndarray,
+    pictures: np.ndarray | None = None,
+    epochs: int = 1,
+) -> keras.Model:
+    """Return the network after `epochs` over 20 pictures in a fixed order."""
+    keras.utils.set_random_seed(0)
+    model = BUILDERS["neocognitron"](organizing_steps=steps)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    if pictures is None:
+        pictures = digits.presentations()[0][:20] / np.float32(255)
+    model.fit(pictures, labels, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0)
+    return model
+
+
+def learned(model: keras.Model) -> list[np.ndarray]:
+    layers = (model.get_layer(name) for name in ("US1", "US2", "US3"))
+    return [keras.ops.convert_to_numpy(w) for layer in layers for w in (layer.a, layer.b)]
+
+
+def test_fit_organizes_picture_by_picture_without_labels():
+    """Neither the batch size nor a label, nor a batch after the last step, changes an S-cell."""
+    labels = digits.presentations()[1][:20]
+    one_by_one = trained(1, 20, labels)
+    untrained = learned(default())
+    assert all((new > old).any() for new, old in zip(learned(one_by_one), untrained, strict=True))
+    for other in (
+        trained(5, 4, labels),
+        trained(1, 20, 4 - labels),
+        trained(1, 20, labels, epochs=2),
+    ):
+        for got, expected in zip(learned(other), learned(one_by_one), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    half = learned(trained(1, 10, labels))
+    assert any((a < b).any() for a, b in zip(half, learned(one_by_one), strict=True))
+
+
+def test_fit_agrees_with_numpy():
+    """All three S-layers after 20 pictures, by the reference alone; in grey, without ties."""
+    grey = np.random.default_rng(0).uniform(0.5, 1.0, (20, 16, 16, 1))
+    pictures = (digits.presentations()[0][:20] / 255 * grey).astype("float32")
+    model = trained(4, 5, digits.presentations()[1][:20], pictures)
+    state = learned(default())
+    for picture in pictures:
+        u = picture[np.newaxis]
+        for number in range(3):
+            s, c = model.get_layer(f"US{number + 1}"), model.get_layer(f"UC{number + 1}")
+            a, b = state[2 * number : 2 * number + 2]
+            settings = {"selectivity": s.selectivity, "reinforcement": s.reinforcement}
+            state[2 * number : 2 * number + 2] = reference.reinforce(
+                u[0], a, b, s.c, column=s.column, pads=s.padding, **settings
+            )
+            u = reference.s_cells(u, a, b, s.c, s.selectivity, s.padding)
+            d = reference.fall_off(c.area, c.decay)
+            u = reference.c_cells(u, d, c.saturation, c.strides, c.padding)
+    for got, expected in zip(learned(model), state, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_saved_network_goes_on_as_it_was(tmp_path):
+    """`model.keras` forgets the number of steps, or the synapses."""
+    model = trained(5, 7, digits.presentations()[1][:20])
+    model.save(tmp_path / "a.keras")
+    again = keras.models.load_model(tmp_path / "a.keras")
+    assert type(again) is type(model) and again.steps == 7
+    for got, expected in zip(learned(again), learned(model), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_do_the_same(backend):
+    """The same comparisons and trainings in a process of their own, which has one backend."""
+    pytest.importorskip(backend)
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "agree or fit or saved", __file__]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+# The demonstration
+
+
+def test_patterns_stand_everywhere_once():
+    """Shift tolerance is measured over all positions where the whole pattern is in the field."""
+    pattern = digits.draw(4)
+    pictures = digits.at_every_position(pattern)
+    assert len(pictures) == (16 - 9 + 1) * (16 - 8 + 1) == len(np.unique(pictures, axis=0))
+    assert {int(each.sum()) for each in pictures} == {int(pattern.sum())}
+    noisy = digits.with_noise(pictures, 8, seed=0)
+    assert ((noisy != pictures).sum(axis=(1, 2, 3)) == 8).all()
+    data = load_dataset("fukushima_digits")
+    assert np.bincount(data.y_train).tolist() == [20] * 5 and data.image_shape == (16, 16, 1)
+    assert len(data.x_test) == len(data.y_test) == 408 and data.x_test.max() == 255
+
+
+def test_each_of_five_digits_gets_a_cell_of_its_own(benchmark_1980):
+    """The paper's demonstration: 20 presentations of each, at random positions (seed 1)."""
+    cells = benchmark_1980.organize(seed=1)
+
+    def answers(kind: str) -> list[np.ndarray]:
+        return [benchmark_1980.strongest(cells, each) for each in benchmark_1980.everywhere(kind)]
+
+    own = [int(np.bincount(found).argmax()) for found in answers("as learned")]
+    assert len(set(own)) == 5
+
+    def share(kind: str) -> float:
+        pairs = zip(answers(kind), own, strict=True)
+        return float(np.mean([(found == cell).mean() for found, cell in pairs]))
+
+    assert share("as learned") > 0.97  # at all 408 positions; measured: 1.000
+    assert share("enlarged") > 0.95  # 0.996
+    assert share("widened") > 0.95  # 0.989
+    assert share("heightened") > 0.95  # 0.997
+    assert share("slanted") > 0.65  # 0.730
+    assert share("reduced") > 0.65  # 0.709
+    assert share("4 cells turned over") > 0.95  # 0.982
+    assert share("8 cells turned over") > 0.85  # 0.895
+
+
+@pytest.fixture(scope="module")
+def benchmark_1980() -> Any:
+    path = Path(__file__).parents[1] / "benchmarks" / "neocognitron_1980.py"
+    spec = importlib.util.spec_from_file_location("neocognitron_1980", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command_reads_the_digits_anywhere(tmp_path):
+    """`python -m train --model neocognitron`: 408 test pictures, all places in the field."""
+    run = Trainer(load_config("neocognitron"), out=tmp_path / "run").fit()
+    assert run.metrics["test_images"] == 408 and run.metrics["test_accuracy"] > 0.97  # 0.998
