@@ -194,6 +194,21 @@ def _make_parser() -> _Parser:
     )
     importing.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
+    compress = add(
+        "compress",
+        commands.compress,
+        "Write weights into a small .h5 file: rounded, pruned and compressed.",
+        "modelzoo compress --model runs/RUN --max-bytes 8000000 --out small.weights.h5",
+    )
+    _add_config_options(compress)
+    _add_weights_option(compress)
+    compress.add_argument("--max-bytes", required=True, metavar="N", help="size of the file")
+    compress.add_argument(
+        "--max-drop", default="0.002", metavar="X", help="validation accuracy to lose (0.002)"
+    )
+    compress.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 to write")
+    _add_device_options(compress)
+
     plot = add(
         "plot", commands.plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -239,6 +240,30 @@ def verify(options: argparse.Namespace) -> None:
         raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
 
 
+def compress(options: argparse.Namespace) -> None:
+    import dataclasses
+
+    from modelzoo.weights.compress import compress
+
+    max_bytes = _whole_number("--max-bytes", options.max_bytes)
+    if max_bytes < 1:
+        raise InputError(f"--max-bytes {max_bytes}: should be at least 1")
+    config, _, weights = _load_with_weights(options)
+    done = compress(
+        config,
+        weights,
+        Path(options.out),
+        max_bytes=max_bytes,
+        max_drop=_share("--max-drop", options.max_drop),
+        device=options.device,
+        notify=printing.print_notice,
+    )
+    if options.json:
+        print(json.dumps({**dataclasses.asdict(done), "path": str(done.path)}))
+    else:
+        printing.print_compressed(done)
+
+
 def plot(options: argparse.Namespace) -> None:
     from modelzoo.training.results import save_charts
 
@@ -315,6 +340,16 @@ def _whole_number(option: str, text: str) -> int:
     if not text.removeprefix("-").isdecimal() or len(text) > 20:
         raise InputError(f"{option} {text:.80}: should be a whole number")
     return int(text)
+
+
+def _share(option: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise InputError(f"{option} {text:.80}: should be a number from 0 to 1")
+    return value
 
 
 def _facts(config: Config) -> dict[str, Any]:

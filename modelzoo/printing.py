@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
+    from modelzoo.weights.compress import Compressed
 
 
 def print_layers(config: Config) -> None:
@@ -59,6 +60,21 @@ def print_evaluation(config: Config, result: Evaluation) -> None:
         f"accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
         soft_wrap=True,
     )
+
+
+def print_compressed(done: Compressed) -> None:
+    print(f"{'ARRAY':24} {'SHAPE':16} {'STEP':>10} {'ZEROS':>7} {'BYTES':>11}")
+    for kernel in done.kernels:
+        print(
+            f"{kernel['name']:24} {as_text(kernel['shape']):16} {kernel['step']:>10.3g} "
+            f"{kernel['zeros']:>7.1%} {kernel['bytes']:>11,}"
+        )
+    (before, after), (loss_before, loss_after) = done.accuracy, done.loss
+    print(
+        f"{done.images:,} validation images of {done.dataset}: accuracy {before:.4f} -> "
+        f"{after:.4f}, loss {loss_before:.4f} -> {loss_after:.4f}"
+    )
+    print(f"{done.path}: {done.bytes:,} bytes")
 
 
 def print_notice(message: str) -> None:
