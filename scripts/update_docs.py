@@ -271,9 +271,10 @@ def _trainings(found: Sequence[Result]) -> list[str]:
     ]
     for each in found:
         m = each.metrics
+        validation = "none" if m["val_accuracy"] is None else f"{m['val_accuracy']:.4f}"
         lines.append(
             f"| {each.config} | {m['dataset']} | {m['epochs']} | {m['seed']} | {m['best_epoch']} | "
-            f"{m['val_accuracy']:.4f} | {m['test_accuracy']:.4f} | {m['seconds'] / 60:.1f} | "
+            f"{validation} | {m['test_accuracy']:.4f} | {m['seconds'] / 60:.1f} | "
             f"{m['device']}, {m['backend']} |"
         )
     lines.append("")

@@ -62,11 +62,13 @@ def publish(
     same = ("input_shape", "num_classes")
     if any(trained["model"][key] != target["model"][key] for key in same):
         raise InputError(f"{run}: its network takes or tells apart other things than {model}")
+    from modelzoo.training.device import start_framework
     from modelzoo.training.prepare import build_network
     from modelzoo.weights.golden import make_golden
     from modelzoo.weights.reader import load_weights
     from modelzoo.zoo import evaluate
 
+    start_framework(target["trainer"]["backend"], "cpu")
     network = build_network(target)
     load_weights(network, run / "best.weights.h5")
     fold_scaling(network, trained["data"]["preprocessing"], target["data"]["preprocessing"])
@@ -155,7 +157,10 @@ def _affine(preprocessing: Sequence[Any]) -> tuple[float, float]:
 
 def _recipe(trained: Config, metrics: dict[str, Any]) -> str:
     command = f"python -m train --model {trained.name} --dataset {metrics['dataset']}"
-    return (
-        f"{command} --seed {metrics['seed']}; best of {metrics['epochs']} epochs on validation "
-        f"images: {metrics['best_epoch']}, with {metrics['val_accuracy']:.4f}"
-    )
+    kept = f"the last of {metrics['epochs']} epochs"
+    if metrics["val_accuracy"] is not None:
+        kept = (
+            f"epoch {metrics['best_epoch']} of {metrics['epochs']}, best on validation images "
+            f"with {metrics['val_accuracy']:.4f}"
+        )
+    return f"{command} --seed {metrics['seed']}; {kept}"
