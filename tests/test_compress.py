@@ -11,7 +11,7 @@ import pytest
 import modelzoo
 from modelzoo.cli import main
 from modelzoo.errors import RunError
-from modelzoo.weights.compress import Kernel, compress
+from modelzoo.weights.compress import Kernel, compress, zero_blind_taps
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +108,27 @@ def test_rounding_prunes_and_stays_exact_in_float16():
     kernel = Kernel("k", keras.Variable(values), values, -2)
     assert kernel.rounded(-2).tolist() == [0, 0, 0.25, 1.0, -1.25]
     assert np.array_equal(kernel.rounded(-2).astype("float16"), kernel.rounded(-2))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "seeing"),
+    [
+        (1, 3, 1, [1]),
+        (2, 5, 1, [1, 2, 3]),
+        (2, 3, 1, [0, 1, 2]),
+        (1, 4, 1, [1]),
+        (5, 7, 5, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_taps_that_see_only_padding_are_zeroed(size, kernel, strides, seeing):
+    """No answer changes, and no tap that sees something is touched."""
+    inputs = keras.Input((size, size, 2))
+    layer = keras.layers.Conv2D(3, kernel, strides=strides, padding="same", use_bias=False)
+    network = keras.Model(inputs, layer(inputs))
+    images = np.random.default_rng(0).normal(size=(4, size, size, 2)).astype("float32")
+    wanted, whole = np.array(network(images)), np.array(layer.kernel)
+    blind = zero_blind_taps(network)
+    assert np.array_equal(np.array(network(images)), wanted)
+    left = np.array(layer.kernel)
+    assert np.flatnonzero(left.any(axis=(1, 2, 3))).tolist() == seeing
+    assert blind == (left == 0).sum() == whole.size - 6 * len(seeing) ** 2
