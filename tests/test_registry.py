@@ -229,7 +229,7 @@ def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None
         ("pull", "NAME"),
         ("verify lenet6", "'lenet5'"),
         ("verify alexnet/documents", "did you mean 'document'"),
-        ("evaluate --model alexnet --check", "--allow-unverified"),
+        ("evaluate --model alexnet --weights document --check", "--allow-unverified"),
         ("evaluate --model lenet5 --weights https://a.example/x.h5", "--sha256"),
         ("evaluate --model lenet5 --weights https://a.example/x.h5 --sha256 12", "--sha256 '12'"),
         ("evaluate --model lenet5 --weights http://a.example/x.h5", "only https://"),
