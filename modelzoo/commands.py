@@ -91,7 +91,7 @@ def predict(options: argparse.Namespace) -> None:
         summaries = [
             {
                 "file": each.file,
-                "classes": [{"name": name, "probability": p} for name, p in each.classes],
+                "classes": [{"name": name, each.unit: value} for name, value in each.classes],
                 "notes": list(each.notes),
             }
             for each in found
@@ -100,8 +100,8 @@ def predict(options: argparse.Namespace) -> None:
         print(json.dumps({"model": config.name, "weights": name, "images": summaries}))
         return
     for each in found:
-        answers = ", ".join(f"{name} {probability:.1%}" for name, probability in each.classes)
-        print(f"{each.file}: {answers}")
+        form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
+        print(f"{each.file}: {', '.join(form.format(*pair) for pair in each.classes)}")
         for note in each.notes:
             print(f"  {note}")
 
@@ -371,4 +371,5 @@ def _facts(config: Config) -> dict[str, Any]:
         "layers": describe(network),
         "weights": [msgspec.to_builtins(entry) for entry in config.weights],
         "source": config["about"]["source"],
+        "deviations": config["about"]["deviations"],
     }

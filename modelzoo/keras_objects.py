@@ -1,7 +1,8 @@
 """Make the Keras objects that a configuration names: {class_name: ..., config: {...}}.
 
-A class is looked up in the one public Keras module where its kind lives and called with the
-configuration as keyword arguments. Nothing is deserialised, so no text in a YAML can run code.
+A class is looked up in the one public Keras module where its kind lives, or among ours of that
+kind, and called with the configuration as keyword arguments. Nothing is deserialised, so no text
+in a YAML can run code.
 """
 
 import inspect
@@ -12,6 +13,13 @@ from typing import Any
 import keras
 
 from modelzoo.errors import InputError, suggest
+from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
+from modelzoo.layers.euclidean_rbf import EuclideanRBF
+from modelzoo.layers.local_response_normalization import LocalResponseNormalization
+from modelzoo.layers.scaled_tanh import ScaledTanh
+from modelzoo.layers.trainable_subsampling import TrainableSubsampling
+from modelzoo.layers.unit_bias_conv2d import UnitBiasConv2D
+from modelzoo.losses import BipolarMeanSquaredError, MAPCriterion
 
 # Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
 CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau")
@@ -23,6 +31,17 @@ KINDS: dict[str, tuple[Any, type]] = {
     "metric": (keras.metrics, keras.metrics.Metric),
     "layer": (keras.layers, keras.layers.Layer),
     "callback": (keras.callbacks, keras.callbacks.Callback),
+}
+OURS: dict[str, tuple[type, ...]] = {
+    "loss": (BipolarMeanSquaredError, MAPCriterion),
+    "layer": (
+        ConnectionTableConv2D,
+        EuclideanRBF,
+        LocalResponseNormalization,
+        ScaledTanh,
+        TrainableSubsampling,
+        UnitBiasConv2D,
+    ),
 }
 
 
@@ -95,13 +114,15 @@ def _find_class(kind: str, name: str, where: str) -> type:
     } - NEVER
     if kind == "callback":
         names &= set(CALLBACKS)
+    ours = {each.__name__: each for each in OURS.get(kind, ())}
+    names |= set(ours)
     if name in NEVER:
         raise InputError(f"{where}: {name} runs code of its own, which no configuration may")
     if name not in names:
         raise InputError(
             f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}"
         )
-    cls: type = getattr(module, name)
+    cls: type = ours.get(name) or getattr(module, name)
     return cls
 
 

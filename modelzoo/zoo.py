@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -201,11 +201,19 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one picture: classes with probabilities, the most probable first."""
+    """What a network says of one picture: classes with their values, the largest first.
+
+    Attributes:
+        file: the picture.
+        classes: names and values.
+        notes: how the picture was brought to the network's input.
+        unit: what a value is; a network whose outputs do not sum to 1 gives scores.
+    """
 
     file: str
     classes: list[tuple[str, float]]
     notes: tuple[str, ...]
+    unit: Literal["probability", "score"]
 
 
 def predict(
@@ -237,15 +245,18 @@ def predict(
     from modelzoo.training.device import start_framework
 
     with start_framework(config["trainer"]["backend"], device).scope():
+        from modelzoo.training.evaluation import are_probabilities
+
         network = build(config)
         load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
-        probabilities = np.asarray(network.predict(pixels, verbose=0), "float32")
+        outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
     names = _class_names(config)
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    unit: Literal["probability", "score"] = "probability" if are_probabilities(outputs) else "score"
+    best = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
     return [
-        Prediction(str(file), [(names[i], float(row[i])) for i in order], each.notes)
-        for file, each, row, order in zip(files, read, probabilities, best, strict=True)
+        Prediction(str(file), [(names[i], float(row[i])) for i in order], each.notes, unit)
+        for file, each, row, order in zip(files, read, outputs, best, strict=True)
     ]
 
 

@@ -655,21 +655,24 @@ def mutated(values: Any, chance: random.Random) -> Any:
 
 def check_without_a_framework(path: Path) -> None:
     """Load a configuration, and check what its builder would build."""
-    from modelzoo.models.plan import plan_stages
+    from modelzoo.models.plan import check_table, plan_stages
 
     config = load_config(path)
     arguments = config.builder_arguments
     names = ("kernel_size", "strides", "pooling", "pool_size", "pool_strides", "pool_padding")
-    plan_stages(
-        arguments["input_shape"],
-        arguments["conv_maps"],
-        padding=arguments["conv_padding"],
-        **{
-            name: arguments[name]
-            for name in (*names, "groups", "normalization")
-            if name in arguments
-        },
-    )
+    if "connection_table" in arguments:
+        check_table("connection_table", arguments["connection_table"])
+    else:
+        plan_stages(
+            arguments["input_shape"],
+            arguments["conv_maps"],
+            padding=arguments["conv_padding"],
+            **{
+                name: arguments[name]
+                for name in (*names, "groups", "normalization")
+                if name in arguments
+            },
+        )
     config.with_dataset("mnist5k").to_yaml()
     assert config.builder in BUILDERS.values()
 

@@ -6,7 +6,9 @@ import pytest
 
 from modelzoo.config import list_models, load_config
 from modelzoo.errors import InputError
+from modelzoo.keras_objects import make
 from modelzoo.models import BUILDERS
+from modelzoo.training.evaluation import are_probabilities
 from modelzoo.zoo import build, describe
 
 LENET5 = [
@@ -18,6 +20,34 @@ LENET5 = [
     ("F5", [120], 30840),
     ("F6", [84], 10164),
     ("output", [10], 850),
+]
+LENET5_1998 = [
+    ("C1", [28, 28, 6], 156),
+    ("C1_activation", [28, 28, 6], 0),
+    ("S2", [14, 14, 6], 12),
+    ("S2_activation", [14, 14, 6], 0),
+    ("C3", [10, 10, 16], 1516),
+    ("C3_activation", [10, 10, 16], 0),
+    ("S4", [5, 5, 16], 32),
+    ("S4_activation", [5, 5, 16], 0),
+    ("C5", [1, 1, 120], 48120),
+    ("C5_activation", [1, 1, 120], 0),
+    ("flatten", [120], 0),
+    ("F6", [84], 10164),
+    ("F6_activation", [84], 0),
+    ("output", [10], 0),
+    ("score", [10], 0),
+]
+LENET_1989 = [
+    ("H1", [8, 8, 12], 1068),
+    ("H1_activation", [8, 8, 12], 0),
+    ("H2", [4, 4, 12], 2592),
+    ("H2_activation", [4, 4, 12], 0),
+    ("flatten", [192], 0),
+    ("H3", [30], 5790),
+    ("H3_activation", [30], 0),
+    ("output", [10], 310),
+    ("output_activation", [10], 0),
 ]
 ALEXNET = [
     ("conv1", [6, 6, 96], 34944),
@@ -45,10 +75,15 @@ def trainable(model: keras.Model) -> int:
 
 @pytest.mark.parametrize(
     ("name", "table", "total", "fixed"),
-    [("lenet5", LENET5, 44_426, 0), ("alexnet", ALEXNET, 22_590_346, 704)],
+    [
+        ("lenet5", LENET5, 44_426, 0),
+        ("lenet5_1998", LENET5_1998, 60_000, 0),
+        ("lenet_1989", LENET_1989, 9_760, 0),
+        ("alexnet", ALEXNET, 22_590_346, 704),
+    ],
 )
 def test_layers_are_those_of_the_document(name, table, total, fixed):
-    """A layer, shape or parameter differs from the printed summary."""
+    """A layer, shape or parameter differs from the printed summary or from the paper."""
     model = build(name)
     rows = [(row["name"], row["output_shape"], row["parameters"]) for row in describe(model)[1:]]
     assert rows == table
@@ -130,13 +165,16 @@ class TestEveryModel:
         """`list` shows the parameter count from the YAML, without building the network."""
         assert build(name).count_params() == load_config(name)["about"]["parameters"]
 
-    def test_output_is_a_distribution_for_any_batch(self, name):
-        """Probabilities of one picture and of three are sums to 1, whatever the batch."""
+    def test_output_is_a_distribution_or_a_score_for_any_batch(self, name):
+        """A softmax sums to 1, and a picture is answered the same alone and among others."""
         model = build(name)
         images = np.random.default_rng(0).random((3, *model.input_shape[1:]), "float32")
         three, one = np.asarray(model(images)), np.asarray(model(images[:1]))
-        assert three.shape == (3, 10) and np.allclose(three.sum(axis=1), 1, atol=1e-5)
-        assert np.allclose(three[0], one[0], atol=1e-5)
+        assert three.shape == (3, 10) and np.allclose(three[0], one[0], rtol=1e-5, atol=1e-5)
+        if load_config(name)["model"].get("output_activation") == "softmax":
+            assert np.allclose(three.sum(axis=1), 1, atol=1e-5)
+        else:
+            assert not are_probabilities(three)
 
     def test_saved_weights_give_the_same_outputs(self, name, tmp_path):
         """Saving and loading loses nothing."""
@@ -160,8 +198,9 @@ class TestEveryModel:
         keras.utils.set_random_seed(0)
         model = build(name)
         images = np.random.default_rng(0).random((8, *model.input_shape[1:]), "float32")
-        labels = np.arange(8) % 10
-        model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+        labels = np.eye(10, dtype="float32")[np.arange(8) % 10]
+        loss = make("loss", load_config(name)["compile"]["loss"], "compile.loss")
+        model.compile(keras.optimizers.Adam(1e-3), loss)
         before = [np.array(weight) for weight in model.trainable_weights]
         losses = model.fit(images, labels, epochs=6, verbose=0).history["loss"]
         assert losses[-1] < losses[0]
@@ -182,6 +221,14 @@ class TestEveryModel:
         ("lenet5", {"num_classes": 0}, "num_classes: 0 should be"),
         ("lenet5", {"conv_maps": [6, True]}, "conv_maps"),
         ("lenet5", {"input_shape": [28, 28]}, "input_shape: .* should be"),
+        ("lenet5_1998", {"input_shape": [28, 28, 1]}, "C5: its 5x5 window is larger than"),
+        ("lenet5_1998", {"connection_table": [[1, 0], [1]]}, "connection_table: .* one length"),
+        ("lenet5_1998", {"connection_table": [[1, 2]]}, "nothing but 0 and 1"),
+        ("lenet5_1998", {"connection_table": [[1, 0], [1, 0]]}, "column 1 has no 1"),
+        ("lenet5_1998", {"num_classes": 26}, "choose codes: random"),
+        ("lenet5_1998", {"codes": "letters"}, "codes: unknown 'letters'"),
+        ("lenet_1989", {"hidden_units": 0}, "hidden_units: 0 should be"),
+        ("lenet_1989", {"connection_table": [[1, 1], [0, 0]]}, "row 1 has no 1"),
         ("alexnet", {"groups": 5}, "groups: 5 groups divide neither"),
         ("alexnet", {"pool_size": [1, 2, 3]}, "pool_size: 3 values for 5 layers"),
     ],

@@ -18,9 +18,16 @@ KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config:
 
 
 def model_about(
-    title: str = "", year: int | None = None, parameters: int | None = None, source: str = ""
+    title: str = "",
+    year: int | None = None,
+    parameters: int | None = None,
+    source: str = "",
+    deviations: Sequence[str] = (),
 ) -> None:
-    """`about:` what `list` and `info` say of a network; tests hold it against the network."""
+    """`about:` what `list` and `info` say of a network; tests hold it against the network.
+
+    A deviation is "topic: what the paper has; what is here", one for each difference.
+    """
 
 
 def image_options(

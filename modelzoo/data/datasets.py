@@ -10,6 +10,7 @@ from typing import Any
 from modelzoo.data import class_names
 from modelzoo.data.folder import check_folder, load_folder
 from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, load_from_keras
+from modelzoo.data.mnist16 import make_mnist16
 from modelzoo.data.npz import CheckedArrays, read_npz
 from modelzoo.data.offline_sets import OFFLINE_SETS
 from modelzoo.data.resize import with_image_shape
@@ -38,6 +39,7 @@ CLASS_NAMES = {
     "cifar10": class_names.CIFAR10,
     "cifar100": class_names.CIFAR100,
     "cifar10_jpeg75": class_names.CIFAR10,
+    "mnist16": class_names.DIGITS,
     "mnist5k": class_names.DIGITS,
     "digits": class_names.DIGITS,
     "shapes": class_names.SHAPES,
@@ -53,7 +55,8 @@ STANDARD_SIZES = {  # training pictures, test pictures
     "cifar10": (50_000, 10_000),
     "cifar100": (50_000, 10_000),
 }
-FALLBACKS = {"mnist": "mnist5k"}
+DERIVED_SETS = {"mnist16": ("mnist", make_mnist16)}  # what each is made of, and how
+FALLBACKS = {"mnist": "mnist5k", "mnist16": "mnist5k"}
 
 
 def data_folder() -> Path:
@@ -64,7 +67,7 @@ def data_folder() -> Path:
 
 def dataset_names() -> list[str]:
     """Every name that `load_dataset` knows: the built-in ones, then those in the data folder."""
-    built_in = [*KERAS_SETS, *OFFLINE_SETS]
+    built_in = [*KERAS_SETS, *OFFLINE_SETS, *DERIVED_SETS]
     files = (path for path in data_folder().glob("*.npz") if path.is_file())
     found = sorted(path.stem for path in files if _is_safe(path.stem))
     return built_in + [name for name in found if name not in built_in]
@@ -124,7 +127,8 @@ def load_dataset_or_fallback(
 ) -> Dataset:
     """Load as `load_dataset` does; if `mnist` can't be reached, say so and go on with `mnist5k`.
 
-    What comes back then is named `mnist5k`: nothing measured on it can pass for MNIST's.
+    What comes back then is named `mnist5k`: nothing measured on it can pass for MNIST's. It stands
+    in for `mnist16`, too, which is made of MNIST.
     """
     try:
         return load_dataset(name, image_shape=image_shape, **image_options)
@@ -146,6 +150,12 @@ def _load_named(name: str) -> Dataset:
     check_dataset_name(name)
     if name in OFFLINE_SETS:
         return OFFLINE_SETS[name]()
+    if name in DERIVED_SETS:
+        origin, make = DERIVED_SETS[name]
+        try:
+            return make(_load_named(origin))
+        except DatasetUnavailable as error:
+            raise DatasetUnavailable(f"{name} is made of {origin}: {error}") from error
     names = CLASS_NAMES.get(name)
     path = data_folder() / f"{name}.npz"
     if name in KERAS_SETS and not path.is_file():

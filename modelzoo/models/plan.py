@@ -108,6 +108,23 @@ def check_input_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return height, width, channels
 
 
+def check_table(name: str, table: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Return how many maps a connection table joins (input maps, output maps).
+
+    Raises:
+        InputError: it does not hold rows of 0 and 1 of one length, or leaves a map alone.
+    """
+    if not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
+        raise InputError(f"{name}: should hold rows of 0 and 1, all of one length")
+    if any(isinstance(each, bool) or each not in (0, 1) for row in table for each in row):
+        raise InputError(f"{name}: should hold nothing but 0 and 1")
+    for what, lines in (("row", table), ("column", zip(*table, strict=True))):
+        for number, line in enumerate(lines):
+            if not any(line):
+                raise InputError(f"{name}: {what} {number} has no 1: that map would be alone")
+    return len(table), len(table[0])
+
+
 def per_layer(name: str, value: Any, count: int, allowed: Sequence[str] = ()) -> list[Any]:
     """One value for each of `count` layers: a single value is repeated, a list taken as it is."""
     values = list(value) if isinstance(value, list | tuple) else [value] * count

@@ -22,7 +22,7 @@ class Scores:
         loss: mean over the images, as the configuration's loss measures it.
         accuracy: share of images whose most probable class is the true one, 0 to 1.
         labels: true class numbers, (n,).
-        probabilities: (n, classes).
+        probabilities: (n, classes); of a network that gives none, its scores.
         seconds: that scoring took.
     """
 
@@ -61,6 +61,11 @@ class Evaluation:
     class_names: list[str]
     parameters: int
     golden_difference: float | None = None
+
+
+def are_probabilities(outputs: np.ndarray) -> bool:
+    """Whether every row of a network's outputs is from 0 and sums to 1; else they are scores."""
+    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
 
 
 def compile_for_scoring(model: keras.Model, config: Config) -> None:
