@@ -13,12 +13,15 @@ import msgspec
 from modelzoo.config.layers import Layer, where_given
 from modelzoo.errors import InputError, suggest
 from modelzoo.models import BUILDERS
-
-KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config: {...}}
+from modelzoo.models.plan import KerasObject
 
 
 def model_about(
-    title: str = "", year: int | None = None, parameters: int | None = None, source: str = ""
+    title: str = "",
+    year: int | None = None,
+    parameters: int | None = None,
+    source: str = "",
+    deviations: Sequence[str] = (),
 ) -> None:
     """`about:` what `list` and `info` say of a network; tests hold it against the network."""
 
@@ -38,6 +41,7 @@ def data_options(
     augmentation: Sequence[KerasObject] = (),
     label_mode: Literal["int", "categorical"] = "int",
     class_names: Sequence[str] | None = None,
+    image_size: int | Sequence[int] | None = None,
 ) -> None:
     """`data:` what `modelzoo.data.pipeline.InputPipeline` loads, scales and augments."""
 
