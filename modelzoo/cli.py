@@ -127,6 +127,9 @@ def _make_parser() -> _Parser:
         "--check", action="store_true", help="fail if the published accuracy does not hold"
     )
     evaluate.add_argument(
+        "--crops", type=int, choices=(1, 10), default=1, help="patches of each picture (1)"
+    )
+    evaluate.add_argument(
         "--split", choices=("test", "validation", "train"), default="test", help="images (test)"
     )
     _add_device_options(evaluate)

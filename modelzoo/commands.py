@@ -41,6 +41,8 @@ def evaluate(options: argparse.Namespace) -> None:
     config, published, weights = _load_with_weights(options)
     if options.check and published is None:
         raise InputError("--check: compares with published weights; --weights names other ones")
+    if options.check and options.crops != 1:
+        raise InputError("--check: what is published was measured with --crops 1")
     result = evaluate(
         config,
         weights,
@@ -48,6 +50,7 @@ def evaluate(options: argparse.Namespace) -> None:
         device=options.device,
         notify=printing.print_notice,
         golden=published.golden if published and options.check else None,
+        crops=options.crops,
     )
     promised = published_scores(published, result)
     if options.json:
@@ -59,10 +62,13 @@ def evaluate(options: argparse.Namespace) -> None:
             "dataset": result.data.name,
             "split": scores.split,
             "images": len(scores.labels),
+            "crops": options.crops,
             "loss": scores.loss,
             "accuracy": scores.accuracy,
+            "top5_accuracy": scores.top_accuracy(5),
             "published_accuracy": promised.accuracy if promised else None,
             "published_loss": promised.loss if promised else None,
+            "published_top5_accuracy": promised.top5_accuracy if promised else None,
             "golden_difference": result.golden_difference,
             "parameters": result.parameters,
             "seconds": scores.seconds,
@@ -74,7 +80,7 @@ def evaluate(options: argparse.Namespace) -> None:
     else:
         printing.print_evaluation(config, result)
         if promised:
-            print(f"published: accuracy {promised.accuracy:.4f}, loss {promised.loss:.4f}")
+            print(f"published: {promised}")
     if options.check and published:
         sys.stdout.flush()
         check_against_published(published, result)
@@ -168,10 +174,8 @@ def info(options: argparse.Namespace) -> None:
         if value not in (None, ""):
             print(f"  {key + ':':12}{value}")
     for number, entry in enumerate(config.weights):
-        scores = entry.scores
         print(
-            f"  {'' if number else 'weights:':12}{entry.name}: accuracy {scores.accuracy:.4f}, "
-            f"loss {scores.loss:.4f} on {scores.dataset} ({scores.split})"
+            f"  {'' if number else 'weights:':12}{entry.name}: {entry.scores}"
             f"{', needs --allow-unverified' if entry.unverified else ''}"
         )
     if options.layers:

@@ -16,6 +16,8 @@ from modelzoo.errors import InputError, suggest
 from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
 from modelzoo.layers.euclidean_rbf import EuclideanRBF
 from modelzoo.layers.local_response_normalization import LocalResponseNormalization
+from modelzoo.layers.pca_color_augmentation import PCAColorAugmentation
+from modelzoo.layers.random_patch import RandomPatch
 from modelzoo.layers.scaled_tanh import ScaledTanh
 from modelzoo.layers.trainable_subsampling import TrainableSubsampling
 from modelzoo.layers.unit_bias_conv2d import UnitBiasConv2D
@@ -31,6 +33,8 @@ KINDS: dict[str, tuple[Any, type]] = {
     "metric": (keras.metrics, keras.metrics.Metric),
     "layer": (keras.layers, keras.layers.Layer),
     "callback": (keras.callbacks, keras.callbacks.Callback),
+    "initializer": (keras.initializers, keras.initializers.Initializer),
+    "regularizer": (keras.regularizers, keras.regularizers.Regularizer),
 }
 OURS: dict[str, tuple[type, ...]] = {
     "loss": (BipolarMeanSquaredError, MAPCriterion),
@@ -38,6 +42,8 @@ OURS: dict[str, tuple[type, ...]] = {
         ConnectionTableConv2D,
         EuclideanRBF,
         LocalResponseNormalization,
+        PCAColorAugmentation,
+        RandomPatch,
         ScaledTanh,
         TrainableSubsampling,
         UnitBiasConv2D,
@@ -49,7 +55,8 @@ def make(kind: str, spec: Any, where: str) -> Any:
     """Make one object of a kind.
 
     Args:
-        kind: "optimizer", "schedule", "loss", "metric", "layer" or "callback".
+        kind: "optimizer", "schedule", "loss", "metric", "layer", "callback", "initializer" or
+            "regularizer".
         spec: a class name, or {class_name, config}; losses and metrics also by Keras' short names.
         where: the configuration's key, such as "compile.optimizer", for messages.
 

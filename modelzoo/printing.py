@@ -55,9 +55,10 @@ def print_evaluation(config: Config, result: Evaluation) -> None:
         console.print(matrix)
     if result.data.note:
         console.print(f"note: {result.data.note}", soft_wrap=True)
+    top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
     console.print(
         f"{config.name} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
-        f"accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
+        f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
         soft_wrap=True,
     )
 
