@@ -231,7 +231,9 @@ def card(name: str, found: Sequence[Result]) -> str:
         "",
     ]
     if deviations := about.get("deviations"):
-        lines += ["## Deviations from the paper", "", *(f"- {each}" for each in deviations), ""]
+        lines += ["## Deviations from the paper", "", "| Paper | Ours |", "|---|---|"]
+        sides = (each.removeprefix("paper: ").split("; ours: ", 1) for each in deviations)
+        lines += [*(f"| {paper} | {ours} |" for paper, ours in sides), ""]
     if config.weights:
         lines += ["## Weights", "", *_weights(config)]
     if found:

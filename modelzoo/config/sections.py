@@ -25,7 +25,7 @@ def model_about(
 ) -> None:
     """`about:` what `list` and `info` say of a network; tests hold it against the network.
 
-    A deviation is "topic: what the paper has; what is here", one for each difference.
+    A deviation is "paper: ...; ours: ...", one for each difference.
     """
 
 
