@@ -183,8 +183,11 @@ def readme_table(found: Sequence[Result]) -> str:
     for group in grouped(found):
         first = group[0]
         dataset, epochs = first.metrics["dataset"], first.metrics["epochs"]
+        command = f"`{first.command}`"
+        if "--set" in command:  # too long for a table
+            command = f"in the [model card](docs/models/{base_of(first.config) or first.config}.md)"
         lines.append(
-            f"| {first.config} | `{dataset}` | {epochs} | {accuracies(group)} | `{first.command}` |"
+            f"| {first.config} | `{dataset}` | {epochs} | {accuracies(group)} | {command} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -244,12 +247,11 @@ def card(name: str, found: Sequence[Result]) -> str:
 def _weights(config: Config) -> list[str]:
     lines = []
     for entry in config.weights:
-        scores, label = entry.scores, f"{config.name}/{entry.name}"
+        label = f"{config.name}/{entry.name}"
         lines += [
             f"### {label}",
             "",
-            f"- {scores.dataset}, {scores.split} set: accuracy {scores.accuracy:.4f}, "
-            f"loss {scores.loss:.4f}",
+            f"- Published: {entry.scores}",
             f"- {entry.recipe}",
             *([f"- {entry.note}"] if entry.note else []),
             f"- {f'{entry.bytes:,} bytes' if entry.bytes else 'size and hash were never published'}"
