@@ -63,7 +63,8 @@ def make(kind: str, spec: Any, where: str) -> Any:
     Raises:
         InputError: unknown class or argument (with the nearest), or a value that Keras refuses.
     """
-    if isinstance(spec, str) and kind in ("loss", "metric"):
+    ours = {each.__name__ for each in OURS.get(kind, ())}
+    if isinstance(spec, str) and kind in ("loss", "metric") and spec not in ours:
         return _by_short_name(kind, spec, where)
     name, arguments = _read_spec(spec, where)
     cls = _find_class(kind, name, where)

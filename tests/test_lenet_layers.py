@@ -260,6 +260,8 @@ def test_a_configuration_names_our_classes_as_those_of_keras():
     """The loss and the layers of the papers could not be reached from a YAML."""
     loss = keras_objects.make("loss", {"class_name": "MAPCriterion", "config": {"j": 3}}, "here")
     assert isinstance(loss, MAPCriterion) and loss.j == 3
+    error = keras_objects.make("loss", "BipolarMeanSquaredError", "here")
+    assert isinstance(error, BipolarMeanSquaredError)
     assert isinstance(keras_objects.make("layer", "ScaledTanh", "here"), ScaledTanh)
     for spec, message in (
         ("MAPCriterium", "did you mean 'MAPCriterion'"),
