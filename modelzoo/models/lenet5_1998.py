@@ -62,9 +62,9 @@ def lenet5_1998(
         recognition, Proceedings of the IEEE 86(11), 2278-2324, sections II.B and II.C.
 
     Deviations from the paper:
-        output: penalties, the smallest wins; ours their negative, the largest wins.
-        bitmaps: printed in the paper's figure 3; ours drawn anew in the same 7x12.
-        biases: start is not singled out; ours start at 0.
+        outputs are penalties, the smallest wins; ours: their negative, the largest wins.
+        bitmaps of its figure 3; ours: drawn anew in the same 7x12.
+        start of the biases not singled out; ours: 0.
     """
     height, width, channels = check_input_shape(input_shape)
     maps, filters = check_table("connection_table", connection_table)

@@ -55,10 +55,10 @@ def lenet_1989(
         to handwritten zip code recognition, Neural Computation 1(4), 541-551.
 
     Deviations from the paper:
-        connections: which 8 of the 12 maps is not printed; ours are 8 neighbours in a circle.
-        squashing: a scaled tanh without its constants; ours 1.7159 and 2/3, those of 1998.
-        border: which side gets the odd row is not printed; ours 1 before and 2 after.
-        biases: start is not singled out; ours start at 0.
+        which 8 of the 12 maps H2 sees is not printed; ours: 8 neighbours in a circle.
+        a scaled tanh without its constants; ours: 1.7159 and 2/3, those of 1998.
+        which side gets the odd row of the border is not printed; ours: 1 before and 2 after.
+        start of the biases not singled out; ours: 0.
     """
     height, width, channels = check_input_shape(input_shape)
     maps, filters = check_table("connection_table", connection_table)
