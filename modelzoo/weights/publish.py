@@ -109,7 +109,9 @@ def publish(
 def entry_text(entry: PublishedWeights) -> str:
     """Return an entry as it stands in a YAML."""
     values = msgspec.to_builtins(entry)
-    kept = {key: value for key, value in values.items() if value not in (None, "", False)}
+    values["scores"] = {key: value for key, value in values["scores"].items() if value is not None}
+    usual = (None, "", False, "keras")
+    kept = {key: value for key, value in values.items() if value not in usual}
     text: str = yaml.safe_dump([kept], sort_keys=False, width=1000, default_flow_style=None)
     return text
 
