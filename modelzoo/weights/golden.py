@@ -48,7 +48,7 @@ def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) ->
     network = build_network(config)
     load_weights(network, weights)
     rows = answers(config, network, seed, count).round(6)
-    # Scores may be a thousand times as large as probabilities, and so is what rounding does to them.
+    # Scores may be hundreds, and rounding moves them by so much more than probabilities.
     tolerance = 1e-4 if np.abs(rows).max() <= 1 else 0.01
     return Golden(seed=seed, outputs=rows.tolist(), tolerance=tolerance)
 
