@@ -177,10 +177,12 @@ def _make_parser() -> _Parser:
     importing = add(
         "import",
         commands.import_file,
-        "Turn an old Keras .h5 file into a configuration and weights that run again.",
+        "Turn a Keras .h5 or PyTorch .pth file into a configuration and weights that run again.",
         "modelzoo import old.h5 --dataset mnist --out imported",
     )
-    importing.add_argument("file", metavar="FILE.h5", help="a whole model, or weights only")
+    importing.add_argument(
+        "file", metavar="FILE", help="an .h5: a whole model, or weights only; a .pth: a state dict"
+    )
     importing.add_argument("--out", default=".", metavar="DIR", help="folder for both files (.)")
     importing.add_argument(
         "--dataset", metavar="D", help="finds what the file does not say, and scores the outcome"
@@ -226,7 +228,7 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 
 def _add_weights_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--weights", metavar="W", help="a published name, a .weights.h5 file, a run's folder, a URL"
+        "--weights", metavar="W", help="a published name, a .h5 or .pth file, a run's folder, a URL"
     )
     parser.add_argument("--sha256", metavar="HEX", help="of one's own file; a URL needs it")
     _add_unverified_option(parser)

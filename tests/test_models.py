@@ -321,13 +321,15 @@ class TestEveryModel:
 @pytest.mark.parametrize("name", [name for name in TABLES if TABLES[name][1] > LARGE])
 def test_a_large_network_works_in_full(name, tmp_path):
     """Its probabilities, its saved weights and a step of training; some 2 GB of memory."""
+    keras.utils.set_random_seed(0)
     model, config = build(name), load_config(name)
     images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]), np.uint8)
     prepared = scale_images(config, images)
     before = np.asarray(model(prepared))
     assert before.shape == (2, 1000) and np.allclose(before.sum(axis=1), 1, atol=1e-5)
     model.save_weights(tmp_path / "a.weights.h5")
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
+    # Far below the recipe's rate, which is for batches of 128.
+    model.compile(keras.optimizers.SGD(0.0003), "sparse_categorical_crossentropy")
     losses = model.fit(prepared, np.array([3, 7]), epochs=4, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     model.load_weights(tmp_path / "a.weights.h5")

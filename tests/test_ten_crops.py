@@ -16,7 +16,7 @@ from modelzoo.data.ten_crops import ten_crops
 from modelzoo.errors import InputError
 from modelzoo.training.prepare import build_network, open_dataset
 from modelzoo.weights.reader import load_weights
-from modelzoo.zoo import evaluate
+from modelzoo.zoo import evaluate, preprocess
 
 CENTER = {"class_name": "CenterCrop", "config": {"height": 24, "width": 20}}
 CROPPED = """\
@@ -182,6 +182,44 @@ def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: An
         pipeline.start_epoch(0)
         batch, _ = next(iter(pipeline.training_batches()))
         assert batch.shape == (2, side, side, 3)
+
+
+@pytest.mark.parametrize("model", ["alexnet_2012", "alexnet_owt"])
+def test_a_recipe_runs_from_pictures_to_ten_crops(
+    model: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """Its optimizer, callbacks, metrics and layers fit together, in a network with fewer maps."""
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 4), ("test", 2)):
+        for label in range(6):
+            folder = tmp_path / "imagenet" / split / f"n{label:08}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (60, 80, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    settings = ("model.conv_maps=[8, 12, 16, 16, 12]", "model.dense_units=[24, 20]",
+                "data.validation_split=6", "data.batch_size=9")  # fmt: skip
+    command = ["--device", "cpu", "--json"]
+    overrides = [part for text in settings for part in ("--set", text)]
+    train = ["train", "--model", model, "--epochs", "1", "--out", "run", *overrides]
+    assert cli.main([*train, *command]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["dataset"] == "imagenet" and metrics["epochs"] == 1
+    assert "top5_accuracy" in Path("run/history.csv").read_text().splitlines()[0]
+    assert cli.main(["evaluate", "--model", "run", "--crops", "10", *command]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["images"], found["crops"]) == (12, 10)
+    assert 0 <= found["accuracy"] <= found["top5_accuracy"] <= 1
+
+
+def test_pictures_of_another_size_are_not_cropped_in_silence() -> None:
+    """`preprocess` takes pictures as they are opened, or patches; CenterCrop takes anything."""
+    for side in (256, 224):
+        assert preprocess("alexnet_owt", np.zeros((1, side, side, 3), np.uint8)).shape[1] == 224
+    with pytest.raises(InputError, match="are 32x32, but alexnet_owt opens them at 256x256"):
+        preprocess("alexnet_owt", np.zeros((1, 32, 32, 3), np.uint8))
 
 
 def test_without_imagenet_it_is_said_what_to_do(bars: Path, capsys: Any) -> None:

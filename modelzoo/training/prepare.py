@@ -101,6 +101,19 @@ def fit_config_to_data(
     return config.with_values(values, f"the data set {data.name}")
 
 
+def _check_image_size(config: Config, images: np.ndarray) -> None:
+    """Refuse pictures that a layer which crops would silently enlarge, or take the middle of."""
+    model, size = config["model"], config["data"]["image_size"]
+    if size is None:
+        return
+    opened = entry_shape(model["input_shape"], config["data"]["preprocessing"], size)
+    if images.shape[1:3] not in (opened[:2], tuple(model["input_shape"][:2])):
+        raise InputError(
+            f"preprocess: pictures are {images.shape[1]}x{images.shape[2]}, but {config.name} "
+            f"opens them at {opened[0]}x{opened[1]} (data.image_size)"
+        )
+
+
 def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
     """Do the work of `modelzoo.preprocess`."""
     images = np.asarray(images)
@@ -108,6 +121,8 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
         raise InputError(f"preprocess: pictures should be uint8 in 0..255, not {images.dtype}")
     if images.ndim == 3:
         images = images[..., np.newaxis]
+
+    _check_image_size(config, images)
 
     from modelzoo.data.pipeline import Preprocessor
 
