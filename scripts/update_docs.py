@@ -120,7 +120,9 @@ def add(run: Path, name: str | None = None) -> Path:
     epochs, seed = metrics["epochs"], metrics["seed"]
     folder = RESULTS / name / f"{metrics['dataset']}-{epochs}-epochs-seed-{seed}"
     for file in KEPT:
-        write_text(folder / file, (run / file).read_text("utf-8"))
+        lines = (run / file).read_text("utf-8").splitlines(keepends=True)
+        # The head of a configuration names a path of the machine that it was written on.
+        write_text(folder / file, "".join(line for line in lines if not line.startswith("#")))
     return folder
 
 

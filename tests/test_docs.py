@@ -62,8 +62,11 @@ def test_a_run_of_another_recipe_is_not_kept(update_docs, tmp_path, monkeypatch)
     monkeypatch.setattr(update_docs, "RESULTS", tmp_path / "results")
     run = tmp_path / "run"
     shutil.copytree(source, run)
-    assert update_docs.add(run).is_relative_to(tmp_path / "results")
     config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(f"# written to {run}\n{config}")
+    kept = update_docs.add(run)
+    assert kept.is_relative_to(tmp_path / "results")
+    assert str(run) not in (kept / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("learning_rate: 1.0", "learning_rate: 0.5"))
     with pytest.raises(InputError, match="its compile differs from lenet5's"):
         update_docs.add(run)
