@@ -76,15 +76,6 @@ def logits_of(network: Any, images: Any) -> Any:
     return network.classifier(pooled.flatten(1))
 
 
-@pytest.fixture(scope="module")
-def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state dict of a small AlexNet of seven classes."""
-    torch = pytest.importorskip("torch")
-    path = tmp_path_factory.mktemp("torch") / "small.pth"
-    torch.save(make_torch_alexnet(*SMALL.values(), CLASSES).state_dict(), path)
-    return path
-
-
 @pytest.fixture
 def small_model() -> Path:
     """The configuration of alexnet_owt with the sizes of that file."""
@@ -144,17 +135,20 @@ def assert_same(torch_network: Any, ours: Any, count: int) -> None:
         np.testing.assert_allclose(ours_gradient, gradient, atol=1e-4 * np.abs(gradient).max())
 
 
-def test_an_imported_network_answers_as_in_pytorch(small_file: Path, small_model: Path) -> None:
+def test_an_imported_network_answers_as_in_pytorch(small_model: Path) -> None:
     """Outputs and gradients on 16 pictures, after `modelzoo import FILE.pth --model NAME`."""
-    command = ["import", str(small_file), "--model", str(small_model), "--json"]
+    torch = pytest.importorskip("torch")
+    network = make_torch_alexnet(*SMALL.values(), CLASSES)
+    torch.save(network.state_dict(), "small.pth")
+    command = ["import", "small.pth", "--model", str(small_model), "--json"]
     code, found, err = run(*command, "--out", "out")
     assert code == 0, err
     assert (found["layout"], found["name"]) == ("PyTorch state dict", "small")
     config = load_config(found["config"])
     assert config["model"]["num_classes"] == CLASSES and config.weights == []
     imported = modelzoo.load(found["config"], found["weights"])
-    assert_same(make_torch_alexnet(*SMALL.values(), CLASSES), imported, 16)
-    direct = modelzoo.load(config, weights=small_file)
+    assert_same(network, imported, 16)
+    direct = modelzoo.load(config, weights="small.pth")
     assert all(map(np.array_equal, direct.get_weights(), imported.get_weights()))
     # An import replaces its own outcome, and nothing else.
     assert run(*command, "--out", "out")[0] == 0
@@ -277,6 +271,21 @@ def write(
         for name, value in (found | (entries or {})).items():
             archive.writestr(name, value)
     return path
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state dict of a small AlexNet of seven classes, named as torchvision names its own."""
+    maps, units = [3, *SMALL["conv_maps"]], [360, *SMALL["dense_units"], CLASSES]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, place in enumerate((0, 3, 6, 8, 10)):
+        kernel = (11, 5, 3, 3, 3)[index]
+        shapes[f"features.{place}.weight"] = (maps[index + 1], maps[index], kernel, kernel)
+        shapes[f"features.{place}.bias"] = (maps[index + 1],)
+    for index, place in enumerate((1, 4, 6)):
+        shapes[f"classifier.{place}.weight"] = (units[index + 1], units[index])
+        shapes[f"classifier.{place}.bias"] = (units[index + 1],)
+    return write(tmp_path_factory.mktemp("small") / "small.pth", shapes)
 
 
 # LeNet-5 of configs/lenet5.yaml, as PyTorch would save it.
