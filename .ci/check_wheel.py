@@ -1,15 +1,20 @@
-"""Check that a built wheel holds every module, configuration and weight file, and the commands."""
+"""Check that a built wheel holds every module, configuration and weight file, and not too much."""
 
 import sys
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+MOST_BYTES = 20_000_000  # of weights, all networks together
 modules = {str(path.relative_to(ROOT)) for path in (ROOT / "modelzoo").rglob("*.py")}
 configs = {f"modelzoo/{path.relative_to(ROOT)}" for path in (ROOT / "configs").glob("*.yaml")}
 weights = {str(path.relative_to(ROOT)) for path in (ROOT / "modelzoo/weights/files").glob("*/*")}
 wanted = (
     modules | configs | weights | {"train.py", "evaluate.py", "predict.py", "modelzoo/py.typed"}
 )
-missing = wanted - set(zipfile.ZipFile(sys.argv[1]).namelist())
-sys.exit(f"the wheel lacks {', '.join(sorted(missing))}" if missing else 0)
+wheel = zipfile.ZipFile(sys.argv[1])
+if missing := wanted - set(wheel.namelist()):
+    sys.exit(f"the wheel lacks {', '.join(sorted(missing))}")
+size = sum(wheel.getinfo(name).file_size for name in weights)
+if size > MOST_BYTES:
+    sys.exit(f"the wheel holds {size:,} bytes of weights, more than {MOST_BYTES:,}")

@@ -127,6 +127,9 @@ def _make_parser() -> _Parser:
         "--check", action="store_true", help="fail if the published accuracy does not hold"
     )
     evaluate.add_argument(
+        "--crops", type=int, choices=(1, 10), default=1, help="patches of each picture (1)"
+    )
+    evaluate.add_argument(
         "--split", choices=("test", "validation", "train"), default="test", help="images (test)"
     )
     _add_device_options(evaluate)
@@ -174,10 +177,12 @@ def _make_parser() -> _Parser:
     importing = add(
         "import",
         commands.import_file,
-        "Turn an old Keras .h5 file into a configuration and weights that run again.",
+        "Turn a Keras .h5 or PyTorch .pth file into a configuration and weights that run again.",
         "modelzoo import old.h5 --dataset mnist --out imported",
     )
-    importing.add_argument("file", metavar="FILE.h5", help="a whole model, or weights only")
+    importing.add_argument(
+        "file", metavar="FILE", help="an .h5: a whole model, or weights only; a .pth: a state dict"
+    )
     importing.add_argument("--out", default=".", metavar="DIR", help="folder for both files (.)")
     importing.add_argument(
         "--dataset", metavar="D", help="finds what the file does not say, and scores the outcome"
@@ -193,6 +198,21 @@ def _make_parser() -> _Parser:
         help="override any key of the outcome; may be repeated",
     )
     importing.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+    compress = add(
+        "compress",
+        commands.compress,
+        "Write weights into a small .h5 file: rounded, pruned and compressed.",
+        "modelzoo compress --model runs/RUN --max-bytes 8000000 --out small.weights.h5",
+    )
+    _add_config_options(compress)
+    _add_weights_option(compress)
+    compress.add_argument("--max-bytes", required=True, metavar="N", help="size of the file")
+    compress.add_argument(
+        "--max-drop", default="0.002", metavar="X", help="validation accuracy to lose (0.002)"
+    )
+    compress.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 to write")
+    _add_device_options(compress)
 
     plot = add(
         "plot", commands.plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg"
@@ -223,7 +243,7 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 
 def _add_weights_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--weights", metavar="W", help="a published name, a .weights.h5 file, a run's folder, a URL"
+        "--weights", metavar="W", help="a published name, a .h5 or .pth file, a run's folder, a URL"
     )
     parser.add_argument("--sha256", metavar="HEX", help="of one's own file; a URL needs it")
     _add_unverified_option(parser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ def evaluate(options: argparse.Namespace) -> None:
     config, published, weights = _load_with_weights(options)
     if options.check and published is None:
         raise InputError("--check: compares with published weights; --weights names other ones")
+    if options.check and options.crops != 1:
+        raise InputError("--check: what is published was measured with --crops 1")
     result = evaluate(
         config,
         weights,
@@ -47,6 +50,7 @@ def evaluate(options: argparse.Namespace) -> None:
         device=options.device,
         notify=printing.print_notice,
         golden=published.golden if published and options.check else None,
+        crops=options.crops,
     )
     promised = published_scores(published, result)
     if options.json:
@@ -58,10 +62,13 @@ def evaluate(options: argparse.Namespace) -> None:
             "dataset": result.data.name,
             "split": scores.split,
             "images": len(scores.labels),
+            "crops": options.crops,
             "loss": scores.loss,
             "accuracy": scores.accuracy,
+            "top5_accuracy": scores.top_accuracy(5),
             "published_accuracy": promised.accuracy if promised else None,
             "published_loss": promised.loss if promised else None,
+            "published_top5_accuracy": promised.top5_accuracy if promised else None,
             "golden_difference": result.golden_difference,
             "parameters": result.parameters,
             "seconds": scores.seconds,
@@ -73,7 +80,7 @@ def evaluate(options: argparse.Namespace) -> None:
     else:
         printing.print_evaluation(config, result)
         if promised:
-            print(f"published: accuracy {promised.accuracy:.4f}, loss {promised.loss:.4f}")
+            print(f"published: {promised}")
     if options.check and published:
         sys.stdout.flush()
         check_against_published(published, result)
@@ -90,7 +97,7 @@ def predict(options: argparse.Namespace) -> None:
         summaries = [
             {
                 "file": each.file,
-                "classes": [{"name": name, "probability": p} for name, p in each.classes],
+                "classes": [{"name": name, each.unit: value} for name, value in each.classes],
                 "notes": list(each.notes),
             }
             for each in found
@@ -99,8 +106,8 @@ def predict(options: argparse.Namespace) -> None:
         print(json.dumps({"model": config.name, "weights": name, "images": summaries}))
         return
     for each in found:
-        answers = ", ".join(f"{name} {probability:.1%}" for name, probability in each.classes)
-        print(f"{each.file}: {answers}")
+        form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
+        print(f"{each.file}: {', '.join(form.format(*pair) for pair in each.classes)}")
         for note in each.notes:
             print(f"  {note}")
 
@@ -167,10 +174,8 @@ def info(options: argparse.Namespace) -> None:
         if value not in (None, ""):
             print(f"  {key + ':':12}{value}")
     for number, entry in enumerate(config.weights):
-        scores = entry.scores
         print(
-            f"  {'' if number else 'weights:':12}{entry.name}: accuracy {scores.accuracy:.4f}, "
-            f"loss {scores.loss:.4f} on {scores.dataset} ({scores.split})"
+            f"  {'' if number else 'weights:':12}{entry.name}: {entry.scores}"
             f"{', needs --allow-unverified' if entry.unverified else ''}"
         )
     if options.layers:
@@ -237,6 +242,30 @@ def verify(options: argparse.Namespace) -> None:
         sys.stdout.flush()
         names = ", ".join(sorted({each.label for each in wrong}))
         raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
+
+
+def compress(options: argparse.Namespace) -> None:
+    import dataclasses
+
+    from modelzoo.weights.compress import compress
+
+    max_bytes = _whole_number("--max-bytes", options.max_bytes)
+    if max_bytes < 1:
+        raise InputError(f"--max-bytes {max_bytes}: should be at least 1")
+    config, _, weights = _load_with_weights(options)
+    done = compress(
+        config,
+        weights,
+        Path(options.out),
+        max_bytes=max_bytes,
+        max_drop=_share("--max-drop", options.max_drop),
+        device=options.device,
+        notify=printing.print_notice,
+    )
+    if options.json:
+        print(json.dumps({**dataclasses.asdict(done), "path": str(done.path)}))
+    else:
+        printing.print_compressed(done)
 
 
 def plot(options: argparse.Namespace) -> None:
@@ -315,6 +344,16 @@ def _whole_number(option: str, text: str) -> int:
     if not text.removeprefix("-").isdecimal() or len(text) > 20:
         raise InputError(f"{option} {text:.80}: should be a whole number")
     return int(text)
+
+
+def _share(option: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise InputError(f"{option} {text:.80}: should be a number from 0 to 1")
+    return value
 
 
 def _facts(config: Config) -> dict[str, Any]:

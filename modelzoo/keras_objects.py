@@ -1,7 +1,8 @@
 """Make the Keras objects that a configuration names: {class_name: ..., config: {...}}.
 
-A class is looked up in the one public Keras module where its kind lives and called with the
-configuration as keyword arguments. Nothing is deserialised, so no text in a YAML can run code.
+A class is looked up in the one public Keras module where its kind lives, or among ours of that
+kind, and called with the configuration as keyword arguments. Nothing is deserialised, so no text
+in a YAML can run code.
 """
 
 import inspect
@@ -12,6 +13,15 @@ from typing import Any
 import keras
 
 from modelzoo.errors import InputError, suggest
+from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
+from modelzoo.layers.euclidean_rbf import EuclideanRBF
+from modelzoo.layers.local_response_normalization import LocalResponseNormalization
+from modelzoo.layers.pca_color_augmentation import PCAColorAugmentation
+from modelzoo.layers.random_patch import RandomPatch
+from modelzoo.layers.scaled_tanh import ScaledTanh
+from modelzoo.layers.trainable_subsampling import TrainableSubsampling
+from modelzoo.layers.unit_bias_conv2d import UnitBiasConv2D
+from modelzoo.losses import BipolarMeanSquaredError, MAPCriterion
 
 # Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
 CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau")
@@ -23,6 +33,21 @@ KINDS: dict[str, tuple[Any, type]] = {
     "metric": (keras.metrics, keras.metrics.Metric),
     "layer": (keras.layers, keras.layers.Layer),
     "callback": (keras.callbacks, keras.callbacks.Callback),
+    "initializer": (keras.initializers, keras.initializers.Initializer),
+    "regularizer": (keras.regularizers, keras.regularizers.Regularizer),
+}
+OURS: dict[str, tuple[type, ...]] = {
+    "loss": (BipolarMeanSquaredError, MAPCriterion),
+    "layer": (
+        ConnectionTableConv2D,
+        EuclideanRBF,
+        LocalResponseNormalization,
+        PCAColorAugmentation,
+        RandomPatch,
+        ScaledTanh,
+        TrainableSubsampling,
+        UnitBiasConv2D,
+    ),
 }
 
 
@@ -30,14 +55,16 @@ def make(kind: str, spec: Any, where: str) -> Any:
     """Make one object of a kind.
 
     Args:
-        kind: "optimizer", "schedule", "loss", "metric", "layer" or "callback".
+        kind: "optimizer", "schedule", "loss", "metric", "layer", "callback", "initializer" or
+            "regularizer".
         spec: a class name, or {class_name, config}; losses and metrics also by Keras' short names.
         where: the configuration's key, such as "compile.optimizer", for messages.
 
     Raises:
         InputError: unknown class or argument (with the nearest), or a value that Keras refuses.
     """
-    if isinstance(spec, str) and kind in ("loss", "metric"):
+    ours = {each.__name__ for each in OURS.get(kind, ())}
+    if isinstance(spec, str) and kind in ("loss", "metric") and spec not in ours:
         return _by_short_name(kind, spec, where)
     name, arguments = _read_spec(spec, where)
     cls = _find_class(kind, name, where)
@@ -95,13 +122,15 @@ def _find_class(kind: str, name: str, where: str) -> type:
     } - NEVER
     if kind == "callback":
         names &= set(CALLBACKS)
+    ours = {each.__name__: each for each in OURS.get(kind, ())}
+    names |= set(ours)
     if name in NEVER:
         raise InputError(f"{where}: {name} runs code of its own, which no configuration may")
     if name not in names:
         raise InputError(
             f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}"
         )
-    cls: type = getattr(module, name)
+    cls: type = ours.get(name) or getattr(module, name)
     return cls
 
 

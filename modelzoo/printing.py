@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
+    from modelzoo.weights.compress import Compressed
 
 
 def print_layers(config: Config) -> None:
@@ -54,11 +55,27 @@ def print_evaluation(config: Config, result: Evaluation) -> None:
         console.print(matrix)
     if result.data.note:
         console.print(f"note: {result.data.note}", soft_wrap=True)
+    top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
     console.print(
         f"{config.name} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
-        f"accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
+        f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
         soft_wrap=True,
     )
+
+
+def print_compressed(done: Compressed) -> None:
+    print(f"{'ARRAY':24} {'SHAPE':16} {'STEP':>10} {'ZEROS':>7} {'BYTES':>11}")
+    for kernel in done.kernels:
+        print(
+            f"{kernel['name']:24} {as_text(kernel['shape']):16} {kernel['step']:>10.3g} "
+            f"{kernel['zeros']:>7.1%} {kernel['bytes']:>11,}"
+        )
+    (before, after), (loss_before, loss_after) = done.accuracy, done.loss
+    print(
+        f"{done.images:,} validation images of {done.dataset}: accuracy {before:.4f} -> "
+        f"{after:.4f}, loss {loss_before:.4f} -> {loss_after:.4f}"
+    )
+    print(f"{done.path}: {done.bytes:,} bytes")
 
 
 def print_notice(message: str) -> None:

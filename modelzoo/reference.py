@@ -11,7 +11,8 @@ Conventions, which no function departs from unless it says so:
 * For every layer `f` there is `f_gradient`. It takes the input of `f`, `upstream` (the derivative
   of a scalar loss by the output of `f`, in the shape of that output) and the options of `f`, and
   returns the derivative by each array that `f` takes, in their order and in their shapes.
-* `padding` is "valid" or "same", as TensorFlow defines them; see `padding_amounts`.
+* `padding` is "valid" or "same", as TensorFlow defines them, or a number of rows and columns on
+  every side, as in PyTorch; see `padding_amounts`.
 * Convolution and pooling raise ValueError for a wrong shape or option; dense, the activations and
   the normalisations follow NumPy's broadcasting.
 """
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 Array = npt.NDArray[Any]
-Padding = Literal["valid", "same"]
+Padding = Literal["valid", "same"] | int
 Pair = int | tuple[int, int]
 
 
@@ -51,30 +52,34 @@ def output_size(size: int, window: int, stride: int = 1, padding: Padding = "val
     """Number of window positions along one axis.
 
     "valid": floor((size - window) / stride) + 1; input that no full window covers is ignored.
-    "same": ceil(size / stride), whatever the window.
-    Raises ValueError where "valid" leaves no position.
+    "same": ceil(size / stride), whatever the window. A number p: as "valid", for size + 2 p.
+    Raises ValueError where there is no position.
     Reference: Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
     if min(size, window, stride) < 1:
         raise ValueError(f"size {size}, window {window} and stride {stride} must be at least 1")
     if padding == "same":
         return -(-size // stride)
-    if padding != "valid":
-        raise ValueError(f"padding must be 'valid' or 'same', not {padding!r}")
-    if window > size:
-        raise ValueError(f"a window of {window} doesn't fit into {size} without padding")
-    return (size - window) // stride + 1
+    if padding != "valid" and not (isinstance(padding, int) and padding >= 0):
+        raise ValueError(f"padding must be 'valid', 'same' or a number from 0, not {padding!r}")
+    padded = size + 2 * padding if isinstance(padding, int) else size
+    if window > padded:
+        raise ValueError(f"a window of {window} doesn't fit into {size} with padding {padding!r}")
+    return (padded - window) // stride + 1
 
 
 def padding_amounts(size: int, window: int, stride: int, padding: Padding) -> tuple[int, int]:
     """Rows to add (before, after) along one axis.
 
     "same" adds max((output - 1) * stride + window - size, 0) in all, which is window - 1 for
-    stride 1. Half goes on each side; an odd row goes after, as in TensorFlow.
+    stride 1. Half goes on each side; an odd row goes after, as in TensorFlow. A number adds so many
+    rows on both sides.
     """
     output = output_size(size, window, stride, padding)
     if padding == "valid":
         return 0, 0
+    if isinstance(padding, int):
+        return padding, padding
     total = max((output - 1) * stride + window - size, 0)
     return total // 2, total - total // 2
 
@@ -176,6 +181,37 @@ def _grouped(
     return windows, kernel.reshape(*window, depth, groups, filters // groups), pair
 
 
+def convolve2d(
+    x: npt.ArrayLike,
+    kernel: npt.ArrayLike,
+    bias: npt.ArrayLike,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    groups: int = 1,
+) -> Array:
+    """Convolve as mathematics defines it: `conv2d` with each kernel rotated by 180 degrees.
+
+    y[i, j] = sum of x[i + h - m, j + w - n] * kernel[m, n], for a kernel of h + 1 by w + 1. A
+    network that learns its kernels loses nothing with `conv2d`: it learns them rotated.
+    Reference: Goodfellow, Bengio, Courville (2016), section 9.1. Deviations: none.
+    """
+    return conv2d(x, np.flip(_floats(kernel), (0, 1)), bias, strides, padding, groups)
+
+
+def convolve2d_gradient(
+    x: npt.ArrayLike,
+    kernel: npt.ArrayLike,
+    upstream: npt.ArrayLike,
+    strides: Pair = 1,
+    padding: Padding = "valid",
+    groups: int = 1,
+) -> tuple[Array, Array, Array]:
+    """Derivatives (d_x, d_kernel, d_bias) of `convolve2d`."""
+    rotated = np.flip(_floats(kernel), (0, 1))
+    d_x, d_rotated, d_bias = conv2d_gradient(x, rotated, upstream, strides, padding, groups)
+    return d_x, np.flip(d_rotated, (0, 1)), d_bias
+
+
 # --- Pooling ----------------------------------------------------------------------------------
 
 
@@ -222,7 +258,7 @@ def average_pool2d(
     """Mean of each window of each channel; strides default to pool_size.
 
     x (images, height, width, channels). A window that overhangs the border is divided by the
-    number of its pixels that lie inside, as in TensorFlow.
+    number of its pixels that lie inside, as in TensorFlow; one that lies outside gives NaN.
     Reference: LeCun et al. (1998), section II.B, layer S2. Deviations: no trainable coefficient
     and bias per map, and no sigmoid after them.
     """
@@ -245,6 +281,71 @@ def average_pool2d_gradient(
     _require_shape(up, inside.shape[:4], "upstream")
     share = up / inside.sum(axis=(-2, -1))
     return _add_windows(inside * share[..., None, None], np.shape(x), pair, padding)
+
+
+def min_pool2d(
+    x: npt.ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
+) -> Array:
+    """Smallest value of each window of each channel; padding never wins."""
+    return -max_pool2d(-_floats(x), pool_size, strides, padding)
+
+
+def min_pool2d_gradient(
+    x: npt.ArrayLike,
+    upstream: npt.ArrayLike,
+    pool_size: Pair = 2,
+    strides: Pair | None = None,
+    padding: Padding = "valid",
+) -> Array:
+    """Derivative d_x of `min_pool2d`; of equal minima the first in row order receives it all."""
+    return max_pool2d_gradient(-_floats(x), upstream, pool_size, strides, padding)
+
+
+def sum_pool2d(
+    x: npt.ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
+) -> Array:
+    """Sum of each window of each channel; padding counts as 0."""
+    windows, _ = _pool_windows(_floats(x), pool_size, strides, padding, 0.0)
+    return np.asarray(windows.sum(axis=(-2, -1)))
+
+
+def sum_pool2d_gradient(
+    x: npt.ArrayLike,
+    upstream: npt.ArrayLike,
+    pool_size: Pair = 2,
+    strides: Pair | None = None,
+    padding: Padding = "valid",
+) -> Array:
+    """Derivative d_x of `sum_pool2d`; only the shape and type of x matter."""
+    windows, pair = _pool_windows(np.ones_like(_floats(x)), pool_size, strides, padding, 0.0)
+    up = _floats(upstream)
+    _require_shape(up, windows.shape[:4], "upstream")
+    spread = np.broadcast_to(up[..., None, None], windows.shape)
+    return _add_windows(spread, np.shape(x), pair, padding)
+
+
+def l2_pool2d(
+    x: npt.ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
+) -> Array:
+    """Euclidean norm of each window of each channel; padding counts as 0.
+
+    Reference: Goodfellow, Bengio, Courville (2016), section 9.3. Deviations: none.
+    """
+    return np.asarray(np.sqrt(sum_pool2d(_floats(x) ** 2, pool_size, strides, padding)))
+
+
+def l2_pool2d_gradient(
+    x: npt.ArrayLike,
+    upstream: npt.ArrayLike,
+    pool_size: Pair = 2,
+    strides: Pair | None = None,
+    padding: Padding = "valid",
+) -> Array:
+    """Derivative d_x of `l2_pool2d`; of a window of zeros, where there is none, taken to be 0."""
+    x, norms = _floats(x), l2_pool2d(x, pool_size, strides, padding)
+    _require_shape(_floats(upstream), norms.shape, "upstream")
+    share = np.divide(upstream, norms, out=np.zeros_like(norms), where=norms > 0)
+    return x * sum_pool2d_gradient(x, share, pool_size, strides, padding)
 
 
 # --- Dense and flatten ------------------------------------------------------------------------

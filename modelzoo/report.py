@@ -29,7 +29,7 @@ class Mistakes:
         images: uint8, shape (n, height, width, channels), before any scaling of the pixels.
         true: the right class of each.
         predicted: the class that the network gave.
-        confidence: its probability for that, from 0 to 1.
+        confidence: its probability for that, from 0 to 1; NaN if it gives none.
     """
 
     images: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from modelzoo.training.prepare import build_network, scale_images
 from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.published import as_published, published_weights
 from modelzoo.weights.reader import load_weights
+from modelzoo.weights.registry import TORCH_SUFFIXES
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +55,7 @@ def load(
 
     Args:
         model: a packaged name, a path to a YAML, or the folder of a run.
-        weights: a published name, the path of an .h5 file or of a run's folder, or the
+        weights: a published name, the path of an .h5 or .pth file or of a run's folder, or the
             address of a file. By default the weights of the run that `model` names, or the first
             published ones.
         sha256: of one's own file; an address needs it, or `allow_unverified`.
@@ -117,7 +118,7 @@ def _find_file(config: Config, model: Any, weights: str | Path | None) -> Path:
     path = Path(weights)
     if is_there(path / "best.weights.h5"):
         return _checked(path / "best.weights.h5")
-    if is_there(path) or path.suffix in (".h5", ".hdf5"):
+    if is_there(path) or path.suffix in (".h5", ".hdf5", *TORCH_SUFFIXES):
         return _checked(path)
     raise InputError(f"{config.name} has no weights {str(weights)!r}{_published(config)}")
 
@@ -152,6 +153,7 @@ def evaluate(
     device: str = "auto",
     notify: Any = print,
     golden: Golden | None = None,
+    crops: int = 1,
 ) -> Evaluation:
     """Score weights on a split of the configuration's data set.
 
@@ -162,9 +164,12 @@ def evaluate(
         device: as for `Trainer`.
         notify: called with each notice, such as a data set that had to be replaced.
         golden: what the network should answer to pictures made from a seed.
+        crops: 10 to average the probabilities of ten patches of each picture: corners, centre and
+            their mirror images. Pictures must be opened larger than what the network takes.
 
     Raises:
-        InputError: weights, data or device cannot be used, or the classes do not fit.
+        InputError: weights, data or device cannot be used, the classes do not fit, or there is
+            nothing to cut patches from.
         RunError: the golden outputs are others.
     """
     from modelzoo.data.datasets import check_dataset_name
@@ -189,23 +194,51 @@ def evaluate(
                 f"{data.name} has {len(data.class_names)} classes, "
                 f"but {config.name} tells {config['model']['num_classes']} apart"
             )
+        patch = None if crops == 1 else patch_size(config, data.image_shape, crops)
         pipeline = open_pipeline(config, data)
         compile_for_scoring(network, config)
         if not pipeline.images_in(split):
             raise InputError(f"{data.name}: has no images in the {split} split")
-        scores = score(network, pipeline, split)
+        scores = score(network, pipeline, split, patch)
         labels = class_labels(scores, pipeline)
     parameters = network.count_params()
     return Evaluation(scores, data, scores.confusion(), labels, parameters, difference)
 
 
+def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, int]:
+    """Return the height and width of the patches that are cut from pictures opened at a size.
+
+    Raises:
+        InputError: another number than ten, or pictures that are no larger than a patch.
+    """
+    from modelzoo.data.entry import entry_shape
+
+    if crops != 10:
+        raise InputError(f"--crops {crops}: there are 1 (the whole picture) and 10")
+    height, width, _ = entry_shape(config["model"]["input_shape"], config["data"]["preprocessing"])
+    if opened[0] < height or opened[1] < width or tuple(opened[:2]) == (height, width):
+        raise InputError(
+            f"--crops 10: pictures are opened at {opened[0]}x{opened[1]}, which leaves nothing to "
+            f"cut patches of {height}x{width} from; data.image_size opens them larger"
+        )
+    return height, width
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one picture: classes with probabilities, the most probable first."""
+    """What a network says of one picture: classes with their values, the largest first.
+
+    Attributes:
+        file: the picture.
+        classes: names and values.
+        notes: how the picture was brought to the network's input.
+        unit: what a value is; a network whose outputs do not sum to 1 gives scores.
+    """
 
     file: str
     classes: list[tuple[str, float]]
     notes: tuple[str, ...]
+    unit: Literal["probability", "score"]
 
 
 def predict(
@@ -231,21 +264,25 @@ def predict(
     from modelzoo.data.entry import entry_shape
     from modelzoo.data.images import read_image
 
-    shape = entry_shape(config["model"]["input_shape"], config["data"]["preprocessing"])
+    data = config["data"]
+    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
     read = [read_image(file, shape, **config["image"]) for file in files]
 
     from modelzoo.training.device import start_framework
 
     with start_framework(config["trainer"]["backend"], device).scope():
+        from modelzoo.training.evaluation import are_probabilities
+
         network = build(config)
         load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
-        probabilities = np.asarray(network.predict(pixels, verbose=0), "float32")
+        outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
     names = _class_names(config)
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    unit: Literal["probability", "score"] = "probability" if are_probabilities(outputs) else "score"
+    best = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
     return [
-        Prediction(str(file), [(names[i], float(row[i])) for i in order], each.notes)
-        for file, each, row, order in zip(files, read, probabilities, best, strict=True)
+        Prediction(str(file), [(names[i], float(row[i])) for i in order], each.notes, unit)
+        for file, each, row, order in zip(files, read, outputs, best, strict=True)
     ]
 
 

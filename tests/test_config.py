@@ -139,8 +139,9 @@ def test_a_section_has_no_key_that_its_call_does_not_take():
     assert names(sections.image_options) <= names(read_image)
     hints = sections.parameters_of(sections.image_options)
     assert (hints["fit"][0], hints["ink"][0]) == (Fit, Ink)
-    # The data set is opened before its pipeline, and brings its class names.
-    assert names(sections.data_options) - {"dataset", "class_names"} <= names(InputPipeline)
+    # The data set is opened before its pipeline, at a size, and brings its class names.
+    opened = {"dataset", "class_names", "image_size"}
+    assert names(sections.data_options) - opened <= names(InputPipeline)
     assert names(sections.compile_options) <= names(keras.Model.compile)
     assert names(sections.fit_options) <= names(keras.Model.fit)
     assert names(sections.trainer_options) <= names(Trainer)

@@ -101,6 +101,56 @@ def test_mnist5k_comes_from_the_training_set_of_mnist(full_data: Path) -> None:
         assert all(labels[x.tobytes()] == y for x, y in zip(images, classes, strict=True))
 
 
+def numbered_mnist(train: int = 8000, test: int = 3000) -> dict[str, np.ndarray]:
+    """Return pictures whose two halves write their number in the base of 256; its last digit."""
+
+    def pictures(count: int) -> np.ndarray:
+        halves = np.stack(np.divmod(np.arange(count), 256), axis=-1).astype(np.uint8)
+        return np.repeat(np.repeat(halves[:, np.newaxis], 14, axis=2), 28, axis=1)
+
+    labels = {"y_train": np.arange(train) % 10, "y_test": np.arange(test) % 10}
+    return {"x_train": pictures(train), "x_test": pictures(test), **labels}
+
+
+def test_mnist16_is_chosen_from_mnist_and_is_the_same_each_time(folder: Path) -> None:
+    """As many pictures as in 1989, none twice, each with its label, test from test."""
+    np.savez(folder / "mnist.npz", **numbered_mnist())
+    data, again = load_dataset("mnist16"), load_dataset("mnist16", image_shape=(16, 16, 1))
+    for images, labels, count in (
+        (np.asarray(data.x_train), data.y_train, 7291),
+        (np.asarray(data.x_test), data.y_test, 2007),
+    ):
+        assert images.shape == (count, 16, 16, 1) and images.dtype == np.uint8
+        numbers = 256 * images[:, 8, 2, 0].astype(int) + images[:, 8, 13, 0]
+        assert len(set(numbers)) == count and (numbers % 10 == labels).all()
+    assert np.array_equal(data.x_train, again.x_train) and again.name == "mnist16"
+    assert "not those" in data.note and data.class_names == tuple("0123456789")
+
+
+def test_mnist16_needs_the_whole_of_mnist(folder: Path) -> None:
+    """From 20 digits there are no 7,291 to choose; they must not be repeated."""
+    np.savez(folder / "mnist.npz", **small_set())
+    with pytest.raises(InputError, match="the mnist here has 20 and 10"):
+        load_dataset("mnist16")
+
+
+def test_mnist16_out_of_reach_becomes_mnist5k(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The 5,000 digits are fewer than the 7,291 of the protocol, and must not carry its name."""
+
+    def refuse(name: str, count: int) -> None:
+        raise DatasetUnavailable(f"{name} can't be fetched: no network")
+
+    monkeypatch.setattr("modelzoo.data.datasets.load_from_keras", refuse)
+    with pytest.raises(DatasetUnavailable, match="mnist16 is made of mnist: mnist can't be"):
+        load_dataset("mnist16")
+    said: list[str] = []
+    data = load_dataset_or_fallback("mnist16", notify=said.append, image_shape=(16, 16, 1))
+    assert data.name == "mnist5k" and data.image_shape == (16, 16, 1)
+    assert "Going on with mnist5k" in said[0]
+
+
 def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
     """8x8 digits from 0 to 255, a fifth of each class to test."""
     data = load_dataset("digits")

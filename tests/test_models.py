@@ -1,13 +1,25 @@
 """The networks: exact tables, every published form of LeNet-5, and what any network must do."""
 
+import contextlib
+import functools
+import io
+import json
+import re
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 
+from modelzoo import cli, keras_objects, reference
 from modelzoo.config import list_models, load_config
+from modelzoo.config.sections import check_section
 from modelzoo.errors import InputError
+from modelzoo.keras_objects import make
 from modelzoo.models import BUILDERS
-from modelzoo.zoo import build, describe
+from modelzoo.training.evaluation import are_probabilities
+from modelzoo.training.prepare import scale_images
+from modelzoo.zoo import build
 
 LENET5 = [
     ("C1", [24, 24, 6], 156),
@@ -18,6 +30,34 @@ LENET5 = [
     ("F5", [120], 30840),
     ("F6", [84], 10164),
     ("output", [10], 850),
+]
+LENET5_1998 = [
+    ("C1", [28, 28, 6], 156),
+    ("C1_activation", [28, 28, 6], 0),
+    ("S2", [14, 14, 6], 12),
+    ("S2_activation", [14, 14, 6], 0),
+    ("C3", [10, 10, 16], 1516),
+    ("C3_activation", [10, 10, 16], 0),
+    ("S4", [5, 5, 16], 32),
+    ("S4_activation", [5, 5, 16], 0),
+    ("C5", [1, 1, 120], 48120),
+    ("C5_activation", [1, 1, 120], 0),
+    ("flatten", [120], 0),
+    ("F6", [84], 10164),
+    ("F6_activation", [84], 0),
+    ("output", [10], 0),
+    ("score", [10], 0),
+]
+LENET_1989 = [
+    ("H1", [8, 8, 12], 1068),
+    ("H1_activation", [8, 8, 12], 0),
+    ("H2", [4, 4, 12], 2592),
+    ("H2_activation", [4, 4, 12], 0),
+    ("flatten", [192], 0),
+    ("H3", [30], 5790),
+    ("H3_activation", [30], 0),
+    ("output", [10], 310),
+    ("output_activation", [10], 0),
 ]
 ALEXNET = [
     ("conv1", [6, 6, 96], 34944),
@@ -37,22 +77,84 @@ ALEXNET = [
     ("drop7", [4096], 0),
     ("fc8", [10], 40970),
 ]
+# Figure 2 of Krizhevsky et al. (2012), with what the text puts between its layers.
+ALEXNET_2012 = [
+    ("conv1", [55, 55, 96], 34944),
+    ("norm1", [55, 55, 96], 0),
+    ("pool1", [27, 27, 96], 0),
+    ("conv2", [27, 27, 256], 307456),  # each map sees 48 of 96
+    ("norm2", [27, 27, 256], 0),
+    ("pool2", [13, 13, 256], 0),
+    ("conv3", [13, 13, 384], 885120),
+    ("conv4", [13, 13, 384], 663936),  # 192 of 384
+    ("conv5", [13, 13, 256], 442624),  # 192 of 384
+    ("pool5", [6, 6, 256], 0),
+    ("flatten", [9216], 0),
+    ("fc6", [4096], 37752832),
+    ("drop6", [4096], 0),
+    ("fc7", [4096], 16781312),
+    ("drop7", [4096], 0),
+    ("fc8", [1000], 4097000),
+]
+ONE_TOWER = {"conv2": 614656, "conv4": 1327488, "conv5": 884992}
+ALEXNET_2012_SINGLE = [(name, shape, ONE_TOWER.get(name, n)) for name, shape, n in ALEXNET_2012]
+# The modules of torchvision.models.alexnet; its adaptive pooling from 6x6 to 6x6 does nothing.
+ALEXNET_OWT = [
+    ("pad1", [228, 228, 3], 0),
+    ("conv1", [55, 55, 64], 23296),
+    ("pool1", [27, 27, 64], 0),
+    ("conv2", [27, 27, 192], 307392),
+    ("pool2", [13, 13, 192], 0),
+    ("conv3", [13, 13, 384], 663936),
+    ("conv4", [13, 13, 256], 884992),
+    ("conv5", [13, 13, 256], 590080),
+    ("pool5", [6, 6, 256], 0),
+    ("flatten", [9216], 0),
+    ("drop5", [9216], 0),
+    ("fc6", [4096], 37752832),
+    ("drop6", [4096], 0),
+    ("fc7", [4096], 16781312),
+    ("fc8", [1000], 4097000),
+]
+TABLES = {
+    "lenet5": (LENET5, 44_426, 0),
+    "lenet5_1998": (LENET5_1998, 60_000, 0),
+    "lenet_1989": (LENET_1989, 9_760, 0),
+    "alexnet": (ALEXNET, 22_590_346, 704),
+    "alexnet_2012": (ALEXNET_2012, 60_965_224, 0),
+    "alexnet_2012_single": (ALEXNET_2012_SINGLE, 62_378_344, 0),
+    "alexnet_owt": (ALEXNET_OWT, 61_100_840, 0),
+}
+LARGE = 30_000_000  # parameters from which a network is tested in full once, and else in small
+SMALL = {"conv_maps": [8, 12, 16, 16, 12], "dense_units": [24, 20], "num_classes": 10}
 
 
-def trainable(model: keras.Model) -> int:
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+@functools.cache
+def facts(name: str) -> dict[str, Any]:
+    """What `modelzoo info` prints of a network in full size, which is built once and not kept."""
+    command = ["info", name, "--json"]
+    if "kernel_initializer" in load_config(name)["model"]:  # drawing 60 million numbers takes long
+        command += ["--set", "model.kernel_initializer=Zeros"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert cli.main(command) == 0
+    return json.loads(printed.getvalue())
 
 
-@pytest.mark.parametrize(
-    ("name", "table", "total", "fixed"),
-    [("lenet5", LENET5, 44_426, 0), ("alexnet", ALEXNET, 22_590_346, 704)],
-)
-def test_layers_are_those_of_the_document(name, table, total, fixed):
-    """A layer, shape or parameter differs from the printed summary."""
-    model = build(name)
-    rows = [(row["name"], row["output_shape"], row["parameters"]) for row in describe(model)[1:]]
+def small(name: str) -> keras.Model:
+    """Build a network, with fewer maps and units if it is a large one; all else as in its YAML."""
+    is_large = (load_config(name)["about"]["parameters"] or 0) > LARGE
+    return build(name, **SMALL) if is_large else build(name)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_layers_are_those_of_the_paper_or_document(name):
+    """A layer, shape or parameter differs from the paper's, or from the printed summary."""
+    table, total, fixed = TABLES[name]
+    found = facts(name)
+    rows = [(row["name"], row["output_shape"], row["parameters"]) for row in found["layers"][1:]]
     assert rows == table
-    assert model.count_params() == total and total - trainable(model) == fixed
+    assert found["parameters"] == sum(row[2] for row in table) == total
+    assert total - found["trainable_parameters"] == fixed
 
 
 def test_lenet5_activations_are_those_of_the_document():
@@ -64,10 +166,80 @@ def test_lenet5_activations_are_those_of_the_document():
     assert isinstance(model.get_layer("S2"), keras.layers.AveragePooling2D)
 
 
-@pytest.mark.parametrize(("groups", "total"), [((1, 2, 1, 2, 2), 60_965_224), (1, 62_378_344)])
-def test_alexnet_defaults_have_the_parameters_of_2012(groups, total):
-    """The paper's network with two towers, and the same with one."""
-    assert BUILDERS["alexnet"](groups=groups).count_params() == total
+def test_alexnet_defaults_are_the_paper_s():
+    """The YAML states what the builder does by itself, but for the weight decay of the recipe."""
+    stated = load_config("alexnet_2012").builder_arguments
+    defaults = check_section("model", {"builder": "alexnet"}, [])
+    assert stated.pop("kernel_regularizer") == {"class_name": "L2", "config": {"l2": 0.00025}}
+    assert {key: defaults[key] for key in stated} == stated
+
+
+def test_alexnet_starts_as_in_the_paper():
+    """Gaussian weights of 0.01, and biases of 1 where ReLUs should get positive inputs."""
+    keras.utils.set_random_seed(0)
+    sizes = {"conv_maps": [32, 64, 64, 64, 64], "dense_units": [64, 64]}
+    model = build("alexnet_2012", input_shape=[67, 67, 3], **sizes)
+    layers = [layer for layer in model.layers if layer.weights]
+    kernels = [np.asarray(layer.kernel) for layer in layers]
+    for kernel in kernels:
+        assert kernel.std() == pytest.approx(0.01, rel=0.05)
+        assert abs(kernel.mean()) < 5 * 0.01 / kernel.size**0.5
+    ones = [layer.name for layer in layers if (np.asarray(layer.bias) == 1).all()]
+    zeros = [layer.name for layer in layers if (np.asarray(layer.bias) == 0).all()]
+    assert ones == ["conv2", "conv4", "conv5", "fc6", "fc7"]
+    assert zeros == ["conv1", "conv3", "fc8"]
+    # Layers of one shape must not begin with the same numbers.
+    assert kernels[3].shape == kernels[4].shape and not np.array_equal(kernels[3], kernels[4])
+
+
+def test_weight_decay_follows_the_paper_s_rule():
+    """V <- 0.9 v - 0.0005 lr w - lr gradient, w <- w + v: the decay passes through the momentum."""
+    recipe = load_config("alexnet_2012")
+    penalty = keras_objects.make("regularizer", recipe["model"]["kernel_regularizer"], "")
+    optimizer = keras_objects.make("optimizer", recipe["compile"]["optimizer"], "")
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(1, use_bias=False, kernel_regularizer=penalty)]
+    )
+    model.compile(optimizer, "mse")
+    w = np.array([[0.5], [-2.0], [3.0]])
+    model.set_weights([w])
+    x, y, v = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 1.0]]), np.array([[1.0], [-1.0]]), 0.0
+    for _ in range(5):
+        gradient = 2 * x.T @ (x @ w - y) / len(x)
+        v = 0.9 * v - 0.0005 * 0.01 * w - 0.01 * gradient
+        w = w + v
+        model.train_on_batch(x, y)
+    np.testing.assert_allclose(model.get_weights()[0], w, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("builder", "arguments"),
+    [
+        ("lenet5", {"conv_activation": "linear"}),
+        (
+            "alexnet",
+            {
+                "activation": "linear",
+                "bias_initializer": "Ones",
+                "groups": 1,
+                "normalization": "none",
+            },
+        ),
+    ],
+)
+def test_padding_by_a_number_is_symmetric(builder, arguments):
+    """PyTorch pads both sides alike; `same` pads an odd rest, as of a stride of 2, after."""
+    shapes = {"input_shape": [16, 16, 2], "num_classes": 2, "conv_maps": [4], "dense_units": []}
+    arguments = {**arguments, **shapes, "kernel_size": 5, "strides": 2, "pooling": "none"}
+    images = np.random.default_rng(0).random((1, 16, 16, 2), "float32")
+    model = BUILDERS[builder](**arguments, conv_padding=2)
+    convolution = next(layer for layer in model.layers if layer.weights)
+    found = keras.Model(model.input, convolution.output)(images)
+    expected = reference.conv2d(images, *convolution.get_weights(), strides=2, padding=2)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    same = BUILDERS[builder](**arguments, conv_padding="same")
+    same.set_weights(model.get_weights())
+    assert not np.allclose(same(images), model(images))
 
 
 @pytest.mark.parametrize(
@@ -128,20 +300,28 @@ class TestEveryModel:
 
     def test_facts_in_the_yaml_are_true(self, name):
         """`list` shows the parameter count from the YAML, without building the network."""
-        assert build(name).count_params() == load_config(name)["about"]["parameters"]
+        assert facts(name)["parameters"] == load_config(name)["about"]["parameters"]
 
-    def test_output_is_a_distribution_for_any_batch(self, name):
-        """Probabilities of one picture and of three are sums to 1, whatever the batch."""
-        model = build(name)
+    def test_deviations_name_both_sides(self, name):
+        """A table of paper, ours and difference is made from them."""
+        for deviation in load_config(name)["about"]["deviations"]:
+            assert re.fullmatch("(paper|torchvision[^:]*): .+; ours: .+", deviation), deviation
+
+    def test_output_is_a_distribution_or_a_score_for_any_batch(self, name):
+        """A softmax sums to 1, and a picture is answered the same alone and among others."""
+        model = small(name)
         images = np.random.default_rng(0).random((3, *model.input_shape[1:]), "float32")
         three, one = np.asarray(model(images)), np.asarray(model(images[:1]))
-        classes = load_config(name)["model"]["num_classes"]
-        assert three.shape == (3, classes) and np.allclose(three.sum(axis=1), 1, atol=1e-5)
-        assert np.allclose(three[0], one[0], atol=1e-5)
+        classes = model.output_shape[-1]
+        assert three.shape == (3, classes) and np.allclose(three[0], one[0], rtol=1e-5, atol=1e-5)
+        if load_config(name)["model"].get("output_activation") == "softmax":
+            assert np.allclose(three.sum(axis=1), 1, atol=1e-5)
+        else:
+            assert not are_probabilities(three)
 
     def test_saved_weights_give_the_same_outputs(self, name, tmp_path):
         """Saving and loading loses nothing."""
-        first, second = build(name), build(name)
+        first, second = small(name), small(name)
         images = np.random.default_rng(0).random((2, *first.input_shape[1:]), "float32")
         first.save_weights(tmp_path / "a.weights.h5")
         assert not np.array_equal(first(images), second(images))
@@ -150,7 +330,7 @@ class TestEveryModel:
 
     def test_saved_model_opens_again(self, name, tmp_path):
         """`model.keras` of a run, custom layers included."""
-        model = build(name)
+        model = small(name)
         images = np.random.default_rng(0).random((2, *model.input_shape[1:]), "float32")
         model.save(tmp_path / "a.keras")
         again = keras.models.load_model(tmp_path / "a.keras")
@@ -159,10 +339,13 @@ class TestEveryModel:
     def test_training_lowers_the_loss(self, name):
         """Gradients reach every layer, and a few steps on one batch fit it better."""
         keras.utils.set_random_seed(0)
-        model = build(name)
+        model = small(name)
         images = np.random.default_rng(0).random((8, *model.input_shape[1:]), "float32")
-        labels = np.arange(8) % load_config(name)["model"]["num_classes"]
-        model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+        config, labels = load_config(name), np.arange(8) % model.output_shape[-1]
+        if config["data"]["label_mode"] == "categorical":
+            labels = np.eye(model.output_shape[-1], dtype="float32")[labels]
+        loss = make("loss", config["compile"]["loss"], "compile.loss")
+        model.compile(keras.optimizers.Adam(1e-3), loss)
         before = [np.array(weight) for weight in model.trainable_weights]
         losses = model.fit(images, labels, epochs=6, verbose=0).history["loss"]
         assert losses[-1] < losses[0]
@@ -171,6 +354,25 @@ class TestEveryModel:
             for old, new in zip(before, model.trainable_weights, strict=True)
         ]
         assert all(changed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in TABLES if TABLES[name][1] > LARGE])
+def test_a_large_network_works_in_full(name, tmp_path):
+    """Its probabilities, its saved weights and a step of training; some 2 GB of memory."""
+    keras.utils.set_random_seed(0)
+    model, config = build(name), load_config(name)
+    images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]), np.uint8)
+    prepared = scale_images(config, images)
+    before = np.asarray(model(prepared))
+    assert before.shape == (2, 1000) and np.allclose(before.sum(axis=1), 1, atol=1e-5)
+    model.save_weights(tmp_path / "a.weights.h5")
+    # Far below the recipe's rate, which is for batches of 128.
+    model.compile(keras.optimizers.SGD(0.0003), "sparse_categorical_crossentropy")
+    losses = model.fit(prepared, np.array([3, 7]), epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.load_weights(tmp_path / "a.weights.h5")
+    assert np.array_equal(model(prepared), before)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +385,32 @@ class TestEveryModel:
         ("lenet5", {"num_classes": 0}, "num_classes: 0 should be"),
         ("lenet5", {"conv_maps": [6, True]}, "conv_maps"),
         ("lenet5", {"input_shape": [28, 28]}, "input_shape: .* should be"),
+        ("lenet5_1998", {"input_shape": [28, 28, 1]}, "C5: its 5x5 window is larger than"),
+        ("lenet5_1998", {"connection_table": [[1, 0], [1]]}, "connection_table: .* one length"),
+        ("lenet5_1998", {"connection_table": [[1, 2]]}, "nothing but 0 and 1"),
+        ("lenet5_1998", {"connection_table": [[1, 0], [1, 0]]}, "column 1 has no 1"),
+        ("lenet5_1998", {"num_classes": 26}, "choose codes: random"),
+        ("lenet5_1998", {"codes": "letters"}, "codes: unknown 'letters'"),
+        ("lenet_1989", {"hidden_units": 0}, "hidden_units: 0 should be"),
+        ("lenet_1989", {"connection_table": [[1, 1], [0, 0]]}, "row 1 has no 1"),
         ("alexnet", {"groups": 5}, "groups: 5 groups divide neither"),
         ("alexnet", {"pool_size": [1, 2, 3]}, "pool_size: 3 values for 5 layers"),
+        ("alexnet_2012", {"bias_initializer": ["Ones"]}, "bias_initializer: 1 values for 8 layers"),
+        ("alexnet_2012", {"bias_initializer": "One"}, "no initializer 'One'.*did you mean 'Ones'"),
+        (
+            "alexnet_2012",
+            {"kernel_initializer": {"class_name": "RandomNormal", "config": {"std": 1}}},
+            "RandomNormal has no argument 'std'; did you mean 'stddev'",
+        ),
+        (
+            "alexnet_2012",
+            {"kernel_regularizer": {"class_name": "L2", "module": "os"}},
+            "unknown key 'module'",
+        ),
+        ("alexnet_2012", {"kernel_regularizer": "L3"}, "keras has no regularizer 'L3'"),
+        ("alexnet_2012", {"feature_dropout": 1.0}, "feature_dropout: 1.0 should be"),
+        ("alexnet_2012", {"conv_padding": -1}, "conv_padding: -1 is neither"),
+        ("lenet5", {"conv_padding": 1.5}, "conv_padding"),
     ],
 )
 def test_wrong_arguments_are_named(builder, arguments, message):

@@ -112,6 +112,68 @@ def test_conv2d_unequal_strides():
     )
 
 
+# height, width, kernel, stride, padding, groups
+PADDED_CONVOLUTIONS = [
+    (7, 6, (3, 3), 1, 1, 1),
+    (7, 6, (3, 2), 2, 2, 1),
+    (6, 9, (2, 4), 3, 3, 2),
+    (1, 2, (5, 5), 1, 2, 1),
+    (12, 11, (11, 11), 4, 2, 1),  # as conv1 of torchvision's AlexNet
+    (5, 5, (2, 2), 2, 0, 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "stride", "padding", "groups"), PADDED_CONVOLUTIONS
+)
+def test_conv2d_padded_by_a_number(height, width, size, stride, padding, groups):
+    """PyTorch's padding is the same on both sides, whatever the stride leaves over."""
+    x, bias = sample(2, height, width, 4), sample(4, seed=2)
+    kernel = sample(*size, 4 // groups, 4, seed=1)
+    options = {"strides": stride, "padding": padding, "groups": groups}
+    sides = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
+
+    def in_tensorflow(x: Any, kernel: Any, bias: Any) -> Any:
+        pairs = zip(tf.split(x, groups, axis=3), tf.split(kernel, groups, axis=3), strict=True)
+        parts = [tf.nn.conv2d(tf.pad(one, sides), k, stride, "VALID") for one, k in pairs]
+        return tf.concat(parts, axis=3) + bias
+
+    output = reference.conv2d(x, kernel, bias, **options)
+    np.testing.assert_allclose(output, in_tensorflow(x, kernel, bias), atol=1e-12)
+    upstream = sample(*output.shape, seed=3)
+    assert_gradients(
+        reference.conv2d_gradient(x, kernel, upstream, **options),
+        by_tensorflow(in_tensorflow, upstream, x, kernel, bias),
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (2, 3), (5, 4)])
+@pytest.mark.parametrize(
+    ("strides", "padding", "groups"), [(1, "valid", 1), ((2, 3), "same", 1), (2, 3, 2)]
+)
+def test_convolve2d(size, strides, padding, groups):
+    """The sum as mathematics writes it: the indices of image and kernel run against each other."""
+    x, bias = sample(1, 6, 7, 2), sample(2, seed=2)
+    kernel = sample(*size, 2 // groups, 2, seed=1)
+    options = {"strides": strides, "padding": padding, "groups": groups}
+    output = reference.convolve2d(x, kernel, bias, **options)
+    steps = strides if isinstance(strides, tuple) else (strides, strides)
+    sides = [reference.padding_amounts(x.shape[i + 1], size[i], steps[i], padding) for i in (0, 1)]
+    padded = np.pad(x, ((0, 0), *sides, (0, 0)))
+    expected = np.zeros_like(output) + bias
+    for i, j, f in np.ndindex(output.shape[1:]):
+        for m, n, c in np.ndindex(kernel.shape[:3]):
+            row, column = i * steps[0] + size[0] - 1 - m, j * steps[1] + size[1] - 1 - n
+            channel = f * groups // 2 * kernel.shape[2] + c
+            expected[0, i, j, f] += padded[0, row, column, channel] * kernel[m, n, c, f]
+    np.testing.assert_allclose(output, expected, atol=1e-12)
+    upstream = sample(*output.shape, seed=3)
+    assert_gradients(
+        reference.convolve2d_gradient(x, kernel, upstream, **options),
+        by_differences(lambda *a: reference.convolve2d(*a, **options), upstream, x, kernel, bias),
+    )
+
+
 # height, width, pool size, strides, padding
 POOLS = [
     (4, 6, (2, 2), None, "valid"),
@@ -148,6 +210,53 @@ def test_pooling(kind, height, width, size, strides, padding):
         by_tensorflow(lambda a: operation(a, size, strides or size, padding.upper()), upstream, x),
         by_differences(lambda a: ours(a, size, strides, padding), upstream, x),
     )
+
+
+def pooled_by_tensorflow(kind: str, x: Any, size: Any, strides: Any, padding: Any) -> Any:
+    """Pool after padding by hand: with what never wins, or counts for nothing."""
+    steps = strides or size
+    sides = [reference.padding_amounts(x.shape[i + 1], size[i], steps[i], padding) for i in (0, 1)]
+
+    def pooled(values: Any, operation: Any, fill: float = 0.0) -> Any:
+        padded = tf.pad(values, [[0, 0], *sides, [0, 0]], constant_values=fill)
+        return operation(padded, size, steps, "VALID")
+
+    mean, largest = tf.nn.avg_pool2d, tf.nn.max_pool2d
+    area, smallest = size[0] * size[1], np.finfo(np.float64).min
+    return {
+        "max": lambda: pooled(x, largest, smallest),
+        "min": lambda: -pooled(-x, largest, smallest),
+        "sum": lambda: area * pooled(x, mean),
+        "l2": lambda: tf.sqrt(area * pooled(x**2, mean)),
+        "average": lambda: pooled(x, mean) / pooled(tf.ones_like(x), mean),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["max", "average", "sum", "min", "l2"])
+@pytest.mark.parametrize(
+    ("height", "width", "size", "strides", "padding"),
+    [*POOLS, (5, 6, (3, 2), (2, 2), 1), (4, 7, (3, 3), (1, 2), 2), (7, 7, (3, 3), (3, 3), 1)],
+)
+def test_every_kind_of_pooling(kind, height, width, size, strides, padding):
+    """Sum, minimum and norm have no layer in Keras; padding by a number has none for any."""
+    x = sample(2, height, width, 3) - 5.0
+    ours = getattr(reference, f"{kind}_pool2d")
+    output = ours(x, size, strides, padding)
+    expected = pooled_by_tensorflow(kind, tf.constant(x), size, strides, padding)
+    np.testing.assert_allclose(output, expected, rtol=1e-12)
+    upstream = sample(*output.shape, seed=1)
+    assert_gradients(
+        getattr(reference, f"{kind}_pool2d_gradient")(x, upstream, size, strides, padding),
+        by_tensorflow(lambda a: pooled_by_tensorflow(kind, a, size, strides, padding), upstream, x),
+        by_differences(lambda a: ours(a, size, strides, padding), upstream, x),
+    )
+
+
+def test_norm_of_zeros():
+    """The norm has no derivative at 0; NaN would spread through the network."""
+    x = np.zeros((1, 2, 2, 1))
+    assert reference.l2_pool2d(x).item() == 0.0
+    assert not reference.l2_pool2d_gradient(x, np.ones((1, 1, 1, 1))).any()
 
 
 def test_max_pooling_ties():
@@ -346,6 +455,7 @@ def test_precision_is_kept():
     gradients = reference.conv2d_gradient(x, kernel, np.ones((1, 2, 2, 2), "float32"))
     assert {gradient.dtype for gradient in gradients} == {np.dtype("float32")}
     assert reference.max_pool2d(x).dtype == reference.average_pool2d(x).dtype == np.float32
+    assert reference.l2_pool2d(x).dtype == reference.convolve2d(x, kernel, bias).dtype == np.float32
     assert reference.max_pool2d(np.ones((1, 2, 2, 1), np.uint8)).dtype == np.float64
 
 
@@ -355,6 +465,8 @@ def test_precision_is_kept():
         lambda: reference.output_size(2, 3),
         lambda: reference.output_size(0, 1),
         lambda: reference.output_size(5, 3, 1, "full"),
+        lambda: reference.output_size(5, 3, 1, -1),
+        lambda: reference.output_size(2, 7, 1, 2),
         lambda: reference.max_pool2d(np.zeros((4, 4, 1))),
         lambda: reference.max_pool2d(np.zeros((1, 4, 4, 1)), 0),
         lambda: reference.max_pool2d_gradient(np.zeros((1, 4, 4, 1)), np.zeros((1, 3, 2, 1))),
@@ -378,3 +490,48 @@ def test_bad_input_is_refused(call):
     """NumPy would broadcast some of these into a plausible wrong answer."""
     with pytest.raises(ValueError):
         call()
+
+
+# --- Worked examples of the documents -----------------------------------------------------------
+
+
+def test_convolution_example_of_document_1():
+    """Its 3x3 input and 2x2 kernel are in a picture that is missing, and can't be recovered.
+
+    They are 13 unknown numbers in 4 equations: any kernel but 0 has inputs that give the same four
+    outputs. Two such pairs are shown, one of whole and half numbers, both flipped as the document
+    flips them; cross-correlation gives others. The average of the four, 200.125, is right.
+    """
+    printed = np.array([[195.0, 241.0], [142.5, 222.0]])
+    # Rows from top to bottom, as the document draws them: k[0, 1] k[1, 1] above k[0, 0] k[1, 0].
+    lower_left_only = np.array([[0.0, 0.0], [1.0, 0.0]])
+    first = np.array([[7.0, 195.0, 241.0], [9.0, 142.5, 222.0], [0.0, 0.0, 0.0]])
+    four_quarters = np.full((2, 2), 0.25)
+    second = np.array([[400.0, 380.0, 0.0], [0.0, 0.0, 584.0], [190.0, 380.0, -76.0]])
+    for image, kernel in ((first, lower_left_only), (second, four_quarters)):
+        x, k = image[None, :, :, None], kernel[:, :, None, None]
+        convolved = reference.convolve2d(x, k, [0.0])
+        np.testing.assert_allclose(convolved[0, :, :, 0], printed)
+        assert reference.average_pool2d(convolved, 2).item() == 200.125
+    # Four equations leave at least nine of the thirteen numbers free.
+    assert 3 * 3 + 2 * 2 - printed.size == 9
+    correlated = reference.conv2d(first[None, :, :, None], lower_left_only[:, :, None, None], [0.0])
+    assert not np.allclose(correlated[0, :, :, 0], printed)
+
+
+def test_oblique_line_example_of_document_2():
+    """Its pictures are missing too; a thin 0 and the kernel "/" give the printed (3, 2, 2, 3)."""
+    zero = np.array(
+        [
+            [0, 0, 1, 0, 0],
+            [0, 1, 0, 1, 0],
+            [1, 0, 0, 0, 1],
+            [0, 1, 0, 1, 0],
+            [0, 0, 1, 0, 0],
+        ]
+    )
+    kernel = np.fliplr(np.eye(3))  # nine weights, a line tilted to the right
+    maps = reference.conv2d(zero[None, :, :, None], kernel[:, :, None, None], [0.0])
+    np.testing.assert_array_equal(maps[0, :, :, 0], [[3, 0, 1], [0, 2, 0], [1, 0, 3]])
+    pooled = reference.max_pool2d(maps, 2, strides=1)
+    np.testing.assert_array_equal(reference.flatten(pooled), [[3, 2, 2, 3]])

@@ -32,7 +32,7 @@ def mistakes(
         images: uint8, shape (n, height, width, channels) with 1, 3 or 4 channels.
         true: the right class of each.
         predicted: the class that the network gave.
-        confidence: its probability for that, from 0 to 1.
+        confidence: its probability for that, from 0 to 1; NaN, in the order given, if it has none.
         total: how many mistakes there were, if `images` are a choice of them.
 
     Raises:
@@ -51,8 +51,8 @@ def mistakes(
     step, line_height = PICTURE_PIXELS + 28, PICTURE_PIXELS + 52
     for place, index in enumerate(order):
         truth, answer = (printable(str(names[index])) for names in (true, predicted))
-        share = f"({confidence[index]:.1%})"
-        caption = f"read as: {answer} {share}"
+        share = "" if np.isnan(confidence[index]) else f"({confidence[index]:.1%})"
+        caption = f"read as: {answer} {share}".rstrip()
         if len(caption) > CAPTION_LETTERS:
             line_height = PICTURE_PIXELS + 66  # the share gets a line of its own
         rows.append(

@@ -13,8 +13,7 @@ import msgspec
 from modelzoo.config.layers import Layer, where_given
 from modelzoo.errors import InputError, suggest
 from modelzoo.models import BUILDERS
-
-KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config: {...}}
+from modelzoo.models.plan import KerasObject
 
 
 def model_about(
@@ -24,7 +23,10 @@ def model_about(
     source: str = "",
     deviations: Sequence[str] = (),
 ) -> None:
-    """`about:` what `list` and `info` say of a network; tests hold it against the network."""
+    """`about:` what `list` and `info` say of a network; tests hold it against the network.
+
+    A deviation is "paper: ...; ours: ...", one for each difference.
+    """
 
 
 def image_options(
@@ -42,6 +44,7 @@ def data_options(
     augmentation: Sequence[KerasObject] = (),
     label_mode: Literal["int", "categorical"] = "int",
     class_names: Sequence[str] | None = None,
+    image_size: int | Sequence[int] | None = None,
 ) -> None:
     """`data:` what `modelzoo.data.pipeline.InputPipeline` loads, scales and augments."""
 

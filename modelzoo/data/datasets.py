@@ -4,12 +4,14 @@ import difflib
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from modelzoo.data import class_names, fukushima_digits
 from modelzoo.data.folder import check_folder, load_folder
 from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, load_from_keras
+from modelzoo.data.mnist16 import make_mnist16
 from modelzoo.data.npz import CheckedArrays, read_npz
 from modelzoo.data.offline_sets import OFFLINE_SETS
 from modelzoo.data.resize import with_image_shape
@@ -30,6 +32,7 @@ __all__ = [
     "is_offline",
     "load_dataset",
     "load_dataset_or_fallback",
+    "picture_folder",
 ]
 
 CLASS_NAMES = {
@@ -38,6 +41,7 @@ CLASS_NAMES = {
     "cifar10": class_names.CIFAR10,
     "cifar100": class_names.CIFAR100,
     "cifar10_jpeg75": class_names.CIFAR10,
+    "mnist16": class_names.DIGITS,
     "mnist5k": class_names.DIGITS,
     "digits": class_names.DIGITS,
     "shapes": class_names.SHAPES,
@@ -54,7 +58,18 @@ STANDARD_SIZES = {  # training pictures, test pictures
     "cifar10": (50_000, 10_000),
     "cifar100": (50_000, 10_000),
 }
-FALLBACKS = {"mnist": "mnist5k"}
+DERIVED_SETS = {"mnist16": ("mnist", make_mnist16)}  # what each is made of, and how
+FALLBACKS = {"mnist": "mnist5k", "mnist16": "mnist5k"}
+HOW_TO_GET = {  # data sets that nobody may pass on; {folder} is the data folder
+    "imagenet": (
+        "imagenet is not in {folder}, and can't be fetched: ask for ILSVRC 2012 at "
+        "https://image-net.org\n"
+        "Put its pictures at {folder}/imagenet/train/CLASS/* and those of its validation set at\n"
+        "{folder}/imagenet/test/CLASS/*, or name another folder that holds both: "
+        "--dataset folder:PATH\n"
+        "Known here: {names}."
+    ),
+}
 
 
 def data_folder() -> Path:
@@ -65,21 +80,39 @@ def data_folder() -> Path:
 
 def dataset_names() -> list[str]:
     """Every name that `load_dataset` knows: the built-in ones, then those in the data folder."""
-    built_in = [*KERAS_SETS, *OFFLINE_SETS]
-    files = (path for path in data_folder().glob("*.npz") if path.is_file())
-    found = sorted(path.stem for path in files if _is_safe(path.stem))
+    built_in = [*KERAS_SETS, *OFFLINE_SETS, *DERIVED_SETS]
+    files = {path.stem for path in data_folder().glob("*.npz") if path.is_file()}
+    folders = {path.parent.name for path in data_folder().glob("*/train") if path.is_dir()}
+    found = sorted(name for name in files | folders if _is_safe(name))
     return built_in + [name for name in found if name not in built_in]
+
+
+def picture_folder(name: str) -> Path | None:
+    """Where the picture files of a data set lie: `folder:PATH`, or a folder in the data folder.
+
+    None for a data set of arrays: those of Keras, those that are made, and any `<name>.npz`.
+    """
+    if name.startswith("folder:"):
+        return Path(name.removeprefix("folder:"))
+    if not _is_safe(name) or name in (*KERAS_SETS, *OFFLINE_SETS):
+        return None
+    folder = data_folder() / name
+    arrays = folder.with_suffix(".npz").is_file()
+    return folder if (folder / "train").is_dir() and not arrays else None
 
 
 def check_dataset_name(name: str) -> None:
     """Raise an InputError if `load_dataset` can't know this name, without reading any data."""
-    if name.startswith("folder:"):
-        check_folder(name.removeprefix("folder:"))
+    if folder := picture_folder(name):
+        check_folder(folder)
     elif not _is_safe(name):
         raise InputError(
             f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
             f"Known here: {', '.join(dataset_names())}. Your own pictures: folder:PATH"
         )
+    elif name in HOW_TO_GET and name not in dataset_names():
+        names = ", ".join(dataset_names())
+        raise InputError(HOW_TO_GET[name].format(folder=data_folder(), names=names))
     elif name not in dataset_names():
         near = difflib.get_close_matches(name, dataset_names(), 1)
         raise InputError(
@@ -98,8 +131,8 @@ def load_dataset(
     Args:
         name: one of `dataset_names()`, or `folder:PATH` that holds train/CLASS/*, test/CLASS/*.
         image_shape: height, width and channels that every picture is brought to; None: as it is.
-        image_options: `fit` and `ink` of `read_image`, for the picture files of `folder:PATH`.
-            Named data sets are prepared already: theirs are resized, whatever `fit` is.
+        image_options: `fit` and `ink` of `read_image`, for the files of a `picture_folder`.
+            Arrays are prepared already: their pictures are resized, whatever `fit` is.
 
     Raises:
         DatasetUnavailable: it would have to be fetched, and can't be.
@@ -110,8 +143,8 @@ def load_dataset(
     unknown = set(image_options) - {"fit", "ink"}
     if unknown:
         raise InputError(f"{name}: a data set takes fit and ink, not {', '.join(sorted(unknown))}")
-    if name.startswith("folder:"):
-        return load_folder(name.removeprefix("folder:"), image_shape, **image_options)
+    if folder := picture_folder(name):
+        return replace(load_folder(folder, image_shape, **image_options), name=name)
     dataset = _load_named(name)
     return dataset if image_shape is None else with_image_shape(dataset, image_shape)
 
@@ -125,7 +158,8 @@ def load_dataset_or_fallback(
 ) -> Dataset:
     """Load as `load_dataset` does; if `mnist` can't be reached, say so and go on with `mnist5k`.
 
-    What comes back then is named `mnist5k`: nothing measured on it can pass for MNIST's.
+    What comes back then is named `mnist5k`: nothing measured on it can pass for MNIST's. It stands
+    in for `mnist16`, too, which is made of MNIST.
     """
     try:
         return load_dataset(name, image_shape=image_shape, **image_options)
@@ -147,6 +181,12 @@ def _load_named(name: str) -> Dataset:
     check_dataset_name(name)
     if name in OFFLINE_SETS:
         return OFFLINE_SETS[name]()
+    if name in DERIVED_SETS:
+        origin, make = DERIVED_SETS[name]
+        try:
+            return make(_load_named(origin))
+        except DatasetUnavailable as error:
+            raise DatasetUnavailable(f"{name} is made of {origin}: {error}") from error
     names = CLASS_NAMES.get(name)
     path = data_folder() / f"{name}.npz"
     if name in KERAS_SETS and not path.is_file():

@@ -7,22 +7,31 @@ from typing import Any
 
 from modelzoo.data.source import ImageShape
 from modelzoo.errors import InputError
+from modelzoo.models.plan import pair
 
 
-def entry_shape(input_shape: Sequence[int], preprocessing: Sequence[Any]) -> ImageShape:
+def entry_shape(
+    input_shape: Sequence[int],
+    preprocessing: Sequence[Any],
+    image_size: int | Sequence[int] | None = None,
+) -> ImageShape:
     """Return the height, width and channels at which pictures are opened.
 
     `ZeroPadding2D` makes pictures larger and `Cropping2D` smaller, so 32x32 pictures that were
-    padded by 2 are opened at 28x28. All other layers are taken to keep the size.
+    padded by 2 are opened at 28x28. All other layers are taken to keep the size, unless
+    `image_size` says at which size pictures are opened: for layers that crop, such as `CenterCrop`.
 
     Args:
         input_shape: of the network.
         preprocessing: the layers of `data.preprocessing`, by class name and configuration.
+        image_size: `data.image_size`, n or [height, width].
 
     Raises:
-        InputError: more padding than the network's input has pixels.
+        InputError: a size below 1, or more padding than the network's input has pixels.
     """
     height, width, channels = input_shape
+    if image_size is not None:
+        return *pair("data.image_size", image_size), channels
     for index, spec in reversed(list(enumerate(preprocessing))):
         name = spec.get("class_name") if isinstance(spec, dict) else spec
         config = (spec.get("config") or {}) if isinstance(spec, dict) else {}

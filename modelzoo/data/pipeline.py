@@ -16,9 +16,11 @@ import numpy as np
 
 from modelzoo import keras_objects
 from modelzoo.data.source import Dataset
+from modelzoo.data.ten_crops import CROPS, ten_crops
 from modelzoo.errors import InputError
 
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
+Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
 
 
@@ -131,6 +133,12 @@ class InputPipeline:
         """Return the uint8 pictures at some positions of a split."""
         return self._images_of(split)[self.indices[split][positions]]
 
+    def encode(self, labels: Any) -> Any:
+        """Return class numbers as the loss takes them: as they are, or one-hot."""
+        if self.num_classes is None:
+            return labels
+        return keras.ops.one_hot(labels, self.num_classes, dtype="float32")
+
     @property
     def steps_per_epoch(self) -> int:
         """Batches in a training epoch."""
@@ -150,13 +158,18 @@ class InputPipeline:
             return self._tensorflow_batches("train", self.batch_size, training=True)
         return _Batches(self, "train", self.batch_size, training=True)
 
-    def scoring_batches(self, split: str) -> Any:
-        """Return batches of a split in a fixed order, as large as memory allows without harm."""
+    def scoring_batches(self, split: str, patch: Patch = None) -> Any:
+        """Return batches of a split in a fixed order, as large as memory allows without harm.
+
+        With a `patch`, (height, width), ten patches of each picture take its place.
+        """
         size = int(np.prod(self.data.image_shape)) * 4
         batch_size = max(self.batch_size, min(2048, LARGE_BATCH_BYTES // size))
+        if patch is not None:
+            batch_size = max(1, LARGE_BATCH_BYTES // (CROPS * size))
         if keras.backend.backend() == "tensorflow":
-            return self._tensorflow_batches(split, batch_size, training=False)
-        return _Batches(self, split, batch_size, training=False)
+            return self._tensorflow_batches(split, batch_size, training=False, patch=patch)
+        return _Batches(self, split, batch_size, training=False, patch=patch)
 
     def first_images(self, count: int = 2) -> tuple[Any, Any]:
         """Return a few training pictures and labels as `fit` gets them, to try a network on."""
@@ -171,7 +184,9 @@ class InputPipeline:
     def _labels_of(self, split: str) -> np.ndarray:
         return self.data.y_test if split == "test" else self.data.y_train
 
-    def _tensorflow_batches(self, split: str, batch_size: int, *, training: bool) -> Any:
+    def _tensorflow_batches(
+        self, split: str, batch_size: int, *, training: bool, patch: Patch = None
+    ) -> Any:
         """Return a tf.data.Dataset that gathers each batch in the graph, no Python in between."""
         import tensorflow as tf
 
@@ -206,7 +221,9 @@ class InputPipeline:
         else:  # files are read ahead
             dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         # One after the other: the random state of the augmentation has an order.
-        dataset = dataset.map(lambda images, y: self._finish(images, y, training=training))
+        dataset = dataset.map(
+            lambda images, y: self._finish(images, y, training=training, patch=patch)
+        )
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     @contextlib.contextmanager
@@ -227,12 +244,15 @@ class InputPipeline:
             self._unreadable = error
             raise
 
-    def _finish(self, images: Any, labels: Any, *, training: bool) -> tuple[Any, Any]:
-        """Encode, augment and scale one gathered batch."""
-        if self.num_classes is not None:
-            labels = keras.ops.one_hot(labels, self.num_classes, dtype="float32")
+    def _finish(
+        self, images: Any, labels: Any, *, training: bool, patch: Patch = None
+    ) -> tuple[Any, Any]:
+        """Encode, augment, cut up and scale one gathered batch."""
+        labels = self.encode(labels)
         if training:
             images, labels = self.preprocessor.augment(images, labels)
+        if patch is not None:
+            images, labels = ten_crops(images, *patch), keras.ops.repeat(labels, CROPS, axis=0)
         return self.preprocessor(images), labels
 
 
@@ -240,11 +260,17 @@ class _Batches(keras.utils.PyDataset):
     """The same batches for the JAX and PyTorch backends, gathered by NumPy."""
 
     def __init__(
-        self, pipeline: InputPipeline, split: str, batch_size: int, *, training: bool
+        self,
+        pipeline: InputPipeline,
+        split: str,
+        batch_size: int,
+        *,
+        training: bool,
+        patch: Patch = None,
     ) -> None:
         super().__init__(workers=0)
         self.pipeline, self.split, self.batch_size = pipeline, split, batch_size
-        self.training = training
+        self.training, self.patch = training, patch
         self.order = pipeline._order if training else pipeline.indices[split]
 
     @property
@@ -257,7 +283,7 @@ class _Batches(keras.utils.PyDataset):
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         images = self.pipeline._images_of(self.split)[chosen]
         labels = self.pipeline._labels_of(self.split)[chosen]
-        return self.pipeline._finish(images, labels, training=self.training)
+        return self.pipeline._finish(images, labels, training=self.training, patch=self.patch)
 
 
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:

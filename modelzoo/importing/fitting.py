@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.config import Config, load_config
-from modelzoo.data.datasets import load_dataset_or_fallback
+from modelzoo.data.datasets import load_dataset_or_fallback, picture_folder
 from modelzoo.data.entry import entry_shape
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
@@ -67,13 +67,13 @@ def fit_file(
         found.config = _with(found.config, {"data": {"validation_split": 0.1}})
     if not config.is_set("data.preprocessing"):
         _fit_pixels(found, data)
-    _score_once(found)
+    score_once(found, lambda message: None)
     return found
 
 
 def load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
     """Return a data set with its pictures as they are; those of a folder at the network's size."""
-    if name.startswith("folder:"):
+    if picture_folder(name):
         return open_dataset(config.with_values({"data": {"dataset": name}}, "--dataset"), notify)
     return load_dataset_or_fallback(name, notify=notify)
 
@@ -120,12 +120,17 @@ def _fit_pixels(found: Imported, data: Dataset) -> None:
         )
 
 
-def _score_once(found: Imported) -> None:
+def score_once(found: Imported, notify: Callable[[str], None]) -> None:
     """Score the test set, once, as `modelzoo evaluate` would."""
     from modelzoo.training.evaluation import compile_for_scoring, score
 
-    data = open_dataset(found.config, lambda message: None)
-    found.note = data.note
+    data = open_dataset(found.config, notify)
+    if found.config["model"]["num_classes"] < len(data.class_names):
+        raise InputError(
+            f"{data.name} has {len(data.class_names)} classes, but the file tells "
+            f"{found.config['model']['num_classes']} apart"
+        )
+    found.dataset, found.note = data.name, data.note
     network = build_network(found.config)
     assign_arrays(network, found.plan.arrays, found.dataset)
     compile_for_scoring(network, found.config)

@@ -1,4 +1,4 @@
-"""`modelzoo import`: an old `.h5` file becomes a configuration and weights that run again."""
+"""`modelzoo import`: a foreign file becomes a configuration and weights that run again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelzoo.config import load_config
 from modelzoo.errors import InputError
@@ -20,9 +19,8 @@ from modelzoo.importing.steps import make_steps
 from modelzoo.version import __version__
 from modelzoo.weights.hdf5 import CheckedFile, check_signature, open_checked
 from modelzoo.weights.layouts import Stored, find_layers
-
-if TYPE_CHECKING:
-    pass
+from modelzoo.weights.registry import TORCH_SUFFIXES
+from modelzoo.weights.state_dict import open_state_dict
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
 
@@ -36,10 +34,11 @@ def import_file(
     overrides: Sequence[str] = (),
     notify: Callable[[str], None] = print,
 ) -> Imported:
-    """Turn a foreign `.h5` file into DIR/NAME.yaml and DIR/NAME.weights.h5.
+    """Turn a foreign file into DIR/NAME.yaml and DIR/NAME.weights.h5.
 
     Args:
-        path: a whole model or weights of Keras 2.0 to 3.x.
+        path: a whole model or weights of Keras 2.0 to 3.x (`.h5`), or a state dict of PyTorch
+            (`.pth`).
         out: the folder, made if it is missing.
         dataset: on whose validation images everything is tried that the file does not say, and on
             whose test images the outcome is scored, once.
@@ -51,7 +50,8 @@ def import_file(
         InputError: the file, the data set or the configuration cannot be used.
     """
     check_signature(path)
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.removesuffix(".h5").removesuffix(".weights"))
+    stem = re.sub(r"(\.weights)?\.(h5|pth?)\Z", "", path.name)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem)
     name = name.strip("-._") or "imported"
     yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
     _check_targets(path, yaml, weights)
@@ -60,20 +60,36 @@ def import_file(
         from modelzoo.data.datasets import check_dataset_name
 
         check_dataset_name(dataset)
-    with open_checked(path) as checked:
-        stored = find_layers(checked)
-        if not stored.layers:
-            raise InputError(f"{path}: holds no weights")
-        described = _described(checked, stored)  # refused before a framework takes its seconds
+    looked_at = _look_at(path)
     from modelzoo.training.device import start_framework
 
     device = start_framework(given["trainer"]["backend"] if given else "tensorflow", "auto")
     with device.scope():
-        from modelzoo.importing.fitting import fit_file
+        if looked_at is None:
+            from modelzoo.importing.fit_state_dict import fit_state_dict
 
-        found = fit_file(checked, stored, described, given, dataset, overrides, model, name, notify)
+            found = fit_state_dict(path, given, dataset, overrides, name, notify)
+        else:
+            from modelzoo.importing.fitting import fit_file
+
+            found = fit_file(*looked_at, given, dataset, overrides, model, name, notify)
         _write(found, path, yaml, weights)
     return found
+
+
+def _look_at(path: Path) -> tuple[CheckedFile, Stored, Plan | None] | None:
+    """Return what an `.h5` file says; None for a state dict, which describes no network.
+
+    What is wrong with the file is refused here, before a framework takes its seconds.
+    """
+    if path.suffix in TORCH_SUFFIXES:
+        with open_state_dict(path):
+            return None
+    with open_checked(path) as checked:
+        stored = find_layers(checked)
+        if not stored.layers:
+            raise InputError(f"{path}: holds no weights")
+        return checked, stored, _described(checked, stored)
 
 
 def _described(checked: CheckedFile, stored: Stored) -> Plan | None:

@@ -82,6 +82,8 @@ def recognise(steps: list[Step], shape: tuple[int, int, int], path: Path) -> Pla
     if builder == "alexnet":
         model |= {"activation": activations, "groups": _one_or_all(groups)}
         model["normalization"] = _one_or_all(norms)
+        # Of a network with weights only a later training from scratch makes use of these.
+        model |= {"kernel_initializer": "GlorotUniform", "bias_initializer": "Zeros"}
     else:
         model["conv_activation"] = activations
         model["pool_activation"] = _one_or_all(squashing)

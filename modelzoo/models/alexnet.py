@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelzoo.models.plan import (
+    ConvPadding,
+    KerasObject,
     Normalization,
     Padding,
     Pooling,
@@ -19,6 +21,8 @@ from modelzoo.models.plan import (
 if TYPE_CHECKING:
     import keras
 
+GAUSSIAN: dict[str, Any] = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.01}}
+
 
 def alexnet(
     input_shape: Sequence[int] = (227, 227, 3),
@@ -27,7 +31,7 @@ def alexnet(
     conv_maps: Sequence[int] = (96, 256, 384, 384, 256),
     kernel_size: Size = (11, 5, 3, 3, 3),
     strides: Size = (4, 1, 1, 1, 1),
-    conv_padding: Padding | Sequence[Padding] = ("valid", "same", "same", "same", "same"),
+    conv_padding: ConvPadding | Sequence[ConvPadding] = ("valid", "same", "same", "same", "same"),
     groups: int | Sequence[int] = (1, 2, 1, 2, 2),
     activation: str | Sequence[str] = "relu",
     normalization: Normalization | Sequence[Normalization] = (
@@ -43,8 +47,21 @@ def alexnet(
     pool_padding: Padding | Sequence[Padding] = "valid",
     dense_units: Sequence[int] = (4096, 4096),
     dense_activation: str | Sequence[str] = "relu",
+    feature_dropout: float = 0.0,
     dropout: float | Sequence[float] = 0.5,
     output_activation: str = "softmax",
+    kernel_initializer: KerasObject | Sequence[KerasObject] = GAUSSIAN,
+    bias_initializer: KerasObject | Sequence[KerasObject] = (
+        "Zeros",  # conv1
+        "Ones",  # conv2
+        "Zeros",  # conv3
+        "Ones",  # conv4
+        "Ones",  # conv5
+        "Ones",  # fc6
+        "Ones",  # fc7
+        "Zeros",  # fc8
+    ),
+    kernel_regularizer: KerasObject | None = None,
     name: str = "alexnet",
 ) -> keras.Model:
     """Build AlexNet, by default with the paper's two towers, and its adaptations to small pictures.
@@ -59,7 +76,7 @@ def alexnet(
         conv_maps: feature maps of each convolution.
         kernel_size: n or, in a list, [height, width].
         strides: of the convolutions.
-        conv_padding: "valid" or "same".
+        conv_padding: "valid", "same", or a number of rows and columns of zeros on every side.
         groups: towers that a convolution is divided into; 1 joins all maps.
         activation: name of a Keras activation, for the convolutions.
         normalization: "batch", "local_response" or "none", after each convolution.
@@ -69,8 +86,15 @@ def alexnet(
         pool_padding: "valid" or "same".
         dense_units: units of each hidden fully connected layer; may be empty.
         dense_activation: name of a Keras activation.
+        feature_dropout: share of the flattened features dropped before fc6, in [0, 1).
         dropout: share of units dropped after each hidden fully connected layer, in [0, 1).
         output_activation: name of a Keras activation.
+        kernel_initializer: a Keras initializer, by name or {class_name, config}; a list holds one
+            for each convolution, each hidden fully connected layer and the output.
+        bias_initializer: the same for the biases.
+        kernel_regularizer: a Keras regularizer of all kernels, not of the biases. L2 with half the
+            rate of the paper's weight decay gives its update rule exactly, since the gradient
+            passes through the momentum; the weight decay of Keras' SGD does not.
         name: name of the model.
 
     Input shape: (batch, height, width, channels), float, scaled as the configuration says.
@@ -88,7 +112,9 @@ def alexnet(
         neural networks, NIPS 25.
 
     Deviations from the paper, in the defaults: 227x227 input where the paper prints 224x224, which
-    its own 55x55 maps rule out; Keras' initialisation, not Gaussian 0.01 with biases of 1.
+    its own 55x55 maps rule out; the two towers are groups of convolutions on one device; dropout
+    scales what is left by 1 / (1 - rate) in training, the paper scales everything by 1 - rate in
+    use.
     """
     stages = plan_stages(
         input_shape,
@@ -105,9 +131,19 @@ def alexnet(
     )
     activations = per_layer("activation", activation, len(stages))
     dense_activations = per_layer("dense_activation", dense_activation, len(dense_units))
+    (feature_rate,) = rates("feature_dropout", feature_dropout, 1)
     dropouts = rates("dropout", dropout, len(dense_units))
     units_of = [positive("dense_units", units) for units in dense_units]
     positive("num_classes", num_classes)
+    weighted = len(stages) + len(units_of) + 1
+    starts = [
+        {"kernel_initializer": kernel, "bias_initializer": bias}
+        for kernel, bias in zip(
+            per_layer("kernel_initializer", kernel_initializer, weighted),
+            per_layer("bias_initializer", bias_initializer, weighted),
+            strict=True,
+        )
+    ]
 
     from keras import Input, Model, layers  # only now: signatures are read without a framework
 
@@ -118,6 +154,8 @@ def alexnet(
     inputs = Input(tuple(input_shape), name="input")
     x = inputs
     for number, (stage, activation) in enumerate(zip(stages, activations, strict=True), start=1):
+        if stage.zeros:
+            x = layers.ZeroPadding2D(stage.zeros, name=f"pad{number}")(x)
         x = layers.Conv2D(
             stage.filters,
             stage.kernel_size,
@@ -125,7 +163,9 @@ def alexnet(
             padding=stage.padding,
             groups=stage.groups,
             activation=activation,
+            kernel_regularizer=kernel_regularizer,
             name=f"conv{number}",
+            **starts[number - 1],
         )(x)
         if stage.normalization != "none":
             x = norms[stage.normalization](name=f"norm{number}")(x)
@@ -137,14 +177,26 @@ def alexnet(
                 name=f"pool{number}",
             )(x)
     x = layers.Flatten(name="flatten")(x)
+    if feature_rate:
+        x = layers.Dropout(feature_rate, name=f"drop{len(stages)}")(x)
     dense = zip(units_of, dense_activations, dropouts, strict=True)
     for number, (units, activation, rate) in enumerate(dense, start=len(stages) + 1):
-        x = layers.Dense(units, activation=activation, name=f"fc{number}")(x)
+        x = layers.Dense(
+            units,
+            activation=activation,
+            kernel_regularizer=kernel_regularizer,
+            name=f"fc{number}",
+            **starts[number - 1],
+        )(x)
         if rate:
             x = layers.Dropout(rate, name=f"drop{number}")(x)
-    number = len(stages) + len(units_of) + 1
     # float32 even under mixed precision: a softmax in 8 or 11 bits loses small probabilities
     outputs = layers.Dense(
-        num_classes, activation=output_activation, dtype="float32", name=f"fc{number}"
+        num_classes,
+        activation=output_activation,
+        kernel_regularizer=kernel_regularizer,
+        dtype="float32",
+        name=f"fc{weighted}",
+        **starts[-1],
     )(x)
     return Model(inputs, outputs, name=name)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from modelzoo.models.plan import Padding, Pooling, Size, per_layer, plan_stages, positive, rates
+from modelzoo.models.plan import (
+    ConvPadding,
+    Padding,
+    Pooling,
+    Size,
+    per_layer,
+    plan_stages,
+    positive,
+    rates,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -18,7 +27,7 @@ def lenet5(
     conv_maps: Sequence[int] = (6, 16),
     kernel_size: Size = 5,
     strides: Size = 1,
-    conv_padding: Padding | Sequence[Padding] = "valid",
+    conv_padding: ConvPadding | Sequence[ConvPadding] = "valid",
     conv_activation: str | Sequence[str] = "tanh",
     pooling: Pooling | Sequence[Pooling] = "average",
     pool_size: Size = 2,
@@ -43,7 +52,7 @@ def lenet5(
         conv_maps: feature maps of each convolution.
         kernel_size: n or, in a list, [height, width].
         strides: of the convolutions.
-        conv_padding: "valid" or "same".
+        conv_padding: "valid", "same", or a number of rows and columns of zeros on every side.
         conv_activation: name of a Keras activation.
         pooling: "average", "max" or "none", after each convolution.
         pool_size: pooling window.
@@ -102,6 +111,8 @@ def lenet5(
     activations = zip(conv_activations, pool_activations, strict=True)
     for stage, (activation, squashing) in zip(stages, activations, strict=True):
         number += 1
+        if stage.zeros:
+            x = layers.ZeroPadding2D(stage.zeros, name=f"C{number}_padding")(x)
         x = layers.Conv2D(
             stage.filters,
             stage.kernel_size,

@@ -10,19 +10,25 @@ from typing import Any, Literal
 from modelzoo.errors import InputError
 
 Padding = Literal["valid", "same"]
+ConvPadding = Padding | int  # a number: so many rows and columns of zeros on every side
 Pooling = Literal["average", "max", "none"]
 Normalization = Literal["batch", "local_response", "none"]
 # One size for all layers, or a list with one a layer, where a size is n or [height, width].
 Size = int | Sequence[int | Sequence[int]]
+KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config: {...}}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One convolution with what follows it: normalisation and pooling, either of them optional."""
+    """One convolution with what follows it: normalisation and pooling, either of them optional.
+
+    `zeros` rows and columns are added on every side before a convolution with padding "valid".
+    """
 
     filters: int
     kernel_size: tuple[int, int]
     strides: tuple[int, int]
+    zeros: int
     padding: str
     groups: int
     normalization: str
@@ -59,7 +65,7 @@ def plan_stages(
             pair("kernel_size", v) for v in per_layer("kernel_size", kernel_size, count)
         ],
         "strides": [pair("strides", v) for v in per_layer("strides", strides, count)],
-        "padding": per_layer("padding", padding, count, PADDINGS),
+        "padding": per_layer("conv_padding", padding, count),
         "pooling": per_layer("pooling", pooling, count, POOLINGS),
         "pool_size": [pair("pool_size", v) for v in per_layer("pool_size", pool_size, count)],
         "pool_padding": per_layer("pool_padding", pool_padding, count, PADDINGS),
@@ -70,9 +76,11 @@ def plan_stages(
     stages = []
     for index in range(count):
         settings = {key: column[index] for key, column in columns.items()}
+        zeros, settings["padding"] = zeros_and_padding(settings["padding"])
         stride = pool_strides[index]
         stage = Stage(
             filters=positive("maps", maps[index]),
+            zeros=zeros,
             pool_strides=settings["pool_size"] if stride is None else pair("pool_strides", stride),
             **settings,
         )
@@ -82,9 +90,8 @@ def plan_stages(
                 f"channels and the {stage.filters} maps of convolution {index + 1}; both are needed"
             )
         where = f"convolution {index + 1}"
-        height, width = slide(
-            (height, width), stage.kernel_size, stage.strides, stage.padding, where
-        )
+        padded = height + 2 * zeros, width + 2 * zeros
+        height, width = slide(padded, stage.kernel_size, stage.strides, stage.padding, where)
         if stage.pooling != "none":
             where = f"the pooling after convolution {index + 1}"
             height, width = slide(
@@ -108,6 +115,23 @@ def check_input_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return height, width, channels
 
 
+def check_table(name: str, table: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Return how many maps a connection table joins (input maps, output maps).
+
+    Raises:
+        InputError: it does not hold rows of 0 and 1 of one length, or leaves a map alone.
+    """
+    if not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
+        raise InputError(f"{name}: should hold rows of 0 and 1, all of one length")
+    if any(isinstance(each, bool) or each not in (0, 1) for row in table for each in row):
+        raise InputError(f"{name}: should hold nothing but 0 and 1")
+    for what, lines in (("row", table), ("column", zip(*table, strict=True))):
+        for number, line in enumerate(lines):
+            if not any(line):
+                raise InputError(f"{name}: {what} {number} has no 1: that map would be alone")
+    return len(table), len(table[0])
+
+
 def per_layer(name: str, value: Any, count: int, allowed: Sequence[str] = ()) -> list[Any]:
     """One value for each of `count` layers: a single value is repeated, a list taken as it is."""
     values = list(value) if isinstance(value, list | tuple) else [value] * count
@@ -117,6 +141,15 @@ def per_layer(name: str, value: Any, count: int, allowed: Sequence[str] = ()) ->
         if allowed and each not in allowed:
             raise InputError(f"{name}: {each!r} is not one of {', '.join(allowed)}")
     return values
+
+
+def zeros_and_padding(value: Any) -> tuple[int, str]:
+    """(0, "valid"), (0, "same"), or (n, "valid") from n."""
+    if value in PADDINGS:
+        return 0, value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1000:
+        return value, "valid"
+    raise InputError(f"conv_padding: {value!r} is neither valid, same nor a number below 1000")
 
 
 def pair(name: str, value: Any) -> tuple[int, int]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from modelzoo import keras_objects
 from modelzoo.config import Config
-from modelzoo.data.pipeline import InputPipeline
+from modelzoo.data.pipeline import InputPipeline, Patch
 from modelzoo.data.source import Dataset
+from modelzoo.data.ten_crops import CROPS
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,11 @@ class Scores:
 
     Attributes:
         split: "train", "validation" or "test".
-        loss: mean over the images, as the configuration's loss measures it.
+        loss: mean over the images, as the configuration's loss measures it, without the penalties
+            of regularizers.
         accuracy: share of images whose most probable class is the true one, 0 to 1.
         labels: true class numbers, (n,).
-        probabilities: (n, classes).
+        probabilities: (n, classes); of a network that gives none, its scores.
         seconds: that scoring took.
     """
 
@@ -37,6 +39,12 @@ class Scores:
     def predicted(self) -> np.ndarray:
         """The most probable class of each image, (n,)."""
         return self.probabilities.argmax(axis=1)
+
+    def top_accuracy(self, count: int) -> float:
+        """Return the share of images whose true class is among the `count` most probable."""
+        own = self.probabilities[np.arange(len(self.labels)), self.labels]
+        better = (self.probabilities > own[:, np.newaxis]).sum(axis=1)
+        return float((better < count).mean())
 
     def confusion(self) -> np.ndarray:
         """Return the counts of (true class, predicted class), (classes, classes)."""
@@ -63,6 +71,11 @@ class Evaluation:
     golden_difference: float | None = None
 
 
+def are_probabilities(outputs: np.ndarray) -> bool:
+    """Whether every row of a network's outputs is from 0 and sums to 1; else they are scores."""
+    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
+
+
 def compile_for_scoring(model: keras.Model, config: Config) -> None:
     """Give a network the configuration's loss and metrics; it needs no optimizer to be scored."""
     section = config["compile"]
@@ -84,17 +97,26 @@ def make_metrics(config: Config) -> list[Any]:
     return metrics if {"accuracy", "acc"} & named else ["accuracy", *metrics]
 
 
-def score(model: keras.Model, pipeline: InputPipeline, split: str) -> Scores:
-    """Score a compiled network on a whole split, the last smaller batch included."""
+def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch = None) -> Scores:
+    """Score a compiled network on a whole split, the last smaller batch included.
+
+    With a `patch`, (height, width), the probabilities of a picture are the mean over ten patches.
+    """
     began = time.perf_counter()
-    batches = pipeline.scoring_batches(split)
-    with pipeline.own_errors():
-        values = model.evaluate(batches, verbose=0, return_dict=True)
-        probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
+    batches = pipeline.scoring_batches(split, patch)
     labels = pipeline.labels(split)
+    with pipeline.own_errors():
+        probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
+        if patch is None:
+            loss = float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
+        else:
+            probabilities = probabilities.reshape(len(labels), CROPS, -1).mean(axis=1)
+            targets = pipeline.encode(keras.ops.convert_to_tensor(labels.astype("int32")))
+            predicted = keras.ops.convert_to_tensor(probabilities)
+            loss = float(model.compute_loss(y=targets, y_pred=predicted))
     return Scores(
         split=split,
-        loss=float(values["loss"]),
+        loss=loss - sum(float(penalty) for penalty in model.losses),
         accuracy=float((probabilities.argmax(axis=1) == labels).mean()),
         labels=labels,
         probabilities=probabilities,

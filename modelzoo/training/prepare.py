@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.data.datasets import load_dataset_or_fallback
+from modelzoo.data.datasets import load_dataset_or_fallback, picture_folder
 from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
 
@@ -27,11 +27,7 @@ def build_network(config: Config) -> keras.Model:
     """
     import keras
 
-    from modelzoo.keras_objects import check_activation
-
-    for key, value in config["model"].items():
-        if key.endswith("activation"):
-            check_activation(value, f"{config.name}: model.{key}")
+    _check_keras_names(config)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config["trainer"]["precision"])
     try:
@@ -45,12 +41,27 @@ def build_network(config: Config) -> keras.Model:
         keras.config.set_dtype_policy(before)
 
 
+def _check_keras_names(config: Config) -> None:
+    """Refuse what Keras does not know in the `model` section, before it deserialises anything."""
+    from modelzoo.keras_objects import check_activation, make
+
+    for key, value in config["model"].items():
+        where = f"{config.name}: model.{key}"
+        if key.endswith("activation"):
+            check_activation(value, where)
+        for kind in ("initializer", "regularizer"):
+            if key.endswith(kind) and value is not None:
+                for spec in value if isinstance(value, list) else [value]:
+                    make(kind, spec, where)
+
+
 def open_dataset(config: Config, notify: Callable[[str], None]) -> Dataset:
     """Load the configuration's data set, every picture of the shape that preprocessing expects."""
     name = config["data"]["dataset"]
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
-    options = config["image"] if name.startswith("folder:") else {}
-    shape = entry_shape(config["model"]["input_shape"], config["data"]["preprocessing"])
+    options = config["image"] if picture_folder(name) else {}
+    data = config["data"]
+    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
     return load_dataset_or_fallback(name, notify=notify, image_shape=shape, **options)
 
 
@@ -59,7 +70,8 @@ def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
     from modelzoo.data.pipeline import InputPipeline
 
     section = config["data"]
-    options = {k: v for k, v in section.items() if k not in ("dataset", "class_names")}
+    opened = ("dataset", "class_names", "image_size")  # what `open_dataset` has used
+    options = {k: v for k, v in section.items() if k not in opened}
     seed, num_classes = config["trainer"]["seed"], config["model"]["num_classes"]
     return InputPipeline(data, num_classes=num_classes, seed=seed, **options)
 
@@ -89,6 +101,19 @@ def fit_config_to_data(
     return config.with_values(values, f"the data set {data.name}")
 
 
+def _check_image_size(config: Config, images: np.ndarray) -> None:
+    """Refuse pictures that a layer which crops would silently enlarge, or take the middle of."""
+    model, size = config["model"], config["data"]["image_size"]
+    if size is None:
+        return
+    opened = entry_shape(model["input_shape"], config["data"]["preprocessing"], size)
+    if images.shape[1:3] not in (opened[:2], tuple(model["input_shape"][:2])):
+        raise InputError(
+            f"preprocess: pictures are {images.shape[1]}x{images.shape[2]}, but {config.name} "
+            f"opens them at {opened[0]}x{opened[1]} (data.image_size)"
+        )
+
+
 def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
     """Do the work of `modelzoo.preprocess`."""
     images = np.asarray(images)
@@ -96,6 +121,8 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
         raise InputError(f"preprocess: pictures should be uint8 in 0..255, not {images.dtype}")
     if images.ndim == 3:
         images = images[..., np.newaxis]
+
+    _check_image_size(config, images)
 
     from modelzoo.data.pipeline import Preprocessor
 

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 def find_mistakes(scores: Scores, pipeline: InputPipeline) -> Mistakes:
     """Return the wrong answers that the network was most confident of, with their pictures."""
+    from modelzoo.training.evaluation import are_probabilities
+
     worst = scores.worst()
+    confidence = scores.probabilities[worst].max(axis=1)
+    if not are_probabilities(scores.probabilities):
+        confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
     names = pipeline.data.class_names
     return Mistakes(
         images=pipeline.images(scores.split, worst),
         true=[names[label] for label in scores.labels[worst]],
         predicted=[_name_of(names, label) for label in scores.predicted[worst]],
-        confidence=[float(value) for value in scores.probabilities[worst].max(axis=1)],
+        confidence=[float(value) for value in confidence],
     )
 
 

@@ -186,7 +186,8 @@ def check_files(files: Sequence[WeightsFile], others: bool = True) -> Iterator[C
             expected = file.sha256 or _recorded(cached)
             yield Checked(file.label, cached, "cache", _held(cached, expected, file.bytes))
     if others:
-        for path in sorted(weights_folder().glob("*/*.h5")):
+        fetched = (path for kind in ("h5", "pth") for path in weights_folder().glob(f"*/*.{kind}"))
+        for path in sorted(fetched):
             if path not in seen and not path.name.startswith("."):
                 label = f"{path.parent.name}/{path.name}"
                 yield Checked(label, path, "cache", _held(path, _recorded(path)))

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def _checked(part: Path, file: WeightsFile, expected: str | None, resumed: bool)
         raise Failure(f"sent {size:,} bytes, but the file has {file.bytes:,}", retry=True)
     digest = sha256_of(part)
     if expected is None:
-        if problem := hdf5_problem(part):
+        if problem := problem_of(part, file):
             raise Failure(problem)
     elif digest != expected:
         reason = f"other bytes: their SHA-256 is {digest}"
@@ -202,11 +203,18 @@ def _place(part: Path, path: Path, digest: str) -> None:
 
 def _adopt(file: WeightsFile, path: Path) -> Fetched:
     """Take the unverified file that a person has put into the cache by hand."""
-    if problem := hdf5_problem(path):
+    if problem := problem_of(path, file):
         raise InputError(f"{path}: is {problem}; delete it and fetch it again")
     digest = sha256_of(path)
     write_record(path, digest)
     return Fetched(path, digest, "cache", False)
+
+
+def problem_of(path: Path, file: WeightsFile) -> str | None:
+    """Say why bytes that no hash describes can't be the whole file, as far as its format tells."""
+    if not file.file.endswith(".pth"):
+        return hdf5_problem(path)
+    return None if zipfile.is_zipfile(path) else "not a whole file of PyTorch 1.6 or later"
 
 
 def hdf5_problem(path: Path) -> str | None:

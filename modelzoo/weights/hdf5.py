@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from modelzoo.errors import InputError
+from modelzoo.weights.registry import TORCH_SUFFIXES
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+TORCH_SIGNATURE = b"PK\x03\x04"  # a zip archive
 MAX_OBJECTS = 5_000  # groups and arrays; a large network with optimizer state has a few hundred
 MAX_DEPTH = 20
 MAX_ATTRIBUTES = 100  # of one object
@@ -166,6 +168,8 @@ class CheckedFile:
 def check_signature(path: Path) -> None:
     """Raise an InputError unless a file begins as HDF5 does. Cheap: asked before h5py is imported.
 
+    A `.pth` file should begin as the zip archives do that PyTorch saves.
+
     Raises:
         InputError: it is missing, empty, a folder, or something else, which is named.
     """
@@ -183,7 +187,8 @@ def check_signature(path: Path) -> None:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError:
         raise InputError(f"{str(path)!r}: no file can have this name") from None
-    if start.startswith(SIGNATURE):
+    torch = path.suffix in TORCH_SUFFIXES
+    if start.startswith(TORCH_SIGNATURE if torch else SIGNATURE):
         return
     if not start:
         raise InputError(f"{path}: is empty; fetch or copy it again")
@@ -191,7 +196,15 @@ def check_signature(path: Path) -> None:
     if not nature and start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?")):
         nature = "a web page; the download went wrong"
     is_what = f": it is {nature}" if nature else ""
-    raise InputError(f"{path}: is not an HDF5 file{is_what}\nWeights are read from .h5 files only")
+    if torch:
+        raise InputError(
+            f"{path}: is not a state dict of PyTorch 1.6 or later{is_what}\n"
+            "PyTorch saves an older one anew: torch.save(torch.load(OLD, weights_only=True), NEW)"
+        )
+    raise InputError(
+        f"{path}: is not an HDF5 file{is_what}\n"
+        "Weights are read from .h5 files, and from the .pth files of PyTorch"
+    )
 
 
 @contextlib.contextmanager

@@ -55,8 +55,12 @@ def check_against_published(published: PublishedWeights, result: Evaluation) -> 
             f"--check: measured on {result.data.name} ({found.split}), but {published.name} is "
             f"published for {scores.dataset} ({scores.split}): there is nothing to compare with"
         )
-    if not abs(found.accuracy - scores.accuracy) <= ACCURACY_TOLERANCE + 1e-9:
-        raise RunError(
-            f"--check: accuracy {found.accuracy:.4f} on {scores.dataset} ({scores.split}), "
-            f"published is {scores.accuracy:.4f}: more than {ACCURACY_TOLERANCE} apart"
-        )
+    pairs = [("accuracy", found.accuracy, scores.accuracy)]
+    if scores.top5_accuracy is not None:
+        pairs.append(("top-5 accuracy", found.top_accuracy(5), scores.top5_accuracy))
+    for name, measured, promised in pairs:
+        if not abs(measured - promised) <= ACCURACY_TOLERANCE + 1e-9:
+            raise RunError(
+                f"--check: {name} {measured:.4f} on {scores.dataset} ({scores.split}), "
+                f"published is {promised:.4f}: more than {ACCURACY_TOLERANCE} apart"
+            )

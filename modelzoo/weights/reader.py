@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelzoo.errors import InputError
+from modelzoo.weights.from_torch import read_for
 from modelzoo.weights.hdf5 import CheckedFile, open_checked
 from modelzoo.weights.layouts import Stored, StoredLayer, find_layers, read_array
+from modelzoo.weights.registry import TORCH_SUFFIXES
+from modelzoo.weights.state_dict import open_state_dict
 
 if TYPE_CHECKING:
     import keras
 
 
 def load_weights(network: keras.Model, path: Path) -> None:
-    """Copy the arrays of a `.h5` file into a network that our own code has built.
+    """Copy the arrays of a `.h5` or `.pth` file into a network that our own code has built.
 
     Reads Keras 3 `.weights.h5`, legacy whole models (their description and optimizer state are left
-    alone) and legacy weights-only files of Keras 2.0 to 3.x. Layers are matched by name where the
-    names agree, else by their order; shapes must be equal. Nothing in the file is executed or
-    deserialised, and the network is unchanged unless everything fits.
+    alone), legacy weights-only files of Keras 2.0 to 3.x, and state dicts of PyTorch (`.pth`).
+    Layers are matched by name where the names agree, else by their order; shapes must be equal.
+    Nothing in the file is executed or deserialised, and the network is unchanged unless everything
+    fits.
 
     Args:
         network: built, with the shapes that the file should hold.
@@ -32,6 +36,11 @@ def load_weights(network: keras.Model, path: Path) -> None:
     Raises:
         InputError: the file is not what it should be, or does not fit; both sides are shown.
     """
+    if path.suffix in TORCH_SUFFIXES:
+        with open_state_dict(path) as state:
+            arrays = read_for(network, weighted_layers(network), state)
+        assign_arrays(network, arrays, str(path))
+        return
     with open_checked(path) as checked:
         stored = find_layers(checked)
         wanted = weighted_layers(network)

@@ -17,6 +17,7 @@ from modelzoo.errors import InputError
 
 LARGEST_FILE = 2 * 2**30  # of a file whose size nobody has declared
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # the only ones that may answer without TLS
+TORCH_SUFFIXES = (".pth", ".pt")  # of PyTorch's state dicts; all other weights are HDF5
 OWN_FOLDER = "-own/"  # in the cache; the name of a network cannot begin so
 NAME = r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # neither dots nor slashes: it becomes a file's name
 
@@ -25,12 +26,25 @@ Size = Annotated[int, Meta(ge=1, le=2**40)]
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was measured, and on what: `evaluate --check` measures it again."""
+    """What was measured, and on what: `evaluate --check` measures it again.
+
+    Attributes:
+        accuracy, top5_accuracy: shares of pictures whose class is the first, or among the first 5.
+        loss: may be missing where whoever published the weights did not say it.
+    """
 
     dataset: Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
     split: Literal["train", "validation", "test"] = "test"
     accuracy: Annotated[float, Meta(ge=0, le=1)]
-    loss: Annotated[float, Meta(ge=0)]
+    loss: Annotated[float, Meta(ge=0)] | None = None
+    top5_accuracy: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+    def __str__(self) -> str:
+        """Return them in words: "accuracy 0.9923, loss 0.0227 on mnist (test)"."""
+        numbers = {"top-5": self.top5_accuracy, "loss": self.loss}
+        said = [f"{name} {number:.4f}" for name, number in numbers.items() if number is not None]
+        words = ", ".join([f"accuracy {self.accuracy:.4f}", *said])
+        return f"{words} on {self.dataset} ({self.split})"
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +68,7 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         sha256, bytes: of the file; mandatory unless `unverified`.
         unverified: nobody has published a hash: `--allow-unverified` is needed the first time.
         max_bytes: where an unverified download is cut off.
+        format: "keras" for HDF5, "torch" for a state dict of PyTorch, converted at every load.
         parameters: of the network, if it should be compared.
     """
 
@@ -66,6 +81,7 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     bytes: Size | None = None
     unverified: bool = False
     max_bytes: Size | None = None
+    format: Literal["keras", "torch"] = "keras"
     golden: Golden | None = None
     parameters: Size | None = None
     note: str = ""
@@ -73,7 +89,8 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def file_of(self, model: str) -> "WeightsFile":
         """Return the file that this entry describes, as the network `model` publishes it."""
         # The hash in its name keeps the files of two releases apart in one cache.
-        name = f"{self.name}-{self.sha256[:8]}.weights.h5" if self.sha256 else f"{self.name}.h5"
+        suffix = ".pth" if self.format == "torch" else ".weights.h5" if self.sha256 else ".h5"
+        name = f"{self.name}-{self.sha256[:8]}{suffix}" if self.sha256 else f"{self.name}{suffix}"
         return WeightsFile(
             label=f"{model}/{self.name}",
             file=f"{model}/{name}",
@@ -181,9 +198,10 @@ def file_at(source: str, sha256: str | None) -> WeightsFile:
         sha256 = check_sha256(sha256)
     place = hashlib.sha256(source.encode()).hexdigest()[:16]
     last = unquote(urlsplit(parsed.value).path).replace("\\", "/").rpartition("/")[2]
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", re.sub(r"(\.weights)?\.h5\Z", "", last))[:60]
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", re.sub(r"(\.weights)?\.(h5|pth?)\Z", "", last))[:60]
     known = f"-{sha256[:8]}" if sha256 else ""
     suffix = ".weights.h5" if last.endswith(".weights.h5") else ".h5"
+    suffix = ".pth" if last.endswith(TORCH_SUFFIXES) else suffix
     return WeightsFile(
         label=str(parsed),
         file=f"{OWN_FOLDER}{stem or 'weights'}-{place}{known}{suffix}",
@@ -270,7 +288,8 @@ def _refuse(problem: str, value: Any, at: str, where: Callable[[str], str]) -> N
 
 def _problem_of(entry: PublishedWeights) -> str | None:
     """Return what the fields of an entry say against each other."""
-    numbers = [entry.scores.accuracy, entry.scores.loss]
+    scores = (entry.scores.accuracy, entry.scores.loss, entry.scores.top5_accuracy)
+    numbers = [number for number in scores if number is not None]
     if entry.golden:
         numbers += [number for row in entry.golden.outputs for number in row]
         if len({len(row) for row in entry.golden.outputs}) > 1:

@@ -1,0 +1,102 @@
+"""Bring the tensors of a PyTorch network into the order and the layout of the same one in Keras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from modelzoo.errors import InputError
+from modelzoo.weights.state_dict import StateDict
+
+Shape = tuple[int, ...]
+
+
+def read_for(network: Any, layers: list[Any], state: StateDict) -> list[np.ndarray]:
+    """Return the arrays of a state dict in the order of a network's weights.
+
+    Modules are matched with layers by their order, and every shape must be equal: a convolution's
+    (maps, inputs, height, width) becomes (height, width, inputs, maps), a dense layer's (units,
+    inputs) becomes (inputs, units). The inputs of the first dense layer are reordered, since
+    PyTorch flattens channel by channel and Keras pixel by pixel.
+
+    Args:
+        network: built by us.
+        layers: its layers with weights, in order.
+        state: the open file.
+
+    Raises:
+        InputError: a tensor has no place, or a layer no tensor; both sides are shown.
+    """
+    modules = _modules(state)
+    _check_shapes(network, layers, modules, state)
+    arrays: list[np.ndarray] = []
+    flattened = _flattened_shape(network)
+    for module in modules:
+        kernel = state.read(f"{module}.weight")
+        if kernel.ndim == 2 and flattened:
+            height, width, channels = flattened
+            by_channel = kernel.reshape(-1, channels, height, width)
+            kernel = by_channel.transpose(0, 2, 3, 1).reshape(kernel.shape)
+            flattened = None
+        arrays += [_in_keras_layout(kernel), state.read(f"{module}.bias")]
+    return arrays
+
+
+def classes_of(state: StateDict) -> int:
+    """Return how many classes a state dict tells apart: the units of its last layer."""
+    return list(state.tensors.values())[-1].shape[0]
+
+
+def _modules(state: StateDict) -> dict[str, dict[str, Shape]]:
+    """Return {module: {"weight": shape, "bias": shape}}, in the order of the file."""
+    modules: dict[str, dict[str, Shape]] = {}
+    for name, tensor in state.tensors.items():
+        module, _, kind = name.rpartition(".")
+        if kind not in ("weight", "bias"):
+            raise state.refuse(name, "is neither the weight nor the bias of a layer that we have")
+        modules.setdefault(module, {})[kind] = tensor.shape
+    return modules
+
+
+def _check_shapes(
+    network: Any, layers: list[Any], modules: dict[str, dict[str, Shape]], state: StateDict
+) -> None:
+    wanted = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in layers]
+    found = [
+        (module, [_keras_shape(shapes.get("weight", ())), shapes.get("bias", ())])
+        for module, shapes in modules.items()
+    ]
+    if [shapes for _, shapes in wanted] == [shapes for _, shapes in found]:
+        return
+    same = [a[1] == b[1] for a, b in zip(wanted, found, strict=False)]
+    first = same.index(False) if False in same else len(same)
+    raise InputError(
+        f"{state.path}: does not hold the weights of {network.name} "
+        f"({network.count_params():,} parameters, {len(wanted)} layers with weights; "
+        f"the file has {len(found)}):\n"
+        f"  {_said(wanted, first, 'takes')}; {_said(found, first, 'holds')}, as Keras orders them"
+    )
+
+
+def _said(side: list[tuple[str, list[Shape]]], index: int, verb: str) -> str:
+    if index >= len(side):
+        return "the network has no place for it" if verb == "takes" else "the file has nothing more"
+    name, shapes = side[index]
+    return f"{name!r:.60} {verb} {', '.join('x'.join(map(str, s)) or '()' for s in shapes)}"
+
+
+def _keras_shape(shape: Shape) -> Shape:
+    return (*shape[2:], shape[1], shape[0]) if len(shape) in (2, 4) else shape
+
+
+def _in_keras_layout(kernel: np.ndarray) -> np.ndarray:
+    return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.transpose()
+
+
+def _flattened_shape(network: Any) -> Shape | None:
+    """Return the (height, width, channels) that the network makes flat."""
+    for layer in network.layers:
+        if type(layer).__name__ == "Flatten":
+            return tuple(layer.input.shape[1:])
+    return None

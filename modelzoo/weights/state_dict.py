@@ -1,0 +1,288 @@
+"""Read a state dict of PyTorch that nobody vouches for, without PyTorch and without unpickling.
+
+Since PyTorch 1.6 a `.pth` file is a zip archive without compression: `data.pkl` describes the
+tensors, `data/0`, `data/1`, ... hold their numbers. The standard library takes the pickle apart
+into its instructions; the few that describe a tensor are followed here, on names, numbers and
+tuples. Nothing that the pickle names is looked up, imported or called. `torch.load` with
+`weights_only=True` calls what is on its list, ran the code of hostile files before PyTorch 2.6
+(CVE-2025-32434) and let them corrupt memory before 2.10 (CVE-2026-24747).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pickletools
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from modelzoo.errors import InputError
+from modelzoo.weights.hdf5 import check_signature
+
+MAX_ENTRIES = 5_000  # of the archive: one for each tensor
+MAX_PICKLE = 4_000_000  # bytes; that of a network with 1,000 tensors takes some 150 kB
+DTYPES = {"torch FloatStorage": "<f4", "torch HalfStorage": "<f2", "torch DoubleStorage": "<f8"}
+ORDERED_DICT, TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
+PARAMETER = "torch._utils _rebuild_parameter"
+VALUES = {"BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1"}  # instructions that push a value
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+MARK = object()
+
+
+@dataclass(frozen=True)
+class Name:
+    """What the pickle would look up: a module and something in it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Storage:
+    """An entry `data/KEY` of the archive: so many numbers of one type, in a row."""
+
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A view of a storage: where it begins, its shape, and the steps between its numbers."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass
+class StateDict:
+    """An open file in which everything but the numbers themselves has been looked at.
+
+    Attributes:
+        path: of the file.
+        tensors: by name, in the order of the file.
+    """
+
+    path: Path
+    archive: zipfile.ZipFile
+    folder: str = ""
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def refuse(self, where: str, problem: str) -> InputError:
+        """Return the error that names the file, the place in it and the problem."""
+        place = f" {where!r:.120}:" if where else ""
+        return InputError(f"{self.path}:{place} {problem}")
+
+    def read(self, name: str) -> np.ndarray:
+        """Return a tensor as an array in float32.
+
+        Raises:
+            InputError: its numbers are damaged, or not all finite.
+        """
+        tensor = self.tensors[name]
+        content = self.archive.read(f"{self.folder}/data/{tensor.storage.key}")
+        numbers = np.frombuffer(content, tensor.storage.dtype)[tensor.offset :]
+        steps = [step * numbers.itemsize for step in tensor.strides]
+        view = np.lib.stride_tricks.as_strided(numbers, tensor.shape, steps, writeable=False)
+        array = view.astype("float32")
+        if not np.isfinite(array).all():
+            bad = int(array.size - np.isfinite(array).sum())
+            raise self.refuse(name, f"{bad:,} of {array.size:,} numbers are NaN or infinite")
+        return array
+
+
+@contextlib.contextmanager
+def open_state_dict(path: Path) -> Iterator[StateDict]:
+    """Open a `.pth` file for reading, with everything but its numbers checked.
+
+    Raises:
+        InputError: it is no state dict of PyTorch 1.6 or later, or holds what none needs.
+    """
+    check_signature(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            state = StateDict(path, archive)
+            _check_archive(state)
+            _check_tensors(state, _described(state))
+            yield state
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, struct.error) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{path}: is damaged: {reason}\nFetch or copy it again") from None
+
+
+def _check_archive(state: StateDict) -> None:
+    """Refuse an archive that is no state dict's, or larger inside than outside."""
+    entries = state.archive.infolist()
+    if len(entries) > MAX_ENTRIES:
+        raise state.refuse("", f"has {len(entries):,} entries; weights need far fewer")
+    names = {entry.filename for entry in entries}
+    if len(names) != len(entries):
+        raise state.refuse("", "has two entries of the same name")
+    folders = {name.partition("/")[0] for name in names}
+    state.folder = min(folders, default="")
+    if len(folders) != 1 or f"{state.folder}/data.pkl" not in names:
+        raise state.refuse("", "is a zip archive, but not one that PyTorch has saved")
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise state.refuse(entry.filename, "is compressed or encrypted, as PyTorch never does")
+    size, whole = sum(entry.file_size for entry in entries), state.path.stat().st_size
+    if size > whole:
+        raise state.refuse("", f"says that it holds {size:,} bytes, and has {whole:,}")
+    order = f"{state.folder}/byteorder"
+    if order in names and state.archive.read(order) != b"little":
+        raise state.refuse("byteorder", "is not little: save it on another machine")
+
+
+def _described(state: StateDict) -> Any:
+    """Follow the instructions of `data.pkl`; return what they describe.
+
+    Raises:
+        InputError: an instruction that no state dict needs, or a name that stands for code.
+    """
+    entry = state.archive.getinfo(f"{state.folder}/data.pkl")
+    if entry.file_size > MAX_PICKLE:
+        raise state.refuse("data.pkl", f"has {entry.file_size:,} bytes; no network's is so long")
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    try:
+        for instruction, argument, _ in pickletools.genops(state.archive.read(entry)):
+            _follow(instruction.name, argument, stack, memo, state)
+    except (IndexError, KeyError, TypeError, AttributeError):
+        raise state.refuse("data.pkl", "is damaged: its instructions do not fit together") from None
+    return stack[-1] if len(stack) == 1 else None
+
+
+def _follow(
+    instruction: str, argument: Any, stack: list[Any], memo: dict[int, Any], state: StateDict
+) -> None:
+    if instruction in ("PROTO", "STOP"):
+        return
+    if instruction in VALUES:
+        stack.append(argument)
+    elif instruction in CONSTANTS:
+        stack.append(CONSTANTS[instruction])
+    elif instruction == "EMPTY_DICT":
+        stack.append({})
+    elif instruction == "MARK":
+        stack.append(MARK)
+    elif instruction == "TUPLE":
+        stack.append(tuple(_to_mark(stack)))
+    elif instruction in TUPLES:
+        items = [stack.pop() for _ in range(TUPLES[instruction])]
+        stack.append(tuple(reversed(items)))
+    elif instruction in ("BINPUT", "LONG_BINPUT"):
+        memo[argument] = stack[-1]
+    elif instruction in ("BINGET", "LONG_BINGET"):
+        stack.append(memo[argument])
+    elif instruction == "GLOBAL":
+        stack.append(_name(argument, state))
+    elif instruction == "BINPERSID":
+        stack.append(_storage(stack.pop(), state))
+    elif instruction == "REDUCE":
+        arguments = stack.pop()
+        stack.append(_made(stack.pop(), arguments, state))
+    elif instruction in ("SETITEM", "SETITEMS"):
+        items = _to_mark(stack) if instruction == "SETITEMS" else [stack.pop(), stack.pop()][::-1]
+        _fill(stack[-1], items, state)
+    elif instruction == "BUILD" and isinstance(stack[-2], dict):
+        stack.pop()  # the versions of the modules, which say nothing of the numbers
+    else:
+        raise state.refuse("data.pkl", f"does {instruction}, which no state dict needs")
+
+
+def _to_mark(stack: list[Any]) -> list[Any]:
+    items: list[Any] = []
+    while (item := stack.pop()) is not MARK:
+        items.append(item)
+    return items[::-1]
+
+
+def _name(text: str, state: StateDict) -> Name:
+    if text not in (ORDERED_DICT, TENSOR, PARAMETER) and text not in DTYPES:
+        shown = text.replace(" ", ".")
+        if text.startswith("torch ") and text.endswith(("Storage", "Tensor")):
+            raise state.refuse(shown, "weights are of float16, float32 or float64 numbers")
+        raise state.refuse(
+            shown, "is code, which is never run\nSave the state_dict() of a model, not the model"
+        )
+    return Name(text)
+
+
+def _fill(target: Any, items: list[Any], state: StateDict) -> None:
+    if not isinstance(target, dict) or len(items) % 2:
+        raise state.refuse("data.pkl", "is damaged: it fills what is no dictionary")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, str) or key in target:
+            raise state.refuse("data.pkl", "is damaged: a key is no text, or is there twice")
+        target[key] = value
+
+
+def _storage(said: Any, state: StateDict) -> Storage:
+    """Return a storage from ("storage", type, key, device, count)."""
+    kind, dtype, key, _, count = said
+    known = isinstance(dtype, Name) and dtype.text in DTYPES and isinstance(key, str)
+    if kind != "storage" or not known or not _is_count(count):
+        raise state.refuse("data.pkl", "is damaged: it names numbers in an unknown way")
+    return Storage(key, DTYPES[dtype.text], count)
+
+
+def _made(name: Any, arguments: Any, state: StateDict) -> Any:
+    """Return what a call in the pickle stands for: a dictionary or a tensor."""
+    if not isinstance(name, Name) or not isinstance(arguments, tuple):
+        _damaged(state)
+    if name.text == ORDERED_DICT and not arguments:
+        return {}
+    if name.text == PARAMETER and arguments and isinstance(arguments[0], Tensor):
+        return arguments[0]
+    if name.text != TENSOR or len(arguments) not in (6, 7):
+        _damaged(state)
+    storage, offset, shape, strides = arguments[:4]
+    sizes = (shape, strides)
+    if (
+        not isinstance(storage, Storage)
+        or not _is_count(offset)
+        or not all(isinstance(each, tuple) and len(each) <= 8 for each in sizes)
+        or not all(_is_count(number) for each in sizes for number in each)
+    ):
+        _damaged(state)
+    last = sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    size = math.prod(shape)
+    if size < 1 or size > storage.count or offset + last >= storage.count:
+        raise state.refuse("data.pkl", "has a tensor that is empty, or larger than its numbers")
+    return Tensor(storage, offset, shape, strides)
+
+
+def _damaged(state: StateDict) -> NoReturn:
+    raise state.refuse("data.pkl", "is damaged: it makes a tensor in an unknown way")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**40
+
+
+def _check_tensors(state: StateDict, found: Any) -> None:
+    """Take the tensors over, once each has the numbers in the archive that it should have."""
+    if not isinstance(found, dict) or not found:
+        raise state.refuse("", "holds no state dict: a dictionary of tensors by name")
+    sizes = {entry.filename: entry.file_size for entry in state.archive.infolist()}
+    for name, tensor in found.items():
+        if not isinstance(tensor, Tensor):
+            raise state.refuse(
+                name, "is no tensor\nSave the state_dict() of a model, and nothing beside it"
+            )
+        storage = tensor.storage
+        stored = sizes.get(f"{state.folder}/data/{storage.key}")
+        if stored != storage.count * np.dtype(storage.dtype).itemsize:
+            there = "none" if stored is None else f"{stored:,} bytes"
+            raise state.refuse(name, f"should have {storage.count:,} numbers, there are {there}")
+    state.tensors = found

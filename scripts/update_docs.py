@@ -1,0 +1,323 @@
+"""Write what the documentation says of measured results: model cards and the README's table.
+
+python scripts/update_docs.py                    write docs/models/ and the table in README.md
+python scripts/update_docs.py --check            write nothing; exit code 1 if one is out of date
+python scripts/update_docs.py --add runs/RUN...  keep the results of finished runs first
+
+Everything is taken from configs/*.yaml and results/<configuration>/<run>/, which hold what a run
+wrote itself: metrics.json, history.csv and config.yaml.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from modelzoo import charts
+from modelzoo.config import Config, list_models, load_config
+from modelzoo.errors import InputError
+from modelzoo.files import write_text
+from modelzoo.training.device import start_framework
+from modelzoo.zoo import build, describe
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, CARDS, README = ROOT / "results", ROOT / "docs" / "models", ROOT / "README.md"
+BEGIN, END = "<!-- results: written by scripts/update_docs.py -->", "<!-- end of results -->"
+KEPT = ("metrics.json", "history.csv", "config.yaml")
+# What decides the outcome of a run; titles and published weights do not.
+DECISIVE = ("model", "data", "compile", "fit")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run, kept in results/."""
+
+    config: str
+    folder: Path
+    metrics: dict[str, Any]
+
+    @property
+    def group(self) -> tuple[str, str, int]:
+        """What runs that differ only in their seed have in common."""
+        return self.config, self.metrics["dataset"], self.metrics["epochs"]
+
+    @property
+    def command(self) -> str:
+        """The command that repeats the run, without its seed."""
+        config = load_config(self.config)
+        command = f"python -m train --model {self.config}"
+        dataset = self.metrics["dataset"]
+        if dataset != config["data"]["dataset"]:
+            command += f" --dataset {dataset}"
+            config = config.with_dataset(dataset)
+        planned = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
+        if planned["fit"]["epochs"] != config["fit"]["epochs"]:
+            command += f" --epochs {planned['fit']['epochs']}"
+        schedule = _schedule_override(planned, config)
+        return command + schedule
+
+
+def _schedule_override(planned: dict[str, Any], config: Config) -> str:
+    """Return the --set options for what a shorter run changes in the learning rate's schedule."""
+    key = "compile.optimizer.config.learning_rate.config"
+    given = planned["compile"]["optimizer"]["config"]["learning_rate"]
+    usual = config["compile"]["optimizer"]["config"]["learning_rate"]
+    if not isinstance(given, dict) or not isinstance(usual, dict):
+        return ""
+    given, usual = given["config"], usual["config"]
+    return "".join(
+        f" --set {key}.{name}={value}" for name, value in given.items() if usual[name] != value
+    )
+
+
+def main() -> int:
+    """Run the command; return the exit code: 0, 1 (out of date), 2 (bad input)."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--add", nargs="+", type=Path, default=[], metavar="RUN")
+    parser.add_argument("--as", dest="config", help="packaged name of the runs' configuration")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    start_framework("tensorflow", "cpu")
+    try:
+        for run in options.add:
+            print(add(run, options.config))
+        stale = [(path, text) for path, text in documents() if not _holds(path, text)]
+        if not options.check:
+            for path, text in stale:
+                write_text(path, text)
+            draw_curves()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for path, _ in stale:
+        print(f"{path.relative_to(ROOT)}: {'is out of date' if options.check else 'written'}")
+    return 1 if options.check and stale else 0
+
+
+def add(run: Path, name: str | None = None) -> Path:
+    """Keep what a finished run says of itself, after comparing its recipe with the packaged one.
+
+    Raises:
+        InputError: the run is not finished, or cannot be repeated by a packaged configuration.
+    """
+    try:
+        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{run}: is no finished run: {error}") from None
+    name = name or metrics["model"]
+    ran, packaged = load_config(run), load_config(name, dataset=metrics["dataset"])
+    for section in DECISIVE:
+        given, usual = _comparable(ran[section]), _comparable(packaged[section])
+        if given != usual:
+            raise InputError(f"{run}: its {section} differs from {name}'s: {given} and {usual}")
+    epochs, seed = metrics["epochs"], metrics["seed"]
+    folder = RESULTS / name / f"{metrics['dataset']}-{epochs}-epochs-seed-{seed}"
+    for file in KEPT:
+        lines = (run / file).read_text("utf-8").splitlines(keepends=True)
+        # The head of a configuration names a path of the machine that it was written on.
+        write_text(folder / file, "".join(line for line in lines if not line.startswith("#")))
+    return folder
+
+
+def _comparable(section: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a command line may change and the results name: epochs and their schedule."""
+    kept = {k: v for k, v in section.items() if k not in ("epochs", "class_names")}
+    optimizer = kept.get("optimizer")
+    if isinstance(optimizer, dict):
+        settings = dict(optimizer.get("config", {}))
+        rate = settings.get("learning_rate")
+        if isinstance(rate, dict):
+            lengths = ("decay_steps", "warmup_steps")
+            values = {k: v for k, v in rate["config"].items() if k not in lengths}
+            settings["learning_rate"] = {**rate, "config": values}
+        kept["optimizer"] = {**optimizer, "config": settings}
+    return kept
+
+
+def results() -> list[Result]:
+    """Return all kept results, by configuration, data set, epochs and seed."""
+    found = [
+        Result(path.parents[1].name, path.parent, json.loads(path.read_text("utf-8")))
+        for path in RESULTS.glob("*/*/metrics.json")
+    ]
+    return sorted(found, key=lambda each: (*each.group, each.metrics["seed"]))
+
+
+def grouped(found: Sequence[Result]) -> list[list[Result]]:
+    """Return results that differ only in their seed together."""
+    groups: dict[tuple[str, str, int], list[Result]] = {}
+    for each in found:
+        groups.setdefault(each.group, []).append(each)
+    return list(groups.values())
+
+
+def documents() -> Iterator[tuple[Path, str]]:
+    """Give the path and the text of each document."""
+    found = results()
+    bases = {name: base_of(name) for name in list_models()}
+    for name, base in bases.items():
+        if base is None:
+            family = {each for each, other in bases.items() if name in (each, other)}
+            yield CARDS / f"{name}.md", card(name, [r for r in found if r.config in family])
+    text = README.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    yield README, f"{before}{BEGIN}\n{readme_table(found)}{END}{after}"
+
+
+def base_of(name: str) -> str | None:
+    """Return the configuration that a recipe is based on."""
+    base = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text("utf-8")).get("base")
+    return base
+
+
+def readme_table(found: Sequence[Result]) -> str:
+    """Return a row for each configuration, data set and number of epochs."""
+    lines = ["| Network and recipe | Data set | Epochs | Test accuracy | Command |"]
+    lines.append("|---|---|---|---|---|")
+    for group in grouped(found):
+        first = group[0]
+        dataset, epochs = first.metrics["dataset"], first.metrics["epochs"]
+        command = f"`{first.command}`"
+        if "--set" in command:  # too long for a table
+            command = f"in the [model card](docs/models/{base_of(first.config) or first.config}.md)"
+        lines.append(
+            f"| {first.config} | `{dataset}` | {epochs} | {accuracies(group)} | {command} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def accuracies(group: Sequence[Result]) -> str:
+    """Return the test accuracies of some seeds, with mean and spread of three or more."""
+    values = [each.metrics["test_accuracy"] for each in group]
+    seeds = ", ".join(str(each.metrics["seed"]) for each in group)
+    text = (
+        f"{', '.join(f'{value:.4f}' for value in values)} (seed{'s' * (len(values) > 1)} {seeds})"
+    )
+    if len(values) < 3:
+        return text
+    return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}: {text}"
+
+
+def card(name: str, found: Sequence[Result]) -> str:
+    """Return the model card of a network."""
+    config = load_config(name)
+    about, model = config["about"], config["model"]
+    network = build(name)
+    trainable = sum(int(weight.shape.num_elements()) for weight in network.trainable_weights)
+    rows = [
+        f"| {layer['name']} | {layer['type']} | {_sizes(layer['output_shape'])} | "
+        f"{layer['parameters']:,} |"
+        for layer in describe(network)
+    ]
+    lines = [
+        f"# {name}",
+        "",
+        f"{about['title']}. {about['source']}.",
+        "",
+        "Written by `python scripts/update_docs.py` from the configuration and from `results/`.",
+        "",
+        f"- Input: {_sizes(model['input_shape'])}; classes: {model['num_classes']}",
+        f"- Parameters: {network.count_params():,}, of which {trainable:,} are trained",
+        f"- Configuration: [configs/{name}.yaml](../../configs/{name}.yaml)",
+        "",
+        "## Layers",
+        "",
+        "| Layer | Type | Output | Parameters |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]
+    if deviations := about.get("deviations"):
+        lines += ["## Deviations from the paper", "", "| Paper | Ours |", "|---|---|"]
+        sides = (each.removeprefix("paper: ").split("; ours: ", 1) for each in deviations)
+        lines += [*(f"| {paper} | {ours} |" for paper, ours in sides), ""]
+    if config.weights:
+        lines += ["## Weights", "", *_weights(config)]
+    if found:
+        lines += ["## Trainings", "", *_trainings(found)]
+    return "\n".join(lines)
+
+
+def _weights(config: Config) -> list[str]:
+    lines = []
+    for entry in config.weights:
+        label = f"{config.name}/{entry.name}"
+        lines += [
+            f"### {label}",
+            "",
+            f"- Published: {entry.scores}",
+            f"- {entry.recipe}",
+            *([f"- {entry.note}"] if entry.note else []),
+            f"- {f'{entry.bytes:,} bytes' if entry.bytes else 'size and hash were never published'}"
+            + (f", SHA-256 `{entry.sha256}`" if entry.sha256 else ""),
+            f"- Licence: {entry.licence}",
+        ]
+        if entry.sha256:
+            command = f"python -m evaluate --model {config.name} --weights {entry.name} --check"
+            lines.append(f"- Measure it again: `{command}`")
+        lines.append("")
+    return lines
+
+
+def _trainings(found: Sequence[Result]) -> list[str]:
+    lines = [
+        "The best epoch on validation images is kept; the test set is scored once. Minutes are",
+        "wall time, on a machine that had other work, too.",
+        "",
+        "| Recipe | Data set | Epochs | Seed | Best | Validation | Test | Minutes | Machine |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in found:
+        m = each.metrics
+        validation = "none" if m["val_accuracy"] is None else f"{m['val_accuracy']:.4f}"
+        lines.append(
+            f"| {each.config} | {m['dataset']} | {m['epochs']} | {m['seed']} | {m['best_epoch']} | "
+            f"{validation} | {m['test_accuracy']:.4f} | {m['seconds'] / 60:.1f} | "
+            f"{m['device']}, {m['backend']} |"
+        )
+    lines.append("")
+    for group in grouped(found):
+        first = group[0]
+        lines += [
+            f"### {first.config}, {first.metrics['dataset']}, {first.metrics['epochs']} epochs",
+            "",
+            f"Test accuracy {accuracies(group)}.",
+            "",
+            f"`{first.command} --seed {first.metrics['seed']}`",
+            "",
+            f"![Loss and accuracy by epoch](curves/{curve_name(first)})",
+            "",
+        ]
+    return lines
+
+
+def curve_name(result: Result) -> str:
+    """Return the file of the curves of a result."""
+    return f"{result.config}-{result.folder.name}.svg"
+
+
+def draw_curves() -> None:
+    """Draw the curves that the cards show: of the first seed of each group."""
+    for group in grouped(results()):
+        history = pd.read_csv(group[0].folder / "history.csv")
+        charts.save(charts.training_curves(history), CARDS / "curves" / curve_name(group[0]))
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text("utf-8") == text
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

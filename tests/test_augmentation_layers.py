@@ -1,0 +1,162 @@
+"""The layers that change AlexNet's training pictures: what they do, and that it can be repeated."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from modelzoo import keras_objects
+from modelzoo.data.pipeline import Preprocessor
+from modelzoo.errors import InputError
+from modelzoo.layers.pca_color_augmentation import (
+    IMAGENET_EIGENVALUES,
+    IMAGENET_EIGENVECTORS,
+    PCAColorAugmentation,
+)
+from modelzoo.layers.random_patch import RandomPatch
+
+SPECS = [
+    {"class_name": "RandomPatch", "config": {"height": 5, "width": 6}},
+    {"class_name": "PCAColorAugmentation", "config": {"standard_deviation": 0.1}},
+]
+# Prints 0 if each backend's patches are patches, and its shifts lie along the components.
+ON_ANY_BACKEND = """
+import keras, numpy as np
+from modelzoo.layers.pca_color_augmentation import IMAGENET_EIGENVECTORS, PCAColorAugmentation
+from modelzoo.layers.random_patch import RandomPatch
+x = np.random.default_rng(0).integers(0, 256, (6, 9, 11, 3)).astype("float32")
+y = keras.ops.convert_to_numpy(RandomPatch(5, 6, seed=1)(x, training=True))
+found = [[np.array_equal(a[i:i + 5, j:j + 6], b) for i in range(5) for j in range(6)]
+         for a, b in zip(x, y)]
+assert np.sum(found, axis=1).tolist() == [1] * 6 and len({tuple(f) for f in found}) > 2
+layer = PCAColorAugmentation(eigenvalues=[0.2, 0, 0], seed=2)
+shift = (keras.ops.convert_to_numpy(layer(x, training=True)) - x)[:, 0, 0]
+first = np.array(IMAGENET_EIGENVECTORS)[:, 0]
+assert np.abs(np.cross(shift, first)).max() < 1e-3 and np.abs(shift).max() > 0.5
+print(keras.backend.backend())
+"""
+
+
+def pictures(*shape: int) -> np.ndarray:
+    """Pictures in which every pixel has another value."""
+    return np.arange(np.prod(shape), dtype="float32").reshape(shape)
+
+
+def places(images: np.ndarray, patches: np.ndarray) -> list[tuple[int, int]]:
+    """Where each patch lies in its picture, by the value of its first pixel."""
+    width, channels = images.shape[2:]
+    starts = (patches[:, 0, 0, 0] - images[:, 0, 0, 0]) // channels
+    found = [(int(start) // width, int(start) % width) for start in starts]
+    for image, patch, (i, j) in zip(images, patches, found, strict=True):
+        assert np.array_equal(image[i : i + patch.shape[0], j : j + patch.shape[1]], patch)
+    return found
+
+
+def test_every_place_is_as_likely_for_each_picture() -> None:
+    """A crop that is shared by a batch, or never reaches an edge, is another augmentation."""
+    images = pictures(2000, 4, 6, 3)
+    found = places(images, np.asarray(RandomPatch(3, 4, seed=0)(images, training=True)))
+    counts = [found.count((i, j)) for i in range(2) for j in range(3)]
+    assert sum(counts) == 2000
+    assert min(counts) > 270 and max(counts) < 400  # 333 expected, 17 standard deviation
+
+
+def test_the_central_patch_is_taken_in_use() -> None:
+    """As `CenterCrop` does."""
+    images = pictures(2, 8, 9, 3)
+    expected = keras.layers.CenterCrop(5, 4)(images)
+    assert np.array_equal(RandomPatch(5, 4)(images), expected)
+    assert np.array_equal(RandomPatch(8, 9)(images, training=True), images)
+    with pytest.raises(ValueError, match="do not fit into pictures of 8x9"):
+        RandomPatch(9, 9)(images)
+
+
+def test_colour_shifts_have_the_covariance_of_the_paper() -> None:
+    """Along each eigenvector, by its eigenvalue times a Gaussian of 0.1; one shift a picture."""
+    images = np.full((4000, 2, 3, 3), 100.0, "float32")
+    shifts = np.asarray(PCAColorAugmentation(seed=0)(images, training=True)) - images
+    assert np.ptp(shifts, axis=(1, 2)).max() == 0
+    along = shifts[:, 0, 0] @ np.array(IMAGENET_EIGENVECTORS)
+    expected = 0.1 * 255 * np.array(IMAGENET_EIGENVALUES)
+    np.testing.assert_allclose(along.std(axis=0), expected, rtol=0.05)
+    assert (np.abs(along.mean(axis=0)) < 4 * expected / 4000**0.5).all()
+    correlations = np.corrcoef(along.T) - np.eye(3)
+    assert np.abs(correlations).max() < 0.06
+    small = np.asarray(PCAColorAugmentation(value_range=(0, 1), seed=0)(images, training=True))
+    np.testing.assert_allclose(small - images, shifts / 255, atol=1e-4)
+    assert np.array_equal(PCAColorAugmentation()(images), images)
+
+
+def test_the_published_components_are_a_covariance() -> None:
+    """Orthogonal columns of length 1; the channels' deviations are those of pixels in 0..1."""
+    vectors = np.array(IMAGENET_EIGENVECTORS)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-4)
+    covariance = vectors * IMAGENET_EIGENVALUES @ vectors.T
+    np.testing.assert_allclose(np.diag(covariance) ** 0.5, [0.2837, 0.2763, 0.2897], atol=1e-4)
+    # At a scale of 0..255 an eigenvalue is 255**2 times as large: shifts of 0.1 times 14,143.
+    assert round(0.1 * 255**2 * IMAGENET_EIGENVALUES[0]) == 1414
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (RandomPatch(3, 2, seed=4), (1, 7, 5, 3)),
+        (PCAColorAugmentation(0.3, [1, 2, 3], np.eye(3).tolist(), (0, 1), seed=4), (1, 7, 5, 3)),
+    ],
+)
+def test_a_layer_is_saved_with_its_settings(layer: Any, shape: tuple[int, ...]) -> None:
+    """The same seed and settings give the same pictures; one picture, odd sizes."""
+    again = keras.layers.deserialize(keras.layers.serialize(layer))
+    images = pictures(*shape)
+    first, second = (np.asarray(each(images, training=True)) for each in (layer, again))
+    assert np.array_equal(first, second)
+    assert first.shape == layer.compute_output_shape(shape)
+
+
+def test_augmentation_is_named_in_yaml_and_follows_from_seed_and_epoch() -> None:
+    """A layer of our own is made as Keras' are, and a resumed run repeats its numbers."""
+    images = pictures(4, 8, 9, 3) % 256
+    first, second = Preprocessor(augmentation=SPECS), Preprocessor(augmentation=SPECS)
+
+    def epoch(preprocessor: Preprocessor, number: int) -> np.ndarray:
+        preprocessor.start_epoch(7, number)
+        return np.asarray(preprocessor.augment(images, None)[0])
+
+    before = epoch(first, 0)
+    assert np.array_equal(epoch(first, 3), epoch(second, 3))
+    assert before.shape == (4, 5, 6, 3) and not np.array_equal(before, epoch(first, 3))
+
+
+def test_a_wrong_name_or_argument_of_an_own_layer_is_told() -> None:
+    """With the nearest right one."""
+    wrong = {"class_name": "PCAColourAugmentation"}
+    with pytest.raises(InputError, match="did you mean 'PCAColorAugmentation'"):
+        keras_objects.make("layer", wrong, "data.augmentation.0")
+    with pytest.raises(InputError, match="no argument 'hight'; did you mean 'height'"):
+        keras_objects.make("layer", {"class_name": "RandomPatch", "config": {"hight": 3}}, "here")
+    with pytest.raises(InputError, match="RandomPatch refuses"):
+        config = {"height": 0, "width": 3}
+        keras_objects.make("layer", {"class_name": "RandomPatch", "config": config}, "here")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_do_the_same(backend: str) -> None:
+    """Only `keras.ops` are used, so nothing depends on TensorFlow."""
+    pytest.importorskip(backend)
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", ON_ANY_BACKEND],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == backend

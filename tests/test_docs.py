@@ -1,0 +1,75 @@
+"""What is written about results is what the files of the runs say."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelzoo.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def update_docs():
+    specification = importlib.util.spec_from_file_location(
+        "update_docs", ROOT / "scripts" / "update_docs.py"
+    )
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_model_cards_and_the_table_are_up_to_date(update_docs):
+    """A number was changed by hand, or a result was added without writing the cards."""
+    stale = [path for path, text in update_docs.documents() if path.read_text("utf-8") != text]
+    assert stale == []
+
+
+def test_every_curve_that_a_card_shows_is_there(update_docs):
+    """A picture was not drawn, or none shows it any more."""
+    shown = {
+        update_docs.curve_name(group[0]) for group in update_docs.grouped(update_docs.results())
+    }
+    assert {path.name for path in (update_docs.CARDS / "curves").iterdir()} == shown
+
+
+def test_published_scores_are_those_of_a_kept_run():
+    """Every shipped file comes from a run whose results are here, seed and all."""
+    from modelzoo.config import list_models, load_config
+
+    for name in list_models():
+        for entry in load_config(name).weights:
+            if "package" in entry.sources:
+                kept = [
+                    json.loads(p.read_text()) for p in (ROOT / "results").glob("*/*/metrics.json")
+                ]
+                near = [
+                    m
+                    for m in kept
+                    if m["dataset"] == entry.scores.dataset
+                    and abs(m["test_accuracy"] - entry.scores.accuracy) <= 0.002
+                ]
+                assert near, f"{name}/{entry.name}"
+
+
+def test_a_run_of_another_recipe_is_not_kept(update_docs, tmp_path, monkeypatch):
+    """Its number would stand beside a command that does not give it."""
+    source = next((ROOT / "results" / "lenet5").iterdir())
+    monkeypatch.setattr(update_docs, "RESULTS", tmp_path / "results")
+    run = tmp_path / "run"
+    shutil.copytree(source, run)
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(f"# written to {run}\n{config}")
+    kept = update_docs.add(run)
+    assert kept.is_relative_to(tmp_path / "results")
+    assert str(run) not in (kept / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("learning_rate: 1.0", "learning_rate: 0.5"))
+    with pytest.raises(InputError, match="its compile differs from lenet5's"):
+        update_docs.add(run)
+    (run / "metrics.json").unlink()
+    with pytest.raises(InputError, match="no finished run"):
+        update_docs.add(run)

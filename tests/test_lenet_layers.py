@@ -1,0 +1,276 @@
+"""The layers and losses of the original LeNets against plain NumPy, on whatever backend is set."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from modelzoo import keras_objects, reference
+from modelzoo import reference_lenet as lenet
+from modelzoo.errors import InputError
+from modelzoo.initializers import FanInUniform
+from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
+from modelzoo.layers.euclidean_rbf import EuclideanRBF
+from modelzoo.layers.scaled_tanh import ScaledTanh
+from modelzoo.layers.trainable_subsampling import TrainableSubsampling
+from modelzoo.layers.unit_bias_conv2d import UnitBiasConv2D
+from modelzoo.losses import BipolarMeanSquaredError, MAPCriterion
+from modelzoo.models.lenet5_1998 import TABLE_I
+
+BACKEND = keras.backend.backend()
+if BACKEND == "jax":
+    import jax
+
+TABLE = np.array([[1, 0, 1], [1, 1, 1]])
+CODES = np.sign(np.random.default_rng(5).normal(size=(4, 7)))
+SAME = {"strides": 2, "padding": "same", "padding_value": -1.0}
+LAYERS = {
+    "ScaledTanh": lambda: ScaledTanh(dtype="float64"),
+    "TrainableSubsampling": lambda: TrainableSubsampling(dtype="float64"),
+    "TrainableSubsampling of 3": lambda: TrainableSubsampling(3, dtype="float64"),
+    "ConnectionTableConv2D": lambda: ConnectionTableConv2D(TABLE, (3, 2), dtype="float64"),
+    "ConnectionTableConv2D, same": lambda: ConnectionTableConv2D(TABLE, 3, dtype="float64", **SAME),
+    "UnitBiasConv2D": lambda: UnitBiasConv2D(TABLE, 3, dtype="float64"),
+    "UnitBiasConv2D, same": lambda: UnitBiasConv2D(TABLE, 5, dtype="float64", **SAME),
+    "EuclideanRBF": lambda: EuclideanRBF(CODES, dtype="float64"),
+}
+SHAPES = [(2, 8, 8, 2), (1, 7, 5, 2)]  # of 1 image, and odd
+
+
+def numpy_forward(layer: Any) -> Callable[..., Any]:
+    """Return the reference of a layer as a function of (inputs, *weights)."""
+    if isinstance(layer, ScaledTanh):
+        return reference.scaled_tanh
+    if isinstance(layer, TrainableSubsampling):
+        return lambda *a: lenet.trainable_subsampling(*a, layer.pool_size[0])
+    if isinstance(layer, EuclideanRBF):
+        return lambda x: lenet.euclidean_rbf(x, CODES)
+    options = (layer.strides[0], layer.padding, layer.padding_value)
+    return lambda *a: lenet.connection_table_conv2d(*a, TABLE, *options)
+
+
+def numpy_gradient(layer: Any) -> Callable[..., Any]:
+    """Return the gradient of that reference as a function of (upstream, inputs, *weights)."""
+    if isinstance(layer, ScaledTanh):
+        return lambda up, x: (reference.scaled_tanh_gradient(x, up),)
+    if isinstance(layer, TrainableSubsampling):
+        size = layer.pool_size[0]
+        return lambda up, x, c, b: lenet.trainable_subsampling_gradient(x, c, up, size)
+    if isinstance(layer, EuclideanRBF):
+        return lambda up, x: (lenet.euclidean_rbf_gradient(x, CODES, up),)
+    options = (layer.strides[0], layer.padding, layer.padding_value)
+    return lambda up, *a: lenet.connection_table_conv2d_gradient(*a, TABLE, up, *options)
+
+
+def run(function: Callable[..., Any], upstream: np.ndarray | None, *arrays: np.ndarray) -> Any:
+    """Return (outputs, gradients) of a Keras function on this backend, in NumPy."""
+    tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            outputs = function(*tensors)
+        up = tf.ones_like(outputs) if upstream is None else tf.cast(upstream, outputs.dtype)
+        gradients = tape.gradient(outputs, tensors, up)
+    elif BACKEND == "jax":
+        outputs, backward = jax.vjp(function, *tensors)
+        up = np.ones(outputs.shape) if upstream is None else upstream
+        gradients = backward(jax.numpy.asarray(up, outputs.dtype))
+    else:
+        import torch
+
+        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
+        outputs = function(*tensors)
+        up = torch.ones_like(outputs) if upstream is None else torch.as_tensor(upstream).to(outputs)
+        gradients = torch.autograd.grad(outputs, tensors, up)
+    return keras.ops.convert_to_numpy(outputs), [keras.ops.convert_to_numpy(g) for g in gradients]
+
+
+def built(name: str, shape: tuple[int, ...]) -> tuple[Any, np.ndarray, list[np.ndarray]]:
+    """Return a layer, inputs for it, and weights for it, all with random numbers."""
+    layer = LAYERS[name]()
+    shape = (shape[0], CODES.shape[1]) if name == "EuclideanRBF" else shape
+    layer.build(shape)
+    generator = np.random.default_rng(0)
+    weights = [generator.normal(size=tuple(weight.shape)) for weight in layer.weights]
+    layer.set_weights(weights)
+    return layer, generator.normal(size=shape), weights
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="JAX computes in float32 unless told before it starts")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_agrees_with_numpy(name, shape):
+    """Forward or gradient, by the inputs or a weight, differs from the paper's formula."""
+    layer, x, weights = built(name, shape)
+    expected = numpy_forward(layer)(x, *weights)
+    upstream = np.random.default_rng(1).normal(size=expected.shape)
+    call = lambda x, *w: layer.stateless_call(list(w), [], x)[0]  # noqa: E731
+    outputs, gradients = run(call, upstream, x, *weights)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-10, atol=1e-12)
+    for got, wanted in zip(gradients, numpy_gradient(layer)(upstream, x, *weights), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-11)
+    assert layer.compute_output_shape(x.shape) == outputs.shape
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_agrees_with_numpy_in_float32(name):
+    """What training uses: forward within 1e-5, gradient within 1e-3."""
+    layer, x, weights = built(name, SHAPES[1])
+    single = type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    single.build(x.shape)
+    x, *weights = (array.astype("float32") for array in (x, *weights))
+    expected = numpy_forward(layer)(x, *weights)
+    call = lambda x, *w: single.stateless_call(list(w), [], x)[0]  # noqa: E731
+    outputs, gradients = run(call, np.ones_like(expected), x, *weights)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+    wanted = numpy_gradient(layer)(np.ones_like(expected), x, *weights)
+    for got, gradient in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(got, gradient, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("j", [1.0, 40.0])
+def test_map_criterion_agrees_with_numpy(j):
+    """The loss of the scores is that of the paper's penalties, also where exp(-y) is nothing."""
+    generator = np.random.default_rng(0)
+    penalties, labels = generator.uniform(0, 200, (6, 10)).astype("float32"), np.arange(6)
+    loss = MAPCriterion(j)
+    one_hot = np.eye(10)[labels]
+    value, (gradient,) = run(lambda scores: loss(one_hot, scores), None, -penalties)
+    assert float(value) == pytest.approx(lenet.map_criterion(penalties, labels, j))
+    expected = -lenet.map_criterion_gradient(penalties, labels, j)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
+
+
+def test_bipolar_mean_squared_error_agrees_with_numpy():
+    """One-hot labels of 0 and 1 stand for targets of -1 and +1."""
+    outputs, labels = np.random.default_rng(0).random((6, 10), "float32"), np.arange(6)
+    loss = BipolarMeanSquaredError()
+    value, (gradient,) = run(lambda y: loss(np.eye(10)[labels], y), None, outputs)
+    assert float(value) == pytest.approx(lenet.bipolar_mean_squared_error(outputs, labels))
+    expected = lenet.bipolar_mean_squared_error_gradient(outputs, labels)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_agree_with_numpy(backend):
+    """The same comparisons in a process of their own, for a process has one backend."""
+    pytest.importorskip(backend)
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "agrees_with_numpy", __file__]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_saved_with_its_settings(name):
+    """A saved network would compute something else."""
+    layer, x, weights = built(name, SHAPES[0])
+    again = keras.layers.deserialize(keras.layers.serialize(layer))
+    if weights:
+        again.set_weights(weights)  # built already, as it was saved
+    first, second = (keras.ops.convert_to_numpy(each(x)) for each in (layer, again))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("loss", [MAPCriterion(j=7.0), BipolarMeanSquaredError()])
+def test_a_loss_is_saved_with_its_settings(loss):
+    """A resumed or reopened network would be scored by another loss."""
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config()
+
+
+def test_only_existing_connections_are_weights():
+    """A masked full kernel would count, and save, 2,416 parameters for the paper's 1,516."""
+    layer = ConnectionTableConv2D(TABLE_I, 5)
+    layer.build((None, 14, 14, 6))
+    assert layer.count_params() == 60 * 25 + 16 == 1516
+
+
+def test_each_connection_has_its_own_kernel():
+    """Setting one kernel must change one output map, by the input map that the table says."""
+    layer = ConnectionTableConv2D(TABLE, 1)
+    layer.build((None, 2, 2, 2))
+    x = np.ones((1, 1, 1, 2)) * [1, 10]
+    # by output map: (0 from 0), (0 from 1), (1 from 1), (2 from 0), (2 from 1)
+    for connection, expected in enumerate(
+        [(1, 0, 0), (10, 0, 0), (0, 10, 0), (0, 0, 1), (0, 0, 10)]
+    ):
+        kernel = np.zeros((1, 1, 5))
+        kernel[0, 0, connection] = 1
+        layer.set_weights([kernel, np.zeros(3)])
+        assert keras.ops.convert_to_numpy(layer(x)).ravel().tolist() == list(expected)
+
+
+def test_the_mean_of_a_window_is_its_sum_over_its_size():
+    """`reduction` must not change anything else."""
+    x = np.random.default_rng(0).normal(size=(1, 4, 4, 2))
+    total, mean = (
+        keras.ops.convert_to_numpy(TrainableSubsampling(2, reduction=reduction)(x))
+        for reduction in ("sum", "mean")
+    )
+    np.testing.assert_allclose(total, 4 * mean, rtol=1e-6)
+
+
+def test_initial_weights_are_within_the_paper_s_bounds():
+    """2.4 over the inputs of a unit, for each kernel of C3 those of its own map."""
+    keras.utils.set_random_seed(0)
+    values = keras.ops.convert_to_numpy(FanInUniform([75, 100, 150])((5, 500, 3)))
+    for column, inputs in enumerate((75, 100, 150)):
+        bound = 2.4 / inputs
+        assert 0.99 * bound < np.abs(values[..., column]).max() <= bound
+    initializer = FanInUniform(25, seed=3)
+    again = keras.initializers.deserialize(keras.initializers.serialize(initializer))
+    first, second = (keras.ops.convert_to_numpy(each((4, 4))) for each in (initializer, again))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TrainableSubsampling(0),
+        lambda: TrainableSubsampling(reduction="max"),
+        lambda: ConnectionTableConv2D([[1, 0]], 3),  # the second output map sees nothing
+        lambda: ConnectionTableConv2D([[1, 2]], 3),
+        lambda: ConnectionTableConv2D([1, 1], 3),
+        lambda: ConnectionTableConv2D([[1]], 0),
+        lambda: ConnectionTableConv2D([[1]], 3, padding="full"),
+        lambda: ConnectionTableConv2D([[1]], 3).build((None, 8, 8, 2)),
+        lambda: ConnectionTableConv2D([[1]], 3, padding="same").build((None, None, 8, 1)),
+        lambda: UnitBiasConv2D([[1]], 3).build((None, None, None, 1)),
+        lambda: EuclideanRBF([1, -1]),
+        lambda: EuclideanRBF([[1, -1]]).build((None, 3)),
+        lambda: MAPCriterion(j=0),
+    ],
+)
+def test_bad_arguments_are_refused(make):
+    """Some of these would be broadcast into a plausible wrong answer."""
+    with pytest.raises(ValueError):
+        make()
+
+
+def test_a_configuration_names_our_classes_as_those_of_keras():
+    """The loss and the layers of the papers could not be reached from a YAML."""
+    loss = keras_objects.make("loss", {"class_name": "MAPCriterion", "config": {"j": 3}}, "here")
+    assert isinstance(loss, MAPCriterion) and loss.j == 3
+    error = keras_objects.make("loss", "BipolarMeanSquaredError", "here")
+    assert isinstance(error, BipolarMeanSquaredError)
+    assert isinstance(keras_objects.make("layer", "ScaledTanh", "here"), ScaledTanh)
+    for spec, message in (
+        ("MAPCriterium", "did you mean 'MAPCriterion'"),
+        ({"class_name": "MAPCriterion", "config": {"k": 1}}, "no argument 'k'"),
+        ({"class_name": "MAPCriterion", "config": {"j": "ten"}}, "should be a number"),
+        ({"class_name": "MAPCriterion", "config": {"j": -1}}, "j: -1 should be above 0"),
+        ({"class_name": "ScaledTanh"}, "no loss 'ScaledTanh'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            keras_objects.make(
+                "loss", spec if isinstance(spec, dict) else {"class_name": spec}, "x"
+            )

@@ -1,0 +1,621 @@
+"""PyTorch's state dicts: the same network answers the same, and a hostile file runs nothing."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pickle
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import modelzoo
+from modelzoo import cli
+from modelzoo.config import load_config
+from modelzoo.errors import InputError
+from modelzoo.weights import cache
+from modelzoo.weights.state_dict import open_state_dict
+
+TORCHVISION = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+SMALL = {"conv_maps": [8, 12, 16, 12, 10], "dense_units": [24, 20]}
+CLASSES = 7
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache and a current folder of its own."""
+    for name in ("MODELZOO_MIRROR", "MODELZOO_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path / "data"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "home"
+
+
+def make_torch_alexnet(maps: list[int], units: list[int], classes: int) -> Any:
+    """The modules of torchvision.models.alexnet, with random weights that keep signals alive."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    torch.manual_seed(0)
+    a, b, c, d, e = maps
+    network = nn.Module()
+    network.features = nn.Sequential(
+        nn.Conv2d(3, a, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(a, b, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(b, c, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(c, d, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(d, e, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
+    )  # fmt: skip
+    network.avgpool = nn.AdaptiveAvgPool2d((6, 6))
+    network.classifier = nn.Sequential(
+        nn.Dropout(), nn.Linear(36 * e, units[0]), nn.ReLU(),
+        nn.Dropout(), nn.Linear(units[0], units[1]), nn.ReLU(),
+        nn.Linear(units[1], classes),
+    )  # fmt: skip
+    for weight in network.parameters():
+        if weight.ndim > 1:
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+        else:
+            nn.init.normal_(weight, 0, 0.1)
+    return network.eval()
+
+
+def logits_of(network: Any, images: Any) -> Any:
+    """What torchvision's `forward` computes, on (n, 3, height, width)."""
+    pooled = network.avgpool(network.features(images))
+    return network.classifier(pooled.flatten(1))
+
+
+@pytest.fixture
+def small_model() -> Path:
+    """The configuration of alexnet_owt with the sizes of that file."""
+    path = Path("small_owt.yaml")
+    path.write_text(yaml.safe_dump({"base": "alexnet_owt", "model": SMALL}))
+    return path
+
+
+def run(*command: str) -> tuple[int, dict[str, Any], str]:
+    """Run a command; return its exit code, its JSON, and its errors."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(list(command))
+    return code, json.loads(out.getvalue() or "{}"), err.getvalue()
+
+
+# The same network
+
+
+def assert_same(torch_network: Any, ours: Any, count: int) -> None:
+    """Compare probabilities, logits, and gradients by the pictures and by every weight."""
+    import tensorflow as tf
+    import torch
+
+    images = np.random.default_rng(1).normal(size=(count, 224, 224, 3)).astype("float32")
+    upstream = np.random.default_rng(2).normal(size=ours.output_shape[1:]).astype("float32")
+    theirs = torch.tensor(images.transpose(0, 3, 1, 2), requires_grad=True)
+    logits = logits_of(torch_network, theirs)
+    probabilities = torch.softmax(logits, dim=1)
+    (probabilities * torch.tensor(upstream)).sum().backward()
+    with tf.GradientTape() as tape:
+        pictures = tf.constant(images)
+        tape.watch(pictures)
+        found = ours(pictures, training=False)
+        weights = [weight.value for weight in ours.trainable_weights]
+        loss = tf.reduce_sum(found * upstream)
+    by_pictures, *by_weights = tape.gradient(loss, [pictures, *weights])
+
+    assert logits.std() > 0.5  # or a mistake would drown in equal probabilities
+    np.testing.assert_allclose(found, probabilities.detach(), atol=1e-4)
+    ours_logits = np.log(np.asarray(found))
+    expected = torch.log_softmax(logits, dim=1).detach().numpy()
+    np.testing.assert_allclose(ours_logits, expected, atol=1e-3)
+    by_theirs = theirs.grad.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(by_pictures, by_theirs, atol=1e-4 * np.abs(by_theirs).max())
+    channels = torch_network.features[10].out_channels
+    flat = True
+    for ours_gradient, parameter in zip(by_weights, torch_network.parameters(), strict=True):
+        gradient = parameter.grad.numpy()
+        if gradient.ndim == 4:
+            gradient = gradient.transpose(2, 3, 1, 0)
+        elif gradient.ndim == 2:
+            if flat:  # PyTorch flattens channel by channel
+                gradient = gradient.reshape(-1, channels, 6, 6).transpose(0, 2, 3, 1)
+                gradient, flat = gradient.reshape(len(gradient), -1), False
+            gradient = gradient.T
+        np.testing.assert_allclose(ours_gradient, gradient, atol=1e-4 * np.abs(gradient).max())
+
+
+def test_an_imported_network_answers_as_in_pytorch(small_model: Path) -> None:
+    """Outputs and gradients on 16 pictures, after `modelzoo import FILE.pth --model NAME`."""
+    torch = pytest.importorskip("torch")
+    network = make_torch_alexnet(*SMALL.values(), CLASSES)
+    torch.save(network.state_dict(), "small.pth")
+    command = ["import", "small.pth", "--model", str(small_model), "--json"]
+    code, found, err = run(*command, "--out", "out")
+    assert code == 0, err
+    assert (found["layout"], found["name"]) == ("PyTorch state dict", "small")
+    config = load_config(found["config"])
+    assert config["model"]["num_classes"] == CLASSES and config.weights == []
+    imported = modelzoo.load(found["config"], found["weights"])
+    assert_same(network, imported, 16)
+    direct = modelzoo.load(config, weights="small.pth")
+    assert all(map(np.array_equal, direct.get_weights(), imported.get_weights()))
+    # An import replaces its own outcome, and nothing else.
+    assert run(*command, "--out", "out")[0] == 0
+    Path("out/small.yaml").write_text("base: lenet5\n")
+    code, _, err = run(*command, "--out", "out")
+    assert code == 2 and "is there already" in err
+
+
+def test_any_chain_of_ours_can_be_imported() -> None:
+    """A LeNet-5 of PyTorch, whose configuration is named with --model and --set."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
+    )  # fmt: skip
+    torch.save(network.state_dict(), "lenet.pt")
+    settings = ("conv_padding=[2, valid]", "conv_activation=relu", "pooling=max",
+                "dense_activation=relu")  # fmt: skip
+    overrides = [part for text in settings for part in ("--set", f"model.{text}")]
+    code, found, err = run("import", "lenet.pt", "--model", "lenet5", "--json", *overrides)
+    assert code == 0, err
+    images = np.random.default_rng(0).random((5, 28, 28, 1), "float32")
+    with torch.no_grad():
+        expected = torch.softmax(network(torch.tensor(images.transpose(0, 3, 1, 2))), dim=1)
+    ours = modelzoo.load(found["config"], found["weights"])
+    np.testing.assert_allclose(ours(images), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_torchvision_s_alexnet_in_full() -> None:
+    """61,100,840 weights without --model: outputs and gradients on 16 pictures; some 4 GB."""
+    torch = pytest.importorskip("torch")
+    network = make_torch_alexnet([64, 192, 384, 256, 256], [4096, 4096], 1000)
+    assert sum(weight.numel() for weight in network.parameters()) == 61_100_840
+    torch.save(network.state_dict(), "alexnet-owt-7be5be79.pth")
+    code, found, err = run("import", "alexnet-owt-7be5be79.pth", "--json")
+    assert code == 0, err
+    assert (found["parameters"], found["builder"]) == (61_100_840, "alexnet")
+    assert_same(network, modelzoo.load(found["config"], found["weights"]), 16)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64", "channels_last", "parameter", "views"])
+def test_the_forms_of_a_tensor(kind: str) -> None:
+    """Other precisions, strides and offsets are the same numbers in another order."""
+    torch = pytest.importorskip("torch")
+    numbers = torch.arange(2 * 3 * 5 * 4, dtype=torch.float32).reshape(2, 3, 5, 4)
+    tensor = {
+        "float16": lambda: numbers.half(),
+        "float64": lambda: numbers.double(),
+        "channels_last": lambda: numbers.contiguous(memory_format=torch.channels_last),
+        "parameter": lambda: torch.nn.Parameter(numbers),
+        "views": lambda: torch.cat([numbers, numbers * 2])[1:3, :, ::2],
+    }[kind]()
+    torch.save({"a.weight": tensor, "a.bias": torch.ones(2)}, "a.pth")
+    with open_state_dict(Path("a.pth")) as state:
+        array = state.read("a.weight")
+        assert array.dtype == np.float32 and np.array_equal(array, tensor.detach().float().numpy())
+        assert np.array_equal(state.read("a.bias"), [1, 1])
+
+
+# Refused. The files are written by hand, so that no PyTorch is needed to refuse them.
+
+
+class Code:
+    """What a hostile file holds: unpickled, it would run a command."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch ran",)
+
+
+def pickled(value: Any) -> bytes:
+    return pickle.dumps(value, protocol=2)
+
+
+def tensor_text(
+    name: str, shape: tuple[int, ...], count: int, strides: tuple[int, ...] | None = None
+) -> bytes:
+    """Return the instructions that PyTorch writes for one tensor, the storage's key its name."""
+
+    def text(value: str) -> bytes:
+        return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+    def number(value: int) -> bytes:
+        return b"\x8a\x08" + struct.pack("<q", value)  # a LONG1 of eight bytes
+
+    def numbers(values: tuple[int, ...]) -> bytes:
+        return b"(" + b"".join(map(number, values)) + b"t"
+
+    if strides is None:
+        strides = tuple(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(name) + text("cpu")
+    storage += number(count) + b"tQ"
+    call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(0)
+    call += numbers(shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
+    return text(name) + call
+
+
+def write(
+    path: Path,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    *,
+    content: bytes | None = None,
+    entries: dict[str, bytes] | None = None,
+    compression: int = zipfile.ZIP_STORED,
+    scale: float = 0.1,
+) -> Path:
+    """Write a state dict of these shapes, with instructions or entries that it must not have."""
+    generator = np.random.default_rng(0)
+    shapes = WEIGHTS if shapes is None else shapes
+    parts = [tensor_text(name, shape, int(np.prod(shape))) for name, shape in shapes.items()]
+    described = b"\x80\x02ccollections\nOrderedDict\n)R(" + b"".join(parts) + b"u."
+    found = {"a/data.pkl": described if content is None else content, "a/byteorder": b"little"}
+    for name, shape in shapes.items():
+        numbers = generator.normal(size=shape) * scale
+        found[f"a/data/{name}"] = numbers.astype("<f4").tobytes()
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, value in (found | (entries or {})).items():
+            archive.writestr(name, value)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state dict of a small AlexNet of seven classes, named as torchvision names its own."""
+    maps, units = [3, *SMALL["conv_maps"]], [360, *SMALL["dense_units"], CLASSES]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, place in enumerate((0, 3, 6, 8, 10)):
+        kernel = (11, 5, 3, 3, 3)[index]
+        shapes[f"features.{place}.weight"] = (maps[index + 1], maps[index], kernel, kernel)
+        shapes[f"features.{place}.bias"] = (maps[index + 1],)
+    for index, place in enumerate((1, 4, 6)):
+        shapes[f"classifier.{place}.weight"] = (units[index + 1], units[index])
+        shapes[f"classifier.{place}.bias"] = (units[index + 1],)
+    return write(tmp_path_factory.mktemp("small") / "small.pth", shapes)
+
+
+# LeNet-5 of configs/lenet5.yaml, as PyTorch would save it.
+WEIGHTS: dict[str, tuple[int, ...]] = {
+    "0.weight": (6, 1, 5, 5), "0.bias": (6,), "3.weight": (16, 6, 5, 5), "3.bias": (16,),
+    "7.weight": (120, 256), "7.bias": (120,), "9.weight": (84, 120), "9.bias": (84,),
+    "11.weight": (10, 84), "11.bias": (10,),
+}  # fmt: skip
+
+
+def renamed(old: str, new: str) -> dict[str, tuple[int, ...]]:
+    return {name.replace(old, new): shape for name, shape in WEIGHTS.items()}
+
+
+def without(*names: str) -> dict[str, tuple[int, ...]]:
+    return {name: shape for name, shape in WEIGHTS.items() if name not in names}
+
+
+def one_tensor(*arguments: Any) -> bytes:
+    return b"\x80\x02}" + tensor_text("0.weight", *arguments) + b"s."
+
+
+def truncated(path: Path) -> None:
+    content = write(path).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(write(path).read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "os.system": (
+        lambda path: write(path, content=pickled({"0.weight": Code()})),
+        ("system", "never run"),
+    ),
+    "os.system in place of a tensor": (
+        lambda path: write(
+            path, content=b"\x80\x02cposix\nsystem\nX\x09\x00\x00\x00touch ran\x85R."
+        ),
+        ("posix.system", "never run"),
+    ),
+    "a whole model": (
+        lambda path: write(path, content=b"\x80\x02c__main__\nAlexNet\n)\x81."),
+        ("__main__.AlexNet", "state_dict()"),
+    ),
+    "an object": (
+        lambda path: write(path, content=b"\x80\x02ccollections\nOrderedDict\n)\x81."),
+        ("NEWOBJ",),
+    ),
+    "by extension": (lambda path: write(path, content=b"\x80\x02\x82\x01."), ("EXT1",)),
+    "protocol 4": (lambda path: write(path, content=pickle.dumps({}, 4)), ("data.pkl",)),
+    "a list": (lambda path: write(path, content=pickled([1])), ("data.pkl", "EMPTY_LIST")),
+    "a number": (lambda path: write(path, content=pickled(5)), ("no state dict",)),
+    "nothing": (lambda path: write(path, content=pickled({})), ("no state dict",)),
+    "a checkpoint": (
+        lambda path: write(path, content=pickled({"epoch": 3})),
+        ("'epoch'", "tensor"),
+    ),
+    "no end": (lambda path: write(path, content=b"\x80\x02}"), ("damaged",)),
+    "no instructions": (lambda path: write(path, content=b""), ("damaged",)),
+    "no stack": (lambda path: write(path, content=b"\x80\x02R."), ("data.pkl", "damaged")),
+    "no memo": (lambda path: write(path, content=b"\x80\x02h\x07."), ("data.pkl", "damaged")),
+    "no mark": (lambda path: write(path, content=b"\x80\x02u."), ("data.pkl", "damaged")),
+    "key twice": (
+        lambda path: write(path, content=b"\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu."),
+        ("twice",),
+    ),
+    "integers": (
+        lambda path: write(path, content=b"\x80\x02ctorch\nLongStorage\n."),
+        ("torch.LongStorage", "float32"),
+    ),
+    "numbers missing": (
+        lambda path: write(path, content=one_tensor((6, 1, 5, 6), 180)),
+        ("0.weight", "180 numbers", "600 bytes"),
+    ),
+    "larger than its numbers": (
+        lambda path: write(path, content=one_tensor((2**39,), 150)),
+        ("larger than its numbers",),
+    ),
+    "one number repeated": (
+        lambda path: write(path, content=one_tensor((2**39,), 150, (0,))),
+        ("larger than its numbers",),
+    ),
+    "beyond its numbers": (
+        lambda path: write(path, content=one_tensor((2, 2), 150, (149, 1))),
+        ("larger than its numbers",),
+    ),
+    "backwards": (
+        lambda path: write(path, content=one_tensor((6,), 150, (-1,))),
+        ("unknown way",),
+    ),
+    "no numbers": (lambda path: write(path, content=one_tensor((0, 3), 150)), ("empty",)),
+    "compressed": (lambda path: write(path, compression=zipfile.ZIP_DEFLATED), ("compressed",)),
+    "bomb": (
+        lambda path: write(
+            path, entries={"a/data/0": bytes(10**7)}, compression=zipfile.ZIP_DEFLATED
+        ),
+        ("compressed",),
+    ),
+    "long description": (
+        lambda path: write(path, content=b"\x80\x02" + b"0" * 5_000_000),
+        ("data.pkl", "5,000,002 bytes"),
+    ),
+    "many entries": (
+        lambda path: write(path, entries={f"a/data/x{n}": b"" for n in range(6000)}),
+        ("entries",),
+    ),
+    "two folders": (lambda path: write(path, entries={"b/data.pkl": b""}), ("PyTorch has saved",)),
+    "of Keras": (
+        lambda path: write(path, {}, entries={"config.json": b"{}"}),
+        ("PyTorch has saved",),
+    ),
+    "other byte order": (lambda path: write(path, entries={"a/byteorder": b"big"}), ("byteorder",)),
+    "cut off": (truncated, ("damaged",)),
+    "a bit flipped": (flipped, ("damaged",)),
+    "nan": (lambda path: write(path, scale=np.nan), ("0.weight", "150 of 150", "NaN")),
+    "other key": (lambda path: write(path, renamed("9.bias", "9.beta")), ("'9.beta'",)),
+    "batch normalisation": (
+        lambda path: write(path, WEIGHTS | {"1.running_mean": (6,)}),
+        ("'1.running_mean'",),
+    ),
+    "key missing": (lambda path: write(path, without("9.bias")), ("F6", "'9' holds 120x84, ()")),
+    "layer missing": (
+        lambda path: write(path, without("9.weight", "9.bias")),
+        ("'F6' takes 120x84, 84", "'11' holds 84x10, 10"),
+    ),
+    "layer too many": (
+        lambda path: write(path, WEIGHTS | {"13.weight": (10, 10), "13.bias": (10,)}),
+        ("no place for it", "'13' holds 10x10, 10"),
+    ),
+    "last layer missing": (
+        lambda path: write(path, without("11.weight", "11.bias")),
+        ("'output' takes", "the file has nothing more"),
+    ),
+    "other shape": (
+        lambda path: write(path, WEIGHTS | {"3.weight": (16, 6, 3, 3)}),
+        ("'C3' takes 5x5x6x16, 16", "'3' holds 3x3x6x16, 16"),
+    ),
+    "three axes": (
+        lambda path: write(path, WEIGHTS | {"3.weight": (16, 6, 25)}),
+        ("'3' holds 16x6x25, 16",),
+    ),
+    "html": (lambda path: path.write_bytes(b"<!DOCTYPE html><html>Quota</html>"), ("web page",)),
+    "empty": (lambda path: path.write_bytes(b""), ("is empty",)),
+    "pickle of PyTorch before 1.6": (
+        lambda path: path.write_bytes(pickled(0x1950A86A20F9469CFC6C)),
+        ("Python pickle, which is never opened", "weights_only=True"),
+    ),
+    "HDF5": (
+        lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100)),
+        ("is not a state dict",),
+    ),
+    "a folder": (lambda path: path.mkdir(), ("is a folder",)),
+    "missing": (lambda path: None, ("cannot be read",)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda name: name.replace(" ", "-"))
+def test_a_hostile_or_broken_file_is_refused(fault: str) -> None:
+    """Exit code 2 and one message; nothing is run, and nothing is left behind."""
+    make, words = FAULTS[fault]
+    path = Path("hostile.pth")
+    make(path)
+    for command in (
+        ["import", str(path), "--model", "lenet5", "--json", "--out", "out"],
+        ["evaluate", "--model", "lenet5", "--weights", str(path), "--dataset", "digits"],
+    ):
+        code, found, err = run(*command)
+        assert (code, found) == (2, {}), err
+        assert "Traceback" not in err and "This is a bug" not in err
+        assert len(err.splitlines()) <= 5, err
+        for word in words:
+            assert word in err, err
+    assert not Path("ran").exists()
+    assert not Path("out").exists()
+
+
+def test_the_files_that_are_spoiled_above_are_right_ones() -> None:
+    """Or every fault would be refused for another reason than its own."""
+    path = write(Path("right.pth"))
+    assert run("import", str(path), "--model", "lenet5", "--json", "--out", "out")[0] == 0
+    with open_state_dict(path) as state:
+        assert {name: tensor.shape for name, tensor in state.tensors.items()} == WEIGHTS
+
+
+def test_a_file_of_no_packaged_network_is_refused() -> None:
+    """Both sides are shown, and what to do."""
+    code, _, err = run("import", str(write(Path("lenet.pth"))), "--json", "--out", "out")
+    assert code == 2
+    assert "6, 16 maps" in err and "alexnet_owt has 64, 192, 384, 256, 256" in err
+    assert "--model NAME" in err
+
+
+def test_truncations_and_flipped_bits_raise_only_input_errors() -> None:
+    """At any place: refused with a reason, or the very same numbers."""
+    content = write(Path("right.pth")).read_bytes()
+    with open_state_dict(Path("right.pth")) as state:
+        expected = {name: state.read(name) for name in state.tensors}
+    generator = np.random.default_rng(0)
+    refused = 0
+    # The descriptions: the first 3,000 bytes, and the directory at the end.
+    places = [*generator.integers(0, 3000, 150), *generator.integers(-1500, 0, 100)]
+    for place in places:
+        spoiled = bytearray(content)
+        spoiled[place] ^= 1 << generator.integers(8)
+        path = Path("spoiled.pth")
+        path.write_bytes(spoiled if place % 5 else spoiled[:place])
+        try:
+            with open_state_dict(path) as state:
+                found = {name: state.read(name) for name in state.tensors}
+        except InputError:
+            refused += 1
+            continue
+        for name, array in found.items():
+            assert name not in expected or array.shape == expected[name].shape
+    assert refused > 150
+
+
+# The registry
+
+
+def test_the_registry_has_torchvision_s_file() -> None:
+    """Its address, hash and size, and the scores that torchvision publishes."""
+    (entry,) = load_config("alexnet_owt").weights
+    assert (entry.name, entry.format, entry.sources) == ("imagenet", "torch", [TORCHVISION])
+    published_digits = TORCHVISION.rpartition("-")[2].removesuffix(".pth")
+    assert entry.sha256 is not None and entry.sha256.startswith(published_digits)
+    assert entry.bytes == 244_408_911 > 4 * 61_100_840
+    assert (entry.scores.accuracy, entry.scores.top5_accuracy) == (0.56522, 0.79066)
+    assert entry.file_of("alexnet_owt").file == "alexnet_owt/imagenet-7be5be79.pth"
+
+
+@pytest.fixture
+def published(small_file: Path, small_model: Path) -> Callable[..., Path]:
+    """A configuration that publishes the small file, from any source."""
+
+    def write_config(*sources: str, **changes: Any) -> Path:
+        content = small_file.read_bytes()
+        entry = {
+            "name": "imagenet",
+            "format": "torch",
+            "sources": list(sources) or [f"file:{small_file}"],
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "scores": {"dataset": "imagenet", "accuracy": 0.56522, "top5_accuracy": 0.79066},
+            "recipe": "none",
+            "licence": "none",
+        }
+        model = {**SMALL, "num_classes": CLASSES}
+        entry = {key: value for key, value in (entry | changes).items() if value is not None}
+        data = {"validation_split": 0}
+        content_of = {"base": "alexnet_owt", "model": model, "data": data, "weights": [entry]}
+        small_model.write_text(yaml.safe_dump(json.loads(json.dumps(content_of))))
+        return small_model
+
+    return write_config
+
+
+def test_pull_and_load_from_a_mirror(
+    published: Callable[..., Path], small_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command fetches the file and checks it; a load checks it again, and converts it."""
+    digest = cache.sha256_of(small_file)
+    mirror = Path("mirror/small_owt")
+    mirror.mkdir(parents=True)
+    shutil.copy(small_file, mirror / f"imagenet-{digest[:8]}.pth")
+    monkeypatch.setenv("MODELZOO_MIRROR", f"file:{mirror.parent.absolute()}")
+    config = published("https://weights.invalid/alexnet-owt.pth")
+    code, found, err = run("pull", str(config), "--json")
+    assert code == 0, err
+    (row,) = found["files"]
+    path = home / "weights" / "small_owt" / f"imagenet-{digest[:8]}.pth"
+    assert (row["path"], row["sha256"], row["verified"]) == (str(path), digest, True)
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    network = modelzoo.load(config, weights="imagenet")
+    expected = modelzoo.load(config, weights=small_file)
+    assert all(map(np.array_equal, network.get_weights(), expected.get_weights()))
+    assert run("verify", str(config), "--json")[1]["wrong"] == 0
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert run("verify", str(config), "--json")[0] == 1
+    assert [row["wrong"] for row in run("verify", "--json")[1]["files"] if "small" in row["path"]]
+    (mirror / path.name).unlink()
+    with pytest.raises(InputError, match="could not be fetched"):
+        modelzoo.load(config, weights="imagenet")
+
+
+def test_an_unverified_state_dict_is_held_to_its_first_hash(
+    published: Callable[..., Path], small_file: Path
+) -> None:
+    """Only on demand, and only what can be one."""
+    unverified = {"sha256": None, "bytes": None, "unverified": True}
+    config = published(**unverified)
+    assert run("pull", str(config), "--json")[0] == 2
+    assert run("pull", str(config), "--json", "--allow-unverified")[0] == 0
+    page = Path("page.pth")
+    page.write_bytes(b"PK\x03\x04" + bytes(200))
+    config = published(f"file:{page.absolute()}", name="other", **unverified)
+    code, _, err = run("pull", str(config), "--json", "--allow-unverified")
+    assert code == 2 and "not a whole file of PyTorch 1.6 or later" in err
+    url = f"file:{small_file}"
+    network = modelzoo.load(config, weights=url, sha256=cache.sha256_of(small_file))
+    assert network.count_params() == sum(weight.size for weight in network.get_weights())
+
+
+def test_top_5_is_checked_too(
+    published: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`evaluate --check` measures again every number that is published."""
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label in range(CLASSES):
+            folder = tmp_path / "data" / "imagenet" / split / f"n{label:08}"
+            folder.mkdir(parents=True)
+            pixels = generator.integers(0, 256, (30, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "0.png")
+    command = ["evaluate", "--model", str(published()), "--device", "cpu"]
+    code, found, err = run(*command, "--json")
+    assert code == 0, err
+    assert (found["dataset"], found["images"]) == ("imagenet", CLASSES)
+    assert found["published_top5_accuracy"] == 0.79066 and found["published_loss"] is None
+    right = {"dataset": "imagenet", "accuracy": found["accuracy"]}
+    right["top5_accuracy"] = found["top5_accuracy"]
+    published(scores=right)
+    assert cli.main([*command, "--check"]) == 0
+    assert f"published: accuracy {found['accuracy']:.4f}, top-5 " in capsys.readouterr().out
+    published(scores=right | {"top5_accuracy": abs(found["top5_accuracy"] - 0.01)})
+    code, _, err = run(*command, "--json", "--check")
+    assert code == 1 and "top-5 accuracy" in err
