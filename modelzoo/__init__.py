@@ -14,11 +14,13 @@ _PUBLIC = {
     "RunError": "modelzoo.errors",
     "Trainer": "modelzoo.training.trainer",
     "build": "modelzoo.zoo",
+    "features": "modelzoo.explain",
     "list_models": "modelzoo.config",
     "load": "modelzoo.zoo",
     "load_config": "modelzoo.config",
     "preprocess": "modelzoo.zoo",
     "resume": "modelzoo.training.trainer",
+    "saliency": "modelzoo.explain",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

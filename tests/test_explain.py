@@ -1,0 +1,112 @@
+"""What a network sees: features of named layers, gradients by the picture, on every backend."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import modelzoo
+from modelzoo import InputError
+from modelzoo.explain import before_softmax, features, input_gradient, on_pictures, saliency
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), "uint8")
+
+
+@pytest.fixture(scope="module", params=["lenet5", "lenet5_1998", "lenet_1989"])
+def loaded(request):
+    config = modelzoo.load_config(request.param)
+    return config, modelzoo.load(request.param)
+
+
+def pictures_for(config) -> np.ndarray:
+    return PICTURES[:, :16, :16] if config.name == "lenet_1989" else PICTURES
+
+
+def test_on_pictures_answers_what_the_prepared_picture_gets(loaded):
+    """The picture as it is stored goes in, through the same scaling and padding."""
+    config, network = loaded
+    pictures = pictures_for(config)
+    expected = network.predict(modelzoo.preprocess(config, pictures), verbose=0)
+    got = on_pictures(network, config).predict(pictures.astype("float32"), verbose=0)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_softmax_of_the_scores_is_the_answer(loaded):
+    """Scores are what goes into the softmax; a network that ends with scores is left alone."""
+    config, network = loaded
+    images = modelzoo.preprocess(config, pictures_for(config))
+    answer = network.predict(images, verbose=0)
+    scores = before_softmax(network).predict(images, verbose=0)
+    if config["model"].get("output_activation") == "softmax":
+        scores = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
+    else:
+        assert before_softmax(network) is network
+    np.testing.assert_allclose(scores, answer, rtol=1e-5, atol=1e-6)
+
+
+def test_features_are_those_of_the_layers(loaded):
+    """Each layer after the input, or those named, in the order in which they are named."""
+    config, network = loaded
+    images = modelzoo.preprocess(config, pictures_for(config))
+    everything = features(network, images)
+    assert list(everything) == [layer.name for layer in network.layers[1:]]
+    for layer in network.layers[1:]:
+        assert everything[layer.name].shape == (3, *layer.output.shape[1:])
+    last, first = network.layers[-1].name, network.layers[1].name
+    chosen = features(network, images, [last, first])
+    assert list(chosen) == [last, first]
+    np.testing.assert_allclose(chosen[last], network.predict(images, verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(chosen[first], everything[first], rtol=1e-5)
+
+
+def test_an_unknown_layer_is_named():
+    """With the nearest right name."""
+    with pytest.raises(InputError, match="lenet5 has no layer 'outputs'; did you mean 'output'"):
+        features(modelzoo.build("lenet5"), np.zeros((1, 28, 28, 1)), ["outputs"])
+
+
+def test_gradients_by_the_picture_agree_with_finite_differences():
+    """Of a value for each picture, through preprocessing, network and all."""
+    config = modelzoo.load_config("lenet5")
+    model = on_pictures(before_softmax(modelzoo.load("lenet5")), config)
+
+    def third_score(given):
+        return model(given, training=False)[:, 3]
+
+    images = PICTURES.astype("float32")
+    values, gradients = input_gradient(third_score, images)
+    assert values.shape == (3,) and gradients.shape == images.shape
+    for picture, row, column in [(0, 14, 14), (1, 9, 17), (2, 20, 5)]:
+        step = np.zeros_like(images)
+        step[picture, row, column] = 4.0
+        after, before = (
+            keras.ops.convert_to_numpy(third_score(keras.ops.convert_to_tensor(images + s)))
+            for s in (step, -step)
+        )
+        slope = (after - before)[picture] / 8
+        assert gradients[picture, row, column, 0] == pytest.approx(slope, rel=0.05, abs=2e-5)
+
+
+def test_saliency_follows_the_class_that_is_asked_for():
+    """By default the answer; from 0, one value a pixel."""
+    network = modelzoo.load("lenet5")
+    images = modelzoo.preprocess("lenet5", PICTURES)
+    answers = network.predict(images, verbose=0).argmax(axis=1)
+    own = saliency(network, images)
+    assert own.shape == (3, 28, 28) and own.min() >= 0 and own.max() > 0
+    np.testing.assert_allclose(own, saliency(network, images, answers))
+    assert not np.allclose(own, saliency(network, images, (answers + 1) % 10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_do_the_same(backend):
+    """The same tests in a process of their own, which has one backend."""
+    pytest.importorskip(backend)
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "not other_backends", __file__]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
