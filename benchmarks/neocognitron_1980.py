@@ -6,7 +6,9 @@ For each seed, the network of configs/neocognitron.yaml organises itself by 20 p
 digit, at positions and in an order chosen by the seed. A digit's cell is the cell of UC3 that
 answers most strongly at most of its positions. The table then gives the share of all positions
 within the field where that cell answers most strongly, for the digits as they were learned,
-distorted, and with a few of the 256 cells turned over. The read-out on top is not used.
+distorted, and with a few of the 256 cells turned over; "no other's cell" is the share of positions
+of the learned digits where the cells of the other four stay silent, as all do in the paper. The
+read-out on top is not used.
 """
 
 import argparse
@@ -33,11 +35,25 @@ def organize(seed: int) -> keras.Model:
     return keras.Model(model.input, model.get_layer("UC3").output)
 
 
+def answers(cells: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """Return what the 24 cells of UC3 put out for each picture, (n, 24)."""
+    scaled = modelzoo.preprocess("neocognitron", pictures)
+    return keras.ops.convert_to_numpy(cells(scaled))[:, 0, 0]
+
+
 def strongest(cells: keras.Model, pictures: np.ndarray) -> np.ndarray:
     """Return the plane of UC3 that answers most strongly to each picture; -1 if none does."""
-    scaled = modelzoo.preprocess("neocognitron", pictures)
-    outputs = keras.ops.convert_to_numpy(cells(scaled))[:, 0, 0]
+    outputs = answers(cells, pictures)
     return np.where(outputs.max(axis=1) > 0, outputs.argmax(axis=1), -1)
+
+
+def others_silent(cells: keras.Model, own: list[int]) -> list[float]:
+    """Return for each digit the share of positions where no other digit's cell answers."""
+    shares = []
+    for digit, pictures in enumerate(everywhere("as learned")):
+        others = [cell for cell in own if cell != own[digit]]
+        shares.append(float((answers(cells, pictures)[:, others] == 0).all(axis=1).mean()))
+    return shares
 
 
 def everywhere(kind: str) -> list[np.ndarray]:
@@ -55,26 +71,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     kinds = ["as learned", *digits.DISTORTIONS, "4 cells turned over", "8 cells turned over"]
-    shares = np.zeros((options.seeds, len(kinds), 5))
+    rows = [*kinds, "no other's cell"]
+    shares = np.zeros((options.seeds, len(rows), 5))
     separate = 0
     for seed in range(options.seeds):
         cells = organize(seed)
         own = [
-            np.bincount(found[found >= 0], minlength=24).argmax()
+            int(np.bincount(found[found >= 0], minlength=24).argmax())
             for found in (strongest(cells, pictures) for pictures in everywhere("as learned"))
         ]
         separate += len(set(own)) == 5
         for row, kind in enumerate(kinds):
             for digit, pictures in enumerate(everywhere(kind)):
                 shares[seed, row, digit] = (strongest(cells, pictures) == own[digit]).mean()
+        shares[seed, -1] = others_silent(cells, own)
         means = ", ".join(
-            f"{kind} {shares[seed, row].mean():.3f}" for row, kind in enumerate(kinds)
+            f"{kind} {share:.3f}" for kind, share in zip(rows, shares[seed].mean(1), strict=True)
         )
         print(f"seed {seed}: {len(set(own))} cells for 5 digits; {means}", flush=True)
     print(
         f"\nfive cells for five digits: {separate} of {options.seeds} seeds\nmean over the seeds:"
     )
-    for row, kind in enumerate(kinds):
+    for row, kind in enumerate(rows):
         of_digits = "  ".join(f"{n}: {share:.3f}" for n, share in enumerate(shares[:, row].mean(0)))
         print(f"{kind:20} {shares[:, row].mean():.3f}   {of_digits}")
 

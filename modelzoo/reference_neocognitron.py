@@ -77,12 +77,12 @@ def representatives(outputs: npt.ArrayLike, column: int) -> dict[int, tuple[int,
 
     The largest output of each S-column, a square of column x column positions of all planes, is a
     candidate. Of the candidates of a plane, the largest represents it. Columns lie at every
-    position and overlap; one that is larger than the plane is cut to its size. Of equal outputs the
-    first is taken.
+    position and overlap; one that is larger than the plane is cut to its size. Outputs that differ
+    by less than 0.05 % may count as equal, and of equal ones the first is taken.
 
     outputs (height, width, planes), for one picture. Returns {plane: (row, column)}.
     """
-    outputs = np.asarray(outputs)
+    outputs = graded(outputs)
     rows, columns = (min(column, side) for side in outputs.shape[:2])
     chosen: dict[int, tuple[int, int]] = {}
     for top in range(outputs.shape[0] - rows + 1):
@@ -95,6 +95,13 @@ def representatives(outputs: npt.ArrayLike, column: int) -> dict[int, tuple[int,
             if plane not in chosen or outputs[(*place, plane)] > outputs[(*chosen[plane], plane)]:
                 chosen[plane] = place
     return chosen
+
+
+def graded(outputs: npt.ArrayLike) -> Array:
+    """Return the logarithm of outputs in whole steps of 1/2048, above 0; silent cells have 0."""
+    outputs = np.asarray(outputs)
+    logarithm = np.log(np.where(outputs > 0, outputs, 1))
+    return np.where(outputs > 0, np.round(2048 * logarithm) + 2**18, 0)
 
 
 def reinforce(

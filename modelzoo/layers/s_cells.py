@@ -8,6 +8,9 @@ from keras import ops
 
 from modelzoo.layers.c_cells import Pads, check_pads, fall_off
 
+GRADES = 2048.0  # of each factor e, in which outputs compete
+LOWEST_GRADE = 2.0**18  # added, so that the grade of the smallest float32 is above 0
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
 class SCells(keras.layers.Layer):
@@ -55,8 +58,9 @@ class SCells(keras.layers.Layer):
     times c, times a tuning to lines through the centre at the angle pi k / K, times
     1 - d, where d is the distance of k' / K' and k / K on a circle of length 1, as far as the
     paper's words go ("a function of v, k/K and |k'/K' - k/K|", weakly orientated, not random).
-    Of equal largest outputs in an S-column, all are candidates, and at one position the plane of
-    lowest number. A `learning_selectivity` of its own is of Fukushima (2003), not of the paper.
+    Outputs compete in grades of 0.05 %: of equal largest ones in an S-column all are candidates,
+    at one position the plane of lowest number, and of a plane's the first. A
+    `learning_selectivity` of its own is of Fukushima (2003), not of the paper.
     """
 
     def __init__(
@@ -162,6 +166,7 @@ class SCells(keras.layers.Layer):
         The largest output of an S-column is a candidate; of a plane's candidates, the largest
         represents it. Columns lie at every position and overlap.
         """
+        outputs = _graded(outputs)
         height, width, planes = outputs.shape
         column = (min(self.column, height), min(self.column, width))
         largest = ops.max(outputs, axis=-1)[None, :, :, None]
@@ -203,6 +208,17 @@ def initial_tuning(area: int, input_planes: int, planes: int) -> np.ndarray:
     shares = np.arange(1, input_planes + 1)[:, None] / input_planes
     apart = np.abs(shares - np.arange(1, planes + 1) / planes)
     return lines[:, :, None, :] * (1 - np.minimum(apart, 1 - apart))
+
+
+def _graded(outputs: Any) -> Any:
+    """Return 0 for silent cells, and for others a grade of 0.05 %, larger for larger outputs.
+
+    Lines are symmetric, so planes often tie. Without grades, rounding would choose the winner, and
+    the number of threads would decide what the network learns.
+    """
+    answers = outputs > 0
+    grade = ops.round(ops.log(ops.where(answers, outputs, ops.ones_like(outputs))) * GRADES)
+    return ops.where(answers, grade + LOWEST_GRADE, ops.zeros_like(outputs))
 
 
 def _max_pool(x: Any, size: tuple[int, int]) -> Any:
