@@ -214,6 +214,26 @@ def _make_parser() -> _Parser:
     compress.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 to write")
     _add_device_options(compress)
 
+    study = add(
+        "study",
+        commands.study,
+        "Train variants of a network, and compare their curves.",
+        "modelzoo study overfitting --out runs/overfitting",
+    )
+    study.add_argument("study", metavar="STUDY", help="overfitting, or the path of a study's YAML")
+    study.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override any key of all variants; may be repeated",
+    )
+    study.add_argument(
+        "--out", metavar="DIR", help="folder for all runs (runs/STUDY); goes on with what is there"
+    )
+    study.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_device_options(study)
+
     plot = add(
         "plot", commands.plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg"
     )

@@ -276,6 +276,22 @@ def plot(options: argparse.Namespace) -> None:
             print(path)
 
 
+def study(options: argparse.Namespace) -> None:
+    from modelzoo.study import load_study, run_study, table_of, variant_folders
+
+    backend = [] if options.backend is None else [f"trainer.backend={options.backend}"]
+    chosen = load_study(options.study, [*options.set, *backend])
+    out = Path(options.out or f"runs/{chosen.name}")
+    files = run_study(chosen, out, device=options.device)
+    table = table_of(variant_folders(chosen, out))
+    if options.json:
+        print(json.dumps({"variants": table, "files": [str(path) for path in files]}))
+        return
+    printing.print_study(chosen.title, table)
+    for path in files:
+        print(path)
+
+
 def import_file(options: argparse.Namespace) -> None:
     from modelzoo.importing.import_file import import_file
 

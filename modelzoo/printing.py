@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelzoo.config import Config
@@ -33,6 +33,18 @@ def print_run(run: Run) -> None:
     )
     print(f"report: {run.folder / 'report.html'}")
     print(f"weights: {run.folder / 'best.weights.h5'}")
+
+
+def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table("variant", "training", "validation", "gap", "test", "epochs", "min", title=title)
+    for row in rows:
+        shares = [f"{row[f'{name}accuracy']:.4f}" for name in ("train_", "val_", "test_")]
+        shares.insert(2, f"{row['gap']:+.4f}")
+        shown.add_row(row["variant"], *shares, str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
+    Console(highlight=False, markup=False).print(shown)
 
 
 def print_evaluation(config: Config, result: Evaluation) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.charts import html_page
+from modelzoo.charts.comparison import compared_curves
 from modelzoo.charts.confusion import confusion_matrix
 from modelzoo.charts.curves import training_curves
 from modelzoo.charts.pictures import MISTAKES_SHOWN, mistakes
@@ -19,6 +20,7 @@ from modelzoo.files import write_bytes
 __all__ = [
     "MISTAKES_SHOWN",
     "Chart",
+    "compared_curves",
     "confusion_matrix",
     "mistakes",
     "save",

@@ -117,7 +117,7 @@ def load_config(
 
 def list_models() -> list[str]:
     """Return the names of the packaged configurations, sorted."""
-    return sorted(path.stem for path in _packaged_folder().glob("*.yaml"))
+    return sorted(path.stem for path in packaged_folder().glob("*.yaml"))
 
 
 def find_config(model: str | Path) -> Path:
@@ -127,7 +127,7 @@ def find_config(model: str | Path) -> Path:
         InputError: there is none; the message names the nearest.
     """
     text = str(model)
-    packaged = _packaged_folder() / f"{text}.yaml"
+    packaged = packaged_folder() / f"{text}.yaml"
     if re.fullmatch(r"\w[\w.-]*", text) and is_there(packaged):
         return packaged
     path = Path(model)
@@ -138,7 +138,8 @@ def find_config(model: str | Path) -> Path:
     raise InputError(f"unknown model {text!r}{suggest(text, list_models())}")
 
 
-def _packaged_folder() -> Path:
+def packaged_folder() -> Path:
+    """Return where the YAML files of the package are."""
     inside = Path(__file__).parents[1] / "configs"  # in a wheel
     return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"  # in a checkout
 

@@ -40,6 +40,7 @@ def data_options(
     dataset: str,
     batch_size: int = 32,
     validation_split: int | float = 0.1,
+    training_images: int | None = None,
     preprocessing: Sequence[KerasObject] = (),
     augmentation: Sequence[KerasObject] = (),
     label_mode: Literal["int", "categorical"] = "int",
@@ -87,7 +88,11 @@ SECTIONS: dict[str, Callable[..., None]] = {
 }
 
 
-COUNTS = {"data": ("batch_size",), "compile": ("steps_per_execution",), "fit": ("epochs",)}
+COUNTS = {
+    "data": ("batch_size", "training_images"),
+    "compile": ("steps_per_execution",),
+    "fit": ("epochs",),
+}
 
 
 TOP_LEVEL = ("base", "name", "model", *SECTIONS, "per_dataset", "weights")
@@ -168,7 +173,7 @@ def _choices(hint: Any) -> list[str]:
 def _check_ranges(section: str, values: dict[str, Any], layers: Sequence[Layer]) -> None:
     """Refuse numbers that no run can use."""
     for key in COUNTS.get(section, ()):
-        if not 1 <= values[key] < 2**31:
+        if values[key] is not None and not 1 <= values[key] < 2**31:
             where = where_given(f"{section}.{key}", layers)
             raise InputError(
                 f"{where}: {section}.{key}: {values[key]} should be from 1 to 2**31 - 1"

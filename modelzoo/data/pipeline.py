@@ -82,6 +82,7 @@ class InputPipeline:
         batch_size: pictures in a training batch; the last of an epoch may be smaller.
         validation_split: share (float) or number (int) of training images kept for validation,
             the same for every seed, drawn class by class.
+        training_images: how many of the others to train on, chosen in the same way; None for all.
         preprocessing, augmentation: Keras layers, see `Preprocessor`.
         label_mode: "int", or "categorical" for one-hot labels.
         seed: of the order and the augmentation.
@@ -97,6 +98,7 @@ class InputPipeline:
         num_classes: int,
         batch_size: int,
         validation_split: float,
+        training_images: int | None = None,
         preprocessing: Sequence[Any] = (),
         augmentation: Sequence[Any] = (),
         label_mode: str = "int",
@@ -112,6 +114,9 @@ class InputPipeline:
         if mixes and label_mode != "categorical":
             raise InputError(f"data.label_mode: {mixes.pop()} mixes labels; set it to categorical")
         train, validation = split_validation(data.y_train, validation_split)
+        if training_images is not None and training_images < len(train):
+            _, chosen = split_validation(data.y_train[train], training_images)
+            train = train[chosen]
         self.indices = {
             "train": train,
             "validation": validation,

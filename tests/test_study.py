@@ -1,0 +1,131 @@
+"""Studies: variants of one network, trained one after the other and compared."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from modelzoo import InputError, Trainer, charts
+from modelzoo.cli import main
+from modelzoo.data.pipeline import InputPipeline
+from modelzoo.data.source import Dataset
+from modelzoo.study import list_studies, load_study, run_study, variant_folders
+
+SMALL = {
+    "title": "Does tanh help?",
+    "base": "lenet5",
+    "dataset": "mnist5k",
+    "common": {"data": {"training_images": 200, "batch_size": 50}, "fit": {"epochs": 1}},
+    "variants": {"as it is": None, "with tanh": {"model": {"dense_activation": "tanh"}}},
+}
+
+
+def written(tmp_path, **changes):
+    path = tmp_path / "tanh.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}, sort_keys=False))
+    return path
+
+
+def test_variants_are_complete_configurations(tmp_path):
+    """What is common holds for all, a variant's own comes over it, and --set over both."""
+    study = load_study(written(tmp_path), ["fit.epochs=3"])
+    assert list(study.variants) == ["as it is", "with tanh"]
+    for name, activation in (("as it is", "sigmoid"), ("with tanh", "tanh")):
+        config = study.variants[name]
+        assert config["model"]["dense_activation"] == activation
+        assert config["data"]["dataset"] == "mnist5k" and config["data"]["training_images"] == 200
+        assert config["fit"]["epochs"] == 3
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_packaged_studies_are_valid(name):
+    """Each variant differs from the first in what its name says, and from all others."""
+    study = load_study(name)
+    texts = {config.to_yaml() for config in study.variants.values()}
+    assert len(texts) == len(study.variants) > 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variants": None}, "variants: should hold sections"),
+        ({"variants": {"a": 3}}, "variants.a: should hold sections, or nothing"),
+        ({"variants": {"a b": None, "a-b": None}}, "two names make the same folder"),
+        ({"base": "lenet6"}, "unknown model 'lenet6'; did you mean 'lenet5'"),
+        ({"base": 5}, "base: should be a text"),
+        ({"dataset": None}, "dataset: should be a text"),
+        ({"common": [1]}, "common: should hold sections"),
+        ({"extra": 1}, "unknown section 'extra'"),
+        (
+            {"variants": {"a": {"model": {"dropuot": 0.5}}}},
+            "variants.a: unknown key model.dropuot; did you mean 'dropout'",
+        ),
+    ],
+)
+def test_bad_studies_are_refused_with_the_key(tmp_path, changes, message, capsys):
+    """One message and exit code 2, before anything is trained."""
+    path = written(tmp_path, **changes)
+    with pytest.raises(InputError, match=message):
+        run_study(load_study(path), tmp_path / "out")
+    assert main(["study", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_study_is_named(capsys):
+    """With what there is."""
+    assert main(["study", "overfiting"]) == 2
+    assert "did you mean 'overfitting'?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_study_trains_compares_and_goes_on(tmp_path, capsys, monkeypatch):
+    """A table and two charts; what is finished stays, and what was interrupted goes on."""
+    path, out = written(tmp_path), tmp_path / "out"
+    assert main(["study", str(path), "--out", str(out), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["variant"] for row in printed["variants"]] == ["as it is", "with tanh"]
+    table = pd.read_csv(out / "study.csv")
+    np.testing.assert_allclose(table["gap"], table["train_accuracy"] - table["val_accuracy"])
+    assert (out / "study.png").stat().st_size > 5_000 and (out / "study.html").exists()
+
+    study = load_study(path)
+    tanh = variant_folders(study, out)["with tanh"]
+    finished = {each: each.read_bytes() for each in (out / "as-it-is").glob("*.*")}
+    before = (tanh / "history.csv").read_text().splitlines()
+    (tanh / "metrics.json").unlink()  # as if it had been cut short after its last epoch
+    monkeypatch.setattr(Trainer, "fit", lambda self: pytest.fail("trained from the start"))
+    assert main(["study", str(path), "--out", str(out)]) == 0
+    assert "with tanh" in capsys.readouterr().out
+    assert {each: each.read_bytes() for each in finished} == finished
+    assert (tanh / "history.csv").read_text().splitlines() == before
+
+    other = written(tmp_path, common={"data": {"training_images": 200}, "fit": {"epochs": 2}})
+    assert main(["study", str(other), "--out", str(out)]) == 2
+    assert "holds a run with another" in capsys.readouterr().err
+
+
+def test_curves_of_runs_stand_in_the_same_axes():
+    """Else a large gap could look like a small one; names are shown as they are."""
+    epochs = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.4, 0.6]})
+    worse = epochs.assign(val_accuracy=[0.1, 0.2])
+    spec = charts.compared_curves({"a": epochs, "<b>": worse}, "A title").to_dict()
+    domains = [layer["encoding"]["y"]["scale"] for p in spec["concat"] for layer in p["layer"]]
+    assert all(domain["domain"] == [0.1, 0.9] for domain in domains)
+    assert [panel["title"]["text"] for panel in spec["concat"]] == ["a", "<b>"]
+    assert "+70.0 points" in spec["concat"][1]["title"]["subtitle"]
+
+
+def test_training_images_are_fewer_and_the_validation_images_the_same():
+    """Class by class, from what validation leaves; more than there are means all."""
+    labels = np.arange(600) % 3
+    images = np.zeros((600, 4, 4, 1), np.uint8)
+    data = Dataset("made", images, labels, images[:9], labels[:9], ("a", "b", "c"), "")
+    options = {"num_classes": 3, "batch_size": 10, "validation_split": 60}
+    whole = InputPipeline(data, **options)
+    few = InputPipeline(data, training_images=90, **options)
+    assert np.bincount(few.labels("train")).tolist() == [30, 30, 30]
+    assert set(few.indices["train"]) < set(whole.indices["train"])
+    np.testing.assert_array_equal(few.indices["validation"], whole.indices["validation"])
+    assert InputPipeline(data, training_images=9999, **options).images_in("train") == 540
