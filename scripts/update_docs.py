@@ -235,15 +235,37 @@ def card(name: str, found: Sequence[Result]) -> str:
         *rows,
         "",
     ]
+    if about.get("paper"):
+        lines += ["## The paper's figures", "", *_figures(config), ""]
     if deviations := about.get("deviations"):
         lines += ["## Deviations from the paper", "", "| Paper | Ours |", "|---|---|"]
-        sides = (each.removeprefix("paper: ").split("; ours: ", 1) for each in deviations)
-        lines += [*(f"| {paper} | {ours} |" for paper, ours in sides), ""]
+        sides = (each.replace("|", "\\|").split("; ours: ", 1) for each in deviations)
+        lines += [*(f"| {paper.removeprefix('paper: ')} | {ours} |" for paper, ours in sides), ""]
     if config.weights:
         lines += ["## Weights", "", *_weights(config)]
     if found:
         lines += ["## Trainings", "", *_trainings(found)]
     return "\n".join(lines)
+
+
+def _figures(config: Config) -> list[str]:
+    """Return a table of what the paper states, what we have, and the difference."""
+    about = config["about"]
+    paper, lines = about["paper"], ["| | Paper | Ours | Difference |", "|---|---|---|---|"]
+    if "parameters" in paper:
+        ours = about["parameters"]
+        lines.append(
+            f"| Parameters | {paper['parameters']:,} | {ours:,} | {ours - paper['parameters']:+,} |"
+        )
+    if "test_error" in paper:
+        error = f"| Test error | {paper['test_error']:.2f} % ({paper['measured_on']}) |"
+        scores = config.weights[0].scores if config.weights else None
+        if scores is None:
+            return [*lines, f"{error} not measured | |"]
+        ours = 100 * (1 - scores.accuracy)
+        difference = ours - paper["test_error"]
+        lines.append(f"{error} {ours:.2f} % ({scores.dataset}) | {difference:+.2f} points |")
+    return lines
 
 
 def _weights(config: Config) -> list[str]:

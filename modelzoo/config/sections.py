@@ -21,11 +21,13 @@ def model_about(
     year: int | None = None,
     parameters: int | None = None,
     source: str = "",
+    paper: dict[str, int | float | str] | None = None,
     deviations: Sequence[str] = (),
 ) -> None:
     """`about:` what `list` and `info` say of a network; tests hold it against the network.
 
-    A deviation is "paper: ...; ours: ...", one for each difference.
+    `paper` holds the paper's own figures: `parameters`, `test_error` in percent, and `measured_on`,
+    what it was measured on. A deviation is "paper: ...; ours: ...", one for each difference.
     """
 
 
