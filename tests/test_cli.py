@@ -282,3 +282,11 @@ def test_an_interrupted_training_is_resumed(work_folder: Path, sent: signal.Sign
     assert json.loads(out)["epochs"] == done + 1
     assert f"{done} of {done + 1} epochs are done" in err
     assert len(history.read_text().splitlines()) == done + 2
+
+
+def test_python_m_modelzoo_is_the_command():
+    """For when the folder of scripts is not on the PATH."""
+    done = subprocess.run(
+        [sys.executable, "-m", "modelzoo", "list", "--json"], capture_output=True, check=False
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)
