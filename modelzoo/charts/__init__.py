@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.charts import html_page
-from modelzoo.charts.comparison import compared_curves
 from modelzoo.charts.confusion import confusion_matrix
 from modelzoo.charts.curves import training_curves
 from modelzoo.charts.pictures import MISTAKES_SHOWN, mistakes
+from modelzoo.charts.side_by_side import compared_curves
 from modelzoo.charts.style import Chart
 from modelzoo.errors import InputError
 from modelzoo.files import write_bytes
