@@ -34,9 +34,7 @@ ACTIVATIONS = {
         GREEN,
         [8, 3, 2, 3],
     ),
-    "relu": Activation(
-        "ReLU: max(0, x)", reference.relu, reference.relu_gradient, ORANGE, [3, 3]
-    ),
+    "relu": Activation("ReLU: max(0, x)", reference.relu, reference.relu_gradient, ORANGE, [3, 3]),
 }
 REACH = 4.0  # x from -4 to 4
 STEP = 0.05

@@ -1,5 +1,6 @@
 """The layers of a network as blocks, drawn to scale."""
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,14 @@ TALLEST, DEEPEST = 150, 95  # pixels of the largest height and of the largest nu
 LEAN = 0.45  # how far the width leans back, for each pixel of its own
 THINNEST = 2  # pixels, so that a block of one map can be seen
 LINE, LETTER, GAP = 14, 6.4, 18  # pixels: between lines of text, for a letter, between blocks
-COLORS = {"Conv": BLUE, "S": BLUE, "Pooling": ORANGE, "C": ORANGE, "Dense": GREEN, "Input": GREY}
+COLORS = {  # by a part of the name of the class; all others are green
+    "Conv": BLUE,
+    "SCells": BLUE,
+    "Pool": ORANGE,
+    "Subsampling": ORANGE,
+    "CCells": ORANGE,
+    "Input": GREY,
+}
 
 
 def architecture(layers: Sequence[Mapping[str, Any]], name: str) -> Chart:
@@ -37,39 +45,36 @@ def architecture(layers: Sequence[Mapping[str, Any]], name: str) -> Chart:
     if not layers:
         raise InputError(f"{name}: has no layers to draw")
     blocks = [_Block(group) for group in _groups(layers, name)]
-    tall = TALLEST / math.sqrt(max(block.height for block in blocks))
-    tall = min(tall, TALLEST / math.sqrt(max(block.width for block in blocks)))
-    deep = DEEPEST / math.sqrt(max(block.maps for block in blocks))
-    lean = LEAN * tall * math.sqrt(max(block.width for block in blocks))
-    middle = lean + TALLEST / 2  # pixels from the top to the middle of the front faces
-    faces, labels, arrows, x = [], [], [], 0.0
+    side = TALLEST / math.sqrt(max(max(block.height, block.width) for block in blocks))
+    depth = DEEPEST / math.sqrt(max(block.maps for block in blocks))
+    above = LEAN * side * math.sqrt(max(block.width for block in blocks))
+    middle, below = above + TALLEST / 2, above + TALLEST + LINE  # of the front faces; of all
+    faces, ends, x = [], [], 0.0
+    labels: list[dict[str, Any]] = []
     for block in blocks:
-        sides = block.sides(tall, deep)
-        slot = max(sides["deep"] + LEAN * sides["wide"], block.label_width())
-        left = x + (slot - sides["deep"] - LEAN * sides["wide"]) / 2
+        sides = block.sides(side, depth)
+        wide = sides["deep"] + LEAN * sides["wide"]
+        slot = max(wide, block.label_width())
+        left = x + (slot - wide) / 2
         faces += block.faces(left, middle - sides["high"] / 2, sides)
-        arrows.append({"x": left, "x2": left + sides["deep"] + LEAN * sides["wide"]})
-        labels.append({"x": x + slot / 2, "y": middle + TALLEST / 2 + 14, "text": block.lines()})
+        ends.append((left, left + wide))
+        labels.append({"x": x + slot / 2, "y": below, "text": block.lines()})
         x += slot + GAP
-    height = middle + TALLEST / 2 + 14 + LINE * max(len(row["text"]) for row in labels)
+    heads = [{**row, "text": row["text"][0]} for row in labels]
+    rest = [{**row, "text": row["text"][1:], "y": below + LINE} for row in labels]
     total = sum(layer["parameters"] for layer in layers)
-    subtitle = f"{total:,} parameters. Sides grow with the square root of height, width and maps."
     return canvas(
         [
-            _arrows(arrows, middle),
+            _connections(ends, middle),
             _faces(faces),
-            texts([{**row, "text": row["text"][0]} for row in labels], **BOLD),
-            texts([{**row, "text": row["text"][1:], "y": row["y"] + LINE} for row in labels], **MID),
+            texts(heads, align="center", fontWeight="bold"),
+            texts(rest, align="center", lineHeight=LINE),
         ],
-        (x - GAP, height),
+        (x - GAP, below + LINE * max(len(row["text"]) for row in labels)),
         f"{printable(name)}, from input to output",
-        subtitle,
+        f"{total:,} parameters. Sides grow with the square root of height, width and maps.",
         f"Architecture of {printable(name)}: " + "; ".join(block.said() for block in blocks) + ".",
     )
-
-
-MID = {"align": "center"}
-BOLD = {"align": "center", "fontWeight": "bold"}
 
 
 def _groups(layers: Sequence[Mapping[str, Any]], name: str) -> list[list[Mapping[str, Any]]]:
@@ -97,7 +102,8 @@ class _Block:
     def __init__(self, group: Sequence[Mapping[str, Any]]) -> None:
         self.first, self.others = group[0], group[1:]
         shape = self.first["output_shape"]
-        self.height, self.width, self.maps = shape if len(shape) == 3 else (1, 1, shape[0])
+        sides: tuple[int, int, int] = tuple(shape) if len(shape) == 3 else (1, 1, shape[0])
+        self.height, self.width, self.maps = sides
 
     def sides(self, tall: float, deep: float) -> dict[str, float]:
         """Return the pixels of the sides: `high` and `wide` on one scale, `deep` on another."""
@@ -113,7 +119,9 @@ class _Block:
         right, bottom = left + deep, top + high
         corners = {
             "front": [(left, top), (right, top), (right, bottom), (left, bottom)],
-            "top": [(left, top), (left + back, top - back), (right + back, top - back), (right, top)],
+            "top": [
+                (left, top), (left + back, top - back), (right + back, top - back), (right, top),
+            ],
             "side": [
                 (right, top), (right + back, top - back), (right + back, bottom - back),
                 (right, bottom),
@@ -134,8 +142,7 @@ class _Block:
     def color(self) -> str:
         """Return the colour of the kind, which the label names as well."""
         kind = self.first["type"]
-        short = {"SCells": "S", "CCells": "C", "TrainableSubsampling": "Pooling"}.get(kind, kind)
-        return next((color for part, color in COLORS.items() if short == part or part in kind), GREY)
+        return next((color for part, color in COLORS.items() if part in kind), GREEN)
 
     def lines(self) -> list[str]:
         """Return the label: name, kind, shape, parameters, and what follows at this shape."""
@@ -193,11 +200,11 @@ def _faces(rows: list[dict[str, Any]]) -> alt.Chart:
     )
 
 
-def _arrows(rows: list[dict[str, Any]], middle: float) -> alt.Chart:
+def _connections(ends: list[tuple[float, float]], middle: float) -> alt.Chart:
     """Draw a line from each block to the next."""
-    pairs = [
-        {"x": one["x2"] + 2, "x2": next_one["x"] - 2, "y": middle}
-        for one, next_one in zip(rows, rows[1:], strict=False)
+    rows = [
+        {"x": right + 2, "x2": left - 2, "y": middle}
+        for (_, right), (left, _) in itertools.pairwise(ends)
     ]
-    mark = alt.Chart(data_of(pairs)).mark_rule(color="#9aa0a6", aria=False)
+    mark = alt.Chart(data_of(rows)).mark_rule(color="#9aa0a6", aria=False)
     return mark.encode(**PLACE, x2="x2:Q")

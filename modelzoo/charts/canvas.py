@@ -52,7 +52,13 @@ def pictures(rows: Rows) -> list[alt.Chart]:
 
 def texts(rows: Rows, **mark: Any) -> alt.Chart:
     """Write `text`, a string or a list of lines; `mark` are properties of Vega-Lite's text mark."""
-    options = {"align": "left", "baseline": "top", "fontSize": 11, "color": INK, "lineHeight": 14}
+    options: dict[str, Any] = {
+        "align": "left",
+        "baseline": "top",
+        "fontSize": 11,
+        "color": INK,
+        "lineHeight": 14,
+    }
     chart = alt.Chart(data_of(rows)).mark_text(aria=False, **(options | mark))
     return chart.encode(**PLACE, text="text:N")
 

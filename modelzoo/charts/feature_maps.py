@@ -9,7 +9,7 @@ import numpy as np
 
 from modelzoo.charts.canvas import PLACE, TO, canvas, frames, pictures, texts
 from modelzoo.charts.pictures import as_url
-from modelzoo.charts.style import BLUE, GREY, Chart, data_of, printable
+from modelzoo.charts.style import BLUE, GREY, Chart, data_of, number_text, printable
 from modelzoo.errors import InputError
 
 MAPS_SHOWN = 16
@@ -152,7 +152,7 @@ def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[dict[str, Any]
 
 
 def _strip(layer: str, grey: np.ndarray) -> tuple[list[dict[str, Any]], int]:
-    """Return units as pictures, of all whole rows and of the last one, and how many are left out."""
+    """Return units as pictures, of whole rows and of the rest, and how many are left out."""
     shown = grey[:UNITS_SHOWN]
     whole = len(shown) // STRIP * STRIP
     images = []
@@ -175,7 +175,7 @@ def _strip(layer: str, grey: np.ndarray) -> tuple[list[dict[str, Any]], int]:
 def _rounded(value: float, span: float) -> str:
     """Return three digits of the span: what is below them says nothing beside it."""
     digits = 2 if span <= 0 else max(0, 2 - math.floor(math.log10(span)))
-    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
+    return number_text(round(value, digits), f",.{digits}f")
 
 
 def _bars(answer: Sequence[Answer], unit: str, top: float) -> tuple[list[alt.Chart], float]:
@@ -186,10 +186,10 @@ def _bars(answer: Sequence[Answer], unit: str, top: float) -> tuple[list[alt.Cha
     step = BARS / ((high - low) or 1)
     left = LEFT + 6.2 * min(LONGEST, max((len(name) for name, _ in shown), default=0)) + 8
     zero = left - low * step
-    rows = []
+    rows: list[dict[str, Any]] = []
     for place, (name, value) in enumerate(shown):
         end, y, name = zero + value * step, top + place * BAR, printable(name)
-        said = f"{value:.1%}" if unit == "probability" else f"{value:.3g}".replace("-", "−")
+        said = f"{value:.1%}" if unit == "probability" else number_text(value)
         short = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
         rows.append(
             {

@@ -7,7 +7,7 @@ import numpy as np
 
 from modelzoo.charts.canvas import canvas, cells, frames, pictures, texts
 from modelzoo.charts.pictures import as_url
-from modelzoo.charts.style import BLUE, GREY, VERMILLION, Chart, printable
+from modelzoo.charts.style import BLUE, GREY, VERMILLION, Chart, number_text, printable
 from modelzoo.errors import InputError
 
 KERNELS_SHOWN = 96  # as many as the first layer of AlexNet has
@@ -22,7 +22,8 @@ def kernels(weights: np.ndarray, title: str, *, most: int = KERNELS_SHOWN) -> Ch
     Args:
         weights: (height, width, input maps, kernels), as `kernel_of` returns them; NaN where a
             kernel does not see an input map. With 3 input maps they are drawn as colour pictures,
-            where mid-grey is 0. Otherwise each input map has a row, and colours tell negative from positive.
+            where mid-grey is 0. Otherwise each input map has a row, and colours tell negative
+            from positive.
         title: what they are, such as "lenet5: C1".
         most: kernels drawn; of layers with several input maps at most 16 by 16.
 
@@ -99,8 +100,8 @@ def _as_pictures(weights: np.ndarray, title: str, most: int, largest: float) -> 
     numbers = texts([{**row, "y": row["y"] - TITLE} for row in rows], color=GREY)
     size = columns * (wide + GAP) - GAP, rows[-1]["y"] + high
     how = (
-        f"Red, green and blue from −{end:.2g} (dark) over 0 (mid-grey) to {end:.2g} (bright); "
-        f"the largest 1%, up to {largest:.2g}, look the same"
+        f"Red, green and blue from {number_text(-end, '.2g')} (dark) over 0 (mid-grey) to "
+        f"{end:.2g} (bright); the largest 1%, up to {largest:.2g}, look the same"
     )
     subtitle = _subtitle(weights, (3, count), how)
     return canvas([*pictures(rows), numbers], size, title, subtitle)

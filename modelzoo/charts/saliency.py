@@ -52,8 +52,10 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
         for place, (caption, pixels) in enumerate(shown.items())
     ]  # fmt: skip
     captions = texts([{"x": row["x"], "y": 0, "text": row["alternative"]} for row in rows])
-    outlines = [{**row, "x2": row["x"] + wide, "y2": CAPTION + high} for row in rows]
-    boxes = frames([{key: row[key] for key in ("x", "y", "x2", "y2")} for row in outlines], "#b5babf")
+    outlines = [
+        {"x": row["x"], "y": CAPTION, "x2": row["x"] + wide, "y2": CAPTION + high} for row in rows
+    ]
+    boxes = frames(outlines, "#b5babf")
     title = f"The pixels that an answer hangs on: {printable(answer)}"
     subtitle = "Saliency: change of the score of this class for one grey value more in a pixel"
     size = rows[-1]["x"] + wide, CAPTION + high

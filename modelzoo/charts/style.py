@@ -65,6 +65,11 @@ def distinct_names(class_names: Iterable[str]) -> list[str]:
     return names
 
 
+def number_text(value: float, form: str = ".3g") -> str:
+    """Return a number with a true minus sign, and no -0."""
+    return format(value, form).replace("-", "−") if value else format(0.0, form)
+
+
 def printable(name: str) -> str:
     """Return the name without control characters and lone surrogates, which no format can hold."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
