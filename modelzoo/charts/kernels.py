@@ -93,11 +93,16 @@ def _as_pictures(weights: np.ndarray, title: str, most: int, largest: float) -> 
             "height": high,
             "picture": as_url(pixels[..., number], SIDE),
             "alternative": f"Kernel {number + 1}",
-            "text": f"{number + 1}",
         }
         for number in range(count)
     ]
-    numbers = texts([{**row, "y": row["y"] - TITLE} for row in rows], color=GREY)
+    numbers = texts(
+        [
+            {"x": row["x"], "y": row["y"] - TITLE, "text": f"{number}"}
+            for number, row in enumerate(rows, start=1)
+        ],
+        color=GREY,
+    )
     size = columns * (wide + GAP) - GAP, rows[-1]["y"] + high
     how = (
         f"Red, green and blue from {number_text(-end, '.2g')} (dark) over 0 (mid-grey) to "
