@@ -235,12 +235,73 @@ def _make_parser() -> _Parser:
     _add_device_options(study)
 
     plot = add(
-        "plot", commands.plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg"
+        "plot",
+        commands.plot,
+        "Draw the charts of a run, or the curves of several runs in one chart.",
+        "modelzoo plot runs/RUN --format svg; modelzoo plot runs/ONE runs/OTHER",
     )
     plot.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run")
-    plot.add_argument("--format", choices=("png", "svg", "html", "json"), default="png")
-    plot.add_argument("--out", metavar="DIR", help="folder for the charts (the run's)")
+    _add_chart_format(plot)
+    plot.add_argument(
+        "--out", metavar="DIR", help="folder for the charts (the run's; of several, the current)"
+    )
+
+    draw = add(
+        "draw",
+        commands.draw,
+        "Draw activation functions, convolution step by step, a network or its kernels.",
+        "modelzoo draw architecture alexnet_2012; modelzoo draw kernels lenet5 --layer C3",
+    )
+    draw.add_argument("what", choices=("activations", "convolution", "architecture", "kernels"))
+    draw.add_argument("model", nargs="?", metavar="NAME", help="a name, a YAML or a run's folder")
+    draw.add_argument("--layer", metavar="L", help="whose kernels (the first that has some)")
+    draw.add_argument("--filter", metavar="F", help="the kernel of the convolution, by its name")
+    _add_overrides(draw)
+    _add_weights_option(draw)
+    draw.add_argument("--backend", metavar="B", help="tensorflow, jax or torch (tensorflow)")
+    _add_chart_format(draw)
+    draw.add_argument("--out", default=".", metavar="DIR", help="folder for the chart (.)")
+
+    features = add(
+        "features",
+        commands.features,
+        "Draw what each layer makes of a picture, and which pixels the answer hangs on.",
+        "modelzoo features lenet5 digit.png --out charts",
+    )
+    features.add_argument("model", metavar="NAME", help="a name, a YAML file or a run's folder")
+    features.add_argument("image", metavar="IMAGE", help="PNG, JPEG, GIF, BMP, TIFF, WebP")
+    features.add_argument(
+        "--layer", action="append", metavar="L", help="only this; may be repeated"
+    )
+    _add_overrides(features)
+    _add_weights_option(features)
+    _add_chart_format(features)
+    features.add_argument("--out", default=".", metavar="DIR", help="folder for the files (.)")
+    features.add_argument("--npz", action="store_true", help="write the arrays themselves, too")
+    features.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_device_options(features)
+
+    filters = add(
+        "filters",
+        commands.filters,
+        "Apply the kernels that people chose by hand (edges, blur, emboss, …) to a photograph.",
+        "modelzoo filters photo.jpg --filter sobel_x --filter emboss --out filtered",
+    )
+    filters.add_argument("image", metavar="IMAGE", help="PNG, JPEG, GIF, BMP, TIFF, WebP")
+    filters.add_argument(
+        "--filter", action="append", metavar="F", help="only this; may be repeated"
+    )
+    filters.add_argument("--grey", action="store_true", help="turn colour into grey first")
+    _add_chart_format(filters)
+    filters.add_argument("--out", default=".", metavar="DIR", help="folder for the pictures (.)")
+    filters.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
+
+
+def _add_chart_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=("png", "svg", "html", "json"), default="png", help="of charts (png)"
+    )
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:

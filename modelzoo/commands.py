@@ -269,11 +269,34 @@ def compress(options: argparse.Namespace) -> None:
 
 
 def plot(options: argparse.Namespace) -> None:
+    if len(options.runs) > 1:
+        from modelzoo.charts.commands import plot_together
+
+        print(plot_together(options.runs, options.format, options.out))
+        return
     from modelzoo.training.results import save_charts
 
-    for run in options.runs:
-        for path in save_charts(Path(run), options.format, options.out and Path(options.out)):
-            print(path)
+    run, out = Path(options.runs[0]), options.out and Path(options.out)
+    for path in save_charts(run, options.format, out):
+        print(path)
+
+
+def draw(options: argparse.Namespace) -> None:
+    from modelzoo.charts.commands import draw
+
+    draw(options)
+
+
+def features(options: argparse.Namespace) -> None:
+    from modelzoo.charts.commands import features
+
+    features(options)
+
+
+def filters(options: argparse.Namespace) -> None:
+    from modelzoo.charts.commands import filters
+
+    filters(options)
 
 
 def study(options: argparse.Namespace) -> None:

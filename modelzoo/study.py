@@ -135,7 +135,7 @@ def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Pa
 
     write_text(out / "study.csv", pd.DataFrame(table_of(folders)).to_csv(index=False))
     histories = {name: pd.read_csv(RunFolder(path).history) for name, path in folders.items()}
-    chart = charts.compared_curves(histories, study.title)
+    chart = charts.curves_side_by_side(histories, study.title)
     drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
     return [out / "study.csv", *drawn]
 

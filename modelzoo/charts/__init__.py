@@ -1,7 +1,7 @@
-"""Charts of a run: its training curves, its confusion matrix and its most confident mistakes.
+"""Charts of runs, of networks, of what networks see, and of the arithmetic that they are made of.
 
 Each function takes plain data and returns an Altair chart that draws without a network; `save`
-writes one to a file.
+writes one to a file. Nothing here starts a framework.
 """
 
 import json
@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.charts import html_page
+from modelzoo.charts.activations import activations
+from modelzoo.charts.architecture import architecture
+from modelzoo.charts.comparison import compare_runs
 from modelzoo.charts.confusion import confusion_matrix
+from modelzoo.charts.convolution import convolution_steps
 from modelzoo.charts.curves import training_curves
+from modelzoo.charts.feature_maps import feature_maps
+from modelzoo.charts.filters import filtered_pictures
+from modelzoo.charts.kernels import kernel_of, kernels
 from modelzoo.charts.pictures import MISTAKES_SHOWN, mistakes
-from modelzoo.charts.side_by_side import compared_curves
+from modelzoo.charts.saliency import saliency
+from modelzoo.charts.side_by_side import curves_side_by_side
 from modelzoo.charts.style import Chart
 from modelzoo.errors import InputError
 from modelzoo.files import write_bytes
@@ -20,9 +28,18 @@ from modelzoo.files import write_bytes
 __all__ = [
     "MISTAKES_SHOWN",
     "Chart",
-    "compared_curves",
+    "activations",
+    "architecture",
+    "compare_runs",
     "confusion_matrix",
+    "convolution_steps",
+    "curves_side_by_side",
+    "feature_maps",
+    "filtered_pictures",
+    "kernel_of",
+    "kernels",
     "mistakes",
+    "saliency",
     "save",
     "training_curves",
 ]

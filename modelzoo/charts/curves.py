@@ -30,10 +30,8 @@ def training_curves(history: pd.DataFrame) -> Chart:
     Raises:
         InputError: the history has no column `epoch`.
     """
-    if "epoch" not in history:
-        raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
-    history = history.apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
-    rows = {metric: _curve_rows(history, metric) for metric in ("loss", "accuracy")}
+    history = epochs_of(history)
+    rows = {metric: curve_rows(history, metric) for metric in ("loss", "accuracy")}
     present = [
         name for name in SERIES if any(r["series"] == name for m in rows.values() for r in m)
     ]
@@ -46,10 +44,23 @@ def training_curves(history: pd.DataFrame) -> Chart:
     return styled(chart, described + (f" Best validation epoch: {best}." if best else ""))
 
 
-def _curve_rows(history: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+def epochs_of(history: pd.DataFrame) -> pd.DataFrame:
+    """Return a history's rows as numbers, NaN for what is none, without those of no epoch.
+
+    Raises:
+        InputError: the history has no column `epoch`.
+    """
+    if "epoch" not in history:
+        raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
+    return history.apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
+
+
+def curve_rows(
+    history: pd.DataFrame, metric: str, points: int = POINTS_SHOWN
+) -> list[dict[str, Any]]:
     """Return a row for each finite value of one metric, in training and in validation."""
     rows = []
-    every = math.ceil(len(history) / POINTS_SHOWN)
+    every = math.ceil(len(history) / points)
     for name, (prefix, *_) in SERIES.items():
         for place, record in enumerate(history.to_dict("records")):
             value = record.get(prefix + metric, math.nan)
@@ -73,7 +84,7 @@ def _best_epoch(history: pd.DataFrame) -> int | None:
 
 def _panel(metric: str, rows: list[dict[str, Any]], present: list[str], best: int | None) -> Chart:
     value_format = ".2%" if metric == "accuracy" else ".4g"
-    axes = _axes(rows, metric)
+    axes = curve_axes(rows, metric)
     legend = alt.Legend(title=None, orient="top", symbolSize=90)
     colors = [SERIES[name][1] for name in present]
     shapes = [SERIES[name][3] for name in present]
@@ -99,7 +110,8 @@ def _panel(metric: str, rows: list[dict[str, Any]], present: list[str], best: in
     return alt.layer(*marked, *lines, points, level).properties(width=350, height=260, title=title)
 
 
-def _axes(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+def curve_axes(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Return x and y for the rows of one metric."""
     low, high = _value_domain([row["value"] for row in rows], metric)
     first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
     edges = [first - 0.5, last + 0.5] if first == last else [first, last]

@@ -57,7 +57,7 @@ def mistakes(
             line_height = PICTURE_PIXELS + 66  # the share gets a line of its own
         rows.append(
             {
-                "picture": _picture(images[index]),
+                "picture": as_url(images[index], PICTURE_PIXELS, PICTURE_PIXELS + 16),
                 "column": place % columns,
                 "row": place // columns,
                 "truth": _shortened(f"true: {truth}"),
@@ -91,14 +91,22 @@ def _check_mistakes(images: np.ndarray, *lengths: int) -> None:
         raise InputError(f"mistakes: {len(images)} images, but {lengths} labels and confidences")
 
 
-def _picture(pixels: np.ndarray) -> str:
-    """Return a PNG data URI; small pictures are enlarged to keep each pixel a square."""
+def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
+    """Return a picture as a PNG in a data URI; a small one is enlarged, each pixel a square.
+
+    Args:
+        pixels: uint8, (height, width, channels) with 1, 3 or 4 channels.
+        side: pixels of its longer side on the page. The PNG has up to twice as many, for screens
+            and files of double density.
+        most: pixels of the longer side to which a larger picture is reduced; by default twice
+            `side`. Fewer keep a report small.
+    """
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     larger = max(image.size)
-    if larger > PICTURE_PIXELS:
-        image.thumbnail((PICTURE_PIXELS + 16, PICTURE_PIXELS + 16))  # keeps a report small
+    if larger > side:
+        image.thumbnail((most or 2 * side, most or 2 * side))
     else:
-        factor = 2 * PICTURE_PIXELS // larger  # twice, for screens and files of double density
+        factor = 2 * side // larger
         image = image.resize(
             (image.width * factor, image.height * factor), Image.Resampling.NEAREST
         )

@@ -13,7 +13,7 @@ COLUMNS_OF_PANELS = 3
 Rows = list[dict[str, Any]]
 
 
-def compared_curves(histories: Mapping[str, pd.DataFrame], title: str) -> Chart:
+def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Chart:
     """Return training and validation accuracy by epoch, a panel for each run.
 
     Args:

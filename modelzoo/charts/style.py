@@ -12,6 +12,7 @@ import altair as alt
 Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.FacetChart
 
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1a1a1a", "#5f6368"
+GREEN, ORANGE, PURPLE, SKY = "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
 
 
 def styled(chart: Chart, description: str) -> Chart:
@@ -62,6 +63,11 @@ def distinct_names(class_names: Iterable[str]) -> list[str]:
         taken.add(shown)
         names.append(shown)
     return names
+
+
+def number_text(value: float, form: str = ".3g") -> str:
+    """Return a number with a true minus sign, and no -0."""
+    return format(value, form).replace("-", "−") if value else format(0.0, form)
 
 
 def printable(name: str) -> str:

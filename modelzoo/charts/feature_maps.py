@@ -1,0 +1,209 @@
+"""What every layer of a network makes of one picture."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from modelzoo.charts.canvas import PLACE, TO, canvas, frames, pictures, texts
+from modelzoo.charts.pictures import as_url
+from modelzoo.charts.style import BLUE, GREY, Chart, data_of, number_text, printable
+from modelzoo.errors import InputError
+
+MAPS_SHOWN = 16
+CLASSES_SHOWN = 10
+TILE, GAP, LEFT = 52, 4, 190  # pixels: a map's longer side, between two, room for the label
+COLUMNS = 16  # maps in a row
+STRIP, UNIT, UNITS_SHOWN = 128, 7, 1024  # units in a row, pixels of a unit, units at most
+BRIGHT = 99  # percentile from which on values are white: one alone would leave the others black
+PICTURE, BAR, BARS = 112, 18, 300  # pixels: the picture, height of a bar, length of the longest
+LONGEST = 28  # letters of the name of a class
+ROW_GAP = 14
+
+Answer = tuple[str, float]
+
+
+class _Row(NamedTuple):
+    """What one layer adds to the figure, and how high it is."""
+
+    height: float
+    label: list[str]
+    images: list[dict[str, Any]]
+    note: str = ""
+
+
+def feature_maps(
+    picture: np.ndarray,
+    features: Mapping[str, np.ndarray],
+    answer: Sequence[Answer],
+    *,
+    name: str,
+    unit: Literal["probability", "score"] = "probability",
+    kinds: Mapping[str, str] | None = None,
+    most: int = MAPS_SHOWN,
+) -> Chart:
+    """Return a picture, the feature maps of each layer for it, and the answer as bars.
+
+    Within a layer, grey goes from its least value (black) to its largest 1% (white). Units of a
+    dense layer are a strip of cells, from left to right in rows of 128, 1,024 of them at most.
+
+    Args:
+        picture: uint8, (height, width, 1 or 3).
+        features: by the name of the layer, in the order in which they are drawn, (height, width,
+            maps) or (units,); what `modelzoo.explain.features` returns, for one picture.
+        answer: classes with their values; drawn in this order, ten at most.
+        name: of the network, for the title.
+        unit: what the values of the answer are.
+        kinds: class of each layer, to be written below its name.
+        most: maps drawn of a layer; how many are left out is said.
+
+    Raises:
+        InputError: the picture, a layer or `most` is of another kind.
+    """
+    picture = np.asarray(picture)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
+        raise InputError(
+            f"feature_maps: a picture of shape {picture.shape} and type {picture.dtype}: give "
+            "uint8 of shape (height, width, 1 or 3)"
+        )
+    if most < 1:
+        raise InputError(f"feature_maps: {most} maps of a layer: should be at least 1")
+    kinds = kinds or {}
+    rows = [_picture_row(picture)]
+    rows += [
+        _layer_row(layer, np.asarray(values, "float64"), kinds.get(layer, ""), most)
+        for layer, values in features.items()
+    ]
+    images, notes, y = [], [], 0.0
+    labels: list[dict[str, Any]] = []
+    for row in rows:
+        images += [{**image, "y": image["y"] + y} for image in row.images]
+        labels.append({"x": 0, "y": y, "text": row.label})
+        if row.note:
+            right = max(image["x"] + image["width"] for image in row.images)
+            notes.append({"x": right + 8, "y": y + row.height / 2 - 6, "text": row.note})
+        y += row.height + ROW_GAP
+    labels.append({"x": 0, "y": y, "text": ["answer", unit]})
+    bars, height = _bars(answer, unit, y)
+    outlines = [{**e, "x2": e["x"] + e["width"], "y2": e["y"] + e["height"]} for e in images]
+    right = max(
+        [LEFT + 6.2 * LONGEST + BARS + 60, *(row["x2"] for row in outlines)]
+        + [note["x"] + 6.2 * len(note["text"]) for note in notes]
+    )
+    layers = [
+        *pictures(images),
+        frames([{k: e[k] for k in ("x", "y", "x2", "y2")} for e in outlines], "#b5babf", 0.5),
+        texts([{**row, "text": row["text"][0]} for row in labels], fontWeight="bold"),
+        texts([{**row, "text": row["text"][1:], "y": row["y"] + 14} for row in labels], color=GREY),
+        texts(notes, color=GREY),
+        *bars,
+    ]
+    title = f"What {printable(name)} makes of a picture"
+    subtitle = "In each layer from its least value (black) to its largest 1% (white)"
+    return canvas(layers, (right, y + height), title, subtitle)
+
+
+def _picture_row(picture: np.ndarray) -> _Row:
+    height, width, channels = picture.shape
+    high, wide = (PICTURE * side / max(height, width) for side in (height, width))
+    label = ["picture", f"{height} × {width}, {'grey' if channels == 1 else 'colour'}"]
+    image = {"x": LEFT, "y": 0, "width": wide, "height": high, "alternative": "The picture"}
+    return _Row(high, label, [{**image, "picture": as_url(picture, PICTURE)}])
+
+
+def _layer_row(layer: str, values: np.ndarray, kind: str, most: int) -> _Row:
+    if values.ndim not in (1, 3) or not values.size:
+        raise InputError(
+            f"feature_maps: {layer} has the shape {values.shape}: it should be "
+            "(height, width, maps) or (units,), of one picture"
+        )
+    low, high = float(values.min()), float(values.max())
+    end = float(np.percentile(values, BRIGHT))
+    end = end if end > low else high
+    grey = np.rint(np.clip((values - low) / ((end - low) or 1), 0, 1) * 255).astype("uint8")
+    shape = " × ".join(f"{size:,}" for size in values.shape)
+    label = [printable(layer), kind, shape if values.ndim == 3 else f"{shape} units"]
+    label = [*filter(None, label), f"{_rounded(low, high - low)} to {_rounded(high, high - low)}"]
+    grid = values.ndim == 3 and values.shape[:2] != (1, 1)
+    images, left = _tiles(layer, grey, most) if grid else _strip(layer, grey.reshape(-1))
+    height = max(14.0 * len(label), max(image["y"] + image["height"] for image in images))
+    return _Row(height, label, images, f"and {left:,} more" if left else "")
+
+
+def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the first maps as pictures, and how many are left out."""
+    tall, wide = (TILE * side / max(grey.shape[:2]) for side in grey.shape[:2])
+    count = min(most, grey.shape[2])
+    images = [
+        {
+            "x": LEFT + number % COLUMNS * (wide + GAP),
+            "y": number // COLUMNS * (tall + GAP),
+            "width": wide,
+            "height": tall,
+            "picture": as_url(grey[..., number : number + 1], TILE),
+            "alternative": f"{printable(layer)}, map {number + 1}",
+            "layer": layer,
+        }
+        for number in range(count)
+    ]
+    return images, grey.shape[2] - count
+
+
+def _strip(layer: str, grey: np.ndarray) -> tuple[list[dict[str, Any]], int]:
+    """Return units as pictures, of whole rows and of the rest, and how many are left out."""
+    shown = grey[:UNITS_SHOWN]
+    whole = len(shown) // STRIP * STRIP
+    images = []
+    for start, cells in ((0, shown[:whole].reshape(-1, STRIP)), (whole, shown[np.newaxis, whole:])):
+        if cells.size:
+            images.append(
+                {
+                    "x": LEFT,
+                    "y": start // STRIP * UNIT,
+                    "width": UNIT * cells.shape[1],
+                    "height": UNIT * cells.shape[0],
+                    "picture": as_url(cells[..., np.newaxis], UNIT * max(cells.shape)),
+                    "alternative": f"{printable(layer)}, units from {start + 1}",
+                    "layer": layer,
+                }
+            )
+    return images, len(grey) - len(shown)
+
+
+def _rounded(value: float, span: float) -> str:
+    """Return three digits of the span: what is below them says nothing beside it."""
+    digits = 2 if span <= 0 else max(0, 2 - math.floor(math.log10(span)))
+    return number_text(round(value, digits), f",.{digits}f")
+
+
+def _bars(answer: Sequence[Answer], unit: str, top: float) -> tuple[list[alt.Chart], float]:
+    """Return the answer as bars from `top` on, and their height."""
+    shown = list(answer)[:CLASSES_SHOWN]
+    ends = [1.0] if unit == "probability" else [value for _, value in shown]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    step = BARS / ((high - low) or 1)
+    left = LEFT + 6.2 * min(LONGEST, max((len(name) for name, _ in shown), default=0)) + 8
+    zero = left - low * step
+    rows: list[dict[str, Any]] = []
+    for place, (name, value) in enumerate(shown):
+        end, y, name = zero + value * step, top + place * BAR, printable(name)
+        said = f"{value:.1%}" if unit == "probability" else number_text(value)
+        short = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+        rows.append(
+            {
+                "class": name, "value": value, "said": said, "short": short,
+                "x": min(zero, end), "x2": max(zero, end), "y": y, "y2": y + BAR - 5,
+            }
+        )  # fmt: skip
+    tooltip = [alt.Tooltip("class:N", title="Class"), alt.Tooltip("said:N", title=unit.title())]
+    bars = alt.Chart(data_of(rows)).mark_rect(color=BLUE).encode(**PLACE, **TO, tooltip=tooltip)
+    names = [{"x": left - 8, "y": row["y"] + 1, "text": row["short"]} for row in rows]
+    values = [{"x": row["x2"] + 6, "y": row["y"] + 1, "text": row["said"]} for row in rows]
+    layers = [bars, texts(names, align="right"), texts(values)]
+    height = BAR * len(rows)
+    if len(answer) > len(shown):
+        more = {"x": left, "y": top + height, "text": f"and {len(answer) - len(shown):,} more"}
+        layers, height = [*layers, texts([more], color=GREY)], height + BAR
+    return layers, height
