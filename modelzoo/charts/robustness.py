@@ -73,13 +73,14 @@ def accuracy_lines(
     count, shown = len(names), dict(zip(names, distinct_names(names), strict=True))
     domain = list(shown.values())
     data = data_of([{**row, "series": shown[row["series"]]} for row in rows])
-    whole = all(float(row["strength"]).is_integer() for row in rows)
+    strengths = sorted({float(row["strength"]) for row in rows})
+    whole = all(strength.is_integer() for strength in strengths)
     legend = alt.Legend(
         title=None, orient="top", symbolSize=90, labelLimit=300, columns=3, symbolStrokeWidth=2
     )
-    x_axis = alt.X("strength:Q", title=axis_title).axis(grid=False, tickCount=7)
+    ticks = {"values": strengths, "format": "d"} if whole else {"tickCount": 7}
     base = alt.Chart(data).encode(
-        x=x_axis.axis(grid=False, tickMinStep=1, tickCount=7) if whole else x_axis,
+        x=alt.X("strength:Q", title=axis_title).axis(grid=False, labelOverlap=True, **ticks),
         y=alt.Y("accuracy:Q", title="Accuracy").scale(domain=[0, 1]).axis(format="%", tickCount=6),
         color=alt.Color("series:N", legend=legend).scale(domain=domain, range=COLORS[:count]),
         tooltip=[

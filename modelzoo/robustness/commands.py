@@ -116,7 +116,7 @@ def robustness(options: argparse.Namespace) -> None:
 
         pictures = open_pictures(networks, count, seed, print_notice)
         models = {network.label: network.build()[0] for network in networks}
-        work = sum(map(len, strengths.values())) * len(pictures.labels)
+        work = len(models) * sum(map(len, strengths.values())) * len(pictures.labels)
         with progress_of(work) as advance:
             rows = corruption_rows(models, pictures, strengths, seed, advance)
     axis_titles = {name: kind.title for name, kind in KINDS.items()}

@@ -66,27 +66,39 @@ def corruption_rows(
     or a turn leaves in the field.
     """
     rows = []
-    for kind, wanted in strengths.items():
-        for strength in wanted:
-            # The same draws at every strength, so that curves differ by it alone.
-            draw = np.random.default_rng([seed, list(KINDS).index(kind)])
-            right, shown, light = dict.fromkeys(models, 0), 0, [0, 0]
-            for batch in _batches(pictures):
-                images, labels = pictures.images[batch], pictures.labels[batch]
-                for changed in KINDS[kind].variants(images, strength, draw):
-                    shown += len(labels)
-                    light[0] += int(changed.sum(dtype=np.int64))
-                    light[1] += int(images.sum(dtype=np.int64))
-                    for label, model in models.items():
-                        right[label] += int((answers(model, changed) == labels).sum())
-                advance(f"{kind} of {strength:g}", len(labels))
-            changes = {"kind": kind, "strength": strength}
-            ratio = light[0] / light[1] if light[1] else None
-            rows += [
-                {"model": label, **changes, "accuracy": right[label] / shown, "brightness": ratio}
-                for label in models
-            ]
-    return sorted(rows, key=lambda row: list(models).index(row["model"]))
+    for label, model in models.items():
+        for kind, wanted in strengths.items():
+            for strength in wanted:
+
+                def shown(count: int, what: str = f"{label}: {kind} of {strength:g}") -> None:
+                    advance(what, count)
+
+                measured = _corrupted(model, pictures, kind, strength, seed, shown)
+                rows.append({"model": label, "kind": kind, "strength": strength, **measured})
+    return rows
+
+
+def _corrupted(
+    model: keras.Model,
+    pictures: Pictures,
+    kind: str,
+    strength: float,
+    seed: int,
+    shown: Callable[[int], None],
+) -> Row:
+    # The same draws for every network and strength: curves differ by these alone.
+    draw = np.random.default_rng([seed, list(KINDS).index(kind)])
+    right = answered = light = light_before = 0
+    for batch in _batches(pictures):
+        images, labels = pictures.images[batch], pictures.labels[batch]
+        for changed in KINDS[kind].variants(images, strength, draw):
+            right += int((answers(model, changed) == labels).sum())
+            answered += len(labels)
+            light += int(changed.sum(dtype=np.int64))
+            light_before += int(images.sum(dtype=np.int64))
+        shown(len(labels))
+    brightness = light / light_before if light_before else None
+    return {"accuracy": right / answered, "brightness": brightness}
 
 
 def batch_size(pictures: Pictures) -> int:
