@@ -233,7 +233,7 @@ def _make_parser() -> _Parser:
     attack.add_argument("--method", default="both", metavar="M", help="fgsm, pgd or both (both)")
     attack.add_argument(
         "--strengths",
-        default="0,0.01,0.03,0.05,0.1,0.15,0.2,0.3",
+        default="0,0.01,0.03,0.05,0.1,0.2,0.3",
         metavar="S,S",
         help="most that a pixel changes, as a share of 0..255 (%(default)s)",
     )

@@ -20,7 +20,7 @@ from modelzoo.printing import print_notice
 if TYPE_CHECKING:
     from modelzoo.charts import Chart
     from modelzoo.robustness.measuring import Row
-    from modelzoo.robustness.networks import Named, Pictures
+    from modelzoo.robustness.networks import Pictures
 
 METHODS = {"fgsm": ["fgsm"], "pgd": ["pgd"], "both": ["fgsm", "pgd"]}
 MOST_STRENGTHS = 100
@@ -91,7 +91,7 @@ def robustness(options: argparse.Namespace) -> None:
     """Measure accuracy against corruptions of one or several networks, and draw it."""
     from modelzoo.charts.robustness import MOST_SERIES, corruption_curves
     from modelzoo.robustness.corruptions import KINDS, check_kinds, strengths_for
-    from modelzoo.robustness.networks import find_network, open_pictures
+    from modelzoo.robustness.networks import check_comparable, find_network, open_pictures
     from modelzoo.training.device import start_framework
 
     kinds = check_kinds(options.kinds.split(","))
@@ -107,7 +107,7 @@ def robustness(options: argparse.Namespace) -> None:
         find_network(name, dataset=options.dataset, backend=options.backend)
         for name in options.names
     ]
-    _check_labels(networks)
+    check_comparable(networks)
     side = min(networks[0].picture_shape[:2])
     strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
     with start_framework(networks[0].config["trainer"]["backend"], options.device).scope():
@@ -143,13 +143,6 @@ def _common(options: argparse.Namespace) -> tuple[int | None, int, Path]:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"--out {options.out}: {there} is no folder that can be written to")
     return count, seed, out
-
-
-def _check_labels(networks: Sequence[Named]) -> None:
-    labels = [network.label for network in networks]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise InputError(f"{label} is named twice")
 
 
 def _whole(option: str, text: str, least: int, most: int) -> int:

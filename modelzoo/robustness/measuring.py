@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -69,10 +70,7 @@ def corruption_rows(
     for label, model in models.items():
         for kind, wanted in strengths.items():
             for strength in wanted:
-
-                def shown(count: int, what: str = f"{label}: {kind} of {strength:g}") -> None:
-                    advance(what, count)
-
+                shown = partial(advance, f"{label}: {kind} of {strength:g}")
                 measured = _corrupted(model, pictures, kind, strength, seed, shown)
                 rows.append({"model": label, "kind": kind, "strength": strength, **measured})
     return rows

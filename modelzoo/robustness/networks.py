@@ -134,23 +134,17 @@ def find_network(
     return Named(label, config, path, scores.accuracy if same else None)
 
 
-def open_pictures(
-    networks: Sequence[Named], count: int | None, seed: int, notify: Callable[[str], None]
-) -> Pictures:
-    """Open the test pictures that all the networks are measured on.
-
-    Args:
-        networks: at least one, all for the same data set.
-        count: that many, drawn without regard to their classes; None for all.
-        seed: of the draw.
-        notify: called with each notice.
+def check_comparable(networks: Sequence[Named]) -> None:
+    """Refuse networks that cannot be shown the same test pictures, before anything is opened.
 
     Raises:
-        InputError: the networks are for other data sets, or take pictures of other sizes or fewer
-            classes; the data set cannot be had, or has fewer pictures.
+        InputError: two have the same name, are for other data sets, or take pictures of other
+            shapes.
     """
-    first = networks[0]
+    first, names = networks[0], [network.label for network in networks]
     for other in networks[1:]:
+        if names.count(other.label) > 1:
+            raise InputError(f"{other.label} is named twice")
         if other.dataset != first.dataset:
             raise InputError(
                 f"{first.label} is for {first.dataset}, {other.label} for {other.dataset}: "
@@ -161,9 +155,25 @@ def open_pictures(
                 f"{first.label} takes pictures of {as_text(first.picture_shape)}, {other.label} of "
                 f"{as_text(other.picture_shape)}: they cannot be shown the same ones"
             )
+
+
+def open_pictures(
+    networks: Sequence[Named], count: int | None, seed: int, notify: Callable[[str], None]
+) -> Pictures:
+    """Open the test pictures that all the networks are measured on.
+
+    Args:
+        networks: at least one; several have passed `check_comparable`.
+        count: that many, drawn without regard to their classes; None for all.
+        seed: of the draw.
+        notify: called with each notice.
+
+    Raises:
+        InputError: the data set cannot be had, has fewer pictures, or more classes than a network.
+    """
     from modelzoo.training.prepare import open_dataset
 
-    data = open_dataset(first.config, notify)
+    data = open_dataset(networks[0].config, notify)
     for each in networks:
         if each.config["model"]["num_classes"] < len(data.class_names):
             raise InputError(
