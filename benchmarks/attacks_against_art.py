@@ -72,7 +72,8 @@ def main() -> None:
         art = accuracy(climb.generate(images, labels))
         print(
             f"{strength:8g}  {accuracy(ours):10.3f} {accuracy(theirs):5.3f} {same:12.5f} "
-            f"{both:12.3f}  {accuracy(strong):10.3f} {art:5.3f}"
+            f"{both:12.3f}  {accuracy(strong):10.3f} {art:5.3f}",
+            flush=True,
         )
 
 
