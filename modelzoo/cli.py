@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from modelzoo import commands
 from modelzoo.errors import InputError, RunError
+from modelzoo.robustness import commands as robustness_commands
 from modelzoo.version import __version__
 
 INTERRUPTED = 130
@@ -295,7 +296,57 @@ def _make_parser() -> _Parser:
     _add_chart_format(filters)
     filters.add_argument("--out", default=".", metavar="DIR", help="folder for the pictures (.)")
     filters.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+    attack = add(
+        "attack",
+        robustness_commands.attack,
+        "Change test images within a strength so that a network errs: accuracy, and examples.",
+        "modelzoo attack lenet5/mnist --strengths 0,0.05,0.1,0.2 --out attack",
+    )
+    attack.add_argument("name", metavar="NAME[/WEIGHTS]", help="a name, a YAML or a run's folder")
+    _add_weights_option(attack)
+    attack.add_argument("--method", default="both", metavar="M", help="fgsm, pgd or both (both)")
+    attack.add_argument(
+        "--strengths",
+        default="0,0.01,0.03,0.05,0.1,0.2,0.3",
+        metavar="S,S",
+        help="most that a pixel changes, as a share of 0..255 (%(default)s)",
+    )
+    attack.add_argument("--steps", default="20", metavar="N", help="of each climb of PGD (20)")
+    _add_measuring_options(attack)
+
+    robustness = add(
+        "robustness",
+        robustness_commands.robustness,
+        "Measure networks on shifted, rotated, noisy and partly covered test images.",
+        "modelzoo robustness lenet5/mnist lenet5_1998/mnist --kinds shift,noise",
+    )
+    robustness.add_argument(
+        "names", nargs="+", metavar="NAME[/WEIGHTS]", help="a name, a YAML or a run's folder"
+    )
+    robustness.add_argument(
+        "--kinds",
+        default="shift,rotation,noise,occlusion",
+        metavar="K,K",
+        help="panels of the chart (%(default)s)",
+    )
+    robustness.add_argument(
+        "--strengths", metavar="S,S", help="of one kind, in place of its own: 0,1,2"
+    )
+    _add_measuring_options(robustness)
     return parser
+
+
+def _add_measuring_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", metavar="D", help="a name, or folder:PATH (the weights' own)")
+    parser.add_argument(
+        "--images", default="1000", metavar="N", help="test images, drawn by seed, or all (1000)"
+    )
+    parser.add_argument("--seed", default="0", metavar="N", help="of all that is random (0)")
+    parser.add_argument("--out", default=".", metavar="DIR", help="folder for table and charts (.)")
+    _add_chart_format(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_device_options(parser)
 
 
 def _add_chart_format(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.FacetChart
+Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.ConcatChart | alt.FacetChart
 
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1a1a1a", "#5f6368"
 GREEN, ORANGE, PURPLE, SKY = "#009E73", "#E69F00", "#CC79A7", "#56B4E9"

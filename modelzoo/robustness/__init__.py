@@ -1,0 +1,1 @@
+"""How networks stand changed pictures: adversarial ones, shifts, rotations, noise, occlusion."""

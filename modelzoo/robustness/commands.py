@@ -1,0 +1,216 @@
+"""What `modelzoo attack` and `modelzoo robustness` do."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.errors import InputError, suggest
+from modelzoo.files import is_there, write_text
+from modelzoo.printing import print_notice
+
+if TYPE_CHECKING:
+    from modelzoo.charts import Chart
+    from modelzoo.robustness.measuring import Row
+    from modelzoo.robustness.networks import Pictures
+
+METHODS = {"fgsm": ["fgsm"], "pgd": ["pgd"], "both": ["fgsm", "pgd"]}
+MOST_STRENGTHS = 100
+
+
+def attack(options: argparse.Namespace) -> None:
+    """Measure accuracy against strength, draw it and some adversarial pictures."""
+    from modelzoo.robustness.networks import find_network, open_pictures
+    from modelzoo.training.device import start_framework
+
+    strengths = sorted({0.0, *_numbers("--strengths", options.strengths)})
+    if strengths[-1] > 1:
+        raise InputError(f"--strengths {strengths[-1]:g}: 1 is the whole range of a pixel")
+    if options.method not in METHODS:
+        raise InputError(
+            f"--method {options.method:.80}: unknown{suggest(options.method, METHODS)}"
+        )
+    steps = _whole("--steps", options.steps, 1, 10_000)
+    count, seed, out = _common(options)
+    network = find_network(
+        options.name,
+        weights=options.weights,
+        dataset=options.dataset,
+        backend=options.backend,
+        sha256=options.sha256,
+        allow_unverified=options.allow_unverified,
+    )
+    with start_framework(network.config["trainer"]["backend"], options.device).scope():
+        from modelzoo.robustness.examples import pictures_chart
+        from modelzoo.robustness.measuring import attack_methods, attack_rows
+        from modelzoo.robustness.progress import progress_of
+
+        model, softmax = network.build()
+        pictures = open_pictures([network], count, seed, print_notice)
+        methods = attack_methods(METHODS[options.method], steps, seed)
+        work = len(methods) * len(strengths) * len(pictures.labels)
+        with progress_of(work) as advance:
+            rows = attack_rows(model, pictures, methods, strengths, advance)
+        figure = pictures_chart(model, softmax, pictures, methods, rows, network.label)
+    from modelzoo.charts.adversarial import attack_curves
+
+    title = f"Accuracy of {network.label} under attack, {pictures.described}"
+    curves = attack_curves(rows, title, chance=1 / len(pictures.class_names))
+    name = f"{_file_name(network.label, pictures.dataset)}-attack"
+    charts = {name: curves} if figure is None else {name: curves, f"{name}-pictures": figure}
+    files = _write(out, f"{name}.csv", rows, charts, options.format)
+    # Weights are published with their accuracy on the whole test set of one data set.
+    published = network.published_accuracy if network.dataset == pictures.dataset else None
+    summary = {
+        "model": network.label,
+        "published_accuracy": published,
+        "strength_unit": "share of the range 0..255",
+        "steps": steps,
+    }
+    if options.json:
+        _print_json(summary, pictures, seed, rows, files)
+        return
+    print(f"{network.label} on {pictures.described}; strength: largest change of a pixel, 0 to 1")
+    if pictures.note:
+        print(f"note: {pictures.note}")
+    _print_table(rows, ("method", "strength"))
+    if published is not None:
+        print(f"published accuracy, all test images, strength 0: {published:.4f}")
+    _print_files(files)
+
+
+def robustness(options: argparse.Namespace) -> None:
+    """Measure accuracy against corruptions of one or several networks, and draw it."""
+    from modelzoo.charts.robustness import MOST_SERIES, corruption_curves
+    from modelzoo.robustness.corruptions import KINDS, check_kinds, strengths_for
+    from modelzoo.robustness.networks import check_comparable, find_network, open_pictures
+    from modelzoo.training.device import start_framework
+
+    kinds = check_kinds(options.kinds.split(","))
+    if options.strengths is not None and len(kinds) != 1:
+        raise InputError("--strengths: are of one kind; name it with --kinds")
+    wanted = None
+    if options.strengths is not None:
+        wanted = sorted({0.0, *_numbers("--strengths", options.strengths)})
+    if len(options.names) > MOST_SERIES:
+        raise InputError(f"{len(options.names)} networks: at most {MOST_SERIES} fit in one chart")
+    count, seed, out = _common(options)
+    networks = [
+        find_network(name, dataset=options.dataset, backend=options.backend)
+        for name in options.names
+    ]
+    check_comparable(networks)
+    side = min(networks[0].picture_shape[:2])
+    strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
+    with start_framework(networks[0].config["trainer"]["backend"], options.device).scope():
+        from modelzoo.robustness.measuring import corruption_rows
+        from modelzoo.robustness.progress import progress_of
+
+        pictures = open_pictures(networks, count, seed, print_notice)
+        models = {network.label: network.build()[0] for network in networks}
+        work = len(models) * sum(map(len, strengths.values())) * len(pictures.labels)
+        with progress_of(work) as advance:
+            rows = corruption_rows(models, pictures, strengths, seed, advance)
+    axis_titles = {name: kind.title for name, kind in KINDS.items()}
+    chart = corruption_curves(
+        rows, axis_titles, f"Accuracy on changed pictures, {pictures.described}"
+    )
+    files = _write(out, "robustness.csv", rows, {"robustness": chart}, options.format)
+    if options.json:
+        _print_json({"models": list(models)}, pictures, seed, rows, files)
+        return
+    print(f"{pictures.described}; every network is shown the same pictures")
+    if pictures.note:
+        print(f"note: {pictures.note}")
+    _print_table(rows, ("model", "kind", "strength"))
+    _print_files(files)
+
+
+def _common(options: argparse.Namespace) -> tuple[int | None, int, Path]:
+    """Return the number of pictures (None: all), the seed and the folder for what is written."""
+    count = None if options.images == "all" else _whole("--images", options.images, 1, 10**9)
+    seed = _whole("--seed", options.seed, 0, 2**32 - 1)
+    out = Path(options.out)
+    there = next((each for each in (out, *out.absolute().parents) if is_there(each)), out)
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"--out {options.out}: {there} is no folder that can be written to")
+    return count, seed, out
+
+
+def _whole(option: str, text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:
+        allowed = "a whole number" + (' or "all"' if option == "--images" else "")
+        raise InputError(f"{option} {text:.80}: should be {allowed}, from {least} to {most}")
+    return int(text)
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    parts = text.split(",")
+    if len(parts) > MOST_STRENGTHS:
+        raise InputError(f"{option}: {len(parts)} numbers; at most {MOST_STRENGTHS}")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        raise InputError(f"{option} {text:.80}: should be numbers from 0, as in 0,0.05,0.1")
+    return numbers
+
+
+def _file_name(label: str, dataset: str) -> str:
+    whole = label if label.endswith(f"/{dataset}") else f"{label}-{dataset}"
+    return re.sub(r"[^\w.-]+", "-", whole)
+
+
+def _write(
+    out: Path, table: str, rows: Sequence[Row], charts: dict[str, Chart], suffix: str
+) -> list[Path]:
+    from modelzoo.charts import save
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out / table, text.getvalue())
+    return [out / table, *(save(chart, out / f"{name}.{suffix}") for name, chart in charts.items())]
+
+
+def _print_json(
+    summary: dict[str, Any],
+    pictures: Pictures,
+    seed: int,
+    rows: Sequence[Row],
+    files: Sequence[Path],
+) -> None:
+    measured = {
+        "dataset": pictures.dataset,
+        "images": len(pictures.labels),
+        "test_images": pictures.total,
+        "seed": seed,
+        "note": pictures.note,
+        "rows": rows,
+        "files": [str(path) for path in files],
+    }
+    print(json.dumps({**summary, **measured}))
+
+
+def _print_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    cells = [[f"{r[c]:g}" if c == "strength" else str(r[c]) for c in columns] for r in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    for row, values in zip([None, *rows], [columns, *cells], strict=True):
+        accuracy = "accuracy" if row is None else f"{row['accuracy']:.4f}"
+        texts = [f"{value:{width}}" for value, width in zip(values, widths, strict=True)]
+        print("  ".join([*texts, accuracy]))
+
+
+def _print_files(files: Sequence[Path]) -> None:
+    for path in files:
+        print(path)

