@@ -214,6 +214,23 @@ def _make_parser() -> _Parser:
     compress.add_argument("--out", required=True, metavar="FILE", help="a .weights.h5 to write")
     _add_device_options(compress)
 
+    export = add(
+        "export",
+        commands.export,
+        "Write a network as ONNX, SavedModel or LiteRT, and run the file to check it.",
+        "modelzoo export lenet5 --weights mnist --format onnx --out exported",
+    )
+    export.add_argument("model", metavar="NAME", help="a name, a YAML or a run's folder")
+    _add_weights_option(export)
+    export.add_argument(
+        "--format", required=True, choices=("onnx", "saved_model", "litert"), help="of the file"
+    )
+    export.add_argument("--out", default=".", metavar="DIR", help="folder for it (.)")
+    export.add_argument(
+        "--scaled", action="store_true", help="take scaled pictures, not pixels of 0..255"
+    )
+    export.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
     plot = add(
         "plot", commands.plot, "Draw the charts of runs.", "modelzoo plot runs/RUN --format svg"
     )

@@ -294,6 +294,12 @@ def import_file(options: argparse.Namespace) -> None:
             print(line)
 
 
+def export(options: argparse.Namespace) -> None:
+    from modelzoo.exporting.commands import export
+
+    export(options)
+
+
 def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
     """Read the configuration that --model, --config, --dataset, --set and shortcuts describe."""
     from modelzoo.config import load_config
