@@ -108,6 +108,7 @@ def _make_parser() -> _Parser:
         "modelzoo train --model lenet5 --epochs 3",
     )
     _add_config_options(train)
+    _add_weights_option(train)
     train.add_argument("--epochs", metavar="N", help="passes over the training images")
     train.add_argument("--seed", metavar="N", help="of weights, order and augmentation (0)")
     train.add_argument("--precision", metavar="P", help="float32, mixed_bfloat16, mixed_float16")

@@ -12,7 +12,7 @@ from modelzoo import InputError, RunError, cli
 from modelzoo.config import list_models, load_config
 from modelzoo.data.datasets import load_dataset
 from modelzoo.exporting import check, writers
-from modelzoo.exporting.export import PACKAGES
+from modelzoo.exporting.export import PACKAGES, export_network
 
 FORMATS = ("onnx", "saved_model", "litert")
 TRAINED = [
@@ -117,6 +117,19 @@ def test_every_trained_network_can_be_exported(name, weights, format, tmp_path):
     assert done.difference <= 1e-4 and done.same_answers == 100
     probabilities = name not in ("lenet5_1998", "lenet_1989")
     assert done.facts["output"].startswith("probabilities" if probabilities else "scores")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_groups_and_normalisation(format, tmp_path):
+    """AlexNet's two towers, which Keras computes in functions of their own, at a small size."""
+    needs(format)
+    small = {"conv_maps": [8] * 5, "dense_units": [16, 16], "groups": [1, 2, 1, 2, 2]}
+    small |= {"normalization": ["local_response", "batch", "none", "none", "none"]}
+    config = load_config("alexnet").with_values({"model": small}, "here")
+    network = modelzoo.build(config)
+    target = tmp_path / "small"
+    done = export_network(config, network, target, format, {})
+    assert done.path.exists() and done.difference <= 1e-4
 
 
 def test_scaled_pictures(tmp_path, digits):

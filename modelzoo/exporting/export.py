@@ -13,6 +13,7 @@ from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError, RunError, suggest
 from modelzoo.files import is_there, staging
 from modelzoo.version import __version__
+from modelzoo.weights.find import find_weights
 from modelzoo.weights.published import as_published, published_weights
 from modelzoo.weights.registry import PublishedWeights
 
@@ -83,8 +84,8 @@ def export(
     Raises:
         InputError: model, weights or folder cannot be used, a file of that name is there already,
             or a package is missing.
-        RunError: the converter refuses the network, or the file's outputs differ from the
-            network's by more than 1e-4; nothing is left then.
+        RunError: the network has something that the format has not, or the file's outputs differ
+            from the network's by more than 1e-4; nothing is left then.
 
     Example:
         >>> modelzoo.export("lenet5", "mnist", format="onnx").path
@@ -93,8 +94,6 @@ def export(
     check_format(format)
     config = model if isinstance(model, Config) else load_config(model)
     published = published_weights(config, model, weights)
-    from modelzoo.zoo import find_weights
-
     path = find_weights(config, model, weights, sha256=sha256, allow_unverified=allow_unverified)
     if published is not None:
         config = as_published(config, published)
@@ -150,10 +149,10 @@ def export_network(
         staged = folder / target.name
         try:
             writers.WRITERS[format](wrapped, output, staged, facts)
-        except Exception as error:  # each converter has its own kinds
+            found = check.RUNNERS[format](staged, wrapped.input.name, output, images)
+        except Exception as error:  # each converter and each runtime has its own kinds
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(f"{config.name}: cannot become {format}: {reason[:300]}") from error
-        found = check.RUNNERS[format](staged, wrapped.input.name, output, images)
         difference = check.largest_difference(found, expected, output)
         if not difference <= check.TOLERANCE:  # also NaN
             raise RunError(

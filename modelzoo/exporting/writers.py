@@ -1,9 +1,10 @@
 """The three writers. Importing this starts the framework."""
 
+import contextlib
 import json
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def write_onnx(wrapped: keras.Model, output: str, path: Path, facts: Facts) -> N
     named = keras.Model(wrapped.input, {output: wrapped.output}, name=wrapped.name)
     shape, name = (None, *wrapped.input_shape[1:]), wrapped.input.name
     signature = [keras.InputSpec(shape=shape, dtype="float32", name=name)]
-    with warnings.catch_warnings(), quiet_stderr():
+    with warnings.catch_warnings(), quiet_stderr(), _functions_in_place():
         warnings.simplefilter("ignore")
         named.export(path, format="onnx", verbose=False, input_signature=signature)
     model = onnx.load(path)
@@ -69,6 +70,22 @@ def write_litert(wrapped: keras.Model, output: str, path: Path, facts: Facts) ->
 def sidecar(path: Path) -> Path:
     """Where the facts of a LiteRT file stand."""
     return path.with_name(f"{path.name}.json")
+
+
+@contextlib.contextmanager
+def _functions_in_place() -> Iterator[None]:
+    """Trace inner functions as part of the graph: ONNX can't call them.
+
+    Keras puts a convolution in groups into a function that XLA compiles.
+    """
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _save(wrapped: keras.Model, output: str, path: Path) -> None:
