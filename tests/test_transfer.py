@@ -212,7 +212,7 @@ BAD = {
     "number as weights": (["--set", "trainer.weights=3"], ["trainer.weights", "str"]),
     "freezing an unknown layer": (
         ["--set", "trainer.freeze=C2"],
-        ["trainer.freeze", "'C2'", "did you mean 'C"],
+        ["trainer.freeze", "'C2'", "there are: C1, C3"],
     ),
     "freezing a pooling": (["--set", "trainer.freeze=[S2]"], ["no layer with weights", "'S2'"]),
     "freezing everything": (["--set", "trainer.freeze='*'"], ["nothing is left to be trained"]),

@@ -34,16 +34,18 @@ def write_saved_model(wrapped: keras.Model, output: str, path: Path, facts: Fact
 
 
 def write_onnx(wrapped: keras.Model, output: str, path: Path, facts: Facts) -> None:
-    """Write an ONNX file; the facts are its `metadata_props`, lists in JSON."""
-    import onnx
+    """Write an ONNX file; the facts are its `metadata_props`, lists in JSON.
 
-    named = keras.Model(wrapped.input, {output: wrapped.output}, name=wrapped.name)
-    shape, name = (None, *wrapped.input_shape[1:]), wrapped.input.name
-    signature = [keras.InputSpec(shape=shape, dtype="float32", name=name)]
+    Not by `keras.Model.export`, which leaves the convolutions in groups as functions that ONNX
+    can't call.
+    """
+    import onnx
+    import tf2onnx
+
     with warnings.catch_warnings(), quiet_stderr(), _functions_in_place():
         warnings.simplefilter("ignore")
-        named.export(path, format="onnx", verbose=False, input_signature=signature)
-    model = onnx.load(path)
+        answer = _as_function(wrapped, output)
+        model, _ = tf2onnx.convert.from_function(answer, answer.input_signature)
     for each in (*model.graph.input, *model.graph.output):
         each.type.tensor_type.shape.dim[0].dim_param = "batch"  # tf2onnx calls it unk__44
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
@@ -88,21 +90,27 @@ def _functions_in_place() -> Iterator[None]:
         tf.config.run_functions_eagerly(before)
 
 
+def _as_function(wrapped: keras.Model, output: str) -> Any:
+    """Return the network as a tf.function, its input and its output named."""
+    import tensorflow as tf
+
+    shape, name = (None, *wrapped.input_shape[1:]), wrapped.input.name
+    return tf.function(
+        lambda given: {output: wrapped(given, training=False)},
+        input_signature=[tf.TensorSpec(shape, tf.float32, name=name)],
+    )
+
+
 def _save(wrapped: keras.Model, output: str, path: Path) -> None:
-    """Write the network as a SavedModel with one signature, its input and its output named.
+    """Write the network as a SavedModel with one signature.
 
     `keras.Model.export` (Keras 3.15) would store every weight twice.
     """
     import tensorflow as tf
 
-    shape, name = (None, *wrapped.input_shape[1:]), wrapped.input.name
-    answer = tf.function(
-        lambda given: {output: wrapped(given, training=False)},
-        input_signature=[tf.TensorSpec(shape, tf.float32, name=name)],
-    )
     module = tf.Module()
     module.variables_of_the_network = [variable.value for variable in wrapped.variables]
-    signatures = {"serving_default": answer.get_concrete_function()}
+    signatures = {"serving_default": _as_function(wrapped, output).get_concrete_function()}
     with quiet_stderr():
         tf.saved_model.save(module, str(path), signatures=signatures)
 
