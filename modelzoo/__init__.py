@@ -14,6 +14,7 @@ _PUBLIC = {
     "RunError": "modelzoo.errors",
     "Trainer": "modelzoo.training.trainer",
     "build": "modelzoo.zoo",
+    "export": "modelzoo.exporting.export",
     "features": "modelzoo.explain",
     "list_models": "modelzoo.config",
     "load": "modelzoo.zoo",

@@ -109,6 +109,7 @@ def _make_parser() -> _Parser:
         "modelzoo train --model lenet5 --epochs 3",
     )
     _add_config_options(train)
+    _add_weights_option(train)
     train.add_argument("--epochs", metavar="N", help="passes over the training images")
     train.add_argument("--seed", metavar="N", help="of weights, order and augmentation (0)")
     train.add_argument("--precision", metavar="P", help="float32, mixed_bfloat16, mixed_float16")
@@ -234,6 +235,23 @@ def _make_parser() -> _Parser:
     )
     study.add_argument("--json", action="store_true", help="one JSON object on stdout")
     _add_device_options(study)
+
+    export = add(
+        "export",
+        commands.export,
+        "Write a network as ONNX, SavedModel or LiteRT, and run the file to check it.",
+        "modelzoo export lenet5 --weights mnist --format onnx --out exported",
+    )
+    export.add_argument("model", metavar="NAME", help="a name, a YAML or a run's folder")
+    _add_weights_option(export)
+    export.add_argument(
+        "--format", required=True, choices=("onnx", "saved_model", "litert"), help="of the file"
+    )
+    export.add_argument("--out", default=".", metavar="DIR", help="folder for it (.)")
+    export.add_argument(
+        "--scaled", action="store_true", help="take scaled pictures, not pixels of 0..255"
+    )
+    export.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     plot = add(
         "plot",

@@ -27,7 +27,18 @@ def train(options: argparse.Namespace) -> None:
         run = resume(options.resume, epochs=epochs, device=options.device)
     else:
         config = _load(options, ("epochs", "seed", "precision", "backend"))
-        run = Trainer(config, device=options.device, out=options.out).fit()
+        if options.weights is not None:
+            start = {"weights": options.weights, "weights_sha256": options.sha256}
+            config = config.with_values({"trainer": start}, "--weights", by_hand=True)
+        elif options.sha256 is not None:
+            raise InputError("--sha256: is that of --weights, which is not given")
+        trainer = Trainer(
+            config,
+            device=options.device,
+            out=options.out,
+            allow_unverified=options.allow_unverified,
+        )
+        run = trainer.fit()
     if options.json:
         print(json.dumps({**run.metrics, "folder": str(run.folder)}))
     else:
@@ -333,6 +344,12 @@ def import_file(options: argparse.Namespace) -> None:
             print(line)
 
 
+def export(options: argparse.Namespace) -> None:
+    from modelzoo.exporting.commands import export
+
+    export(options)
+
+
 def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
     """Read the configuration that --model, --config, --dataset, --set and shortcuts describe."""
     from modelzoo.config import load_config
@@ -354,8 +371,8 @@ def _load_with_weights(
     options: argparse.Namespace,
 ) -> tuple[Config, PublishedWeights | None, Path]:
     """Return the configuration, the published weights that are meant, if any, and their file."""
+    from modelzoo.weights.find import find_weights
     from modelzoo.weights.published import as_published, published_weights
-    from modelzoo.zoo import find_weights
 
     config = _load(options, ("backend",))
     published = published_weights(config, options.model, options.weights)
@@ -374,7 +391,8 @@ def _load_with_weights(
 
 def _refuse_beside_resume(options: argparse.Namespace) -> None:
     """A run goes on as it began: only its length and its device can change."""
-    for name in ("model", "config", "dataset", "seed", "precision", "backend", "out", "set"):
+    names = ("model", "config", "dataset", "weights", "seed", "precision", "backend", "out", "set")
+    for name in names:
         if getattr(options, name):
             raise InputError(f"--{name}: cannot be changed by --resume; a run goes on as it began")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,33 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder inside `folder`; move what it holds there when the block ends well.
+
+    For results of several files, and for folders. Otherwise nothing is left, nor is `folder` if it
+    was made for this.
+
+    Raises:
+        InputError: the folder cannot be written to, the disk is full, or a name is taken.
+    """
+    made = [each for each in (folder, *folder.parents) if not is_there(each)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
+            yield Path(temporary)
+            for path in Path(temporary).iterdir():
+                if is_there(folder / path.name):
+                    raise InputError(f"{folder / path.name}: is there already")
+                path.replace(folder / path.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # not empty: it holds what was wanted
+            for each in made:
+                each.rmdir()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -11,12 +11,10 @@ import numpy as np
 
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
-from modelzoo.files import is_there
 from modelzoo.training.prepare import build_network, scale_images
-from modelzoo.weights.hdf5 import check_signature
+from modelzoo.weights.find import find_weights as find_weights
 from modelzoo.weights.published import as_published, published_weights
 from modelzoo.weights.reader import load_weights
-from modelzoo.weights.registry import TORCH_SUFFIXES
 
 if TYPE_CHECKING:
     import keras
@@ -74,58 +72,6 @@ def load(
     network = build(as_published(config, published) if published else config)
     load_weights(network, path)
     return network
-
-
-def find_weights(
-    config: Config,
-    model: Any,
-    weights: str | Path | None,
-    *,
-    sha256: str | None = None,
-    allow_unverified: bool = False,
-) -> Path:
-    """Return the path of the weights that a command or a call names; the arguments of `load`."""
-    from modelzoo.weights.cache import state_of
-    from modelzoo.weights.fetch import fetch
-    from modelzoo.weights.registry import check_sha256, file_at
-
-    published = published_weights(config, model, weights)
-    if published is not None:
-        if sha256 is not None:
-            raise InputError(
-                f"{config.name}/{published.name}: its SHA-256 stands in the configuration; "
-                "--sha256 is for a file of one's own"
-            )
-        file = published.file_of(config.name)
-        return fetch(file, allow_unverified=allow_unverified).path
-    if isinstance(weights, str) and ("://" in weights or weights.startswith(("gdrive:", "file:"))):
-        file = file_at(weights, sha256)
-        return _checked(fetch(file, allow_unverified=allow_unverified).path)
-    path = _find_file(config, model, weights)
-    if sha256 is not None and state_of(path, check_sha256(sha256)) != "good":
-        raise InputError(f"{path}: is another file than the one with the SHA-256 {sha256}")
-    return path
-
-
-def _find_file(config: Config, model: Any, weights: str | Path | None) -> Path:
-    if weights is None:
-        if isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5"):
-            return _checked(Path(model) / "best.weights.h5")
-        raise InputError(
-            f"{config.name}: which weights? Give the path of an .h5 file or of a run's "
-            f"folder, or an address{_published(config)}"
-        )
-    path = Path(weights)
-    if is_there(path / "best.weights.h5"):
-        return _checked(path / "best.weights.h5")
-    if is_there(path) or path.suffix in (".h5", ".hdf5", *TORCH_SUFFIXES):
-        return _checked(path)
-    raise InputError(f"{config.name} has no weights {str(weights)!r}{_published(config)}")
-
-
-def _checked(path: Path) -> Path:
-    check_signature(path)  # cheap, so asked before a framework starts
-    return path
 
 
 def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
@@ -277,7 +223,7 @@ def predict(
         load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
         outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
-    names = _class_names(config)
+    names = class_names(config)
     unit: Literal["probability", "score"] = "probability" if are_probabilities(outputs) else "score"
     best = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
     return [
@@ -299,14 +245,10 @@ def describe(network: keras.Model) -> list[dict[str, Any]]:
     ]
 
 
-def _class_names(config: Config) -> list[str]:
+def class_names(config: Config) -> list[str]:
+    """Return a name for every class that a network tells apart."""
     from modelzoo.data.datasets import CLASS_NAMES
 
     count = config["model"]["num_classes"]
     names = config["data"]["class_names"] or CLASS_NAMES.get(config["data"]["dataset"], ())
     return [*names, *(f"class {label}" for label in range(len(names), count))]
-
-
-def _published(config: Config) -> str:
-    names = [entry.name for entry in config.weights]
-    return f"; published: {', '.join(names)}" if names else "; none are published for it yet"

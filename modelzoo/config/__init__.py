@@ -57,9 +57,15 @@ class Config:
         """The keyword arguments for `builder`."""
         return {key: value for key, value in self["model"].items() if key != "builder"}
 
-    def with_values(self, values: Mapping[str, Any], origin: str) -> "Config":
-        """Return this configuration with `values`, nested as in the YAML, laid over it."""
-        return _assemble(self.name, (*self.layers, Layer(dict(values), Origins(origin))))
+    def with_values(
+        self, values: Mapping[str, Any], origin: str, *, by_hand: bool = False
+    ) -> "Config":
+        """Return this configuration with `values`, nested as in the YAML, laid over it.
+
+        What was given by hand, as with --set, stays above them unless they are `by_hand`, too.
+        """
+        layer = Layer(dict(values), Origins(origin), by_hand=by_hand)
+        return _assemble(self.name, (*self.layers, layer))
 
     def with_dataset(self, dataset: str) -> "Config":
         """Return this configuration for another data set, `per_dataset` applied, overrides kept."""

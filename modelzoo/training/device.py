@@ -72,7 +72,7 @@ def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device
         gpus = _list_gpus(backend)
     else:
         _prepare_environment(backend, device)
-        with _quiet_start():
+        with quiet_stderr():
             if backend != "tensorflow":  # Keras' data adapters import it, and it would be heard
                 with contextlib.suppress(ImportError):
                     import tensorflow  # noqa: F401
@@ -147,8 +147,8 @@ def _list_gpus(backend: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Hold back what C++ libraries print on import; let it through if the import fails."""
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what C++ libraries print in a block; let it through if the block fails."""
     sys.stderr.flush()
     try:
         kept = os.dup(2)

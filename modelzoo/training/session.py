@@ -1,6 +1,7 @@
 """One training in one process. Importing this starts the framework: choose a device before."""
 
 import importlib.metadata
+import math
 import platform
 from typing import Any
 
@@ -17,6 +18,7 @@ from modelzoo.files import replacing
 from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
 from modelzoo.training.device import Device, memory_peak, placement
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
+from modelzoo.training.fine_tuning import Start, freeze, load_start
 from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import write_results
 from modelzoo.training.run import Run
@@ -34,6 +36,8 @@ class Session:
         keras.utils.set_random_seed(config["trainer"]["seed"])
         self.pipeline = open_pipeline(config, data)
         self.model = build_network(config)
+        trainer, classes = config["trainer"], config["model"]["num_classes"]
+        self.frozen = freeze(self.model, trainer["freeze"], classes)
         self.best = build_network(config)  # holds the weights of the best epoch
         compile_for_scoring(self.best, config)
         arguments = {
@@ -77,6 +81,10 @@ class Session:
                 raise InputError(
                     f"{where}: there is no {callback.monitor!r}{suggest(callback.monitor, known)}"
                 )
+
+    def start_from(self, start: Start) -> None:
+        """Take the weights of another training, but for a head of another number of classes."""
+        self._say(load_start(self.model, start, self.config["model"]["num_classes"]))
 
     def begin(self, folder: RunFolder) -> None:
         """Take a new folder, and save the state before the first epoch."""
@@ -173,8 +181,14 @@ class Session:
             f"validation, {pipeline.images_in('test'):,} test images; {self.device.description}"
         )
         self._say(text)
+        if self.frozen:
+            trained = self._trainable_parameters()
+            self._say(f"frozen: {', '.join(self.frozen)}; {trained:,} parameters are trained")
         if note:
             self._say(f"note: {note}")
+
+    def _trainable_parameters(self) -> int:
+        return sum(math.prod(variable.shape) for variable in self.model.trainable_variables)
 
     def _say(self, message: str) -> None:
         self.console.print(message, highlight=False, markup=False, soft_wrap=True)
@@ -209,6 +223,8 @@ class Session:
             "dataset": self.data.name,
             "note": self.data.note,
             "parameters": self.best.count_params(),
+            "trainable_parameters": self._trainable_parameters(),
+            "start_weights": trainer["weights"],
             "epochs": progress.epochs_done,
             "best_epoch": progress.best_epoch,
             "test_loss": scores.loss,

@@ -9,6 +9,7 @@ from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError
 from modelzoo.training.device import start_framework
+from modelzoo.training.fine_tuning import find_start
 from modelzoo.training.prepare import fit_config_to_data, open_dataset
 from modelzoo.training.run import Run
 from modelzoo.training.run_folder import RunFolder, default_path
@@ -25,6 +26,10 @@ class Trainer:
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
         out: folder for the run's files; by default runs/<model>-<dataset>-<time>.
         seed, precision, backend: in place of the configuration's `trainer` section.
+        weights: what the training starts from, in place of `trainer.weights`: a published name,
+            such as "mnist" or "lenet5/mnist", a file, the folder of a run, or an address. A last
+            layer for another number of classes is initialised anew.
+        allow_unverified: take weights whose SHA-256 nobody has published.
         console: where progress and notices go; None for the standard error stream.
 
     Raises:
@@ -45,11 +50,17 @@ class Trainer:
         seed: int | None = None,
         precision: str | None = None,
         backend: str | None = None,
+        weights: str | Path | None = None,
+        allow_unverified: bool = False,
         console: Console | None = None,
     ) -> None:
         given = {"seed": seed, "precision": precision, "backend": backend}
         changed = {key: value for key, value in given.items() if value is not None}
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
+        if weights is not None:
+            start = {"weights": str(weights), "weights_sha256": None}
+            self.config = self.config.with_values({"trainer": start}, "Trainer", by_hand=True)
+        self.allow_unverified = allow_unverified
         self.requested_device, self.out = device, None if out is None else Path(out)
         self.console = console or _default_console()
         check_dataset_name(self.config["data"]["dataset"])
@@ -62,7 +73,11 @@ class Trainer:
             RunError: the loss became NaN.
             KeyboardInterrupt: as pressed; the epochs done so far are saved.
         """
-        # An output folder that cannot be used is refused before the framework takes its seconds.
+        # Weights and a folder that cannot be used are refused before the framework takes its time.
+        start = find_start(self.config, allow_unverified=self.allow_unverified)
+        if start:
+            found = {"weights": start.name, "weights_sha256": start.sha256}
+            self.config = self.config.with_values({"trainer": found}, "the start", by_hand=True)
         folder = None if self.out is None else RunFolder.create(self.out)
         try:
             device = start_framework(self.config["trainer"]["backend"], self.requested_device)
@@ -72,6 +87,8 @@ class Trainer:
 
             with device.scope():
                 session = Session(self.config, data, device, self.console)
+                if start:
+                    session.start_from(start)
                 if folder is None:
                     folder = RunFolder.create(default_path(self.config.name, data.name))
                 session.begin(folder)

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from modelzoo.errors import InputError
+from modelzoo.weights.layouts import differ_in_units
 from modelzoo.weights.state_dict import StateDict
 
 Shape = tuple[int, ...]
 
 
-def read_for(network: Any, layers: list[Any], state: StateDict) -> list[np.ndarray]:
+def read_for(
+    network: Any, layers: list[Any], state: StateDict, *, new_head: bool = False
+) -> list[np.ndarray]:
     """Return the arrays of a state dict in the order of a network's weights.
 
     Modules are matched with layers by their order, and every shape must be equal: a convolution's
@@ -24,12 +27,13 @@ def read_for(network: Any, layers: list[Any], state: StateDict) -> list[np.ndarr
         network: built by us.
         layers: its layers with weights, in order.
         state: the open file.
+        new_head: the last layer may have another number of units in the file.
 
     Raises:
         InputError: a tensor has no place, or a layer no tensor; both sides are shown.
     """
     modules = _modules(state)
-    _check_shapes(network, layers, modules, state)
+    _check_shapes(network, layers, modules, state, new_head=new_head)
     arrays: list[np.ndarray] = []
     flattened = _flattened_shape(network)
     for module in modules:
@@ -60,16 +64,23 @@ def _modules(state: StateDict) -> dict[str, dict[str, Shape]]:
 
 
 def _check_shapes(
-    network: Any, layers: list[Any], modules: dict[str, dict[str, Shape]], state: StateDict
+    network: Any,
+    layers: list[Any],
+    modules: dict[str, dict[str, Shape]],
+    state: StateDict,
+    *,
+    new_head: bool,
 ) -> None:
     wanted = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in layers]
     found = [
         (module, [_keras_shape(shapes.get("weight", ())), shapes.get("bias", ())])
         for module, shapes in modules.items()
     ]
-    if [shapes for _, shapes in wanted] == [shapes for _, shapes in found]:
-        return
     same = [a[1] == b[1] for a, b in zip(wanted, found, strict=False)]
+    if new_head and len(wanted) == len(found):
+        same[-1] = same[-1] or differ_in_units(wanted[-1][1], found[-1][1])
+    if len(wanted) == len(found) and all(same):
+        return
     first = same.index(False) if False in same else len(same)
     raise InputError(
         f"{state.path}: does not hold the weights of {network.name} "

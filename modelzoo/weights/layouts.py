@@ -95,6 +95,13 @@ def read_array(checked: CheckedFile, stored: Stored, facts: ArrayFacts) -> np.nd
     return array
 
 
+def differ_in_units(shapes: list[tuple[int, ...]], others: list[tuple[int, ...]]) -> bool:
+    """Whether two layers are alike but for their units, the last dimension of each array."""
+    if shapes == others or len(shapes) != len(others):
+        return False
+    return all(a and b and a[:-1] == b[:-1] for a, b in zip(shapes, others, strict=True))
+
+
 def _legacy(checked: CheckedFile, root: str) -> Stored:
     names = _names(checked, root, "layer_names")
     layers: list[StoredLayer] = []

@@ -12,7 +12,13 @@ import numpy as np
 from modelzoo.errors import InputError
 from modelzoo.weights.from_torch import read_for
 from modelzoo.weights.hdf5 import CheckedFile, open_checked
-from modelzoo.weights.layouts import Stored, StoredLayer, find_layers, read_array
+from modelzoo.weights.layouts import (
+    Stored,
+    StoredLayer,
+    differ_in_units,
+    find_layers,
+    read_array,
+)
 from modelzoo.weights.registry import TORCH_SUFFIXES
 from modelzoo.weights.state_dict import open_state_dict
 
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def load_weights(network: keras.Model, path: Path) -> None:
+def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) -> int | None:
     """Copy the arrays of a `.h5` or `.pth` file into a network that our own code has built.
 
     Reads Keras 3 `.weights.h5`, legacy whole models (their description and optimizer state are left
@@ -32,19 +38,31 @@ def load_weights(network: keras.Model, path: Path) -> None:
     Args:
         network: built, with the shapes that the file should hold.
         path: of the file.
+        new_head: the last layer with weights may have another number of units than in the file; it
+            keeps the weights that it has, then.
+
+    Returns:
+        The units of that layer in the file if they were left there, else None.
 
     Raises:
         InputError: the file is not what it should be, or does not fit; both sides are shown.
     """
+    wanted = weighted_layers(network)
+    units = None
     if path.suffix in TORCH_SUFFIXES:
         with open_state_dict(path) as state:
-            arrays = read_for(network, weighted_layers(network), state)
+            arrays = read_for(network, wanted, state, new_head=new_head)
+        own = wanted[-1].get_weights()
+        if new_head and arrays[-1].shape != own[-1].shape:
+            units = arrays[-1].shape[-1]
+            arrays[-len(own) :] = own
         assign_arrays(network, arrays, str(path))
-        return
+        return units
     with open_checked(path) as checked:
         stored = find_layers(checked)
-        wanted = weighted_layers(network)
-        pairs = _paired(checked, network, stored, wanted)
+        pairs = _paired(checked, network, stored, wanted, new_head=new_head)
+        if new_head and pairs[-1][1].shapes != _shapes(wanted[-1]):
+            units = pairs.pop()[1].shapes[-1][-1]
         values = [
             (variable, read_array(checked, stored, facts))
             for layer, found in pairs
@@ -52,6 +70,7 @@ def load_weights(network: keras.Model, path: Path) -> None:
         ]
     for variable, array in values:
         variable.assign(array.astype(str(variable.dtype)))
+    return units
 
 
 def assign_arrays(network: keras.Model, arrays: Sequence[np.ndarray], where: str) -> None:
@@ -84,15 +103,16 @@ def weighted_layers(network: Any) -> list[Any]:
 
 
 def _paired(
-    checked: CheckedFile, network: Any, stored: Stored, wanted: list[Any]
+    checked: CheckedFile, network: Any, stored: Stored, wanted: list[Any], *, new_head: bool
 ) -> list[tuple[Any, StoredLayer]]:
     found = _in_network_order(stored, network, wanted)
     problem = ""
     for layer, match in zip(wanted, found, strict=False):
-        shapes = [tuple(weight.shape) for weight in layer.weights]
+        shapes = _shapes(layer)
+        other_head = new_head and layer is wanted[-1]
         if match is None:
             problem = f"  {layer.name} takes {_text(shapes)}; the file has nothing for it"
-        elif match.shapes != shapes:
+        elif match.shapes != shapes and not (other_head and differ_in_units(match.shapes, shapes)):
             name = match.name or match.key
             problem = f"  {layer.name} takes {_text(shapes)}; {name!r:.60} holds"
             problem += f" {_text(match.shapes)}"
@@ -102,7 +122,7 @@ def _paired(
         extra = next(layer for layer in found[len(wanted) :] if layer is not None)
         problem = f"  {extra.name or extra.key!r:.60} {_text(extra.shapes)} has no place in it"
     elif not problem and len(found) < len(wanted):
-        shapes = [tuple(weight.shape) for weight in wanted[len(found)].weights]
+        shapes = _shapes(wanted[len(found)])
         problem = f"  {wanted[len(found)].name} takes {_text(shapes)}; the file has nothing for it"
     if problem:
         raise InputError(
@@ -135,6 +155,10 @@ def _keras_key(network: Any, wanted: Any) -> str:
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
     return f"{name}_{number}" if number else name
+
+
+def _shapes(layer: Any) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def _text(shapes: list[tuple[int, ...]]) -> str:

