@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from modelzoo import commands
+from modelzoo.demo import commands as demo_commands
 from modelzoo.errors import InputError, RunError
 from modelzoo.version import __version__
 
@@ -220,6 +221,25 @@ def _make_parser() -> _Parser:
     plot.add_argument("runs", nargs="+", metavar="RUN", help="folder of a finished run")
     plot.add_argument("--format", choices=("png", "svg", "html", "json"), default="png")
     plot.add_argument("--out", metavar="DIR", help="folder for the charts (the run's)")
+
+    demo = add(
+        "demo",
+        demo_commands.demo,
+        "Open a page on this machine to draw a digit and watch networks answer.",
+        "modelzoo demo --model lenet5/mnist lenet5_1998/mnist",
+    )
+    demo.add_argument(
+        "--model",
+        nargs="+",
+        default=demo_commands.NETWORKS,
+        metavar="NAME[/WEIGHTS]",
+        help="networks to choose from: names, YAML files, folders of runs (all in the package)",
+    )
+    demo.add_argument(
+        "--host", default="127.0.0.1", metavar="H", help="address to listen on (127.0.0.1)"
+    )
+    demo.add_argument("--port", default="7860", metavar="N", help="0 takes a free one (7860)")
+    demo.add_argument("--no-browser", action="store_true", help="only print the address")
     return parser
 
 

@@ -277,7 +277,7 @@ def predict(
         load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
         outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
-    names = _class_names(config)
+    names = class_names(config)
     unit: Literal["probability", "score"] = "probability" if are_probabilities(outputs) else "score"
     best = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
     return [
@@ -299,7 +299,8 @@ def describe(network: keras.Model) -> list[dict[str, Any]]:
     ]
 
 
-def _class_names(config: Config) -> list[str]:
+def class_names(config: Config) -> list[str]:
+    """Return what the outputs of a configuration's network are called, in their order."""
     from modelzoo.data.datasets import CLASS_NAMES
 
     count = config["model"]["num_classes"]
