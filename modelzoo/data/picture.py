@@ -36,7 +36,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     Raises:
         InputError: there is no such file, it is not a picture, or it is damaged or far too large.
     """
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    name = "the file" if isinstance(source, bytes) else str(source)
     if isinstance(source, Path):
         _check_file(source)
     try:

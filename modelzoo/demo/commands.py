@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
+import logging
 import os
 import socket
 import sys
@@ -32,13 +33,13 @@ NETWORKS = (  # those whose weights come with the package
 
 def demo(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
-    from modelzoo.demo.page import import_gradio, make_page
+    from modelzoo.demo.page import check_gradio, make_page
 
+    check_gradio()
     if not options.port.isdecimal() or int(options.port) > 65535:
         raise InputError(f"--port {options.port:.80}: should be a whole number from 0 to 65535")
     found = {name: find(name) for name in options.model}
     with serve.listen(options.host, int(options.port)) as listening, _own_folder():
-        import_gradio()  # is it there at all? Asked before anything slow
         networks = load(found)
         page = serve.Guard(make_page(networks), options.host)
         url = _url(options.host, listening)
@@ -87,6 +88,8 @@ def load(found: Mapping[str, tuple[Config, Path]]) -> dict[str, Network]:
     from modelzoo.weights.reader import load_weights
     from modelzoo.zoo import build
 
+    # It takes the first calls of several networks for one that is traced again and again.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     networks = {}
     for label, (config, path) in found.items():
         print(f"loading {label}", file=sys.stderr)

@@ -36,8 +36,8 @@ FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "sans-serif")  # none has
 MONOSPACE = ("Consolas", "Menlo", "Liberation Mono", "monospace")
 
 
-def import_gradio() -> Any:
-    """Return Gradio, told to send nothing anywhere.
+def check_gradio() -> None:
+    """Refuse to go on without Gradio; cheap, so asked before anything slow.
 
     Raises:
         InputError: it is not installed.
@@ -47,9 +47,16 @@ def import_gradio() -> Any:
             "the page is made with Gradio, which is not installed\n"
             'Install it: pip install "modelzoo[demo]"'
         )
+
+
+def import_gradio() -> Any:
+    """Return Gradio, told to send nothing anywhere.
+
+    It imports the frameworks that it finds: the one that is wanted must have been started before.
+    """
     for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "GRADIO_MCP_SERVER"):
         os.environ[name] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # which Gradio imports
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # a library of Hugging Face comes with it
     import gradio
 
     return gradio
@@ -98,8 +105,8 @@ class Responder:
         prepared = network.prepare(picture_bytes(picture))
         answer = network.answer(prepared.pixels)
         first = (
-            show.headline(network, answer, prepared.notes) + about(network),
-            show.bars(network, answer, prepared.pixels),
+            show.headline(network, answer) + about(network),
+            show.bars(network, answer, prepared),
             show.feature_maps(network, answer),
         )
         adversarial = network.adversarial(prepared.pixels, int(answer.values.argmax()), strength)
@@ -218,7 +225,7 @@ def make_page(networks: Mapping[str, Network]) -> Any:
         enable_monitoring=False,
         pwa=False,
         footer_links=[],
-        theme=gradio.themes.Default(font=FONTS, font_mono=MONOSPACE),
+        theme=gradio.themes.Default(primary_hue="blue", font=FONTS, font_mono=MONOSPACE),
         css=_asset("page.css"),
     )
 

@@ -5,29 +5,27 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
 
-from modelzoo.demo.answer import Adversarial, Answer, Network
+if TYPE_CHECKING:  # it starts the framework
+    from modelzoo.data.images import PreparedImage
+    from modelzoo.demo.answer import Adversarial, Answer, Network
 
 MINUS = "\N{MINUS SIGN}"
 
 
-def headline(network: Network, answer: Answer, notes: Sequence[str]) -> str:
-    """Return the class that is answered, and what was done to the picture first."""
+def headline(network: Network, answer: Answer) -> str:
+    """Return the class that is answered, and how surely."""
     best = int(answer.values.argmax())
     value = shown_value(answer.values[best], network.unit)
-    said = " ".join(f"{html.escape(note)}." for note in notes)
-    return (
-        f'<p class="mz-headline"><strong>{html.escape(network.class_names[best])}</strong> '
-        f"{network.unit} {value}</p>" + (f'<p class="mz-note">Picture: {said}</p>' if said else "")
-    )
+    name = html.escape(network.class_names[best])
+    return f'<p class="mz-headline"><strong>{name}</strong> {network.unit} {value}</p>'
 
 
-def bars(network: Network, answer: Answer, pixels: np.ndarray) -> str:
+def bars(network: Network, answer: Answer, given: PreparedImage) -> str:
     """Return the value of each class, and the picture that the network was given."""
     values = answer.values.astype(float)
     low = 0.0 if network.unit == "probability" else float(values.min())
@@ -49,10 +47,14 @@ def bars(network: Network, answer: Answer, pixels: np.ndarray) -> str:
         else '<p class="mz-note">This network has no softmax: the largest score wins, '
         "but a score is no probability. Bars reach from the smallest to the largest.</p>"
     )
-    given = figure(pixels, "What the network is given", 112)
+    size = "{}x{}".format(*given.pixels.shape[:2])
+    picture = figure(given.pixels, f"What the network is given: {size} pixels", 112)
+    notes = html.escape("; ".join(given.notes))
+    wide = max(map(len, network.class_names)) > 2
     return (
         f'<h2>{title}</h2>{hint}<div class="mz-sides">'
-        f'<ol class="mz-bars">{"".join(rows)}</ol>{given}</div>'
+        f'<ol class="mz-bars{" mz-wide" if wide else ""}">{"".join(rows)}</ol>{picture}</div>'
+        + (f'<p class="mz-note">Picture: {notes}.</p>' if notes else "")
     )
 
 
@@ -66,13 +68,15 @@ def feature_maps(network: Network, answer: Answer) -> str:
         else:
             shape = f"{values.size} units"
         label = f"{name}: {shape}"
-        values_shown = f"{shown_value(low, 'score')} to {shown_value(high, 'score')}"
+        least = 0.0005 * max(abs(low), abs(high))  # what is so near to 0 is drawn as 0
+        ends = [0.0 if abs(end) < least else end for end in (low, high)]
+        values_shown = " to ".join(shown_value(end, "score") for end in ends)
         height, width = picture.shape[:2]
-        factor = max(1, min(12, 560 // width, 200 // height))
+        factor = max(1, min(12, 600 // width, 200 // height))
         figures.append(
             f"<figure><figcaption><strong>{html.escape(name)}</strong> {shape} "
             f"<small>{network.kinds[name]}, {values_shown}</small></figcaption>"
-            f'<img src="{data_uri(picture)}" width="{factor * width}" height="{factor * height}" '
+            f'<img class="{"mz-fine" if factor == 1 else ""}" src="{data_uri(picture)}" width="{factor * width}" height="{factor * height}" '
             f'alt="{html.escape(label)}, {values_shown}"></figure>'
         )
     return (
