@@ -60,31 +60,40 @@ def bars(network: Network, answer: Answer, given: PreparedImage) -> str:
 
 def feature_maps(network: Network, answer: Answer) -> str:
     """Return a picture for each layer, labelled with the layer, its kind and its shape."""
-    figures = []
-    for name, values in answer.features.items():
-        picture, low, high = mosaic(values)
-        if values.ndim == 3 and values.shape[:2] != (1, 1):
-            shape = "{2} maps of {0}x{1}".format(*values.shape)
-        else:
-            shape = f"{values.size} units"
-        label = f"{name}: {shape}"
-        least = 0.0005 * max(abs(low), abs(high))  # what is so near to 0 is drawn as 0
-        ends = [0.0 if abs(end) < least else end for end in (low, high)]
-        values_shown = " to ".join(shown_value(end, "score") for end in ends)
-        height, width = picture.shape[:2]
-        factor = max(1, min(12, 600 // width, 200 // height))
-        figures.append(
-            f"<figure><figcaption><strong>{html.escape(name)}</strong> {shape} "
-            f"<small>{network.kinds[name]}, {values_shown}</small></figcaption>"
-            f'<img class="{"mz-fine" if factor == 1 else ""}" src="{data_uri(picture)}" width="{factor * width}" height="{factor * height}" '
-            f'alt="{html.escape(label)}, {values_shown}"></figure>'
-        )
+    figures = [
+        _layer_figure(name, network.kinds[name], values) for name, values in answer.features.items()
+    ]
     return (
         "<h2>Feature maps of each layer</h2>"
         '<p class="mz-note">In each layer, white is the largest value and black is 0; where '
         "values are negative too, 0 is the grey half-way.</p>"
         f'<div class="mz-maps">{"".join(figures)}</div>'
     )
+
+
+def _layer_figure(name: str, kind: str, values: np.ndarray) -> str:
+    picture, low, high = mosaic(values)
+    height, width = picture.shape[:2]
+    factor = max(1, min(12, 600 // width, 200 // height))
+    shape = f"{values.size} units"
+    if has_maps(values):
+        shape = "{2} maps of {0}x{1}".format(*values.shape)
+    least = 0.0005 * max(abs(low), abs(high))  # what is so near to 0 is drawn as 0
+    extent = " to ".join(
+        shown_value(0.0 if abs(end) < least else end, "score") for end in (low, high)
+    )
+    return (
+        f"<figure><figcaption><strong>{html.escape(name)}</strong> {shape} "
+        f"<small>{html.escape(kind)}, {extent}</small></figcaption>"
+        f'<img class="{"mz-fine" if factor == 1 else ""}" src="{data_uri(picture)}" '
+        f'width="{factor * width}" height="{factor * height}" '
+        f'alt="{html.escape(name)}: {shape}, {extent}"></figure>'
+    )
+
+
+def has_maps(values: np.ndarray) -> bool:
+    """Whether a layer puts out maps (height, width, maps); maps of one pixel count as units."""
+    return values.ndim == 3 and values.shape[:2] != (1, 1)
 
 
 def adversarial_pictures(
@@ -126,11 +135,7 @@ def mosaic(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     low, high = float(values.min()), float(values.max())
     black, white = (-max(-low, high), max(-low, high)) if low < 0 else (0.0, high)
     grey = np.clip((values - black) * (255 / max(white - black, 1e-12)), 0, 255)
-    if values.ndim != 3 or values.shape[:2] == (1, 1):
-        rows = _rows(values.size)
-        maps = grey.reshape(1, rows, -1)
-    else:
-        maps = np.moveaxis(grey, -1, 0)
+    maps = np.moveaxis(grey, -1, 0) if has_maps(values) else grey.reshape(1, _rows(grey.size), -1)
     count, height, width = maps.shape
     rows = _rows(count)
     columns = count // rows
@@ -142,10 +147,8 @@ def mosaic(values: np.ndarray) -> tuple[np.ndarray, float, float]:
 
 
 def _rows(count: int) -> int:
-    """Return the rows of a full grid of `count` things that is about four times as wide as high."""
-    return max(
-        rows for rows in range(1, count + 1) if count % rows == 0 and 4 * rows**2 <= max(count, 4)
-    )
+    """Return the rows of a full grid of `count` things, at least four times as wide as high."""
+    return max(n for n in range(1, count + 1) if n == 1 or (count % n == 0 and 4 * n * n <= count))
 
 
 def figure(pixels: np.ndarray, caption: str, width: int) -> str:
