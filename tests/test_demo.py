@@ -452,7 +452,6 @@ def test_the_keyboard_alone_is_enough(visit):
     visit.sees("5")
     tab_to("Network")
     keyboard.press("ArrowDown")
-    keyboard.press("ArrowDown")
     keyboard.press("Enter")
     visit.page.get_by_text("This network has no softmax").wait_for()
     visit.sees("5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -40,9 +41,10 @@ def demo(options: argparse.Namespace) -> None:
         raise InputError(f"--port {options.port:.80}: should be a whole number from 0 to 65535")
     found = {name: find(name) for name in options.model}
     with serve.listen(options.host, int(options.port)) as listening, _own_folder():
+        url = _url(options.host, listening)
+        print(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
         networks = load(found)
         page = serve.Guard(make_page(networks), options.host)
-        url = _url(options.host, listening)
 
         def started() -> None:
             print(f"modelzoo demo: {url} (Ctrl-C ends it)", flush=True)
@@ -59,6 +61,7 @@ def demo(options: argparse.Namespace) -> None:
             serve.serve(page, listening, started)
         except KeyboardInterrupt:  # the way to end it
             print("modelzoo demo: ended", file=sys.stderr)
+            gc.freeze()  # or Python searches the framework's objects for seconds before it exits
 
 
 def find(name: str) -> tuple[Config, Path]:
