@@ -305,7 +305,8 @@ def demo_url(tmp_path_factory) -> Iterator[str]:
     late = threading.Timer(240, process.kill)
     late.start()
     try:
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
+        lines = (re.search(r"http://127\.0\.0\.1:(\d+)/", line) for line in process.stdout)
+        found = next((match for match in lines if match), None)
         assert found, (folder / "stderr.txt").read_text()
         yield found[0]
         process.send_signal(signal.SIGINT)
@@ -451,6 +452,7 @@ def test_the_keyboard_alone_is_enough(visit):
     keyboard.press("Enter")
     visit.sees("5")
     tab_to("Network")
+    visit.page.get_by_role("option").first.wait_for()  # the list opens a moment after the focus
     keyboard.press("ArrowDown")
     keyboard.press("Enter")
     visit.page.get_by_text("This network has no softmax").wait_for()

@@ -5,8 +5,9 @@ Knows nothing of the page that shows it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -71,7 +72,7 @@ class Network:
         self.kinds = {layer.name: type(layer).__name__ for layer in shown}
         outputs = [*(layer.output for layer in shown), model.output]
         self._all_outputs = on_pictures(keras.Model(model.inputs, outputs), config)
-        self._scores = on_pictures(before_softmax(model), config)
+        self._scores = _traced(on_pictures(before_softmax(model), config))
         data = config["data"]
         self.shape = entry_shape(
             config["model"]["input_shape"], data["preprocessing"], data["image_size"]
@@ -112,7 +113,22 @@ class Network:
         return Adversarial(changed, self.answer(changed).values)
 
 
-def fgsm(model: keras.Model, images: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
+def _traced(model: keras.Model) -> Callable[..., Any]:
+    """Return what calls a network quickly, also where its gradient is asked for.
+
+    One operation after the other, as a model runs when it is called, LeNet-5 spends most of its
+    time between them. TensorFlow makes one function of them all, and another of their gradients.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return model
+    import tensorflow as tf
+
+    return tf.function(lambda given, training=False: model(given, training=training))
+
+
+def fgsm(
+    model: Callable[..., Any], images: np.ndarray, labels: np.ndarray, strength: float
+) -> np.ndarray:
     """Change each pixel by `strength`, in the direction that raises the loss.
 
     Args:
@@ -128,7 +144,7 @@ def fgsm(model: keras.Model, images: np.ndarray, labels: np.ndarray, strength: f
         Goodfellow, Shlens, Szegedy (2015), Explaining and harnessing adversarial examples.
     """
 
-    def loss(given: object) -> object:
+    def loss(given: Any) -> Any:
         scores = model(given, training=False)
         return keras.ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
 

@@ -83,7 +83,7 @@ class Responder:
             strength: of the adversarial change, a share (0..1) of 0..255.
 
         Yields:
-            The four parts as HTML, as soon as they are known.
+            The four parts as HTML.
         """
         try:
             yield from self._answer(picture, chosen, strength)
