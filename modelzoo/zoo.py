@@ -246,7 +246,7 @@ def describe(network: keras.Model) -> list[dict[str, Any]]:
 
 
 def class_names(config: Config) -> list[str]:
-    """Return a name for every class that a network tells apart."""
+    """Return what the outputs of a configuration's network are called, in their order."""
     from modelzoo.data.datasets import CLASS_NAMES
 
     count = config["model"]["num_classes"]

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.pictures import PICTURE_PIXELS, _picture
+from modelzoo.charts.pictures import PICTURE_PIXELS, as_url
 from modelzoo.charts.robustness import accuracy_lines
 from modelzoo.charts.style import INK, Chart, data_of, message, printable, styled
 from modelzoo.errors import InputError
@@ -77,7 +77,7 @@ def adversarial_pictures(
         ):
             rows.append(
                 {
-                    "picture": _picture(pixels),
+                    "picture": as_url(pixels),
                     "x": LABEL_WIDTH + column * STEP,
                     "y": _top(line),
                     "caption": [_shortened(printable(text)) for text in caption],

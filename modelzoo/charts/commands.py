@@ -98,7 +98,7 @@ def features(options: argparse.Namespace) -> None:
     from modelzoo.commands import _load_with_weights
     from modelzoo.data.entry import entry_shape
     from modelzoo.data.images import read_image
-    from modelzoo.zoo import _class_names
+    from modelzoo.zoo import class_names
 
     config, published, weights = _load_with_weights(options)
     data = config["data"]
@@ -106,7 +106,7 @@ def features(options: argparse.Namespace) -> None:
     read = read_image(options.image, shape, **config["image"])
     network = _start(config, weights, options.device)
     seen = _see(config, network, read.pixels, options.layer)
-    names = _class_names(config)
+    names = class_names(config)
     order = np.argsort(-seen["outputs"], kind="stable")
     ranked = [(names[index], float(seen["outputs"][index])) for index in order]
     in_order = [(name, float(value)) for name, value in zip(names, seen["outputs"], strict=True)]

@@ -34,12 +34,16 @@ def check_image_options(shape: object, fit: object, ink: object) -> ImageShape:
 
 
 def read_image(
-    path: str | os.PathLike[str], shape: ImageShape, *, fit: Fit = "cover", ink: Ink = "as_is"
+    source: str | os.PathLike[str] | bytes,
+    shape: ImageShape,
+    *,
+    fit: Fit = "cover",
+    ink: Ink = "as_is",
 ) -> PreparedImage:
     """Read a PNG, JPEG, GIF, BMP, TIFF or WebP picture of any size and kind.
 
     Args:
-        path: the file.
+        source: the path of the file, or what is in it.
         shape: height, width and channels (1 or 3) of the result.
         fit: how the picture comes to that size, unless it has it already:
             `digit` as MNIST was made: the strokes, levelled, scaled to 20/28 of each side and
@@ -56,7 +60,7 @@ def read_image(
     height, width, channels = check_image_options(shape, fit, ink)
     # Twice the size leaves the antialiasing its work. A digit may be a small part of its picture.
     least_size = None if fit == "digit" else (2 * width, 2 * height)
-    picture = open_picture(Path(path), least_size)
+    picture = open_picture(source if isinstance(source, bytes) else Path(source), least_size)
     if fit == "digit" and picture.size != (width, height):
         image, notes = _as_digit(picture, height, width, ink)
     else:

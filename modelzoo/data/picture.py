@@ -1,5 +1,6 @@
 """Open one picture file, whatever is in it, as 8-bit grey or colour without transparency."""
 
+import io
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,35 +25,38 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def open_picture(path: Path, least_size: tuple[int, int] | None = None) -> Picture:
-    """Read the picture at `path`.
+def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None) -> Picture:
+    """Read a picture.
 
     Args:
-        path: a PNG, JPEG, GIF, BMP, TIFF or WebP file.
+        source: the path of a PNG, JPEG, GIF, BMP, TIFF or WebP file, or what is in such a file.
         least_size: where a JPEG is larger, it may be decoded at 1/2, 1/4 or 1/8 of its size, but
             not below this width and height. That makes folders of photographs quick to read.
 
     Raises:
         InputError: there is no such file, it is not a picture, or it is damaged or far too large.
     """
-    _check_file(path)
+    name = "the file" if isinstance(source, bytes) else str(source)
+    if isinstance(source, Path):
+        _check_file(source)
     try:
-        with Image.open(path, formats=FORMATS) as opened:
-            _check_size(opened, path)
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file, formats=FORMATS) as opened:
+            _check_size(opened, name)
             return _upright(opened, least_size)
     except InputError:
         raise
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{path} is not a picture that can be read\n"
+            f"{name} is not a picture that can be read\n"
             f"Its content is none of {', '.join(FORMATS)}, whatever its name says."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(path) from error
+        raise _too_large(name) from error
     except Exception as error:  # on a damaged file Pillow raises a dozen unrelated kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise InputError(
-            f"{path} is damaged or of an unusual kind: {reason}\n"
+            f"{name} is damaged or of an unusual kind: {reason}\n"
             "Open it in a picture program and save it as PNG, or leave it out."
         ) from error
 
@@ -70,16 +74,16 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} is empty\nIts copy or download has failed: fetch it again.")
 
 
-def _check_size(opened: Image.Image, path: Path) -> None:
+def _check_size(opened: Image.Image, name: str) -> None:
     # Opening reads the header only: nothing has been decoded yet. Pillow would just warn, and a
     # warning can't be made an error for one thread alone.
     if opened.width * opened.height > MAX_PIXELS:
-        raise _too_large(path)
+        raise _too_large(name)
 
 
-def _too_large(path: Path) -> InputError:
+def _too_large(name: str) -> InputError:
     return InputError(
-        f"{path} has more than {MAX_PIXELS // 1_000_000} million pixels\n"
+        f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels\n"
         "It may be made to fill the memory. If you trust it, make it smaller first."
     )
 

@@ -70,18 +70,18 @@ def verify(names: Sequence[str] = ()) -> list[Checked]:
         configs = [load_config(model) for model in list_models()]
         files = [entry.file_of(config.name) for config in configs for entry in config.weights]
     for name in names:
-        config, wanted = _split(name)
+        config, wanted = split_name(name)
         entries = [_entry(config, wanted)] if wanted else config.weights
         files += [entry.file_of(config.name) for entry in entries]
     return list(check_files(files, others=not names))
 
 
 def _named(name: str) -> tuple[Config, PublishedWeights]:
-    config, wanted = _split(name)
+    config, wanted = split_name(name)
     return config, _entry(config, wanted)
 
 
-def _split(name: str) -> tuple[Config, str]:
+def split_name(name: str) -> tuple[Config, str]:
     """Read "lenet5", "lenet5/mnist", "my/own.yaml" or "my/own.yaml/mnist"."""
     model, slash, weights = name.rpartition("/")
     whole = not slash or name in list_models() or is_there(Path(name)) or name.endswith(".yaml")

@@ -1,0 +1,153 @@
+"""What a network says of one picture: its values, the features of its layers, an adversarial copy.
+
+Knows nothing of the page that shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from modelzoo.config import Config
+from modelzoo.data.entry import entry_shape
+from modelzoo.data.images import PreparedImage, read_image
+from modelzoo.explain import before_softmax, input_gradient, on_pictures
+from modelzoo.training.evaluation import are_probabilities
+from modelzoo.zoo import class_names
+
+# Layers that pass their input on unchanged once a network is trained.
+SAME_VALUES = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatten)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A network's answer to a picture.
+
+    Attributes:
+        values: (classes,), probabilities or scores.
+        features: what each layer puts out, (height, width, maps) or (units,), in their order.
+    """
+
+    values: np.ndarray
+    features: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """A picture that was changed to be taken for something else.
+
+    Attributes:
+        pixels: float32 in 0..255, (height, width, channels).
+        values: (classes,), the network's answer to it.
+    """
+
+    pixels: np.ndarray
+    values: np.ndarray
+
+
+class Network:
+    """A trained network that answers one picture at a time.
+
+    Its functions are traced once, for a batch of one, when it is made.
+
+    Args:
+        config: `image` says how a picture is brought to the input shape, `data` how it is scaled.
+        model: the network that was built and loaded for it.
+        label: what people choose it by, such as "lenet5/mnist".
+
+    Attributes:
+        unit: what its values are; values that do not sum to 1 are scores.
+        kinds: the class of each layer whose features are shown, by its name.
+    """
+
+    def __init__(self, config: Config, model: keras.Model, label: str) -> None:
+        self.config = config
+        self.label = label
+        self.class_names = class_names(config)
+        shown = [layer for layer in model.layers if not isinstance(layer, SAME_VALUES)]
+        self.kinds = {layer.name: type(layer).__name__ for layer in shown}
+        outputs = [*(layer.output for layer in shown), model.output]
+        self._all_outputs = on_pictures(keras.Model(model.inputs, outputs), config)
+        self._scores = _traced(on_pictures(before_softmax(model), config))
+        data = config["data"]
+        self.shape = entry_shape(
+            config["model"]["input_shape"], data["preprocessing"], data["image_size"]
+        )
+        blank = np.zeros(self.shape, np.uint8)
+        values = self.answer(blank).values
+        self.adversarial(blank, label=0, strength=0.1)
+        self.unit: Literal["probability", "score"] = (
+            "probability" if are_probabilities(values[np.newaxis]) else "score"
+        )
+
+    def prepare(self, picture: bytes) -> PreparedImage:
+        """Bring what is in a picture file to the network's input, as `modelzoo.predict` does.
+
+        Raises:
+            InputError: it is not a picture, damaged, or too large.
+        """
+        return read_image(picture, self.shape, **self.config["image"])
+
+    def answer(self, pixels: np.ndarray) -> Answer:
+        """Return the answer to a picture (height, width, channels) in 0..255."""
+        batch = np.asarray(pixels, "float32")[np.newaxis]
+        *features, values = [
+            np.asarray(output[0], "float32") for output in self._all_outputs.predict_on_batch(batch)
+        ]
+        return Answer(values, dict(zip(self.kinds, features, strict=True)))
+
+    def adversarial(self, pixels: np.ndarray, label: int, strength: float) -> Adversarial:
+        """Return the picture changed so that a class becomes less likely.
+
+        Args:
+            pixels: (height, width, channels) in 0..255.
+            label: the class, such as the network's own answer.
+            strength: the most that a pixel changes, as a share (0..1) of 0..255.
+        """
+        batch = np.asarray(pixels, "float32")[np.newaxis]
+        changed = fgsm(self._scores, batch, np.array([label]), strength)[0]
+        return Adversarial(changed, self.answer(changed).values)
+
+
+def _traced(model: keras.Model) -> Callable[..., Any]:
+    """Return what calls a network quickly, also where its gradient is asked for.
+
+    One operation after the other, as a model runs when it is called, LeNet-5 spends most of its
+    time between them. TensorFlow makes one function of them all, and another of their gradients.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return model
+    import tensorflow as tf
+
+    return tf.function(lambda given, training=False: model(given, training=training))
+
+
+def fgsm(
+    model: Callable[..., Any], images: np.ndarray, labels: np.ndarray, strength: float
+) -> np.ndarray:
+    """Change each pixel by `strength`, in the direction that raises the loss.
+
+    Args:
+        model: takes pictures in 0..255, and returns scores: `on_pictures(before_softmax(…), …)`.
+        images: (n, height, width, channels), float32 in 0..255.
+        labels: (n,), the classes to lead away from.
+        strength: as a share (0..1) of 0..255.
+
+    Returns:
+        Pictures of the shape of `images`, float32 in 0..255.
+
+    Reference:
+        Goodfellow, Shlens, Szegedy (2015), Explaining and harnessing adversarial examples.
+    """
+
+    def loss(given: Any) -> Any:
+        scores = model(given, training=False)
+        return keras.ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
+
+    _, gradients = input_gradient(loss, images)
+    changed = images + 255 * strength * np.sign(gradients)
+    return np.clip(changed, 0, 255).astype("float32")

@@ -1,0 +1,118 @@
+"""What `modelzoo demo` does: find the weights, take the port, load the networks, serve the page."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import ipaddress
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelzoo.config import Config
+from modelzoo.demo import serve
+from modelzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from modelzoo.demo.answer import Network
+
+NETWORKS = (  # those whose weights come with the package
+    "lenet5/mnist",
+    "lenet5/fashion_mnist",
+    "lenet5_1998/mnist",
+    "lenet_1989/mnist16",
+    "alexnet/cifar10",
+    "alexnet_cifar10/cifar10",
+)
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Serve the page until Ctrl-C."""
+    from modelzoo.demo.page import check_gradio, make_page
+
+    check_gradio()
+    if not options.port.isdecimal() or int(options.port) > 65535:
+        raise InputError(f"--port {options.port:.80}: should be a whole number from 0 to 65535")
+    found = {name: find(name) for name in options.model}
+    with serve.listen(options.host, int(options.port)) as listening, _own_folder():
+        url = _url(options.host, listening)
+        print(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
+        networks = load(found)
+        page = serve.Guard(make_page(networks), options.host)
+
+        def started() -> None:
+            print(f"modelzoo demo: {url} (Ctrl-C ends it)", flush=True)
+            if not serve.is_local(options.host):
+                print(
+                    "Everyone who reaches this machine over the network can open the page and use "
+                    "its processor.",
+                    file=sys.stderr,
+                )
+            if not options.no_browser:
+                serve.open_browser(url)
+
+        try:
+            serve.serve(page, listening, started)
+        except KeyboardInterrupt:  # the way to end it
+            print("modelzoo demo: ended", file=sys.stderr)
+            gc.freeze()  # or Python searches the framework's objects for seconds before it exits
+
+
+def find(name: str) -> tuple[Config, Path]:
+    """Return the configuration and the weights of "lenet5/mnist", "lenet5" or a run's folder.
+
+    Raises:
+        InputError: there are none, or they cannot be fetched.
+    """
+    from modelzoo.weights.commands import split_name
+    from modelzoo.weights.published import as_published, published_weights
+    from modelzoo.zoo import find_weights
+
+    config, wanted = split_name(name)
+    published = published_weights(config, name, wanted or None)
+    if published:
+        config = as_published(config, published)
+    return config, find_weights(config, name, wanted or None)
+
+
+def load(found: Mapping[str, tuple[Config, Path]]) -> dict[str, Network]:
+    """Build networks and load their weights, by their label."""
+    from modelzoo.training.device import start_framework
+
+    backend = next(iter(found.values()))[0]["trainer"]["backend"]
+    start_framework(backend, "cpu")  # one small picture at a time
+    from modelzoo.demo.answer import Network
+    from modelzoo.weights.reader import load_weights
+    from modelzoo.zoo import build
+
+    # It takes the first calls of several networks for one that is traced again and again.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    networks = {}
+    for label, (config, path) in found.items():
+        print(f"loading {label}", file=sys.stderr)
+        model = build(config)
+        load_weights(model, path)
+        networks[label] = Network(config, model, label)
+    return networks
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[None]:
+    """Let Gradio keep its files, if it makes any, in a folder that goes with the page."""
+    with tempfile.TemporaryDirectory(prefix="modelzoo-demo-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        yield
+
+
+def _url(host: str, listening: socket.socket) -> str:
+    """Return the address to open on this machine."""
+    bound, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(bound).is_unspecified:  # all addresses: this machine's is one of them
+        host = "localhost"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

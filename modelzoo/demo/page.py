@@ -1,0 +1,238 @@
+"""The page itself, made with Gradio: what is on it, and which event calls what.
+
+The drawing area is our own canvas in Gradio's HTML component. Gradio's image editor brings layers,
+tools and zoom that nobody needs here, can't be used by keyboard, tells of a stroke only when it is
+over, and uploads every drawing as a file; this one sends a small PNG inside the event.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import importlib.resources
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.demo import show
+from modelzoo.demo.serve import MAX_FILE_BYTES
+from modelzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from modelzoo.demo.answer import Network
+
+TITLE = "Draw a digit and watch a network answer"
+INVITATION = (
+    "<p>Draw a digit, or choose one of the ten below the sheet. What a network makes of it "
+    "appears here, while you draw.</p>"
+)
+STRENGTH = 0.1
+MOST_STRENGTH = 0.3
+FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "sans-serif")  # none has to be fetched
+MONOSPACE = ("Consolas", "Menlo", "Liberation Mono", "monospace")
+
+
+def check_gradio() -> None:
+    """Refuse to go on without Gradio; cheap, so asked before anything slow.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError(
+            "the page is made with Gradio, which is not installed\n"
+            'Install it: pip install "modelzoo[demo]"'
+        )
+
+
+def import_gradio() -> Any:
+    """Return Gradio, told to send nothing anywhere.
+
+    It imports the frameworks that it finds: the one that is wanted must have been started before.
+    """
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "GRADIO_MCP_SERVER"):
+        os.environ[name] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # a library of Hugging Face comes with it
+    import gradio
+
+    return gradio
+
+
+class Responder:
+    """Answers the events of the page.
+
+    Args:
+        networks: what can be chosen, by their labels.
+    """
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        self.networks = networks
+
+    def answer(
+        self, picture: str | None, chosen: str, strength: float
+    ) -> Iterator[tuple[str, str, str, str]]:
+        """Return what the page shows: headline, values, feature maps, adversarial version.
+
+        Args:
+            picture: the data URL of a picture file, or nothing.
+            chosen: the label of a network.
+            strength: of the adversarial change, a share (0..1) of 0..255.
+
+        Yields:
+            The four parts as HTML.
+        """
+        try:
+            yield from self._answer(picture, chosen, strength)
+        except InputError as error:
+            yield _failed(str(error))
+        except Exception as error:
+            if os.environ.get("MODELZOO_DEBUG"):
+                traceback.print_exc()
+            print(f"modelzoo demo: {type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
+            yield _failed("This could not be answered. The terminal says why.")
+
+    def _answer(
+        self, picture: str | None, chosen: str, strength: float
+    ) -> Iterator[tuple[str, str, str, str]]:
+        network = self.networks[chosen]
+        if not picture:
+            yield INVITATION + about(network), "", "", ""
+            return
+        prepared = network.prepare(picture_bytes(picture))
+        answer = network.answer(prepared.pixels)
+        first = (
+            show.headline(network, answer) + about(network),
+            show.bars(network, answer, prepared),
+            show.feature_maps(network, answer),
+        )
+        adversarial = network.adversarial(prepared.pixels, int(answer.values.argmax()), strength)
+        yield (
+            *first,
+            show.adversarial_pictures(network, answer, prepared.pixels, adversarial, strength),
+        )
+
+
+def about(network: Network) -> str:
+    """Return which classes a network knows."""
+    known = ", ".join(html.escape(name) for name in network.class_names)
+    return (
+        f'<p class="mz-note">{html.escape(network.config["about"]["title"])}. Knows: {known}.</p>'
+    )
+
+
+def picture_bytes(url: str) -> bytes:
+    """Return the file in a data URL.
+
+    Raises:
+        InputError: it holds none, or one that is too large.
+    """
+    head, _, content = url.partition(";base64,")
+    if len(content) > MAX_FILE_BYTES * 4 // 3 + 4:
+        raise InputError(
+            f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB. "
+            "Make the picture smaller first."
+        )
+    try:
+        if not head.startswith("data:"):
+            raise binascii.Error
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError("No picture arrived. Choose it again.") from error
+
+
+def examples() -> list[dict[str, str]]:
+    """Return a handwritten digit of each class, with its name; none where mnist5k is not there."""
+    from modelzoo.data.offline_sets import load_mnist5k
+
+    try:
+        digits = load_mnist5k()
+    except InputError:
+        return []
+    labels = digits.y_test.tolist()
+    return [
+        {"name": name, "picture": show.data_uri(digits.x_test[labels.index(label)])}
+        for label, name in enumerate(digits.class_names)
+    ]
+
+
+def make_page(networks: Mapping[str, Network]) -> Any:
+    """Return the page as an ASGI application, not yet guarded (see `serve.Guard`).
+
+    Args:
+        networks: what can be chosen, by their labels; the first is chosen at the start.
+    """
+    gradio = import_gradio()
+    from fastapi import FastAPI
+
+    responder = Responder(networks)
+    labels = list(networks)
+    with gradio.Blocks(title=f"modelzoo: {TITLE}", analytics_enabled=False) as blocks:
+        gradio.HTML(f"<h1>{TITLE}</h1>", elem_classes="mz")
+        with gradio.Row():
+            with gradio.Column(scale=1, min_width=280):
+                pad = gradio.HTML(
+                    "",
+                    html_template=_asset("pad.html"),
+                    js_on_load=_asset("pad.js"),
+                    elem_classes="mz",
+                    apply_default_css=False,
+                    examples=examples(),
+                    max_bytes=MAX_FILE_BYTES,
+                )
+            with gradio.Column(scale=2, min_width=280):
+                network = gradio.Dropdown(
+                    labels, value=labels[0], label="Network", filterable=False
+                )
+                headline = gradio.HTML(
+                    INVITATION + about(networks[labels[0]]),
+                    html_template='<div role="status">${value}</div>',
+                    elem_classes="mz",
+                )
+                values = gradio.HTML(elem_classes="mz")
+        gradio.HTML("<h2>An adversarial version</h2>", elem_classes="mz")
+        strength = gradio.Slider(
+            0,
+            MOST_STRENGTH,
+            value=STRENGTH,
+            step=0.01,
+            label="Strength: the most that a pixel changes, as a share of black to white",
+        )
+        adversarial = gradio.HTML(elem_classes="mz")
+        maps = gradio.HTML(elem_classes="mz")
+        inputs, outputs = [pad, network, strength], [headline, values, maps, adversarial]
+        for event in (pad.input, network.change, strength.change):
+            event(
+                responder.answer,
+                inputs,
+                outputs,
+                show_progress="hidden",
+                trigger_mode="always_last",  # while one answer is on its way, only the newest waits
+                concurrency_id="answer",
+                api_name=False,
+            )
+    application = FastAPI(openapi_url=None)
+    return gradio.mount_gradio_app(
+        application,
+        blocks,
+        path="/",
+        show_error=False,
+        max_file_size=1,  # byte: pictures come with the event, no file is uploaded
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        footer_links=[],
+        theme=gradio.themes.Default(primary_hue="blue", font=FONTS, font_mono=MONOSPACE),
+        css=_asset("page.css"),
+    )
+
+
+def _failed(reason: str) -> tuple[str, str, str, str]:
+    return f'<p class="mz-error" role="alert">{html.escape(reason)}</p>', "", "", ""
+
+
+def _asset(name: str) -> str:
+    return importlib.resources.files("modelzoo.demo").joinpath(name).read_text("utf-8")
