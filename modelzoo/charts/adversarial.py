@@ -77,7 +77,7 @@ def adversarial_pictures(
         ):
             rows.append(
                 {
-                    "picture": as_url(pixels),
+                    "picture": as_url(pixels, PICTURE_PIXELS),
                     "x": LABEL_WIDTH + column * STEP,
                     "y": _top(line),
                     "caption": [_shortened(printable(text)) for text in caption],
