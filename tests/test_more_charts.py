@@ -314,7 +314,7 @@ def test_runs_are_told_apart_by_colour_and_shape(tmp_path):
     histories = {path.parent.name: pd.read_csv(path / "history.csv") for path in folders}
     chart = charts.compare_runs(histories)
     for panel, column in zip(chart.hconcat, ("loss", "accuracy"), strict=True):
-        rows = panel.data.values
+        rows = panel.layer[0].data.values
         for name, history in histories.items():
             for series, prefix in (("training", ""), ("validation", "val_")):
                 found = [r["value"] for r in rows if (r["run"], r["series"]) == (name, series)]

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from modelzoo.charts.curves import curve_axes, curve_rows, epochs_of
+from modelzoo.charts.curves import curve_axes, curve_rows, epochs_of, level
 from modelzoo.charts.style import (
     BLUE,
     GREEN,
@@ -91,4 +91,5 @@ def _panel(metric: str, rows: list[dict[str, Any]], names: list[str]) -> Chart:
             alt.Tooltip("value:Q", title=metric.capitalize(), format=value_format),
         ],
     )
-    return alt.layer(lines, points).properties(width=380, height=280, title=metric.capitalize())
+    title = alt.TitleParams(metric.capitalize(), frame="group")
+    return alt.layer(lines, points, level()).properties(width=380, height=280, title=title)

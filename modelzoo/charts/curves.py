@@ -104,10 +104,15 @@ def _panel(metric: str, rows: list[dict[str, Any]], present: list[str], best: in
         tooltip=_tooltip(rows, metric, value_format),
     )
     marked, subtitle = _best_marks(rows, best, value_format, axes)
-    # titles stand above whatever sticks out of a panel: this makes it the same in both panels
-    level = alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
     title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
-    return alt.layer(*marked, *lines, points, level).properties(width=350, height=260, title=title)
+    return alt.layer(*marked, *lines, points, level()).properties(
+        width=350, height=260, title=title
+    )
+
+
+def level() -> alt.Chart:
+    """Return an unseen line above a panel: titles stand above whatever sticks out of theirs."""
+    return alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
 
 
 def curve_axes(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
