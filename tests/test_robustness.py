@@ -29,7 +29,7 @@ from modelzoo.robustness.corruptions import (
 )
 from modelzoo.robustness.examples import telling_strength
 
-STRENGTHS = (0.02, 0.1, 0.7, 1.0)  # 0.7 * 255 is no float32
+STRENGTHS = (0.03, 0.1, 0.7, 1.0)  # the nearest float32 to 0.03 * 255 is too large
 NAMES = ("lenet5", "lenet5_1998", "lenet_1989")
 
 
