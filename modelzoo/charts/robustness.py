@@ -99,10 +99,10 @@ def accuracy_lines(
 
 
 def _guessing(chance: float | None) -> list[alt.Chart]:
-    """Return a line at the accuracy of guessing, with its name at the right end."""
+    """Return a line at the accuracy of guessing, with its name at the left end, below all lines."""
     if chance is None:
         return []
     base = alt.Chart(data_of([{"accuracy": chance, "text": f"guessing: {100 * chance:.3g}%"}]))
     rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y="accuracy:Q")
-    text = base.mark_text(color=GREY, align="right", baseline="bottom", dy=-3, aria=False)
-    return [rule, text.encode(y="accuracy:Q", x=alt.value("width"), text="text:N")]
+    text = base.mark_text(color=GREY, align="left", baseline="bottom", dx=5, dy=-3, aria=False)
+    return [rule, text.encode(y="accuracy:Q", x=alt.value(0), text="text:N")]
