@@ -27,15 +27,14 @@ def train(options: argparse.Namespace) -> None:
         run = resume(options.resume, epochs=epochs, device=options.device)
     else:
         config = _load(options, ("epochs", "seed", "precision", "backend"))
-        if options.weights is not None:
-            start = {"weights": options.weights, "weights_sha256": options.sha256}
-            config = config.with_values({"trainer": start}, "--weights", by_hand=True)
-        elif options.sha256 is not None:
+        if options.sha256 is not None and options.weights is None:
             raise InputError("--sha256: is that of --weights, which is not given")
         trainer = Trainer(
             config,
             device=options.device,
             out=options.out,
+            weights=options.weights,
+            weights_sha256=options.sha256,
             allow_unverified=options.allow_unverified,
         )
         run = trainer.fit()

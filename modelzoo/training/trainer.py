@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ class Trainer:
         weights: what the training starts from, in place of `trainer.weights`: a published name,
             such as "mnist" or "lenet5/mnist", a file, the folder of a run, or an address. A last
             layer for another number of classes is initialised anew.
+        weights_sha256: of a file of one's own; an address needs it, or `allow_unverified`.
+        freeze: layers that are not trained: names in which * stands for anything, or
+            "all-but-head"; in place of `trainer.freeze`.
         allow_unverified: take weights whose SHA-256 nobody has published.
         console: where progress and notices go; None for the standard error stream.
 
@@ -51,14 +55,16 @@ class Trainer:
         precision: str | None = None,
         backend: str | None = None,
         weights: str | Path | None = None,
+        weights_sha256: str | None = None,
+        freeze: str | Sequence[str] | None = None,
         allow_unverified: bool = False,
         console: Console | None = None,
     ) -> None:
-        given = {"seed": seed, "precision": precision, "backend": backend}
+        given = {"seed": seed, "precision": precision, "backend": backend, "freeze": freeze}
         changed = {key: value for key, value in given.items() if value is not None}
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
         if weights is not None:
-            start = {"weights": str(weights), "weights_sha256": None}
+            start = {"weights": str(weights), "weights_sha256": weights_sha256}
             self.config = self.config.with_values({"trainer": start}, "Trainer", by_hand=True)
         self.allow_unverified = allow_unverified
         self.requested_device, self.out = device, None if out is None else Path(out)
