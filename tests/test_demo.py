@@ -420,7 +420,7 @@ def test_answers_come_while_the_stroke_is_being_drawn(visit):
 
 
 @marked
-def test_a_finger_draws_and_a_phone_needs_no_sideways_scrolling(phone):
+def test_a_phone_needs_no_sideways_scrolling(phone):
     for width in (360, 320):
         phone.page.set_viewport_size({"width": width, "height": 740})
         phone.draw(THREE)
