@@ -356,7 +356,6 @@ def _add_demo(add: Add) -> None:
     demo.add_argument(
         "--model",
         nargs="+",
-        default=demo_commands.NETWORKS,
         metavar="NAME[/WEIGHTS]",
         help="networks to choose from: names, YAML files, folders of runs (all in the package)",
     )

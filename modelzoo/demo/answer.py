@@ -15,7 +15,8 @@ import numpy as np
 from modelzoo.config import Config
 from modelzoo.data.entry import entry_shape
 from modelzoo.data.images import PreparedImage, read_image
-from modelzoo.explain import before_softmax, input_gradient, on_pictures
+from modelzoo.explain import before_softmax, on_pictures
+from modelzoo.robustness.attacks import fgsm
 from modelzoo.training.evaluation import are_probabilities
 from modelzoo.zoo import class_names
 
@@ -124,30 +125,3 @@ def _traced(model: keras.Model) -> Callable[..., Any]:
     import tensorflow as tf
 
     return tf.function(lambda given, training=False: model(given, training=training))
-
-
-def fgsm(
-    model: Callable[..., Any], images: np.ndarray, labels: np.ndarray, strength: float
-) -> np.ndarray:
-    """Change each pixel by `strength`, in the direction that raises the loss.
-
-    Args:
-        model: takes pictures in 0..255, and returns scores: `on_pictures(before_softmax(…), …)`.
-        images: (n, height, width, channels), float32 in 0..255.
-        labels: (n,), the classes to lead away from.
-        strength: as a share (0..1) of 0..255.
-
-    Returns:
-        Pictures of the shape of `images`, float32 in 0..255.
-
-    Reference:
-        Goodfellow, Shlens, Szegedy (2015), Explaining and harnessing adversarial examples.
-    """
-
-    def loss(given: Any) -> Any:
-        scores = model(given, training=False)
-        return keras.ops.sparse_categorical_crossentropy(labels, scores, from_logits=True)
-
-    _, gradients = input_gradient(loss, images)
-    changed = images + 255 * strength * np.sign(gradients)
-    return np.clip(changed, 0, 255).astype("float32")

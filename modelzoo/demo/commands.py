@@ -22,15 +22,6 @@ from modelzoo.errors import InputError
 if TYPE_CHECKING:
     from modelzoo.demo.answer import Network
 
-NETWORKS = (  # those whose weights come with the package
-    "lenet5/mnist",
-    "lenet5/fashion_mnist",
-    "lenet5_1998/mnist",
-    "lenet_1989/mnist16",
-    "alexnet/cifar10",
-    "alexnet_cifar10/cifar10",
-)
-
 
 def demo(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
@@ -39,7 +30,7 @@ def demo(options: argparse.Namespace) -> None:
     check_gradio()
     if not options.port.isdecimal() or int(options.port) > 65535:
         raise InputError(f"--port {options.port:.80}: should be a whole number from 0 to 65535")
-    found = {name: find(name) for name in options.model}
+    found = {name: find(name) for name in options.model or packaged_networks()}
     with serve.listen(options.host, int(options.port)) as listening, _own_folder():
         url = _url(options.host, listening)
         print(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
@@ -62,6 +53,19 @@ def demo(options: argparse.Namespace) -> None:
         except KeyboardInterrupt:  # the way to end it
             print("modelzoo demo: ended", file=sys.stderr)
             gc.freeze()  # or Python searches the framework's objects for seconds before it exits
+
+
+def packaged_networks() -> list[str]:
+    """Return what can be chosen by default: the weights in the package, LeNet-5 first."""
+    from modelzoo.config import list_models, load_config
+
+    names = [
+        f"{model}/{entry.name}"
+        for model in list_models()
+        for entry in load_config(model).weights
+        if "package" in entry.sources
+    ]
+    return sorted(names, key=lambda name: not name.startswith("lenet5/"))
 
 
 def find(name: str) -> tuple[Config, Path]:

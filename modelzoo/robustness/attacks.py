@@ -12,7 +12,7 @@ rises, but does not fade where the network is certain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -54,7 +54,7 @@ def log_odds(scores: Any, labels: Any) -> Any:
 
 
 def fgsm(
-    model: keras.Model,
+    model: Callable[..., Any],
     images: np.ndarray,
     labels: np.ndarray,
     strength: float,
@@ -64,7 +64,8 @@ def fgsm(
     """Take one step of the whole strength along the sign of the gradient.
 
     Args:
-        model: from pictures in 0..255 to scores, see above.
+        model: from pictures in 0..255 to scores, see above; or a function `model(pictures,
+            training=False)` of the same kind.
         images: (n, height, width, channels), uint8, or float32 in 0..255.
         labels: (n,), right classes.
         strength: 0 to 1, a share of the range 0..255.
@@ -146,9 +147,7 @@ def answers(model: keras.Model, images: np.ndarray, batch_size: int = BATCH_SIZE
 class _Search:
     """The points around a batch of pictures within a strength, and the best one seen of each."""
 
-    def __init__(
-        self, model: keras.Model, images: np.ndarray, labels: np.ndarray, strength: float
-    ) -> None:
+    def __init__(self, model: Any, images: np.ndarray, labels: np.ndarray, strength: float) -> None:
         self.model, self.labels = model, np.asarray(labels)
         self.images = np.asarray(images, "float32")
         self.budget, self.low, self.high = _bounds(self.images, strength)
