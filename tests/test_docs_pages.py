@@ -1,0 +1,74 @@
+"""Every command that a how-to page shows as `sh` is run, in the order of the page."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from modelzoo.data.offline_sets import load_mnist5k
+from modelzoo.data.shapes import draw_shapes
+
+DOCS = Path(__file__).parents[1] / "docs"
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = sorted(path.name for path in DOCS.glob("*.md") if BLOCK.search(path.read_text("utf-8")))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder that holds what the pages speak of: pictures, and the results of runs."""
+    pictures, labels = draw_shapes(60, seed=0)
+    for number, (pixels, label) in enumerate(zip(pictures, labels, strict=True)):
+        if label < 3:
+            part = "test" if number % 5 == 0 else "train"
+            path = tmp_path / "my-pictures" / part / ("circle", "square", "triangle")[label]
+            path.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path / f"{len(list(path.iterdir()))}.png")
+    digits = load_mnist5k()
+    Image.fromarray(digits.x_test[0, ..., 0]).save(tmp_path / "digit.png")
+    for label, name in {3: "three", 5: "five", 8: "eight"}.items():
+        for part, images, labels in (
+            ("train", digits.x_train, digits.y_train),
+            ("test", digits.x_test, digits.y_test),
+        ):
+            path = tmp_path / "digits" / part / name
+            path.mkdir(parents=True)
+            for number, image in enumerate(images[labels == label][:100]):
+                Image.fromarray(image[..., 0]).save(path / f"{number}.png")
+    for name in ("china", "photo"):
+        Image.fromarray(load_sample_image("china.jpg")).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "results").symlink_to(DOCS.parent / "results")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_a_page_run(page: str, folder: Path) -> None:
+    """Without a network, in an empty folder, with the commands of this environment."""
+    script = "\n".join(BLOCK.findall((DOCS / page).read_text("utf-8")))
+    environment = {**os.environ, "MODELZOO_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment.pop("KERAS_BACKEND", None)  # each command chooses its own
+    done = subprocess.run(
+        ["bash", "-euxo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Relative links of all pages."""
+    pages = [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
