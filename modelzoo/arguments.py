@@ -103,13 +103,7 @@ def _add_training(add: Add) -> None:
         "modelzoo study overfitting --out runs/overfitting",
     )
     study.add_argument("study", metavar="STUDY", help="overfitting, or the path of a study's YAML")
-    study.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="override any key of all variants; may be repeated",
-    )
+    _add_set_option(study, "all variants")
     study.add_argument(
         "--out", metavar="DIR", help="folder for all runs (runs/STUDY); goes on with what is there"
     )
@@ -197,13 +191,7 @@ def _add_weights(add: Add) -> None:
     importing.add_argument(
         "--model", metavar="NAME", help="a configuration for what the file does not say"
     )
-    importing.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="override any key of the outcome; may be repeated",
-    )
+    _add_set_option(importing, "the outcome")
     importing.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     compress = add(
@@ -400,16 +388,20 @@ def _add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
-def _add_overrides(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", help="a YAML laid over the model's, or alone")
-    parser.add_argument("--dataset", metavar="D", help="a name, or folder:PATH")
+def _add_set_option(parser: argparse.ArgumentParser, of: str) -> None:
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE",
-        help="override any key of the configuration; may be repeated",
+        help=f"override any key of {of}; may be repeated",
     )
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="a YAML laid over the model's, or alone")
+    parser.add_argument("--dataset", metavar="D", help="a name, or folder:PATH")
+    _add_set_option(parser, "the configuration")
 
 
 def _add_weights_option(parser: argparse.ArgumentParser) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo import printing
 from modelzoo.errors import InputError, RunError
+from modelzoo.options import chosen_config, chosen_weights, share, whole_number
 
 if TYPE_CHECKING:
     from modelzoo.config import Config
-    from modelzoo.weights.registry import PublishedWeights
 
 
 def train(options: argparse.Namespace) -> None:
@@ -23,10 +21,10 @@ def train(options: argparse.Namespace) -> None:
 
     if options.resume is not None:
         _refuse_beside_resume(options)
-        epochs = None if options.epochs is None else _whole_number("--epochs", options.epochs)
+        epochs = None if options.epochs is None else whole_number("--epochs", options.epochs)
         run = resume(options.resume, epochs=epochs, device=options.device)
     else:
-        config = _load(options, ("epochs", "seed", "precision", "backend"))
+        config = chosen_config(options, ("epochs", "seed", "precision", "backend"))
         if options.sha256 is not None and options.weights is None:
             raise InputError("--sha256: is that of --weights, which is not given")
         trainer = Trainer(
@@ -48,7 +46,7 @@ def evaluate(options: argparse.Namespace) -> None:
     from modelzoo.weights.published import check_against_published, published_scores
     from modelzoo.zoo import evaluate
 
-    config, published, weights = _load_with_weights(options)
+    config, published, weights = chosen_weights(options)
     if options.check and published is None:
         raise InputError("--check: compares with published weights; --weights names other ones")
     if options.check and options.crops != 1:
@@ -101,7 +99,7 @@ def predict(options: argparse.Namespace) -> None:
 
     if options.top < 1:
         raise InputError(f"--top {options.top}: should be at least 1")
-    config, published, weights = _load_with_weights(options)
+    config, published, weights = chosen_weights(options)
     found = predict(config, weights, options.images, top=options.top, device=options.device)
     if options.json:
         summaries = [
@@ -157,7 +155,7 @@ def list_models(options: argparse.Namespace) -> None:
 
 
 def info(options: argparse.Namespace) -> None:
-    config = _load(options, ())
+    config = chosen_config(options, ())
     if options.json or options.layers:
         from modelzoo.training.device import start_framework
 
@@ -259,16 +257,16 @@ def compress(options: argparse.Namespace) -> None:
 
     from modelzoo.weights.compress import compress
 
-    max_bytes = _whole_number("--max-bytes", options.max_bytes)
+    max_bytes = whole_number("--max-bytes", options.max_bytes)
     if max_bytes < 1:
         raise InputError(f"--max-bytes {max_bytes}: should be at least 1")
-    config, _, weights = _load_with_weights(options)
+    config, _, weights = chosen_weights(options)
     done = compress(
         config,
         weights,
         Path(options.out),
         max_bytes=max_bytes,
-        max_drop=_share("--max-drop", options.max_drop),
+        max_drop=share("--max-drop", options.max_drop),
         device=options.device,
         notify=printing.print_notice,
     )
@@ -349,67 +347,12 @@ def export(options: argparse.Namespace) -> None:
     export(options)
 
 
-def _load(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
-    """Read the configuration that --model, --config, --dataset, --set and shortcuts describe."""
-    from modelzoo.config import load_config
-
-    config = load_config(
-        options.model, config_file=options.config, dataset=options.dataset, overrides=options.set
-    )
-    for name in shortcuts:
-        value = getattr(options, name)
-        if value is not None:
-            section = "fit" if name == "epochs" else "trainer"
-            if name in ("epochs", "seed"):
-                value = _whole_number(f"--{name}", value)
-            config = config.with_values({section: {name: value}}, f"--{name}")
-    return config
-
-
-def _load_with_weights(
-    options: argparse.Namespace,
-) -> tuple[Config, PublishedWeights | None, Path]:
-    """Return the configuration, the published weights that are meant, if any, and their file."""
-    from modelzoo.weights.find import find_weights
-    from modelzoo.weights.published import as_published, published_weights
-
-    config = _load(options, ("backend",))
-    published = published_weights(config, options.model, options.weights)
-    # Unless told otherwise, weights are scored on their own data, which names their classes, too.
-    if published and options.dataset is None and not config.is_set("data.dataset"):
-        config = as_published(config, published)
-    path = find_weights(
-        config,
-        options.model,
-        options.weights,
-        sha256=options.sha256,
-        allow_unverified=options.allow_unverified,
-    )
-    return config, published, path
-
-
 def _refuse_beside_resume(options: argparse.Namespace) -> None:
     """A run goes on as it began: only its length and its device can change."""
     names = ("model", "config", "dataset", "weights", "seed", "precision", "backend", "out", "set")
     for name in names:
         if getattr(options, name):
             raise InputError(f"--{name}: cannot be changed by --resume; a run goes on as it began")
-
-
-def _whole_number(option: str, text: str) -> int:
-    if not text.removeprefix("-").isdecimal() or len(text) > 20:
-        raise InputError(f"{option} {text:.80}: should be a whole number")
-    return int(text)
-
-
-def _share(option: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise InputError(f"{option} {text:.80}: should be a number from 0 to 1")
-    return value
 
 
 def _facts(config: Config) -> dict[str, Any]:

@@ -62,10 +62,10 @@ def _draw_convolution(options: argparse.Namespace) -> tuple[Chart, str]:
 
 def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
     from modelzoo import charts
-    from modelzoo.commands import _load
+    from modelzoo.options import chosen_config
     from modelzoo.training.device import start_framework
 
-    config = _load(options, ("backend",))
+    config = chosen_config(options, ("backend",))
     start_framework(config["trainer"]["backend"], "cpu")
     from modelzoo.zoo import build, describe
 
@@ -75,9 +75,9 @@ def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
 
 def _draw_kernels(options: argparse.Namespace) -> tuple[Chart, str]:
     from modelzoo import charts
-    from modelzoo.commands import _load_with_weights
+    from modelzoo.options import chosen_weights
 
-    config, _, weights = _load_with_weights(options)
+    config, _, weights = chosen_weights(options)
     network = _start(config, weights, "cpu")
     name, kernels = _kernels_of(network, options.layer)
     title = f"{config.name}: kernels of {name}"
@@ -95,12 +95,12 @@ DRAWINGS = {
 def features(options: argparse.Namespace) -> None:
     """Draw what each layer of a network makes of a picture, and the pixels its answer hangs on."""
     from modelzoo import charts
-    from modelzoo.commands import _load_with_weights
     from modelzoo.data.entry import entry_shape
     from modelzoo.data.images import read_image
+    from modelzoo.options import chosen_weights
     from modelzoo.zoo import class_names
 
-    config, published, weights = _load_with_weights(options)
+    config, published, weights = chosen_weights(options)
     data = config["data"]
     shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
     read = read_image(options.image, shape, **config["image"])
