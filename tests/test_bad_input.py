@@ -334,7 +334,11 @@ BAD_COMMANDS = {
     "export without a format": ("export lenet5", "--format"),
     "export as pb": ("export lenet5 --format tensorflow", "'tensorflow'", "saved_model"),
     "export of nothing": ("export lenet --format saved_model", "'lenet'", "'lenet5'"),
-    "export without weights": ("export mlp --format saved_model", "mlp", "which weights"),
+    "export without weights": (
+        "export alexnet_2012 --format saved_model",
+        "alexnet_2012",
+        "which weights",
+    ),
     "export of other weights": ("export lenet5 --weights mnits --format saved_model", "'mnits'"),
     "export into a file": ("export lenet5 --format saved_model --out {files}/a_file", "a_file"),
     "plot of nothing": ("plot {files}/nothing", "nothing"),

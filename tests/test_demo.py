@@ -249,7 +249,7 @@ def test_a_port_in_use_is_one_clear_error():
         (["--port", "65536"], "--port 65536: should be"),
         (["--model", "lenet5/minst"], "lenet5 has no weights 'minst'"),
         (["--model", "lenett5"], "lenet5"),
-        (["--model", "mlp"], "which weights?"),
+        (["--model", "alexnet_2012"], "which weights?"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(capsys, monkeypatch, arguments, message):

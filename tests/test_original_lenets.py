@@ -175,7 +175,8 @@ def test_scores_are_not_shown_as_percentages(name, tmp_path, capfd):
 
 def test_a_training_is_reported_without_percentages(bars, tmp_path):
     """The whole way of a network that gives scores, without validation images, to the report."""
-    overrides = ["fit.epochs=2", "data.batch_size=8"]
+    slow = "compile.optimizer.config.learning_rate=0.0005"  # so that some mistakes are left to show
+    overrides = ["fit.epochs=2", "data.batch_size=8", slow]
     config = load_config("lenet5_1998", dataset="bars", overrides=overrides)
     run = Trainer(config, out=tmp_path / "run").fit()
     assert run.history["loss"].iloc[1] < run.history["loss"].iloc[0]

@@ -15,16 +15,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelzoo.config import Config
-from modelzoo.demo import serve
 from modelzoo.errors import InputError
 
 if TYPE_CHECKING:
+    from modelzoo.config import Config
     from modelzoo.demo.answer import Network
 
 
 def demo(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
+    from modelzoo.demo import serve
     from modelzoo.demo.page import check_gradio, make_page
 
     check_gradio()
