@@ -2,8 +2,8 @@
 
     python benchmarks/demo_answers.py [--model lenet5/mnist …] [--rounds 25]
 
-Each answer has all parts: values, feature maps, adversarial version. The networks take turns; medians
-and the slowest tenth are printed, in milliseconds.
+Each answer has all parts: values, feature maps, adversarial version. The networks take turns;
+medians and the slowest tenth are printed, in milliseconds.
 """
 
 import argparse
