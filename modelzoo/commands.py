@@ -278,7 +278,7 @@ def compress(options: argparse.Namespace) -> None:
 
 def plot(options: argparse.Namespace) -> None:
     if len(options.runs) > 1:
-        from modelzoo.charts.commands import plot_together
+        from modelzoo.drawing import plot_together
 
         print(plot_together(options.runs, options.format, options.out))
         return
@@ -290,19 +290,19 @@ def plot(options: argparse.Namespace) -> None:
 
 
 def draw(options: argparse.Namespace) -> None:
-    from modelzoo.charts.commands import draw
+    from modelzoo.drawing import draw
 
     draw(options)
 
 
 def features(options: argparse.Namespace) -> None:
-    from modelzoo.charts.commands import features
+    from modelzoo.drawing import features
 
     features(options)
 
 
 def filters(options: argparse.Namespace) -> None:
-    from modelzoo.charts.commands import filters
+    from modelzoo.drawing import filters
 
     filters(options)
 
