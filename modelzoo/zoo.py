@@ -120,7 +120,7 @@ def evaluate(
     """
     from modelzoo.data.datasets import check_dataset_name
     from modelzoo.training.device import start_framework
-    from modelzoo.training.prepare import open_dataset, open_pipeline
+    from modelzoo.training.prepare import fit_split, open_dataset, open_pipeline
 
     check_dataset_name(config["data"]["dataset"])
     chosen = start_framework(config["trainer"]["backend"], device)
@@ -141,7 +141,7 @@ def evaluate(
                 f"but {config.name} tells {config['model']['num_classes']} apart"
             )
         patch = None if crops == 1 else patch_size(config, data.image_shape, crops)
-        pipeline = open_pipeline(config, data)
+        pipeline = open_pipeline(fit_split(config, data), data)
         compile_for_scoring(network, config)
         if not pipeline.images_in(split):
             raise InputError(f"{data.name}: has no images in the {split} split")

@@ -262,6 +262,18 @@ def test_the_number_of_classes_follows_the_data_unless_set_by_hand():
         fit_config_to_data(too_few, three_classes())
 
 
+def test_a_small_data_set_keeps_images_to_train_on():
+    """Five thousand validation images are too many for a person's own pictures, unless told so."""
+    said: list[str] = []
+    data = three_classes()
+    config = load_config("lenet5", overrides=["data.dataset=three"])
+    assert fit_config_to_data(config, data, said.append)["data"]["validation_split"] == 0.2
+    assert "a fifth of them, not 5,000, is kept for validation" in said[-1]
+    for value in (0.1, 0, 2, 9_999):
+        by_hand = load_config("lenet5", overrides=[f"data.validation_split={value}"])
+        assert fit_config_to_data(by_hand, data)["data"]["validation_split"] == value
+
+
 def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, monkeypatch):
     """Training on one's own pictures, and the error that TensorFlow would wrap in its own."""
     from conftest import draw_bars

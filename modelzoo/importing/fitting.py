@@ -17,7 +17,7 @@ from modelzoo.importing.pixels import Outcome, Pixels, Trial, score_trials, usua
 from modelzoo.importing.recognise import Plan
 from modelzoo.importing.search import find_network, plan_by_configuration
 from modelzoo.importing.trials import forward_of, network_of, rounds_for, validation_images
-from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+from modelzoo.training.prepare import build_network, fit_split, open_dataset, open_pipeline
 from modelzoo.weights.hdf5 import CheckedFile
 from modelzoo.weights.layouts import Stored
 from modelzoo.weights.reader import assign_arrays
@@ -134,7 +134,7 @@ def score_once(found: Imported, notify: Callable[[str], None]) -> None:
     network = build_network(found.config)
     assign_arrays(network, found.plan.arrays, found.dataset)
     compile_for_scoring(network, found.config)
-    found.scores = score(network, open_pipeline(found.config, data), "test")
+    found.scores = score(network, open_pipeline(fit_split(found.config, data), data), "test")
 
 
 def _config_for(

@@ -12,6 +12,8 @@ from modelzoo.data.datasets import load_dataset_or_fallback, picture_folder
 from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
 
+SMALL_SPLIT = 0.2  # share of a data set that is too small for its configuration
+
 if TYPE_CHECKING:  # these start the framework; a device must be chosen before
     import keras
 
@@ -81,7 +83,8 @@ def fit_config_to_data(
 ) -> Config:
     """Return the configuration with the data set's label and class names, and as many classes.
 
-    The number of classes follows the data set, unless it was set by hand.
+    The number of classes follows the data set, unless it was set by hand; so does the number of
+    validation images, where the configuration's would leave less than half for training.
 
     Raises:
         InputError: `model.num_classes` was set to fewer classes than the data set has.
@@ -98,7 +101,22 @@ def fit_config_to_data(
     elif wanted != classes:
         notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
         values["model"] = {"num_classes": classes}
-    return config.with_values(values, f"the data set {data.name}")
+    return fit_split(config.with_values(values, f"the data set {data.name}"), data, notify)
+
+
+def fit_split(
+    config: Config, data: Dataset, notify: Callable[[str], None] = lambda message: None
+) -> Config:
+    """Return the configuration with validation images that a small data set can spare."""
+    split, images = config["data"]["validation_split"], len(data.y_train)
+    is_share = isinstance(split, float)
+    if is_share or 2 * split <= images or config.is_set("data.validation_split"):
+        return config
+    notify(
+        f"{data.name} has {images:,} training images: a fifth of them, not {split:,}, is kept for "
+        "validation (data.validation_split)"
+    )
+    return config.with_values({"data": {"validation_split": SMALL_SPLIT}}, data.name)
 
 
 def _check_image_size(config: Config, images: np.ndarray) -> None:
