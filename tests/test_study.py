@@ -111,7 +111,7 @@ def test_curves_of_runs_stand_in_the_same_axes():
     epochs = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.4, 0.6]})
     worse = epochs.assign(val_accuracy=[0.1, 0.2])
     spec = charts.curves_side_by_side({"a": epochs, "<b>": worse}, "A title").to_dict()
-    domains = [layer["encoding"]["y"]["scale"] for p in spec["concat"] for layer in p["layer"]]
+    domains = [panel["encoding"]["y"]["scale"] for panel in spec["concat"]]
     assert all(domain["domain"] == [0.1, 0.9] for domain in domains)
     assert [panel["title"]["text"] for panel in spec["concat"]] == ["a", "<b>"]
     assert "+70.0 points" in spec["concat"][1]["title"]["subtitle"]

@@ -38,9 +38,12 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
 def _panel(rows: Rows, everything: Rows, name: str) -> Chart:
     values = [row["value"] for row in everything]
     epochs = [row["epoch"] for row in everything]
-    legend = alt.Legend(title=None, orient="top")
-    colors = alt.Scale(domain=list(SERIES), range=[look[1] for look in SERIES.values()])
-    base = alt.Chart(data_of(rows)).encode(
+    legend = alt.Legend(title=None, orient="top", symbolSize=400)
+    names, looks = list(SERIES), list(SERIES.values())
+    colors = alt.Scale(domain=names, range=[color for _, color, _, _ in looks])
+    dashes = alt.Scale(domain=names, range=[dash for _, _, dash, _ in looks])
+    lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2)
+    encoded = lines.encode(
         x=alt.X("epoch:Q", title="Epoch")
         .scale(domain=[1, max(*epochs, 2)], nice=False, padding=6)
         .axis(format="d", tickMinStep=1, tickCount=6, grid=False),
@@ -48,16 +51,12 @@ def _panel(rows: Rows, everything: Rows, name: str) -> Chart:
         .scale(domain=[min(values), max(values)], nice=True, zero=False)
         .axis(format="%", tickCount=5),
         color=alt.Color("series:N", scale=colors, legend=legend),
+        strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=legend),
         tooltip=["series:N", "epoch:Q", alt.Tooltip("value:Q", title="Accuracy", format=".2%")],
     )
-    lines = [
-        base.transform_filter(alt.datum.series == series).mark_line(strokeWidth=2, strokeDash=dash)
-        for series, (_, _, dash, _) in SERIES.items()
-    ]
     subtitle = _gap(rows)
-    return alt.layer(*lines).properties(
-        width=210, height=150, title=alt.TitleParams(name, subtitle=subtitle, fontSize=13)
-    )
+    title = alt.TitleParams(name, subtitle=subtitle, fontSize=13)
+    return encoded.properties(width=210, height=150, title=title)
 
 
 def _gap(rows: Rows) -> str:
