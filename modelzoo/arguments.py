@@ -61,15 +61,8 @@ def make_parser() -> Parser:
         command.set_defaults(run=run, parser=command)
         return command
 
-    for group in (
-        _add_training,
-        _add_using,
-        _add_weights,
-        _add_pictures,
-        _add_robustness,
-        _add_demo,
-    ):
-        group(add)
+    for add_group in GROUPS:
+        add_group(add)
     return parser
 
 
