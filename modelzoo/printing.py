@@ -41,8 +41,8 @@ def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
 
     shown = Table("variant", "training", "validation", "gap", "test", "epochs", "min", title=title)
     for row in rows:
-        shares = [f"{row[f'{name}accuracy']:.4f}" for name in ("train_", "val_", "test_")]
-        shares.insert(2, f"{row['gap']:+.4f}")
+        columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
+        shares = ["none" if row[name] is None else f"{row[name]:.4f}" for name in columns]
         shown.add_row(row["variant"], *shares, str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
     Console(highlight=False, markup=False).print(shown)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,22 +61,20 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
         raise InputError(f"unknown study {str(study)!r}{suggest(str(study), list_studies())}")
     layer = read_yaml(path)
     check_top_level(layer, KEYS)
-    variants = layer.values.get("variants")
-    if not isinstance(variants, dict) or not variants:
-        raise InputError(f"{path}: variants: should hold sections below the names of variants")
     base = load_config(
         _text(layer, "base"), dataset=_text(layer, "dataset"), overrides=overrides or []
     )
-    common = base.with_values(_sections(layer, "common"), f"{path}: common")
-    return Study(
-        path.stem,
-        _text(layer, "title"),
-        {
-            str(name): common.with_values(values or {}, f"{path}: variants.{name}")
-            for name, values in variants.items()
-            if _is_variant(path, name, values)
-        },
-    )
+    common = base.with_values(_sections(path, layer.values, "common"), f"{path}: common")
+    variants = _sections(path, layer.values, "variants")
+    if not variants:
+        raise InputError(f"{path}: variants: should hold sections below the names of variants")
+    configs = {
+        str(name): common.with_values(
+            _sections(path, variants, name, "variants."), f"{path}: variants.{name}"
+        )
+        for name in variants
+    }
+    return Study(path.stem, _text(layer, "title"), configs)
 
 
 def run_study(
@@ -88,7 +87,8 @@ def run_study(
 
     Args:
         study: from `load_study`.
-        out: folder; each variant gets a run's folder in it.
+        out: folder; each variant gets a run's folder in it, and beside that the configuration that
+            was asked for: the run's own has what followed from the data, too.
         device: as for `Trainer`.
         console: likewise.
 
@@ -106,10 +106,23 @@ def run_study(
         if folder.metrics.exists():
             continue
         if folder.state.exists():
-            resume(folders[name], device=device, console=console)
+            resume(folder.path, device=device, console=console)
         else:
-            Trainer(config, device=device, out=folders[name], console=console).fit()
+            _train(Trainer(config, device=device, out=folder.path, console=console), folder)
     return _write_results(study, folders, out)
+
+
+def _train(trainer: Trainer, folder: RunFolder) -> None:
+    """Train a variant; a training that could not begin leaves nothing."""
+    asked = _asked(folder.path)
+    write_text(asked, trainer.config.to_yaml())
+    try:
+        trainer.fit()
+    finally:
+        if not folder.state.exists():
+            asked.unlink()
+            with contextlib.suppress(OSError):  # other variants are there
+                asked.parent.rmdir()
 
 
 def variant_folders(study: Study, out: Path) -> dict[str, Path]:
@@ -121,12 +134,17 @@ def variant_folders(study: Study, out: Path) -> dict[str, Path]:
 
 
 def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
-    """Return a row a variant, from what the runs wrote: accuracies from 0 to 1, and its cost."""
+    """Return a row a variant, from what the runs wrote: accuracies from 0 to 1, and its cost.
+
+    `gap` is the accuracy on training images less that on validation images; both are None where
+    none are kept for validation.
+    """
     rows = []
     for name, folder in folders.items():
         metrics = json.loads(RunFolder(folder).metrics.read_bytes())
         row = {"variant": name, **{column: metrics[column] for column in COLUMNS}}
-        rows.append({**row, "gap": row["train_accuracy"] - row["val_accuracy"]})
+        trained, validated = row["train_accuracy"], row["val_accuracy"]
+        rows.append({**row, "gap": None if validated is None else trained - validated})
     return rows
 
 
@@ -142,15 +160,16 @@ def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Pa
 
 def _check_same(path: Path, config: Config) -> None:
     """Refuse to count another configuration's run as this variant's."""
-    folder = RunFolder(path)
-    if not folder.state.exists():
+    if not RunFolder(path).state.exists():
         return
-    there = folder.read_config().sections
-    for section in ("model", "compile", "fit", "trainer"):
-        if there[section] != config.sections[section]:
-            raise InputError(
-                f"{path}: holds a run with another `{section}:` section; choose another --out"
-            )
+    asked = _asked(path)
+    if not asked.is_file() or asked.read_text(encoding="utf-8") != config.to_yaml():
+        raise InputError(f"{path}: holds a run of another configuration; choose another --out")
+
+
+def _asked(path: Path) -> Path:
+    """Return where the configuration stands that a variant was trained for."""
+    return path.with_name(f"{path.name}.yaml")
 
 
 def _folder() -> Path:
@@ -164,14 +183,8 @@ def _text(layer: Layer, key: str) -> str:
     return value
 
 
-def _sections(layer: Layer, key: str) -> dict[str, Any]:
-    value = layer.values.get(key) or {}
-    if not isinstance(value, dict):
-        raise InputError(f"{layer.origins.of(key)}: {key}: should hold sections")
-    return value
-
-
-def _is_variant(path: Path, name: Any, values: Any) -> bool:
-    if values is not None and not isinstance(values, dict):
-        raise InputError(f"{path}: variants.{name}: should hold sections, or nothing")
-    return True
+def _sections(path: Path, values: dict[Any, Any], key: Any, above: str = "") -> dict[str, Any]:
+    value = values.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"{path}: {above}{key}: should hold sections, or nothing")
+    return value or {}

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.pictures import PICTURE_PIXELS, as_url
+from modelzoo.charts.pictures import PICTURE_PIXELS, as_url, caption_texts, pictures_at, shortened
 from modelzoo.charts.robustness import accuracy_lines
 from modelzoo.charts.style import INK, Chart, data_of, message, printable, styled
 from modelzoo.errors import InputError
@@ -80,7 +80,7 @@ def adversarial_pictures(
                     "picture": as_url(pixels, PICTURE_PIXELS),
                     "x": LABEL_WIDTH + column * STEP,
                     "y": _top(line),
-                    "caption": [_shortened(printable(text)) for text in caption],
+                    "caption": [shortened(printable(text), CAPTION_LETTERS) for text in caption],
                     "alternative": ", ".join(printable(text) for text in caption) or "perturbation",
                 }
             )
@@ -89,7 +89,9 @@ def adversarial_pictures(
         f"no pixel changed by more than {levels}; the perturbation is shown {factor} times as "
         "strong, grey where nothing changes"
     )
-    chart = alt.layer(*_labels(factor), *_pictures(rows)).properties(
+    chart = alt.layer(
+        *_labels(factor), pictures_at(rows), caption_texts(rows, "caption", 6)
+    ).properties(
         width=LABEL_WIDTH + len(images) * STEP,
         height=_top(2) + PICTURE_PIXELS + 24,
         title=alt.TitleParams(title, subtitle=subtitle),
@@ -115,23 +117,3 @@ def _labels(factor: int) -> list[alt.Chart]:
     )
     y = alt.Y("y:Q", scale=None, axis=None)
     return [chart.encode(x=alt.value(0), y=y, text="text:N")]
-
-
-def _pictures(rows: list[dict[str, Any]]) -> list[alt.Chart]:
-    base = alt.Chart(data_of(rows)).encode(
-        x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None)
-    )
-    size = PICTURE_PIXELS
-    pictures = base.mark_image(
-        width=size, height=size, align="left", baseline="top", smooth=False
-    ).encode(
-        url="picture:N", description="alternative:N", tooltip=alt.Tooltip("alternative:N", title="")
-    )
-    text = base.mark_text(
-        align="left", baseline="top", fontSize=11, color=INK, dy=size + 6, aria=False
-    ).encode(text="caption:N")
-    return [pictures, text]
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= CAPTION_LETTERS else text[: CAPTION_LETTERS - 1] + "…"

@@ -16,6 +16,7 @@ from modelzoo.errors import InputError
 MISTAKES_SHOWN = 24
 PICTURE_PIXELS = 112  # on the page
 CAPTION_LETTERS = 22  # as many fit below a picture
+AT = {"x": alt.X("x:Q", scale=None, axis=None), "y": alt.Y("y:Q", scale=None, axis=None)}
 
 
 def mistakes(
@@ -60,10 +61,10 @@ def mistakes(
                 "picture": as_url(images[index], PICTURE_PIXELS, PICTURE_PIXELS + 16),
                 "column": place % columns,
                 "row": place // columns,
-                "truth": _shortened(f"true: {truth}"),
+                "truth": shortened(f"true: {truth}"),
                 "answer": caption
                 if len(caption) <= CAPTION_LETTERS
-                else [_shortened(f"read as: {answer}"), share],
+                else [shortened(f"read as: {answer}"), share],
                 "alternative": f"true: {truth}, {caption}",
             }
         )
@@ -116,29 +117,35 @@ def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
 
 
 def _picture_layers(rows: list[dict[str, Any]]) -> list[alt.Chart]:
-    base = alt.Chart(data_of(rows)).encode(
-        x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None)
-    )
-    size = PICTURE_PIXELS
-    picture = base.mark_image(
-        width=size, height=size, align="left", baseline="top", smooth=False
-    ).encode(
-        url="picture:N", description="alternative:N", tooltip=alt.Tooltip("alternative:N", title="")
-    )
-    layers = [picture]
-    for field, color, offset in (("truth", INK, 6), ("answer", "#a33f00", 22)):
-        text = base.mark_text(
-            align="left",
-            baseline="top",
-            fontSize=11,
-            fontWeight="bold" if field == "answer" else "normal",
-            color=color,
-            dy=size + offset,
-            aria=False,
-        )
-        layers.append(text.encode(text=f"{field}:N"))
-    return layers
+    return [
+        pictures_at(rows),
+        caption_texts(rows, "truth", 6),
+        caption_texts(rows, "answer", 22, color="#a33f00", fontWeight="bold"),
+    ]
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= CAPTION_LETTERS else text[: CAPTION_LETTERS - 1] + "…"
+def pictures_at(rows: list[dict[str, Any]]) -> alt.Chart:
+    """Draw `picture`, an address, with its corner at `x`, `y`; `alternative` describes it."""
+    mark = alt.Chart(data_of(rows)).mark_image(
+        width=PICTURE_PIXELS, height=PICTURE_PIXELS, align="left", baseline="top", smooth=False
+    )
+    tooltip = alt.Tooltip("alternative:N", title="")
+    return mark.encode(**AT, url="picture:N", description="alternative:N", tooltip=tooltip)
+
+
+def caption_texts(rows: list[dict[str, Any]], field: str, below: int, **mark: Any) -> alt.Chart:
+    """Write a field of the rows so many pixels below their pictures."""
+    options: dict[str, Any] = {
+        "align": "left",
+        "baseline": "top",
+        "fontSize": 11,
+        "color": INK,
+        "aria": False,
+    }
+    chart = alt.Chart(data_of(rows)).mark_text(**(options | mark), dy=PICTURE_PIXELS + below)
+    return chart.encode(**AT, text=f"{field}:N")
+
+
+def shortened(text: str, letters: int = CAPTION_LETTERS) -> str:
+    """Return what fits below a picture."""
+    return text if len(text) <= letters else text[: letters - 1] + "…"

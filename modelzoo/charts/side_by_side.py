@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from modelzoo.charts.curves import SERIES
+from modelzoo.charts.curves import SERIES, curve_axes, curve_rows, epochs_of
 from modelzoo.charts.style import Chart, data_of, distinct_names, styled
 
 COLUMNS_OF_PANELS = 3
@@ -22,34 +22,23 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
         title: of the whole.
     """
     names = distinct_names(histories)
-    rows = [
-        {"run": name, "epoch": int(record["epoch"]), "series": series, "value": record[column]}
-        for name, history in zip(names, histories.values(), strict=True)
-        for record in history.to_dict("records")
-        for series, column in (("training", "accuracy"), ("validation", "val_accuracy"))
-        if column in record and record[column] == record[column]
-    ]
-    panels = [_panel([row for row in rows if row["run"] == name], rows, name) for name in names]
+    curves = [curve_rows(epochs_of(history), "accuracy") for history in histories.values()]
+    axes = curve_axes([row for rows in curves for row in rows], "accuracy")
+    panels = [_panel(rows, axes, name) for rows, name in zip(curves, names, strict=True)]
     chart = alt.concat(*panels, columns=COLUMNS_OF_PANELS, spacing=24).resolve_scale(color="shared")
     chart = chart.properties(title=title)
     return styled(chart, f"{title}: training and validation accuracy of {', '.join(names)}.")
 
 
-def _panel(rows: Rows, everything: Rows, name: str) -> Chart:
-    values = [row["value"] for row in everything]
-    epochs = [row["epoch"] for row in everything]
+def _panel(rows: Rows, axes: dict[str, Any], name: str) -> Chart:
     legend = alt.Legend(title=None, orient="top", symbolSize=400)
     names, looks = list(SERIES), list(SERIES.values())
     colors = alt.Scale(domain=names, range=[color for _, color, _, _ in looks])
     dashes = alt.Scale(domain=names, range=[dash for _, _, dash, _ in looks])
     lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2)
     encoded = lines.encode(
-        x=alt.X("epoch:Q", title="Epoch")
-        .scale(domain=[1, max(*epochs, 2)], nice=False, padding=6)
-        .axis(format="d", tickMinStep=1, tickCount=6, grid=False),
-        y=alt.Y("value:Q", title="Accuracy")
-        .scale(domain=[min(values), max(values)], nice=True, zero=False)
-        .axis(format="%", tickCount=5),
+        x=axes["x"],
+        y=axes["y"].title("Accuracy"),
         color=alt.Color("series:N", scale=colors, legend=legend),
         strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=legend),
         tooltip=["series:N", "epoch:Q", alt.Tooltip("value:Q", title="Accuracy", format=".2%")],

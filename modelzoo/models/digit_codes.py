@@ -1,7 +1,5 @@
 """The codes that the output units of LeNet-5 compare F6 with: a little picture for each class."""
 
-import numpy as np
-
 CODE_HEIGHT, CODE_WIDTH = 12, 7  # 84 units in F6
 
 # Drawn for this project. The paper shows its own bitmaps in a figure; these are not a copy of them.
@@ -48,5 +46,7 @@ def digit_codes() -> list[list[int]]:
 
 def random_codes(count: int, seed: int = 0) -> list[list[int]]:
     """Return codes of +1 and -1 with equal chances, the same for a seed on every machine."""
+    import numpy as np  # takes longer to import than all of the configurations
+
     signs = np.random.RandomState(seed).randint(0, 2, (count, CODE_HEIGHT * CODE_WIDTH))
     return (2 * signs - 1).tolist()
