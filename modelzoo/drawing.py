@@ -79,7 +79,7 @@ def _draw_kernels(options: argparse.Namespace) -> tuple[Chart, str]:
 
     config, _, weights = chosen_weights(options)
     network = _start(config, weights, "cpu")
-    name, kernels = _kernels_of(network, options.layer)
+    name, kernels = _kernels_of(network, config.name, options.layer)
     title = f"{config.name}: kernels of {name}"
     return charts.kernels(kernels, title), f"{config.name}-{_in_a_file_name(name)}-kernels"
 
@@ -242,7 +242,7 @@ def _start(config: Config, weights: Path, device: str) -> keras.Model:
     return network
 
 
-def _kernels_of(network: keras.Model, name: str | None) -> tuple[str, np.ndarray]:
+def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str, np.ndarray]:
     """Return the name and the kernels of a layer, by default of the first that has some."""
     from modelzoo.charts import kernel_of
 
@@ -253,11 +253,10 @@ def _kernels_of(network: keras.Model, name: str | None) -> tuple[str, np.ndarray
         except InputError:
             continue
     if not found:
-        raise InputError(f"{network.name}: has no layer with convolution kernels")
+        raise InputError(f"{label}: has no layer with convolution kernels")
     if name is not None and name not in found:
         raise InputError(
-            f"--layer {name}: {network.name} has no convolution kernels there"
-            f"{suggest(name, list(found))}"
+            f"--layer {name}: {label} has no convolution kernels there{suggest(name, list(found))}"
         )
     chosen = name or next(iter(found))
     return chosen, found[chosen]

@@ -8,7 +8,14 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.pictures import PICTURE_PIXELS, as_url, caption_texts, pictures_at, shortened
+from modelzoo.charts.pictures import (
+    PICTURE_PIXELS,
+    as_url,
+    captions_at,
+    pictures_at,
+    placed,
+    shortened,
+)
 from modelzoo.charts.robustness import accuracy_lines
 from modelzoo.charts.style import INK, Chart, data_of, message, printable, styled
 from modelzoo.errors import InputError
@@ -89,9 +96,9 @@ def adversarial_pictures(
         f"no pixel changed by more than {levels}; the perturbation is shown {factor} times as "
         "strong, grey where nothing changes"
     )
-    chart = alt.layer(
-        *_labels(factor), pictures_at(rows), caption_texts(rows, "caption", 6)
-    ).properties(
+    base = placed(rows)
+    layers = [*_labels(factor), pictures_at(base), captions_at(base, "caption", 6)]
+    chart = alt.layer(*layers).properties(
         width=LABEL_WIDTH + len(images) * STEP,
         height=_top(2) + PICTURE_PIXELS + 24,
         title=alt.TitleParams(title, subtitle=subtitle),

@@ -16,7 +16,6 @@ from modelzoo.errors import InputError
 MISTAKES_SHOWN = 24
 PICTURE_PIXELS = 112  # on the page
 CAPTION_LETTERS = 22  # as many fit below a picture
-AT = {"x": alt.X("x:Q", scale=None, axis=None), "y": alt.Y("y:Q", scale=None, axis=None)}
 
 
 def mistakes(
@@ -117,33 +116,35 @@ def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
 
 
 def _picture_layers(rows: list[dict[str, Any]]) -> list[alt.Chart]:
+    base = placed(rows)
     return [
-        pictures_at(rows),
-        caption_texts(rows, "truth", 6),
-        caption_texts(rows, "answer", 22, color="#a33f00", fontWeight="bold"),
+        pictures_at(base),
+        captions_at(base, "truth", 6),
+        captions_at(base, "answer", 22, color="#a33f00", fontWeight="bold"),
     ]
 
 
-def pictures_at(rows: list[dict[str, Any]]) -> alt.Chart:
+def placed(rows: list[dict[str, Any]]) -> alt.Chart:
+    """Return what pictures and their captions share: the rows, and where `x` and `y` are."""
+    return alt.Chart(data_of(rows)).encode(
+        x=alt.X("x:Q", scale=None, axis=None), y=alt.Y("y:Q", scale=None, axis=None)
+    )
+
+
+def pictures_at(base: alt.Chart) -> alt.Chart:
     """Draw `picture`, an address, with its corner at `x`, `y`; `alternative` describes it."""
-    mark = alt.Chart(data_of(rows)).mark_image(
+    mark = base.mark_image(
         width=PICTURE_PIXELS, height=PICTURE_PIXELS, align="left", baseline="top", smooth=False
     )
     tooltip = alt.Tooltip("alternative:N", title="")
-    return mark.encode(**AT, url="picture:N", description="alternative:N", tooltip=tooltip)
+    return mark.encode(url="picture:N", description="alternative:N", tooltip=tooltip)
 
 
-def caption_texts(rows: list[dict[str, Any]], field: str, below: int, **mark: Any) -> alt.Chart:
+def captions_at(base: alt.Chart, field: str, below: int, **mark: Any) -> alt.Chart:
     """Write a field of the rows so many pixels below their pictures."""
-    options: dict[str, Any] = {
-        "align": "left",
-        "baseline": "top",
-        "fontSize": 11,
-        "color": INK,
-        "aria": False,
-    }
-    chart = alt.Chart(data_of(rows)).mark_text(**(options | mark), dy=PICTURE_PIXELS + below)
-    return chart.encode(**AT, text=f"{field}:N")
+    options = {"align": "left", "baseline": "top", "fontSize": 11, "color": INK, **mark}
+    text = base.mark_text(aria=False, dy=PICTURE_PIXELS + below, **options)
+    return text.encode(text=f"{field}:N")
 
 
 def shortened(text: str, letters: int = CAPTION_LETTERS) -> str:
