@@ -22,7 +22,7 @@ def train(options: argparse.Namespace) -> None:
     if options.resume is not None:
         _refuse_beside_resume(options)
         epochs = None if options.epochs is None else whole_number("--epochs", options.epochs)
-        run = resume(options.resume, epochs=epochs, device=options.device)
+        run = resume(options.resume, epochs=epochs, device=options.device, own_process=True)
     else:
         config = chosen_config(options, ("epochs", "seed", "precision", "backend"))
         if options.sha256 is not None and options.weights is None:
@@ -34,6 +34,7 @@ def train(options: argparse.Namespace) -> None:
             weights=options.weights,
             weights_sha256=options.sha256,
             allow_unverified=options.allow_unverified,
+            own_process=True,
         )
         run = trainer.fit()
     if options.json:

@@ -79,6 +79,7 @@ def trainer_options(
     weights: str | None = None,
     weights_sha256: str | None = None,
     freeze: str | Sequence[str] = (),
+    share_batches: bool = False,
 ) -> None:
     """`trainer:` the arguments of `modelzoo.Trainer` that a run must repeat."""
 

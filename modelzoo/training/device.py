@@ -24,10 +24,12 @@ class Device:
     Attributes:
         name: as Keras calls it, "cpu:0" or "gpu:1".
         description: what it is, for people: "CPU: AMD EPYC, 2 cores".
+        shares: parts of a batch that are best computed side by side, one on each core.
     """
 
     name: str
     description: str
+    shares: int = 1
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which Keras puts variables and computations on this device."""
@@ -42,12 +44,17 @@ class Device:
         return keras.device(self.name.replace("cpu:0", "cpu"))
 
 
-def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device:
+def start_framework(
+    backend: str = "tensorflow", device: str = "auto", *, share_batches: bool = False
+) -> Device:
     """Import Keras with a backend and claim a device.
 
     Args:
         backend: "tensorflow", "jax" or "torch".
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
+        share_batches: give each operation of TensorFlow one thread, so that each core computes
+            another part of a batch. That holds for as long as the process lives, and is slower for
+            networks of large layers; it is ignored where TensorFlow has started already.
 
     Raises:
         InputError: the device or the backend is not there, or Keras already runs on another one.
@@ -69,8 +76,9 @@ def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device
                 f"--backend {backend}: Keras already runs on {keras.backend.backend()} in this "
                 "process; start a new one"
             )
-        gpus = _list_gpus(backend)
+        gpus, share_batches = _list_gpus(backend), False
     else:
+        share_batches = share_batches and backend == "tensorflow" and _one_thread_an_operation()
         _prepare_environment(backend, device)
         with quiet_stderr():
             if backend != "tensorflow":  # Keras' data adapters import it, and it would be heard
@@ -80,7 +88,8 @@ def start_framework(backend: str = "tensorflow", device: str = "auto") -> Device
 
             gpus = _list_gpus(backend)
     if device == "cpu" or (device == "auto" and not gpus):
-        return Device("cpu:0", f"CPU: {_processor()}, {os.cpu_count()} cores")
+        shares = _cores() if share_batches else 1
+        return Device("cpu:0", f"CPU: {_processor()}, {os.cpu_count()} cores", shares)
     index = int(device.partition(":")[2] or 0)
     if index >= len(gpus):
         found = f"{len(gpus)} ({', '.join(gpus)})" if gpus else "none"
@@ -122,6 +131,20 @@ def _prepare_environment(backend: str, device: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         if backend == "jax":
             os.environ["JAX_PLATFORMS"] = "cpu"
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    with contextlib.suppress(AttributeError):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _one_thread_an_operation() -> bool:
+    """Ask TensorFlow for it, unless the environment says something else; return whether it will."""
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(_cores()))
+    return os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
 
 
 def _list_gpus(backend: str) -> list[str]:

@@ -18,7 +18,9 @@ from modelzoo.files import replacing
 from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
 from modelzoo.training.device import Device, memory_peak, placement
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
+from modelzoo.training.faster import check_shares, faster
 from modelzoo.training.fine_tuning import Start, freeze, load_start
+from modelzoo.training.fused_optimizers import fuse
 from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import write_results
 from modelzoo.training.run import Run
@@ -38,6 +40,8 @@ class Session:
         self.model = build_network(config)
         trainer, classes = config["trainer"], config["model"]["num_classes"]
         self.frozen = freeze(self.model, trainer["freeze"], classes)
+        if trainer["share_batches"]:
+            check_shares(self.model)
         self.best = build_network(config)  # holds the weights of the best epoch
         compile_for_scoring(self.best, config)
         arguments = {
@@ -49,8 +53,11 @@ class Session:
         optimizer = keras_objects.make(
             "optimizer", config["compile"]["optimizer"], "compile.optimizer"
         )
-        self.model.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
-        self.model.optimizer.build(self.model.trainable_variables)
+        self.trained = self.model  # what is computed: the same variables, perhaps in less time
+        if keras.backend.backend() == "tensorflow" and device.name.startswith("cpu"):
+            self.trained, optimizer = faster(self.model, device.shares), fuse(optimizer)
+        self.trained.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
+        self.trained.optimizer.build(self.model.trainable_variables)
         self.callbacks = [
             keras_objects.make("callback", spec, f"fit.callbacks.{index}")
             for index, spec in enumerate(config["fit"]["callbacks"])
@@ -132,7 +139,7 @@ class Session:
             validation = self.pipeline.scoring_batches("validation")
         try:
             with self.pipeline.own_errors():
-                self.model.fit(
+                self.trained.fit(
                     self.pipeline.training_batches(),
                     validation_data=validation,
                     initial_epoch=first,
@@ -159,13 +166,13 @@ class Session:
                 self.best.save_weights(temporary)
         progress.history.append({"epoch": epoch + 1, **values})
         progress.epochs_done, progress.callbacks = epoch + 1, callbacks
-        progress.stopped = bool(self.model.stop_training)
+        progress.stopped = bool(self.trained.stop_training)
         self._save_state()
         self.folder.write_history(progress.history)
 
     def _variables(self) -> list[Any]:
         # Weights, the random state of dropout, and the optimizer's memory.
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self.model.variables, *self.trained.optimizer.variables]
 
     def _save_state(self) -> None:
         """Write state.npz."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError
-from modelzoo.training.device import start_framework
+from modelzoo.training.device import Device, start_framework
 from modelzoo.training.fine_tuning import find_start
 from modelzoo.training.prepare import fit_config_to_data, open_dataset
 from modelzoo.training.run import Run
@@ -34,6 +34,8 @@ class Trainer:
         freeze: layers that are not trained: names in which * stands for anything, or
             "all-but-head"; in place of `trainer.freeze`.
         allow_unverified: take weights whose SHA-256 nobody has published.
+        own_process: nothing else is computed in this process, so that the framework's threads may
+            be set for this training alone, as `python -m train` does.
         console: where progress and notices go; None for the standard error stream.
 
     Raises:
@@ -58,6 +60,7 @@ class Trainer:
         weights_sha256: str | None = None,
         freeze: str | Sequence[str] | None = None,
         allow_unverified: bool = False,
+        own_process: bool = False,
         console: Console | None = None,
     ) -> None:
         given = {"seed": seed, "precision": precision, "backend": backend, "freeze": freeze}
@@ -66,7 +69,7 @@ class Trainer:
         if weights is not None:
             start = {"weights": str(weights), "weights_sha256": weights_sha256}
             self.config = self.config.with_values({"trainer": start}, "Trainer", by_hand=True)
-        self.allow_unverified = allow_unverified
+        self.allow_unverified, self.own_process = allow_unverified, own_process
         self.requested_device, self.out = device, None if out is None else Path(out)
         self.console = console or _default_console()
         check_dataset_name(self.config["data"]["dataset"])
@@ -86,7 +89,7 @@ class Trainer:
             self.config = self.config.with_values({"trainer": found}, "the start", by_hand=True)
         folder = None if self.out is None else RunFolder.create(self.out)
         try:
-            device = start_framework(self.config["trainer"]["backend"], self.requested_device)
+            device = _start(self.config, self.requested_device, self.own_process)
             data = open_dataset(self.config, self._notify)
             self.config = fit_config_to_data(self.config, data, self._notify)
             from modelzoo.training.session import Session
@@ -112,6 +115,7 @@ def resume(
     *,
     epochs: int | None = None,
     device: str = "auto",
+    own_process: bool = False,
     console: Console | None = None,
 ) -> Run:
     """Continue an interrupted run as if it had never stopped.
@@ -123,6 +127,7 @@ def resume(
         path: the run's folder.
         epochs: train up to this many in all, in place of the configuration's number.
         device: as for `Trainer`.
+        own_process: as for `Trainer`.
         console: where progress and notices go.
 
     Raises:
@@ -138,7 +143,7 @@ def resume(
         done, total = progress.epochs_done, config["fit"]["epochs"]
         if folder.metrics.exists() and (done >= total or progress.stopped):
             raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
-        chosen = start_framework(config["trainer"]["backend"], device)
+        chosen = _start(config, device, own_process)
         data = open_dataset(
             config, lambda message: console.print(message, markup=False, soft_wrap=True)
         )
@@ -156,6 +161,12 @@ def resume(
             return session.run()
     finally:
         folder.release()
+
+
+def _start(config: Config, device: str, own_process: bool) -> Device:
+    section = config["trainer"]
+    share_batches = own_process and section["share_batches"]
+    return start_framework(section["backend"], device, share_batches=share_batches)
 
 
 def _default_console() -> Console:

@@ -1,0 +1,167 @@
+"""What is trained in place of a network computes the same, with the same variables."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modelzoo import InputError, load_config
+from modelzoo.training import faster
+from modelzoo.training.fused_optimizers import FUSED, fuse
+from modelzoo.training.prepare import build_network
+
+LENET = load_config("lenet5", dataset="mnist")
+ALEXNET = load_config(
+    "alexnet",
+    dataset="cifar10",
+    overrides=["model.conv_maps=[8, 12, 10, 10, 10]", "model.dense_units=[40, 30]"],
+)
+
+
+def outputs_and_gradients(model, network, images):
+    with tf.GradientTape() as tape:
+        outputs = model(images, training=False)
+        loss = tf.reduce_sum(outputs * np.arange(10, dtype="float32"))
+    return outputs, tape.gradient(loss, [each.value for each in network.trainable_variables])
+
+
+def assert_same(model, network, images):
+    ours, our_gradients = outputs_and_gradients(model, network, images)
+    plain, gradients = outputs_and_gradients(network, network, images)
+    np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6)
+    for variable, one, other in zip(
+        network.trainable_variables, our_gradients, gradients, strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5, err_msg=variable.path)
+
+
+def pictures(count, config):
+    keras.utils.set_random_seed(0)
+    return np.random.default_rng(0).random((count, *config["model"]["input_shape"]), "float32")
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_shares_of_a_batch_give_what_the_whole_batch_gives(count):
+    """A share is lost, counted twice or out of order; also where the batch is not divisible."""
+    images = pictures(count, LENET)
+    network = build_network(LENET)
+    assert_same(faster.faster(network, shares=3), network, images)
+
+
+def test_large_dense_layers_and_cropped_kernels_give_what_keras_gives(monkeypatch):
+    """A rewritten layer computes something else, forward or backward."""
+    monkeypatch.setattr(faster, "LARGE_KERNEL", 1)
+    images = pictures(5, ALEXNET)
+    network = build_network(ALEXNET)
+    model = faster.faster(network)
+    kinds = {type(layer) for layer in model.layers}
+    assert {faster.LargeDense, faster.CroppedConv2D} <= kinds
+    assert_same(model, network, images)
+
+
+def test_the_variables_are_those_of_the_network():
+    """What is trained is a copy, so that the network that is saved has not learned."""
+    for config, shares in ((LENET, 2), (ALEXNET, 1)):
+        network = build_network(config)
+        model = faster.faster(network, shares)
+        assert [id(v) for v in model.trainable_variables] == [
+            id(v) for v in network.trainable_variables
+        ]
+        assert not any(
+            isinstance(layer, faster.LargeDense | faster.CroppedConv2D | faster.InShares)
+            for layer in network.layers
+        )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "side", "used"),
+    [(3, 1, (1, 2)), (5, 2, (1, 4)), (5, 1, (2, 3)), (3, 2, None), (5, 3, None), (7, 2, (2, 5))],
+)
+def test_taps_that_meet_numbers(kernel, side, used):
+    """A tap that meets a number is cropped, or one that meets only padding is kept."""
+    layer = keras.layers.Conv2D(2, kernel, padding="same")
+    found = faster._used_taps(layer, (None, side, side, 3))
+    assert found == (None if used is None else (slice(*used), slice(*used)))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"padding": "valid"},
+        {"padding": "same", "strides": 2},
+        {"padding": "same", "dilation_rate": 2},
+        {"padding": "same", "groups": 3},
+    ],
+)
+def test_convolutions_of_other_kinds_are_left_alone(arguments):
+    """A kernel is cropped where the arithmetic of its padding is another one."""
+    layer = keras.layers.Conv2D(3, 3, **arguments)
+    assert faster._used_taps(layer, (None, 1, 1, 3)) is None
+
+
+def test_batch_normalisation_refuses_shares():
+    """Statistics over a part of a batch would take the place of those over all of it."""
+    with pytest.raises(InputError, match="normalises over the whole batch"):
+        faster.faster(build_network(ALEXNET), shares=2)
+
+
+OPTIMIZERS = [
+    keras.optimizers.Adadelta(1.0),
+    keras.optimizers.Adam(0.01),
+    keras.optimizers.AdamW(0.01, weight_decay=0.1),
+    keras.optimizers.SGD(0.1, momentum=0.9),
+    keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
+def test_a_fused_optimizer_does_what_its_class_does(optimizer):
+    """An update differs, in the weights or in the state that a resumed run goes on with."""
+    start = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    gradients = np.random.default_rng(1).normal(size=(5, 40, 3)).astype("float32")
+    ends = []
+    for used in (type(optimizer).from_config(optimizer.get_config()), fuse(optimizer)):
+        weights = keras.Variable(start)
+        used.build([weights])
+        for gradient in gradients:
+            used.apply([tf.constant(gradient)])
+        ends.append([weights, *used.variables])
+    assert type(used) is FUSED[type(optimizer)]
+    for plain, fused in zip(*ends, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-6, err_msg=plain.path)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.1, amsgrad=True), keras.optimizers.Lion()],
+    ids=lambda each: each.name,
+)
+def test_what_has_no_kernel_stays_as_it_is(optimizer):
+    """Another formula takes the place of the one that was asked for."""
+    assert fuse(optimizer) is optimizer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("threads", "shared"), [(None, True), ("2", False)])
+def test_batches_are_shared_only_where_the_threads_are_ours(threads, shared):
+    """The threads that somebody chose are changed, or shares compete for the same threads."""
+    code = (
+        "import json\n"
+        "from modelzoo.training.device import start_framework\n"
+        "first = start_framework('tensorflow', 'cpu', share_batches=True)\n"
+        "again = start_framework('tensorflow', 'cpu', share_batches=True)\n"
+        "print(json.dumps([first.shares, again.shares]))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_NUM_")}
+    environment |= {} if threads is None else {"TF_NUM_INTRAOP_THREADS": threads}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    first, again = json.loads(done.stdout)
+    assert first == (len(os.sched_getaffinity(0)) if shared else 1)
+    assert again == 1  # TensorFlow has started
