@@ -15,10 +15,17 @@ from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, suggest
 from modelzoo.files import replacing
-from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
+from modelzoo.training.callbacks import (
+    EpochOrder,
+    RestoreMetrics,
+    SaveProgress,
+    ShowProgress,
+    StopOnNaN,
+)
 from modelzoo.training.device import Device, memory_peak, placement
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
 from modelzoo.training.fine_tuning import Start, freeze, load_start
+from modelzoo.training.interruption import Interruption
 from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import write_results
 from modelzoo.training.run import Run
@@ -33,6 +40,8 @@ class Session:
         self.config, self.data = config, data
         self.device, self.console = device, console
         self.progress = Progress()
+        self.saved = "nothing"  # of the run, in words
+        self._metric_values: list[np.ndarray] = []  # of the epoch that was begun
         keras.utils.set_random_seed(config["trainer"]["seed"])
         self.pipeline = open_pipeline(config, data)
         self.model = build_network(config)
@@ -68,8 +77,8 @@ class Session:
             predicted = self.best(images)
             self.best.compute_loss(images, labels, predicted)
             what = "compile.metrics"
-            known = set(self.best.compute_metrics(images, labels, predicted))
-            self.best.reset_metrics()
+            known = set(self.model.compute_metrics(images, labels, predicted))
+            self.model.reset_metrics()  # and now they have their variables
         except Exception as error:  # the frameworks have many kinds for values that do not fit
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{what}: cannot be used: {reason[:300]}") from error
@@ -92,37 +101,83 @@ class Session:
         folder.write_config(self.config)
         self._save_state()
 
-    def restore(self, folder: RunFolder, arrays: list[np.ndarray], progress: Progress) -> None:
-        """Take the folder of an interrupted run, and put back what was saved."""
-        self.folder, self.progress = folder, progress
-        variables = self._variables()
+    def restore(self, folder: RunFolder) -> None:
+        """Take the folder of an interrupted run, and put back what was saved.
+
+        Raises:
+            InputError: it is damaged, or belongs to another network or other data.
+        """
+        self.folder = folder
+        arrays, self.progress = folder.load_state()
+        self._assign(arrays)
+        self.saved = self.progress.told(self.config["fit"]["epochs"])
+        folder.write_config(self.config)
+        folder.write_history(self.progress.history)
+
+    def _assign(self, arrays: list[np.ndarray]) -> None:
+        progress, variables = self.progress, self._variables()
         shapes = [tuple(variable.shape) for variable in variables]
         if shapes != [array.shape for array in arrays]:
-            raise InputError(f"{folder.state}: belongs to another network than config.yaml")
+            raise InputError(f"{self.folder.state}: belongs to another network than config.yaml")
+        if progress.batches_done and progress.batches != self.pipeline.steps_per_epoch:
+            raise InputError(
+                f"{self.folder.state}: was saved within an epoch of {progress.batches} batches, "
+                f"which now has {self.pipeline.steps_per_epoch}: the data set or data.batch_size "
+                "is another one"
+            )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-        folder.write_config(self.config)
-        folder.write_history(progress.history)
+        self._metric_values = arrays[len(variables) - len(self._metrics_saved()) :]
 
     def run(self) -> Run:
         """Train what is left, and finish."""
         epochs = self.config["fit"]["epochs"]
         self._introduce()
         try:
-            if self.progress.epochs_done < epochs and not self.progress.stopped:
-                self._fit(epochs)
+            with Interruption() as interruption:
+                self._fit_rest(epochs, interruption)
+            interruption.end()
             load_weights(self.best, self.folder.best_weights)
             return self._finish()
         except KeyboardInterrupt:
-            done = self.progress.epochs_done
-            self._say(f"\ninterrupted; {done} of {epochs} epochs are saved in {self.folder.path}")
+            self._say(f"\ninterrupted; {self.saved} are saved in {self.folder.path}")
             self._say(f"continue with: python -m train --resume {self.folder.path}")
             raise
 
-    def _fit(self, epochs: int) -> None:
-        first = self.progress.epochs_done
-        shown = ShowProgress(self.console, first, epochs, self.pipeline.steps_per_epoch)
-        end = EpochEnd(self._end_epoch, self.callbacks, self.progress.callbacks)
+    def _fit_rest(self, epochs: int, interruption: Interruption) -> None:
+        """Train up to `epochs`; the rest of an epoch, which has fewer batches, by itself."""
+        if self.progress.batches_done and not self.progress.stopped:
+            self._fit(self.progress.epochs_done + 1, interruption)
+            # The end of a fit may change weights: an average takes their place, or the best do.
+            arrays, self.progress = self.folder.load_state()
+            self._assign(arrays)
+        if self.progress.epochs_done < epochs and not self.progress.stopped:
+            self._fit(epochs, interruption)
+
+    def _fit(self, epochs: int, interruption: Interruption) -> None:
+        """Call Keras' `fit` from where the run stands until `epochs` are done."""
+        progress, steps = self.progress, self.pipeline.steps_per_epoch
+        total = self.config["fit"]["epochs"]
+        shown = ShowProgress(self.console, progress, total, steps)
+        saved = SaveProgress(
+            progress,
+            steps,
+            save_epoch=self._end_epoch,
+            save_batch=self._save_state,
+            save_minutes=self.config["trainer"]["save_minutes"],
+            others=self.callbacks,
+            interruption=interruption,
+            say=self._say,
+        )
+        first = progress.batches_done
+        callbacks = [
+            EpochOrder(self.pipeline),
+            StopOnNaN(first),
+            *([RestoreMetrics(self._metric_values)] if first else []),
+            *self.callbacks,
+            shown,
+            saved,
+        ]
         weights = self.config["fit"]["class_weight"]
         if weights is not None:  # Keras fails at a class above those that are named
             classes = range(self.config["model"]["num_classes"])
@@ -133,13 +188,13 @@ class Session:
         try:
             with self.pipeline.own_errors():
                 self.model.fit(
-                    self.pipeline.training_batches(),
+                    self.pipeline.training_batches(first),
                     validation_data=validation,
-                    initial_epoch=first,
+                    initial_epoch=progress.epochs_done,
                     epochs=epochs,
                     class_weight=weights,
                     shuffle=False,  # EpochOrder does
-                    callbacks=[EpochOrder(self.pipeline), StopOnNaN(), *self.callbacks, shown, end],
+                    callbacks=callbacks,
                     verbose=0,
                 )
         finally:
@@ -160,17 +215,23 @@ class Session:
         progress.history.append({"epoch": epoch + 1, **values})
         progress.epochs_done, progress.callbacks = epoch + 1, callbacks
         progress.stopped = bool(self.model.stop_training)
+        progress.batches_done, progress.seconds = 0, 0.0
         self._save_state()
         self.folder.write_history(progress.history)
 
     def _variables(self) -> list[Any]:
-        # Weights, the random state of dropout, and the optimizer's memory.
-        return [*self.model.variables, *self.model.optimizer.variables]
+        """Weights, the random state of dropout, the optimizer's memory, and running metrics."""
+        model = self.model
+        return [*model.variables, *model.optimizer.variables, *self._metrics_saved()]
+
+    def _metrics_saved(self) -> list[Any]:
+        return self.model.metrics_variables if self.progress.batches_done else []
 
     def _save_state(self) -> None:
         """Write state.npz."""
         arrays = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
         self.folder.save_state(arrays, self.progress)
+        self.saved = self.progress.told(self.config["fit"]["epochs"])
 
     def _introduce(self) -> None:
         """Say what is about to be trained, on what and where."""
