@@ -9,7 +9,9 @@ reads none of the batches before.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -23,6 +25,7 @@ from modelzoo.errors import InputError
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
+READ_AHEAD = 2  # batches of files: one is being read while another is waited for
 
 
 class Preprocessor:
@@ -255,13 +258,14 @@ class InputPipeline:
         dataset = tf.data.Dataset.range(first_step, -(-count // batch_size))
         if isinstance(source, np.ndarray):
             dataset = dataset.map(gather)
-        else:  # files are read ahead
-            dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        else:  # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
+            dataset = dataset.map(gather, num_parallel_calls=READ_AHEAD, deterministic=True)
         # One after the other: all batches share the variables of the random state.
         dataset = dataset.map(
             lambda images, y, seeds: self._finish(images, y, seeds, training=training, patch=patch)
         )
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        in_memory = isinstance(source, np.ndarray)
+        return dataset.prefetch(tf.data.AUTOTUNE if in_memory else READ_AHEAD)
 
     @contextlib.contextmanager
     def own_errors(self) -> Iterator[None]:
@@ -311,6 +315,7 @@ class _Batches(keras.utils.PyDataset):
         self.first_step = first_step
         self.training, self.patch = training, patch
         self.order = pipeline._order if training else pipeline.indices[split]
+        self._ahead: dict[int, Future[np.ndarray]] = {}  # by step: files that are being read
 
     @property
     def num_batches(self) -> int:
@@ -320,13 +325,35 @@ class _Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """Return batch number `index` from the first step on."""
         step = self.first_step + index
-        chosen = self.order[step * self.batch_size : (step + 1) * self.batch_size]
-        images = self.pipeline._images_of(self.split)[chosen]
-        labels = self.pipeline._labels_of(self.split)[chosen]
+        labels = self.pipeline._labels_of(self.split)[self._chosen(step)]
+        images = self._images(step)
         seeds = self.pipeline._seeds[step] if self.training else None
         return self.pipeline._finish(
             images, labels, seeds, training=self.training, patch=self.patch
         )
+
+    def _chosen(self, step: int) -> np.ndarray:
+        return self.order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _images(self, step: int) -> np.ndarray:
+        """Return the pictures of a batch; files of those that follow are read in the meantime."""
+        source = self.pipeline._images_of(self.split)
+        if isinstance(source, np.ndarray):
+            return source[self._chosen(step)]
+        if step not in self._ahead or step == self.first_step:
+            self._ahead.clear()  # of another epoch, in another order
+        end = min(step + 1 + READ_AHEAD, self.first_step + self.num_batches)
+        for each in range(step, end):
+            if each not in self._ahead:
+                chosen = self._chosen(each).copy()  # the next epoch shuffles in place
+                self._ahead[each] = _readers().submit(source.__getitem__, chosen)
+        return self._ahead.pop(step).result()
+
+
+@functools.cache
+def _readers() -> ThreadPoolExecutor:
+    """The threads that read batches ahead for JAX and PyTorch."""
+    return ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="read-batches")
 
 
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
@@ -345,10 +372,11 @@ def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
             f"data.validation_split: {size} leaves none of the {len(labels)} training images"
         )
     shuffled = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels, minlength=1)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
     rank = np.empty(len(labels))  # where an image stands within its class, from 0 to 1
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
-        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    rank[by_class] = (np.arange(len(labels)) - first + 0.5) / np.repeat(counts, counts)
     chosen = shuffled[np.argsort(rank[shuffled], kind="stable")]
     return np.sort(chosen[count:]), np.sort(chosen[:count])
 

@@ -20,15 +20,29 @@ STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # o
 
 
 class EpochOrder(keras.callbacks.Callback):
-    """Give every epoch the order and the augmentation that follow from its number."""
+    """Give every epoch the order and the random numbers that follow from its number.
 
-    def __init__(self, pipeline: InputPipeline) -> None:
+    Args:
+        pipeline: whose order and augmentation it sets.
+        first_step: batches of the first epoch that are already done.
+    """
+
+    def __init__(self, pipeline: InputPipeline, first_step: int = 0) -> None:
         super().__init__()
-        self.pipeline = pipeline
+        self.pipeline, self.first_step = pipeline, first_step
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shuffle for `epoch`, before its first batch is made."""
+        self.epoch = epoch
         self.pipeline.start_epoch(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """PyTorch's dropout does not draw by Keras' variables, which a run saves: seed it."""
+        if keras.backend.backend() == "torch":
+            import torch
+
+            words = [self.pipeline.seed, self.epoch, self.first_step + batch, 2]
+            torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
 
 class StopOnNaN(keras.callbacks.Callback):

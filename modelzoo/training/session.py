@@ -171,7 +171,7 @@ class Session:
         )
         first = progress.batches_done
         callbacks = [
-            EpochOrder(self.pipeline),
+            EpochOrder(self.pipeline, first),
             StopOnNaN(first),
             *([RestoreMetrics(self._metric_values)] if first else []),
             *self.callbacks,
