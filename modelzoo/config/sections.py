@@ -80,6 +80,7 @@ def trainer_options(
     weights_sha256: str | None = None,
     freeze: str | Sequence[str] = (),
     share_batches: bool = False,
+    save_minutes: int | float = 10,
 ) -> None:
     """`trainer:` the arguments of `modelzoo.Trainer` that a run must repeat."""
 
@@ -195,6 +196,11 @@ def _check_ranges(section: str, values: dict[str, Any], layers: Sequence[Layer])
     if section == "trainer" and not 0 <= values["seed"] < 2**32:
         where = where_given("trainer.seed", layers)
         raise InputError(f"{where}: trainer.seed: {values['seed']} should be from 0 to 2**32 - 1")
+    if section == "trainer" and not 0 <= values["save_minutes"] < math.inf:
+        where = where_given("trainer.save_minutes", layers)
+        raise InputError(
+            f"{where}: trainer.save_minutes: {values['save_minutes']} should be a number from 0"
+        )
     weights = values.get("class_weight") or {}
     if not all(label >= 0 and 0 <= weight < math.inf for label, weight in weights.items()):
         where = where_given("fit.class_weight", layers)

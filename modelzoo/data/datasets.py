@@ -10,12 +10,14 @@ from typing import Any
 
 from modelzoo.data import class_names, fukushima_digits
 from modelzoo.data.folder import check_folder, load_folder
+from modelzoo.data.hugging_face import check_hugging_face_name, load_hugging_face
 from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, load_from_keras
 from modelzoo.data.mnist16 import make_mnist16
 from modelzoo.data.npz import CheckedArrays, read_npz
 from modelzoo.data.offline_sets import OFFLINE_SETS
 from modelzoo.data.resize import with_image_shape
 from modelzoo.data.source import Dataset, ImageShape, ImageSource, LazyImages, check_image_shape
+from modelzoo.data.tfds_sets import check_tfds_name, load_tfds
 from modelzoo.environment import cache_folder, is_offline
 from modelzoo.errors import InputError
 
@@ -33,6 +35,7 @@ __all__ = [
     "load_dataset",
     "load_dataset_or_fallback",
     "picture_folder",
+    "takes_image_options",
 ]
 
 CLASS_NAMES = {
@@ -59,6 +62,10 @@ STANDARD_SIZES = {  # training pictures, test pictures
     "cifar100": (50_000, 10_000),
 }
 DERIVED_SETS = {"mnist16": ("mnist", make_mnist16)}  # what each is made of, and how
+LIBRARY_SETS = {  # by prefix: what checks a name without reading data, and what loads it
+    "tfds": (check_tfds_name, load_tfds),
+    "hf": (check_hugging_face_name, load_hugging_face),
+}
 FALLBACKS = {"mnist": "mnist5k", "mnist16": "mnist5k"}
 HOW_TO_GET = {  # data sets that nobody may pass on; {folder} is the data folder
     "imagenet": (
@@ -101,10 +108,17 @@ def picture_folder(name: str) -> Path | None:
     return folder if (folder / "train").is_dir() and not arrays else None
 
 
+def takes_image_options(name: str) -> bool:
+    """Whether a data set holds files of any size, which are fitted as `image:` says."""
+    return picture_folder(name) is not None or _library_of(name) is not None
+
+
 def check_dataset_name(name: str) -> None:
     """Raise an InputError if `load_dataset` can't know this name, without reading any data."""
     if folder := picture_folder(name):
         check_folder(folder)
+    elif library := _library_of(name):
+        LIBRARY_SETS[library][0](name)
     elif not _is_safe(name):
         raise InputError(
             f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
@@ -129,9 +143,10 @@ def load_dataset(
     """Load a data set by its name, or a person's own pictures as `folder:PATH`.
 
     Args:
-        name: one of `dataset_names()`, or `folder:PATH` that holds train/CLASS/*, test/CLASS/*.
+        name: one of `dataset_names()`, `folder:PATH` that holds train/CLASS/*, test/CLASS/*,
+            `tfds:NAME` of TensorFlow Datasets, or `hf:OWNER/NAME` of Hugging Face.
         image_shape: height, width and channels that every picture is brought to; None: as it is.
-        image_options: `fit` and `ink` of `read_image`, for the files of a `picture_folder`.
+        image_options: `fit` and `ink` of `read_image`, where `takes_image_options`.
             Arrays are prepared already: their pictures are resized, whatever `fit` is.
 
     Raises:
@@ -145,6 +160,8 @@ def load_dataset(
         raise InputError(f"{name}: a data set takes fit and ink, not {', '.join(sorted(unknown))}")
     if folder := picture_folder(name):
         return replace(load_folder(folder, image_shape, **image_options), name=name)
+    if library := _library_of(name):
+        return LIBRARY_SETS[library][1](name, image_shape, **image_options)
     dataset = _load_named(name)
     return dataset if image_shape is None else with_image_shape(dataset, image_shape)
 
@@ -219,6 +236,10 @@ def _as_dataset(name: str, arrays: CheckedArrays) -> Dataset:
             f"not the {train:,} and {test:,} of the published {name}."
         )
     return Dataset(name, arrays.x_train, arrays.y_train, arrays.x_test, arrays.y_test, names, note)
+
+
+def _library_of(name: str) -> str | None:
+    return next((prefix for prefix in LIBRARY_SETS if name.startswith(f"{prefix}:")), None)
 
 
 def _is_safe(name: str) -> bool:

@@ -1,23 +1,23 @@
 """A person's own pictures in folders, read a batch at a time, however many there are."""
 
 import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modelzoo.data.images import Fit, Ink, check_image_options, read_image
-from modelzoo.data.source import Dataset, ImageShape, LazyImages
+from modelzoo.data.encoded import EncodedImages
+from modelzoo.data.images import Fit, Ink
+from modelzoo.data.source import Dataset, ImageShape
 from modelzoo.errors import InputError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
-READERS = min(8, os.cpu_count() or 1)  # threads; Pillow decodes outside Python's lock
 LAYOUT = "The layout is PATH/train/CLASS/pictures and PATH/test/CLASS/pictures."
 
 
-class FolderImages(LazyImages):
+class FolderImages(EncodedImages):
     """The pictures of `folder`/CLASS/*, each read, checked and fitted when it is indexed.
 
     The file names are kept as one string of bytes: 1.2 million of them take some 40 MB.
@@ -42,14 +42,17 @@ class FolderImages(LazyImages):
         fit: Fit = "cover",
         ink: Ink = "as_is",
     ) -> None:
-        super().__init__(len(labels), check_image_options(image_shape, fit, ink))
+        super().__init__(len(labels), image_shape, fit=fit, ink=ink)
         self.labels = labels
         self._folders = [folder / class_name for class_name in class_names]
-        self._fit, self._ink = fit, ink
         # surrogateescape lets names that are not UTF-8 pass
-        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
-        self._names = b"".join(encoded)
-        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+        encoded, lengths = bytearray(), array("H")  # no file system allows longer ones
+        for name in names:
+            before = len(encoded)
+            encoded += name.encode("utf-8", "surrogateescape")
+            lengths.append(len(encoded) - before)
+        self._names = bytes(encoded)
+        self._ends = np.cumsum(lengths, dtype=np.int64)
 
     def path(self, position: int) -> Path:
         """The file of the picture at `position`."""
@@ -57,27 +60,8 @@ class FolderImages(LazyImages):
         name = self._names[start : self._ends[position]].decode("utf-8", "surrogateescape")
         return self._folders[self.labels[position]] / name
 
-    def _read(self, positions: np.ndarray) -> np.ndarray:
-        batch = np.empty((len(positions), *self.shape[1:]), np.uint8)
-
-        def read_into(row: int) -> None:
-            path = self.path(int(positions[row]))
-            image_shape = (*self.shape[1:],)
-            batch[row] = read_image(path, image_shape, fit=self._fit, ink=self._ink).pixels
-
-        rows = range(len(positions))
-        if len(rows) < 4:  # not worth starting threads
-            for row in rows:
-                read_into(row)
-            return batch
-        # The pool lives for one batch: an idle one could not be copied to another process.
-        with ThreadPoolExecutor(READERS) as pool:
-            try:
-                list(pool.map(read_into, rows))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return batch
+    def _sources(self, positions: np.ndarray) -> list[Path]:
+        return [self.path(int(position)) for position in positions]
 
 
 def check_folder(path: str | os.PathLike[str]) -> Path:
@@ -154,15 +138,15 @@ def _split(
     image_shape: ImageShape,
     image_options: dict[str, Any],
 ) -> FolderImages:
-    names: list[str] = []
-    counts = []
+    classes, counts = [], []
     for class_name in class_names:
         folder = root / split / class_name
         # A class that the test set lacks is merely not tested.
         found = _picture_names(folder, root) if split == "train" or folder.is_dir() else []
-        names += found
+        classes.append("/".join(found))  # a million small strings would fill 100 MB
         counts.append(len(found))
     labels = np.repeat(np.arange(len(class_names), dtype=np.int64), counts)
+    names: Iterator[str] = (name for found in classes if found for name in found.split("/"))
     return FolderImages(root / split, class_names, names, labels, image_shape, **image_options)
 
 

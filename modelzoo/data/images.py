@@ -72,8 +72,9 @@ def read_image(
             image = ImageOps.invert(image)
             notes.append("inverted: dark strokes on a light background")
     pixels = np.asarray(image, np.uint8).reshape(height, width, -1)
-    repeated = np.repeat(pixels, channels // pixels.shape[2], axis=2)
-    return PreparedImage(repeated, (*picture.notes, *notes))
+    if pixels.shape[2] != channels:
+        pixels = np.repeat(pixels, channels, axis=2)
+    return PreparedImage(pixels, (*picture.notes, *notes))
 
 
 def _in_channels(picture: Picture, channels: int) -> tuple[Image.Image, list[str]]:

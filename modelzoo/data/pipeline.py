@@ -1,14 +1,18 @@
 """The input pipeline: which pictures, in which order, scaled and augmented how, a batch at a time.
 
 Pictures stay uint8 in memory (or files on the disk) until their batch is made. The order of an
-epoch and all its random augmentation follow from (seed, epoch) alone, so that a resumed run sees
-what an uninterrupted one would have seen.
+epoch follows from (seed, epoch) alone, and the random augmentation of a batch from (seed, epoch,
+step): so a run that resumes within an epoch sees what an uninterrupted one would have seen, and
+reads none of the batches before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -22,6 +26,7 @@ from modelzoo.errors import InputError
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
+READ_AHEAD = 2  # batches of files: one is being read while another is waited for
 
 
 class Preprocessor:
@@ -47,10 +52,19 @@ class Preprocessor:
         """Return what a call returns, as a NumPy array in float32."""
         return np.asarray(keras.ops.convert_to_numpy(self(images)))
 
-    def augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        """Return a training batch, changed at random; MixUp and CutMix change the labels too."""
+    def augment(self, images: Any, labels: Any, seeds: Any = None) -> tuple[Any, Any]:
+        """Return a training batch, changed at random; MixUp and CutMix change the labels too.
+
+        Args:
+            images: (n, height, width, channels), 0..255.
+            labels: (n,), or (n, classes) if they are one-hot.
+            seeds: the row of `batch_seeds` for this batch; None draws on from where the layers are.
+        """
         if not self.augmentation:
             return images, labels
+        if seeds is not None:
+            for index, state in enumerate(self._random_states()):
+                state.assign(keras.ops.cast(seeds[index], state.dtype))
         images = keras.ops.cast(images, "float32")
         for layer in self.augmentation:
             if type(layer).__name__ in ("MixUp", "CutMix"):
@@ -60,17 +74,24 @@ class Preprocessor:
                 images = layer(images, training=True)
         return images, labels
 
-    def start_epoch(self, seed: int, epoch: int) -> None:
-        """Set the random state of every augmentation layer to what follows from (seed, epoch)."""
-        states = [
+    def batch_seeds(self, seed: int, epoch: int, steps: int) -> np.ndarray:
+        """Return the random state of each augmentation layer for each batch of an epoch.
+
+        uint32, (steps, states, 2). No two follow from each other: PyTorch's
+        generators take the sum of the two words, which neighbouring numbers would share.
+        """
+        states = len(self._random_states())
+        # Trailing zeros would make no difference to SeedSequence, and the order has [seed, epoch].
+        words = np.random.SeedSequence([seed, epoch, 1]).generate_state(steps * states * 2)
+        return words.reshape(steps, states, 2)
+
+    def _random_states(self) -> list[Any]:
+        return [
             variable
             for layer in self.augmentation
             for variable in layer.variables
             if variable.name == "seed_generator_state"
         ]
-        for index, state in enumerate(states):
-            words = np.random.SeedSequence([seed, epoch, index]).generate_state(2)
-            state.assign(words.astype("uint32"))
 
 
 class InputPipeline:
@@ -123,7 +144,9 @@ class InputPipeline:
             "test": np.arange(len(data.y_test)),
         }
         self._order = np.array(train)
-        self._on_new_order: list[Callable[[np.ndarray], None]] = []
+        self._seeds = self.preprocessor.batch_seeds(seed, 0, self.steps_per_epoch)
+        self._on_new_epoch: Callable[[], None] = lambda: None
+        self._tensors: dict[str, Any] = {}  # of "train" and "test", where pictures are in memory
         self._unreadable: InputError | None = None
 
     def images_in(self, split: str) -> int:
@@ -153,15 +176,17 @@ class InputPipeline:
         """Shuffle the training images, and seed their augmentation, for epoch 0, 1, 2, ..."""
         generator = np.random.default_rng([self.seed, epoch])
         self._order[:] = generator.permutation(self.indices["train"])
-        self.preprocessor.start_epoch(self.seed, epoch)
-        for notify in self._on_new_order:
-            notify(self._order)
+        self._seeds[:] = self.preprocessor.batch_seeds(self.seed, epoch, self.steps_per_epoch)
+        self._on_new_epoch()
 
-    def training_batches(self) -> Any:
-        """Return what `keras.Model.fit` takes: shuffled, augmented training batches."""
+    def training_batches(self, first_step: int = 0) -> Any:
+        """Return what `keras.Model.fit` takes: shuffled, augmented training batches.
+
+        From `first_step` on, they are the same as if the batches before had been made.
+        """
         if keras.backend.backend() == "tensorflow":
-            return self._tensorflow_batches("train", self.batch_size, training=True)
-        return _Batches(self, "train", self.batch_size, training=True)
+            return self._tensorflow_batches("train", self.batch_size, first_step, training=True)
+        return _Batches(self, "train", self.batch_size, first_step, training=True)
 
     def scoring_batches(self, split: str, patch: Patch = None) -> Any:
         """Return batches of a split in a fixed order, as large as memory allows without harm.
@@ -181,7 +206,7 @@ class InputPipeline:
         chosen = np.arange(min(count, self.images_in("train")))
         labels = keras.ops.convert_to_tensor(self.labels("train")[chosen].astype("int32"))
         images = keras.ops.convert_to_tensor(self.images("train", chosen))
-        return self._finish(images, labels, training=True)
+        return self._finish(images, labels, self._seeds[0], training=True)
 
     def _images_of(self, split: str) -> Any:
         return self.data.x_test if split == "test" else self.data.x_train
@@ -190,7 +215,13 @@ class InputPipeline:
         return self.data.y_test if split == "test" else self.data.y_train
 
     def _tensorflow_batches(
-        self, split: str, batch_size: int, *, training: bool, patch: Patch = None
+        self,
+        split: str,
+        batch_size: int,
+        first_step: int = 0,
+        *,
+        training: bool,
+        patch: Patch = None,
     ) -> Any:
         """Return a tf.data.Dataset that gathers each batch in the graph, no Python in between."""
         import tensorflow as tf
@@ -200,16 +231,21 @@ class InputPipeline:
         count = self.images_in(split)
         with tf.device("cpu:0"):
             order = tf.Variable(self.indices[split].astype("int64"), trainable=False)
+            seeds = tf.Variable(self._seeds.astype("int64"), trainable=False)
         if training:
-            self._on_new_order.append(order.assign)
 
-        def gather(step: Any) -> tuple[Any, Any]:
+            def start_epoch() -> None:
+                order.assign(self._order)
+                seeds.assign(self._seeds.astype("int64"))
+
+            self._on_new_epoch = start_epoch
+
+        def gather(step: Any) -> tuple[Any, Any, Any]:
             chosen = order[step * batch_size : (step + 1) * batch_size]
-            return read(chosen), tf.gather(labels, chosen)
+            return read(chosen), tf.gather(labels, chosen), seeds[step] if training else ()
 
         if isinstance(source, np.ndarray):
-            with tf.device("cpu:0"):
-                pixels = tf.constant(source)
+            pixels = self._as_tensor("test" if split == "test" else "train")
 
             def read(chosen: Any) -> Any:
                 return tf.gather(pixels, chosen)
@@ -220,16 +256,29 @@ class InputPipeline:
                 batch.set_shape((None, *source.shape[1:]))
                 return batch
 
-        dataset = tf.data.Dataset.range(-(-count // batch_size))
+        dataset = tf.data.Dataset.range(first_step, -(-count // batch_size))
         if isinstance(source, np.ndarray):
             dataset = dataset.map(gather)
-        else:  # files are read ahead
-            dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        # One after the other: the random state of the augmentation has an order.
+        else:  # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
+            dataset = dataset.map(gather, num_parallel_calls=READ_AHEAD, deterministic=True)
+        # One after the other: all batches share the variables of the random state.
         dataset = dataset.map(
-            lambda images, y: self._finish(images, y, training=training, patch=patch)
+            lambda images, y, seeds: self._finish(images, y, seeds, training=training, patch=patch)
         )
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        in_memory = isinstance(source, np.ndarray)
+        return dataset.prefetch(tf.data.AUTOTUNE if in_memory else READ_AHEAD)
+
+    def _as_tensor(self, part: str) -> Any:
+        """Return the pictures of "train" or "test" as a tensor, which takes the array's place."""
+        import tensorflow as tf
+
+        if part not in self._tensors:
+            with tf.device("cpu:0"):
+                tensor = tf.constant(self._images_of(part))
+            self._tensors[part] = tensor
+            view: Any = {f"x_{part}": np.asarray(memoryview(tensor))}
+            self.data = replace(self.data, **view)
+        return self._tensors[part]
 
     @contextlib.contextmanager
     def own_errors(self) -> Iterator[None]:
@@ -250,12 +299,12 @@ class InputPipeline:
             raise
 
     def _finish(
-        self, images: Any, labels: Any, *, training: bool, patch: Patch = None
+        self, images: Any, labels: Any, seeds: Any, *, training: bool, patch: Patch = None
     ) -> tuple[Any, Any]:
         """Encode, augment, cut up and scale one gathered batch."""
         labels = self.encode(labels)
         if training:
-            images, labels = self.preprocessor.augment(images, labels)
+            images, labels = self.preprocessor.augment(images, labels, seeds)
         if patch is not None:
             images, labels = ten_crops(images, *patch), keras.ops.repeat(labels, CROPS, axis=0)
         return self.preprocessor(images), labels
@@ -269,26 +318,55 @@ class _Batches(keras.utils.PyDataset):
         pipeline: InputPipeline,
         split: str,
         batch_size: int,
+        first_step: int = 0,
         *,
         training: bool,
         patch: Patch = None,
     ) -> None:
         super().__init__(workers=0)
         self.pipeline, self.split, self.batch_size = pipeline, split, batch_size
+        self.first_step = first_step
         self.training, self.patch = training, patch
         self.order = pipeline._order if training else pipeline.indices[split]
+        self._ahead: dict[int, Future[np.ndarray]] = {}  # by step: files that are being read
 
     @property
     def num_batches(self) -> int:
         """Batches in a pass."""
-        return -(-len(self.order) // self.batch_size)
+        return -(-len(self.order) // self.batch_size) - self.first_step
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Return batch number `index`."""
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        images = self.pipeline._images_of(self.split)[chosen]
-        labels = self.pipeline._labels_of(self.split)[chosen]
-        return self.pipeline._finish(images, labels, training=self.training, patch=self.patch)
+        """Return batch number `index` from the first step on."""
+        step = self.first_step + index
+        labels = self.pipeline._labels_of(self.split)[self._chosen(step)]
+        images = self._images(step)
+        seeds = self.pipeline._seeds[step] if self.training else None
+        return self.pipeline._finish(
+            images, labels, seeds, training=self.training, patch=self.patch
+        )
+
+    def _chosen(self, step: int) -> np.ndarray:
+        return self.order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _images(self, step: int) -> np.ndarray:
+        """Return the pictures of a batch; files of those that follow are read in the meantime."""
+        source = self.pipeline._images_of(self.split)
+        if isinstance(source, np.ndarray):
+            return source[self._chosen(step)]
+        if step not in self._ahead or step == self.first_step:
+            self._ahead.clear()  # of another epoch, in another order
+        end = min(step + 1 + READ_AHEAD, self.first_step + self.num_batches)
+        for each in range(step, end):
+            if each not in self._ahead:
+                chosen = self._chosen(each).copy()  # the next epoch shuffles in place
+                self._ahead[each] = _readers().submit(source.__getitem__, chosen)
+        return self._ahead.pop(step).result()
+
+
+@functools.cache
+def _readers() -> ThreadPoolExecutor:
+    """The threads that read batches ahead for JAX and PyTorch."""
+    return ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="read-batches")
 
 
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
@@ -307,10 +385,11 @@ def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
             f"data.validation_split: {size} leaves none of the {len(labels)} training images"
         )
     shuffled = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels, minlength=1)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
     rank = np.empty(len(labels))  # where an image stands within its class, from 0 to 1
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
-        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    rank[by_class] = (np.arange(len(labels)) - first + 0.5) / np.repeat(counts, counts)
     chosen = shuffled[np.argsort(rank[shuffled], kind="stable")]
     return np.sort(chosen[count:]), np.sort(chosen[:count])
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.data.datasets import load_dataset, picture_folder
+from modelzoo.data.datasets import load_dataset, takes_image_options
 from modelzoo.data.entry import entry_shape
 from modelzoo.environment import without_network
 from modelzoo.errors import InputError
@@ -30,7 +30,7 @@ def find_pictures(config: Config) -> tuple[str, np.ndarray]:
     data = config["data"]
     shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
     for name in (data["dataset"], "mnist5k"):
-        options = config["image"] if picture_folder(name) else {}
+        options = config["image"] if takes_image_options(name) else {}
         try:
             # Keras announces a download before it is refused.
             with without_network(), contextlib.redirect_stderr(io.StringIO()):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.config import Config, load_config
-from modelzoo.data.datasets import load_dataset_or_fallback, picture_folder
+from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.entry import entry_shape
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
@@ -73,7 +73,7 @@ def fit_file(
 
 def load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
     """Return a data set with its pictures as they are; those of a folder at the network's size."""
-    if picture_folder(name):
+    if takes_image_options(name):
         return open_dataset(config.with_values({"data": {"dataset": name}}, "--dataset"), notify)
     return load_dataset_or_fallback(name, notify=notify)
 

@@ -6,30 +6,55 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.errors import RunError
+from modelzoo.training.interruption import Interruption
+from modelzoo.training.run_folder import Progress as RunProgress
 
 PLAIN_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
 
 
 class EpochOrder(keras.callbacks.Callback):
-    """Give every epoch the order and the augmentation that follow from its number."""
+    """Give every epoch the order and the random numbers that follow from its number.
 
-    def __init__(self, pipeline: InputPipeline) -> None:
+    Args:
+        pipeline: whose order and augmentation it sets.
+        first_step: batches of the first epoch that are already done.
+    """
+
+    def __init__(self, pipeline: InputPipeline, first_step: int = 0) -> None:
         super().__init__()
-        self.pipeline = pipeline
+        self.pipeline, self.first_step = pipeline, first_step
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shuffle for `epoch`, before its first batch is made."""
+        self.epoch = epoch
         self.pipeline.start_epoch(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """PyTorch's dropout does not draw by Keras' variables, which a run saves: seed it."""
+        if keras.backend.backend() == "torch":
+            import torch
+
+            words = [self.pipeline.seed, self.epoch, self.first_step + batch, 2]
+            torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """End the run with a clear message when the loss is no longer a number."""
+    """End the run with a clear message when the loss is no longer a number.
+
+    Args:
+        first_step: batches of the first epoch that are already done.
+    """
+
+    def __init__(self, first_step: int = 0) -> None:
+        super().__init__()
+        self.first_step = first_step
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start counting."""
@@ -45,50 +70,91 @@ class StopOnNaN(keras.callbacks.Callback):
         if not math.isfinite(loss):
             rate = float(self.model.optimizer.learning_rate)
             raise RunError(
-                f"the loss became {loss} in epoch {self.epoch + 1}, by batch {batch + 1} "
+                f"the loss became {loss} in epoch {self.epoch + 1}, "
+                f"by batch {self.first_step + batch + 1} "
                 f"(learning rate {rate:g}). Lower the learning rate, or look for pictures or "
                 "labels that are not what they seem"
             )
 
 
-class EpochEnd(keras.callbacks.Callback):
-    """Hand each finished epoch to the run, and carry the state of the other callbacks.
+class SaveProgress(keras.callbacks.Callback):
+    """Hand what was reached to the run: each epoch, now and then within it, and when interrupted.
 
     Comes last in the list, so that the others have already changed the learning rate and their
     own state when the run saves both.
 
     Args:
-        save: called with (epoch, values, callback state) after each epoch, from 0.
+        progress: where the run stands; its callbacks' state is put back at the beginning, and what
+            is done within an epoch is noted in it before `save_batch` is called.
+        batches: in an epoch.
+        save_epoch: called with (epoch, values, callback state) after each epoch, from 0.
+        save_batch: called within an epoch, at most every `save_minutes`.
         others: Keras callbacks whose state belongs to the run.
-        state: what `callback_state` returned when the run was saved, or None.
+        interruption: makes an epoch end early, after it was saved, with KeyboardInterrupt.
+        say: prints a line.
     """
 
     def __init__(
         self,
-        save: Callable[[int, dict[str, float], list[dict[str, float]]], None],
+        progress: RunProgress,
+        batches: int,
+        *,
+        save_epoch: Callable[[int, dict[str, float], list[dict[str, float]]], None],
+        save_batch: Callable[[], None],
+        save_minutes: float,
         others: list[Any],
-        state: list[dict[str, float]] | None,
+        interruption: Interruption,
+        say: Callable[[str], None],
     ) -> None:
         super().__init__()
-        self.save, self.others, self.state = save, others, state
+        self.progress, self.batches, self.others = progress, batches, others
+        self.save_epoch, self.save_batch, self.save_minutes = save_epoch, save_batch, save_minutes
+        self.interruption, self.say = interruption, say
+        self.first_step = progress.batches_done
+        self.has_said = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the saved state back, after the callbacks have reset themselves."""
-        for callback, values in zip(self.others, self.state or [], strict=False):
+        for callback, values in zip(self.others, self.progress.callbacks, strict=False):
             for name, value in values.items():
                 setattr(callback, name, value)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock, and note the learning rate that this epoch starts with."""
-        self.started = time.perf_counter()
-        self.learning_rate = float(self.model.optimizer.learning_rate)
+        self.started = self.saved = time.perf_counter()
+        if self.first_step:
+            self.started -= self.progress.seconds
+        else:
+            self.progress.learning_rate = float(self.model.optimizer.learning_rate)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save, if it is time to or the run is interrupted; the last batch is the epoch's end."""
+        done = self.first_step + batch + 1
+        now = time.perf_counter()
+        is_time = now - self.saved >= 60 * self.save_minutes
+        if done >= self.batches or not (is_time or self.interruption.is_wanted):
+            return
+        progress = self.progress
+        progress.batches_done, progress.batches = done, self.batches
+        progress.seconds = now - self.started
+        _ = self.model  # JAX: Keras puts the state of the training back into the variables
+        self.save_batch()
+        self.saved = time.perf_counter()
+        self.interruption.end()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Say why an interruption takes its time: an epoch whose batches are done is finished."""
+        if self.interruption.is_wanted and not self.has_said:
+            self.has_said = True
+            self.say("interrupted: validating, then saving the epoch; once more stops at once")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save."""
         values = {name: float(value) for name, value in (logs or {}).items()}
-        values["learning_rate"] = self.learning_rate
+        values["learning_rate"] = self.progress.learning_rate
         values["seconds"] = time.perf_counter() - self.started
-        self.save(epoch, values, self.callback_state())
+        self.save_epoch(epoch, values, self.callback_state())
+        self.interruption.end()
 
     def callback_state(self) -> list[dict[str, float]]:
         """Return the numbers that the other callbacks decide by."""
@@ -102,17 +168,32 @@ class EpochEnd(keras.callbacks.Callback):
         ]
 
 
+class RestoreMetrics(keras.callbacks.Callback):
+    """Give Keras' metrics the running values that an epoch was saved with.
+
+    Args:
+        values: of `keras.Model.metrics_variables`, one array each.
+    """
+
+    def __init__(self, values: list[np.ndarray]) -> None:
+        super().__init__()
+        self.values = values
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Put them back, after `fit` has reset the metrics."""
+        for variable, value in zip(self.model.metrics_variables, self.values, strict=True):
+            variable.assign(value)
+
+
 class ShowProgress(keras.callbacks.Callback):
     """A progress bar in a terminal; elsewhere a line an epoch, and one now and then within it."""
 
-    def __init__(self, console: Console, first_epoch: int, epochs: int, steps: int) -> None:
+    def __init__(self, console: Console, progress: RunProgress, epochs: int, steps: int) -> None:
         super().__init__()
-        self.console, self.first_epoch, self.epochs, self.steps = (
-            console,
-            first_epoch,
-            epochs,
-            steps,
-        )
+        self.console, self.epochs, self.steps = console, epochs, steps
+        self.first_step = progress.batches_done
+        self.seconds_before = progress.seconds  # that the epoch took before this process
+        self.done_before = progress.epochs_done + self.first_step / steps  # in epochs
         self.bar: Progress | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -140,14 +221,14 @@ class ShowProgress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show how far the epoch is."""
         now = time.monotonic()
+        done = min(self.first_step + batch + 1, self.steps)
         if self.bar:
-            done = min(batch + 1, self.steps)
             self.bar.update(self.task, completed=done, values=_numbers(logs))
         elif now - self.last_line > PLAIN_INTERVAL:
             self.last_line = now
-            left = (now - self.epoch_began) / (batch + 1) * (self.steps - batch - 1)
+            left = (now - self.epoch_began) / (batch + 1) * (self.steps - done)
             self.console.print(
-                f"epoch {self.epoch + 1}/{self.epochs}: batch {batch + 1} of {self.steps}  "
+                f"epoch {self.epoch + 1}/{self.epochs}: batch {done} of {self.steps}  "
                 f"{_numbers(logs)}  {_duration(left)} left in this epoch",
                 highlight=False,
                 soft_wrap=True,
@@ -156,11 +237,12 @@ class ShowProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Print the epoch's line, with what is left of the run."""
         self.last_line = now = time.monotonic()
-        done = epoch + 1 - self.first_epoch
+        done = epoch + 1 - self.done_before
         left = (now - self.began) / done * (self.epochs - epoch - 1)
+        seconds = now - self.epoch_began + self.seconds_before
         self.console.print(
-            f"epoch {epoch + 1}/{self.epochs}  {_numbers(logs)}  "
-            f"{now - self.epoch_began:.1f} s" + (f", {_duration(left)} left" if left else ""),
+            f"epoch {epoch + 1}/{self.epochs}  {_numbers(logs)}  {seconds:.1f} s"
+            + (f", {_duration(left)} left" if left else ""),
             highlight=False,
             soft_wrap=True,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.data.datasets import load_dataset_or_fallback, picture_folder
+from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
 
@@ -61,7 +61,7 @@ def open_dataset(config: Config, notify: Callable[[str], None]) -> Dataset:
     """Load the configuration's data set, every picture of the shape that preprocessing expects."""
     name = config["data"]["dataset"]
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
-    options = config["image"] if picture_folder(name) else {}
+    options = config["image"] if takes_image_options(name) else {}
     data = config["data"]
     shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
     return load_dataset_or_fallback(name, notify=notify, image_shape=shape, **options)

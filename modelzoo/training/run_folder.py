@@ -3,9 +3,11 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import time
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,10 @@ HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_ra
 
 @dataclass
 class Progress:
-    """Where a run stands after an epoch; with the arrays of the model, all that resuming needs."""
+    """Where a run stands; with the arrays of the model, all that resuming needs.
+
+    The last four tell of the epoch that was begun, if the state was saved within one.
+    """
 
     epochs_done: int = 0
     history: list[dict[str, int | float]] = field(default_factory=list)
@@ -31,6 +36,15 @@ class Progress:
     best_epoch: int = 0
     best_value: float | None = None
     stopped: bool = False  # by early stopping, before the last epoch
+    batches_done: int = 0
+    batches: int = 0  # in an epoch
+    seconds: float = 0.0  # that the batches done took
+    learning_rate: float = 0.0  # that the epoch began with
+
+    def told(self, epochs: int) -> str:
+        """Return how much is done, such as "12 of 50 epochs and batch 800 of 1407"."""
+        within = f" and batch {self.batches_done} of {self.batches}" if self.batches_done else ""
+        return f"{self.epochs_done} of {epochs} epochs{within}"
 
 
 class RunFolder:
@@ -124,28 +138,41 @@ class RunFolder:
         """Write metrics.json."""
         write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
 
-    def save_state(self, arrays: Sequence[np.ndarray], progress: Progress) -> None:
-        """Write everything that resuming needs into one file, so that its parts always agree."""
-        note = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
-        named = {f"array{index}": array for index, array in enumerate(arrays)}
-        with replacing(self.state) as temporary:
-            np.savez(temporary, progress=note, **named)  # type: ignore[arg-type]
+    def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
+        """Write everything that resuming needs into one file, so that its parts always agree.
 
-    def load_state(self) -> tuple[list[np.ndarray], Progress]:
-        """Read what `save_state` wrote.
+        The arrays are taken one after the other: memory holds no second copy of them all.
+        """
+        note = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
+        named = ((f"array{index}", array) for index, array in enumerate(arrays))
+        with replacing(self.state) as temporary, zipfile.ZipFile(temporary, "w") as file:
+            for name, array in itertools.chain([("progress", note)], named):
+                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+    def load_progress(self) -> Progress:
+        """Read where the run stands, without its arrays.
 
         Raises:
             InputError: the file is damaged; nothing else in the folder is touched.
         """
+        return self._read_state(arrays=False)[1]
+
+    def load_state(self) -> tuple[list[np.ndarray], Progress]:
+        """Read what `save_state` wrote; raise what `load_progress` does."""
+        return self._read_state(arrays=True)
+
+    def _read_state(self, *, arrays: bool) -> tuple[list[np.ndarray], Progress]:
         try:
             with np.load(self.state, allow_pickle=False) as saved:
                 progress = msgspec.convert(json.loads(saved["progress"].tobytes()), Progress)
-                arrays = [saved[f"array{index}"] for index in range(len(saved.files) - 1)]
+                count = len(saved.files) - 1 if arrays else 0
+                found = [saved[f"array{index}"] for index in range(count)]
         except Exception as error:  # zip, zlib, json, numpy: each damage has its own exception
             raise InputError(f"{self.state}: damaged, cannot resume from it: {error}") from None
         if progress.epochs_done and not self.best_weights.is_file():
             raise InputError(f"{self.best_weights}: is missing; the run cannot go on without it")
-        return arrays, progress
+        return found, progress
 
 
 def default_path(model: str, dataset: str) -> Path:

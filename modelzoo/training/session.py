@@ -15,12 +15,19 @@ from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, suggest
 from modelzoo.files import replacing
-from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
+from modelzoo.training.callbacks import (
+    EpochOrder,
+    RestoreMetrics,
+    SaveProgress,
+    ShowProgress,
+    StopOnNaN,
+)
 from modelzoo.training.device import Device, memory_peak, placement
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
 from modelzoo.training.faster import check_shares, faster
 from modelzoo.training.fine_tuning import Start, freeze, load_start
 from modelzoo.training.fused_optimizers import fuse
+from modelzoo.training.interruption import Interruption
 from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import write_results
 from modelzoo.training.run import Run
@@ -32,18 +39,22 @@ class Session:
     """One training in one process: the network, the pipeline, and what has been reached."""
 
     def __init__(self, config: Config, data: Dataset, device: Device, console: Console) -> None:
-        self.config, self.data = config, data
+        self.config = config
         self.device, self.console = device, console
         self.progress = Progress()
+        self.saved = "nothing"  # of the run, in words
+        self._metric_values: list[np.ndarray] = []  # of the epoch that was begun
         keras.utils.set_random_seed(config["trainer"]["seed"])
         self.pipeline = open_pipeline(config, data)
+        self.data_name, self.data_note = data.name, data.note
         self.model = build_network(config)
         trainer, classes = config["trainer"], config["model"]["num_classes"]
         self.frozen = freeze(self.model, trainer["freeze"], classes)
+        trainable = self.model.trainable_variables
+        self.trainable_parameters = sum(math.prod(variable.shape) for variable in trainable)
+        self.placement = placement(trainable[0])
         if trainer["share_batches"]:
             check_shares(self.model)
-        self.best = build_network(config)  # holds the weights of the best epoch
-        compile_for_scoring(self.best, config)
         arguments = {
             k: v for k, v in config["compile"].items() if k not in ("optimizer", "metrics")
         }
@@ -57,7 +68,7 @@ class Session:
         if keras.backend.backend() == "tensorflow" and device.name.startswith("cpu"):
             self.trained, optimizer = faster(self.model, device.shares), fuse(optimizer)
         self.trained.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
-        self.trained.optimizer.build(self.model.trainable_variables)
+        self.trained.optimizer.build(trainable)
         self.callbacks = [
             keras_objects.make("callback", spec, f"fit.callbacks.{index}")
             for index, spec in enumerate(config["fit"]["callbacks"])
@@ -66,17 +77,17 @@ class Session:
 
     def _rehearse(self) -> None:
         """Try two pictures: what does not fit together is refused before a run begins."""
-        what, wanted = "data.preprocessing, data.augmentation", tuple(self.best.input_shape[1:])
+        what, wanted = "data.preprocessing, data.augmentation", tuple(self.model.input_shape[1:])
         try:
             images, labels = self.pipeline.first_images()
             if tuple(images.shape[1:]) != wanted:
                 raise ValueError(f"they make {tuple(images.shape[1:])}, the network takes {wanted}")
             what = "compile.loss"
-            predicted = self.best(images)
-            self.best.compute_loss(images, labels, predicted)
+            predicted = self.model(images)
+            self.trained.compute_loss(images, labels, predicted)
             what = "compile.metrics"
-            known = set(self.best.compute_metrics(images, labels, predicted))
-            self.best.reset_metrics()
+            known = set(self.trained.compute_metrics(images, labels, predicted))
+            self.trained.reset_metrics()  # and now they have their variables
         except Exception as error:  # the frameworks have many kinds for values that do not fit
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{what}: cannot be used: {reason[:300]}") from error
@@ -99,37 +110,82 @@ class Session:
         folder.write_config(self.config)
         self._save_state()
 
-    def restore(self, folder: RunFolder, arrays: list[np.ndarray], progress: Progress) -> None:
-        """Take the folder of an interrupted run, and put back what was saved."""
-        self.folder, self.progress = folder, progress
-        variables = self._variables()
+    def restore(self, folder: RunFolder) -> None:
+        """Take the folder of an interrupted run, and put back what was saved.
+
+        Raises:
+            InputError: it is damaged, or belongs to another network or other data.
+        """
+        self.folder = folder
+        arrays, self.progress = folder.load_state()
+        self._assign(arrays)
+        self.saved = self.progress.told(self.config["fit"]["epochs"])
+        folder.write_config(self.config)
+        folder.write_history(self.progress.history)
+
+    def _assign(self, arrays: list[np.ndarray]) -> None:
+        progress, variables = self.progress, self._variables()
         shapes = [tuple(variable.shape) for variable in variables]
         if shapes != [array.shape for array in arrays]:
-            raise InputError(f"{folder.state}: belongs to another network than config.yaml")
+            raise InputError(f"{self.folder.state}: belongs to another network than config.yaml")
+        if progress.batches_done and progress.batches != self.pipeline.steps_per_epoch:
+            raise InputError(
+                f"{self.folder.state}: was saved within an epoch of {progress.batches} batches, "
+                f"which now has {self.pipeline.steps_per_epoch}: the data set or data.batch_size "
+                "is another one"
+            )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-        folder.write_config(self.config)
-        folder.write_history(progress.history)
+        self._metric_values = arrays[len(variables) - len(self._metrics_saved()) :]
 
     def run(self) -> Run:
         """Train what is left, and finish."""
         epochs = self.config["fit"]["epochs"]
         self._introduce()
         try:
-            if self.progress.epochs_done < epochs and not self.progress.stopped:
-                self._fit(epochs)
-            load_weights(self.best, self.folder.best_weights)
+            with Interruption() as interruption:
+                self._fit_rest(epochs, interruption)
+            interruption.end()
             return self._finish()
         except KeyboardInterrupt:
-            done = self.progress.epochs_done
-            self._say(f"\ninterrupted; {done} of {epochs} epochs are saved in {self.folder.path}")
+            self._say(f"\ninterrupted; {self.saved} are saved in {self.folder.path}")
             self._say(f"continue with: python -m train --resume {self.folder.path}")
             raise
 
-    def _fit(self, epochs: int) -> None:
-        first = self.progress.epochs_done
-        shown = ShowProgress(self.console, first, epochs, self.pipeline.steps_per_epoch)
-        end = EpochEnd(self._end_epoch, self.callbacks, self.progress.callbacks)
+    def _fit_rest(self, epochs: int, interruption: Interruption) -> None:
+        """Train up to `epochs`; the rest of an epoch, which has fewer batches, by itself."""
+        if self.progress.batches_done and not self.progress.stopped:
+            self._fit(self.progress.epochs_done + 1, interruption)
+            # The end of a fit may change weights: an average takes their place, or the best do.
+            arrays, self.progress = self.folder.load_state()
+            self._assign(arrays)
+        if self.progress.epochs_done < epochs and not self.progress.stopped:
+            self._fit(epochs, interruption)
+
+    def _fit(self, epochs: int, interruption: Interruption) -> None:
+        """Call Keras' `fit` from where the run stands until `epochs` are done."""
+        progress, steps = self.progress, self.pipeline.steps_per_epoch
+        total = self.config["fit"]["epochs"]
+        shown = ShowProgress(self.console, progress, total, steps)
+        saved = SaveProgress(
+            progress,
+            steps,
+            save_epoch=self._end_epoch,
+            save_batch=self._save_state,
+            save_minutes=self.config["trainer"]["save_minutes"],
+            others=self.callbacks,
+            interruption=interruption,
+            say=self._say,
+        )
+        first = progress.batches_done
+        callbacks = [
+            EpochOrder(self.pipeline, first),
+            StopOnNaN(first),
+            *([RestoreMetrics(self._metric_values)] if first else []),
+            *self.callbacks,
+            shown,
+            saved,
+        ]
         weights = self.config["fit"]["class_weight"]
         if weights is not None:  # Keras fails at a class above those that are named
             classes = range(self.config["model"]["num_classes"])
@@ -140,13 +196,13 @@ class Session:
         try:
             with self.pipeline.own_errors():
                 self.trained.fit(
-                    self.pipeline.training_batches(),
+                    self.pipeline.training_batches(first),
                     validation_data=validation,
-                    initial_epoch=first,
+                    initial_epoch=progress.epochs_done,
                     epochs=epochs,
                     class_weight=weights,
                     shuffle=False,  # EpochOrder does
-                    callbacks=[EpochOrder(self.pipeline), StopOnNaN(), *self.callbacks, shown, end],
+                    callbacks=callbacks,
                     verbose=0,
                 )
         finally:
@@ -161,56 +217,62 @@ class Session:
         no_validation = "val_accuracy" not in values
         if progress.best_value is None or no_validation or (value or 0.0) > progress.best_value:
             progress.best_value, progress.best_epoch = value, epoch + 1
-            self.best.set_weights(self.model.get_weights())
             with replacing(self.folder.best_weights) as temporary:
-                self.best.save_weights(temporary)
+                self.model.save_weights(temporary)
         progress.history.append({"epoch": epoch + 1, **values})
         progress.epochs_done, progress.callbacks = epoch + 1, callbacks
         progress.stopped = bool(self.trained.stop_training)
+        progress.batches_done, progress.seconds = 0, 0.0
         self._save_state()
         self.folder.write_history(progress.history)
 
     def _variables(self) -> list[Any]:
-        # Weights, the random state of dropout, and the optimizer's memory.
-        return [*self.model.variables, *self.trained.optimizer.variables]
+        """Weights, the random state of dropout, the optimizer's memory, and running metrics."""
+        optimizer = self.trained.optimizer
+        return [*self.model.variables, *optimizer.variables, *self._metrics_saved()]
+
+    def _metrics_saved(self) -> list[Any]:
+        return self.trained.metrics_variables if self.progress.batches_done else []
 
     def _save_state(self) -> None:
         """Write state.npz."""
-        arrays = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        arrays = (keras.ops.convert_to_numpy(variable) for variable in self._variables())
         self.folder.save_state(arrays, self.progress)
+        self.saved = self.progress.told(self.config["fit"]["epochs"])
 
     def _introduce(self) -> None:
         """Say what is about to be trained, on what and where."""
-        pipeline, note = self.pipeline, self.data.note
+        pipeline, note = self.pipeline, self.data_note
         text = (
-            f"{self.config.name} ({self.model.count_params():,} parameters) on {self.data.name}: "
+            f"{self.config.name} ({self.model.count_params():,} parameters) on {self.data_name}: "
             f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
             f"validation, {pipeline.images_in('test'):,} test images; {self.device.description}"
         )
         self._say(text)
         if self.frozen:
-            trained = self._trainable_parameters()
-            self._say(f"frozen: {', '.join(self.frozen)}; {trained:,} parameters are trained")
+            trained = f"{self.trainable_parameters:,} parameters are trained"
+            self._say(f"frozen: {', '.join(self.frozen)}; {trained}")
         if note:
             self._say(f"note: {note}")
-
-    def _trainable_parameters(self) -> int:
-        return sum(math.prod(variable.shape) for variable in self.model.trainable_variables)
 
     def _say(self, message: str) -> None:
         self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def _finish(self) -> Run:
-        """Score the test set, once, and write metrics, model and report."""
-        scores = score(self.best, self.pipeline, "test")
+        """Score the test set, once, with the best weights; write metrics, model and report."""
+        del self.trained  # and the optimizer's memory, twice that of the weights, with it
+        self.model.trainable = True  # whoever opens it decides what to freeze
+        load_weights(self.model, self.folder.best_weights)
+        compile_for_scoring(self.model, self.config)
+        scores = score(self.model, self.pipeline, "test")
         with replacing(self.folder.model) as temporary:
-            self.best.save(temporary)
+            self.model.save(temporary)
         metrics = self._metrics(scores)
         history = pd.DataFrame(self.progress.history)
         run = Run(
             folder=self.folder.path,
             config=self.config,
-            model=self.best,
+            model=self.model,
             history=history,
             metrics=metrics,
             pipeline=self.pipeline,
@@ -227,10 +289,10 @@ class Session:
         trainer = self.config["trainer"]
         return {
             "model": self.config.name,
-            "dataset": self.data.name,
-            "note": self.data.note,
-            "parameters": self.best.count_params(),
-            "trainable_parameters": self._trainable_parameters(),
+            "dataset": self.data_name,
+            "note": self.data_note,
+            "parameters": self.model.count_params(),
+            "trainable_parameters": self.trainable_parameters,
             "start_weights": trainer["weights"],
             "epochs": progress.epochs_done,
             "best_epoch": progress.best_epoch,
@@ -247,7 +309,7 @@ class Session:
             "images_per_second": self.pipeline.images_in("train") * len(history) / seconds,
             "peak_memory_bytes": memory_peak(),
             "device": self.device.description,
-            "device_placement": placement(self.model.trainable_variables[0]),
+            "device_placement": self.placement,
             "backend": trainer["backend"],
             "precision": trainer["precision"],
             "seed": trainer["seed"],

@@ -33,6 +33,8 @@ class Trainer:
         weights_sha256: of a file of one's own; an address needs it, or `allow_unverified`.
         freeze: layers that are not trained: names in which * stands for anything, or
             "all-but-head"; in place of `trainer.freeze`.
+        save_minutes: how long a run may go on within an epoch before it is saved; in place of
+            `trainer.save_minutes`.
         allow_unverified: take weights whose SHA-256 nobody has published.
         own_process: nothing else is computed in this process, so that the framework's threads may
             be set for this training alone, as `python -m train` does.
@@ -59,11 +61,18 @@ class Trainer:
         weights: str | Path | None = None,
         weights_sha256: str | None = None,
         freeze: str | Sequence[str] | None = None,
+        save_minutes: float | None = None,
         allow_unverified: bool = False,
         own_process: bool = False,
         console: Console | None = None,
     ) -> None:
-        given = {"seed": seed, "precision": precision, "backend": backend, "freeze": freeze}
+        given = {
+            "seed": seed,
+            "precision": precision,
+            "backend": backend,
+            "freeze": freeze,
+            "save_minutes": save_minutes,
+        }
         changed = {key: value for key, value in given.items() if value is not None}
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
         if weights is not None:
@@ -80,7 +89,8 @@ class Trainer:
         Raises:
             InputError: data, device or folder cannot be used.
             RunError: the loss became NaN.
-            KeyboardInterrupt: as pressed; the epochs done so far are saved.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the batch in progress is done and
+                everything is saved; the second raises it at once.
         """
         # Weights and a folder that cannot be used are refused before the framework takes its time.
         start = find_start(self.config, allow_unverified=self.allow_unverified)
@@ -92,14 +102,16 @@ class Trainer:
             device = _start(self.config, self.requested_device, self.own_process)
             data = open_dataset(self.config, self._notify)
             self.config = fit_config_to_data(self.config, data, self._notify)
+            name = data.name
             from modelzoo.training.session import Session
 
             with device.scope():
                 session = Session(self.config, data, device, self.console)
+                del data  # the session keeps what it needs of it
                 if start:
                     session.start_from(start)
                 if folder is None:
-                    folder = RunFolder.create(default_path(self.config.name, data.name))
+                    folder = RunFolder.create(default_path(self.config.name, name))
                 session.begin(folder)
                 return session.run()
         finally:
@@ -121,7 +133,8 @@ def resume(
     """Continue an interrupted run as if it had never stopped.
 
     The optimizer, the epoch, the order of the images, the random state, the best value and the
-    history go on where the last finished epoch left them; an epoch cut short is done again.
+    history go on where they were saved: after the batch in which a run was interrupted, and for one
+    that was killed after its last epoch or the last `trainer.save_minutes` within it.
 
     Args:
         path: the run's folder.
@@ -139,7 +152,7 @@ def resume(
         config = folder.read_config()
         if epochs is not None:
             config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
-        arrays, progress = folder.load_state()
+        progress = folder.load_progress()
         done, total = progress.epochs_done, config["fit"]["epochs"]
         if folder.metrics.exists() and (done >= total or progress.stopped):
             raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
@@ -156,8 +169,10 @@ def resume(
 
         with chosen.scope():
             session = Session(config, data, chosen, console)
-            session.restore(folder, arrays, progress)
-            console.print(f"resuming {path}: {done} of {total} epochs are done", markup=False)
+            del data
+            session.restore(folder)
+            said = f"resuming {path}: {progress.told(total)} are done"
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
             return session.run()
     finally:
         folder.release()
