@@ -69,7 +69,7 @@ def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) ->
             for variable, facts in zip(layer.weights, found.arrays, strict=True)
         ]
     for variable, array in values:
-        variable.assign(array.astype(str(variable.dtype)))
+        variable.assign(array.astype(str(variable.dtype), copy=False))
     return units
 
 
@@ -88,7 +88,7 @@ def assign_arrays(network: keras.Model, arrays: Sequence[np.ndarray], where: str
             f"{found[at] if at < len(found) else 'nothing'} in the file"
         )
     for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array.astype(str(variable.dtype)))
+        variable.assign(array.astype(str(variable.dtype), copy=False))
 
 
 def weighted_layers(network: Any) -> list[Any]:
