@@ -53,6 +53,23 @@ def test_shares_of_a_batch_give_what_the_whole_batch_gives(count):
     assert_same(faster.faster(network, shares=3), network, images)
 
 
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_the_loss_of_shares_is_computed_from_logits(name):
+    """A probability that float32 rounds to 0 would be clipped, and give no gradient."""
+    network = build_network(LENET)
+    network.get_layer("output").bias.assign([200.0] + [0.0] * 9)
+    images = pictures(4, LENET)
+    labels = np.array([1, 2, 3, 4])
+    if name == "categorical_crossentropy":
+        labels = keras.utils.to_categorical(labels, 10)
+    losses = []
+    for model in (network, faster.faster(network, shares=2)):
+        model.compile(loss=name)
+        losses.append(model.evaluate(images, labels, verbose=0))
+    assert losses[0] > 100
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
 def test_large_dense_layers_and_cropped_kernels_give_what_keras_gives(monkeypatch):
     """A rewritten layer computes something else, forward or backward."""
     monkeypatch.setattr(faster, "LARGE_KERNEL", 1)

@@ -69,13 +69,18 @@ class InShares(keras.layers.Layer):
         """Return the outputs of the whole batch, in order."""
         count, shares = ops.shape(inputs)[0], self.shares
         ends = [count * index // shares for index in range(shares + 1)]
-        parts = []
+        parts, logits = [], []
         for start, end in itertools.pairwise(ends):
             # A batch may have fewer pictures than there are shares, and layers refuse none at all:
             # such a share computes a picture of another, and drops it.
-            part = inputs[start : ops.maximum(end, start + 1)]
-            parts.append(self.network(part, training=training)[: end - start])
-        return ops.concatenate(parts)
+            part = self.network(inputs[start : ops.maximum(end, start + 1)], training=training)
+            parts.append(part[: end - start])
+            if hasattr(part, "_keras_logits"):
+                logits.append(part._keras_logits[: end - start])
+        outputs = ops.concatenate(parts)
+        if logits:  # Keras computes a cross-entropy from what its softmax has left there
+            outputs._keras_logits = ops.concatenate(logits)
+        return outputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return (batch, classes)."""

@@ -236,7 +236,7 @@ class Session:
 
     def _save_state(self) -> None:
         """Write state.npz."""
-        arrays = (keras.ops.convert_to_numpy(variable) for variable in self._variables())
+        arrays = (_to_numpy(variable) for variable in self._variables())
         self.folder.save_state(arrays, self.progress)
         self.saved = self.progress.told(self.config["fit"]["epochs"])
 
@@ -315,6 +315,13 @@ class Session:
             "seed": trainer["seed"],
             "versions": versions(),
         }
+
+
+def _to_numpy(variable: Any) -> np.ndarray:
+    if keras.backend.backend() == "tensorflow":  # where Keras would copy twice
+        array: np.ndarray = variable.value.numpy()
+        return array
+    return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
 def versions() -> dict[str, str]:
