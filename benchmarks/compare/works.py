@@ -7,7 +7,7 @@ OURS, REFERENCE = "modelzoo", "script"
 SHOWN = {  # how each contestant is called where people read of it
     OURS: "modelzoo",
     "modelzoo-bfloat16": "modelzoo, mixed bfloat16",
-    REFERENCE: "plain Keras script (TensorFlow)",
+    REFERENCE: "plain Keras script on TensorFlow",
     "script-predict": "plain Keras script, model.predict",
     "pytorch": "plain PyTorch",
     "keras-jax": "plain Keras script on JAX",
