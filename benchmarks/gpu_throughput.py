@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu_throughput [--framework tensorflow jax torch pytorch]
         [--model alexnet_2012 alexnet_owt alexnet_cifar10 lenet5] [--precision tf32 bfloat16]
-        [--steps 100] [--rounds 3] [--out gpu.json]
+        [--steps 96] [--rounds 3] [--out gpu.json]
     python -m benchmarks.gpu_throughput --device cpu --steps 2 --batch 8 --model lenet5
 
 tensorflow, jax and torch are our trainer on that backend of Keras; pytorch is a plain loop over the
@@ -35,7 +35,7 @@ BATCHES = {"alexnet_2012": 256, "alexnet_owt": 256, "alexnet_cifar10": 512, "len
 SIDES = {"alexnet_2012": (256, 227), "alexnet_owt": (256, 224), "alexnet_cifar10": (32, 32)}
 TIMED_EPOCHS = 2
 NO_GPU = 3  # exit code of a child that sees none
-DATASET = "noise"
+JAX_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--framework", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS)
     parser.add_argument("--model", nargs="+", choices=BATCHES, default=list(BATCHES))
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["tf32", "bfloat16"])
-    parser.add_argument("--steps", type=int, default=100, help="of an epoch")
+    parser.add_argument("--steps", type=int, default=96, help="of an epoch")
     parser.add_argument("--batch", type=int, help=f"by default {BATCHES}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
@@ -120,7 +120,7 @@ def _run(case: dict[str, Any], folder: str) -> tuple[int, dict[str, Any]]:
         "MODELZOO_OFFLINE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "JAX_DEFAULT_MATMUL_PRECISION": "float32" if case["precision"] == "float32" else "default",
+        "JAX_DEFAULT_MATMUL_PRECISION": JAX_PRECISIONS[case["precision"]],
     }
     given = {key: value for key, value in case.items() if key not in ("samples", "versions")}
     command = [sys.executable, "-m", "benchmarks.gpu_throughput", "--child", json.dumps(given)]
@@ -158,9 +158,8 @@ def _ours_training(case: dict[str, Any]) -> dict[str, Any]:
     start_framework(case["framework"], case["device"])  # before any framework is imported
     _allow_tf32(case["framework"], allowed=case["precision"] != "float32")
     images = case["steps"] * case["batch"]
-    _write_noise(case["model"], images)
     overrides = [
-        f"data.dataset={DATASET}",
+        f"data.dataset={_noise_set(case['model'], images)}",
         f"data.batch_size={case['batch']}",
         "data.validation_split=0",
         f"fit.epochs={TIMED_EPOCHS + 1}",
@@ -207,22 +206,19 @@ def _noise(model: str, count: int) -> tuple[Any, Any]:
     return np.resize(few, (count, side, side, channels)), np.arange(count) % classes
 
 
-def _write_noise(model: str, images: int) -> None:
-    """Write the data set of a network into $MODELZOO_DATA, over the one before."""
+def _noise_set(model: str, images: int) -> str:
+    """Return the name of a network's data set in $MODELZOO_DATA; make it if it is not there."""
     import numpy as np
 
-    x_train, y_train = _noise(model, images)
-    classes = 1000 if model in ("alexnet_2012", "alexnet_owt") else 10
-    names = np.array([f"class {number}" for number in range(classes)])
-    path = Path(os.environ["MODELZOO_DATA"]) / f"{DATASET}.npz"
-    np.savez(
-        path,
-        x_train=x_train,
-        y_train=y_train,
-        x_test=x_train[:16],
-        y_test=y_train[:16],
-        class_names=names,
-    )
+    name = f"noise_{model}_{images}"
+    path = Path(os.environ["MODELZOO_DATA"]) / f"{name}.npz"
+    if not path.exists():
+        x_train, y_train = _noise(model, images)
+        classes = 1000 if model in ("alexnet_2012", "alexnet_owt") else 10
+        arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_train[:16]}
+        names = np.array([f"class {number}" for number in range(classes)])
+        np.savez(path, **arrays, y_test=y_train[:16], class_names=names)
+    return name
 
 
 def _plain_pytorch(case: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import modelzoo
-from benchmarks import roofline, speed_page
+from benchmarks import gpu_throughput, roofline, speed_page
 from benchmarks.compare import child, keras_script, machine, runner, summary
 from benchmarks.compare.__main__ import main
 from benchmarks.compare.works import SHOWN, WORKS, Contestant, chosen_works
@@ -178,6 +178,36 @@ REPORT = {
         "startup": measured({"list": [0.25]}),
     },
 }
+
+
+def test_throughput_is_compared_with_plain_pytorch(capsys, monkeypatch, tmp_path):
+    """Medians and their ratio, of the same network in the same precision."""
+    case = {"model": "lenet5", "precision": "tf32", "batch": 8, "device_name": "Abacus"}
+    gpu_throughput._print(
+        [
+            {**case, "framework": "jax", "samples": [100.0, 300.0]},
+            {**case, "framework": "pytorch", "samples": [400.0]},
+        ]
+    )
+    out = capsys.readouterr().out
+    assert "0.50 of plain PyTorch" in out and "100 to 300" in out and "device: Abacus" in out
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    name = gpu_throughput._noise_set("lenet5", 24)
+    with np.load(tmp_path / f"{name}.npz") as made:
+        assert made["x_train"].shape == (24, 28, 28, 1) and len(made["class_names"]) == 10
+
+
+@pytest.mark.slow
+def test_the_gpu_script_tries_itself_out_on_a_cpu(tmp_path, monkeypatch, capsys):
+    """Without a GPU it refuses; with --device cpu it measures."""
+    options = ["gpu_throughput", "--framework", "tensorflow", "--model", "lenet5", "--rounds", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    monkeypatch.setattr("sys.argv", [*options, "--precision", "tf32"])
+    assert gpu_throughput.main() == 2
+    assert "no GPU was found" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*options, "--steps", "2", "--batch", "8", "--device", "cpu"])
+    assert gpu_throughput.main() == 0
+    assert "ours, tensorflow" in capsys.readouterr().out
 
 
 def test_the_page_says_what_was_measured():
