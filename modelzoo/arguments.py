@@ -146,7 +146,9 @@ def _add_using(add: Add) -> None:
     info = add("info", commands.info, "Describe a network.", "modelzoo info lenet5 --layers")
     info.add_argument("model", nargs="?", metavar="NAME", help="a name, a YAML or a run's folder")
     _add_overrides(info)
-    info.add_argument("--layers", action="store_true", help="layers, shapes and parameters")
+    info.add_argument(
+        "--layers", action="store_true", help="layers, shapes, parameters, operations"
+    )
     info.add_argument("--json", action="store_true", help="everything, as one JSON object")
 
 

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 def print_layers(config: Config) -> None:
     from modelzoo.zoo import build, describe
 
-    print(f"\n  {'LAYER':10} {'TYPE':28} {'OUTPUT SHAPE':14} {'PARAMETERS':>12}")
+    heads = f"{'OUTPUT SHAPE':14} {'PARAMETERS':>12} {'OPERATIONS':>14}"
+    print(f"\n  {'LAYER':10} {'TYPE':28} {heads}")
     network = build(config)
-    for layer in describe(network):
-        shape = as_text(layer["output_shape"])
-        print(f"  {layer['name']:10} {layer['type']:28} {shape:14} {layer['parameters']:>12,}")
-    print(f"  {'total':54} {network.count_params():>12,}")
+    described = describe(network)
+    for layer in described:
+        shape, operations = as_text(layer["output_shape"]), _count(layer["operations"])
+        print(
+            f"  {layer['name']:10} {layer['type']:28} {shape:14} {layer['parameters']:>12,} "
+            f"{operations:>14}"
+        )
+    counts = [layer["operations"] for layer in described]
+    total = None if None in counts else sum(counts)
+    print(f"  {'total':54} {network.count_params():>12,} {_count(total):>14}")
+    print("  operations: additions and multiplications for one picture")
 
 
 def print_run(run: Run) -> None:
@@ -92,6 +100,10 @@ def print_compressed(done: Compressed) -> None:
 
 def print_notice(message: str) -> None:
     print(message, file=sys.stderr)
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
 
 
 def as_text(sizes: Sequence[int]) -> str:

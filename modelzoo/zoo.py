@@ -233,13 +233,19 @@ def predict(
 
 
 def describe(network: keras.Model) -> list[dict[str, Any]]:
-    """Return the layers of a network: name, type, output shape without the batch, parameters."""
+    """Return the layers of a network: name, type, output shape without the batch, parameters.
+
+    And the floating-point operations for one picture; None if unknown, see `modelzoo.operations`.
+    """
+    from modelzoo.operations import operations
+
     return [
         {
             "name": layer.name,
             "type": type(layer).__name__,
             "output_shape": list(layer.output.shape[1:]),
             "parameters": layer.count_params(),
+            "operations": operations(layer),
         }
         for layer in network.layers
     ]

@@ -1,0 +1,1 @@
+"""The same work side by side: for a checkout, not installed."""

@@ -1,0 +1,90 @@
+"""What modelzoo does: the packaged configurations, through what is public."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Settings = dict[str, Any]
+
+
+def _train(
+    name: str, dataset: str, overrides: list[str], precision: str | None = None
+) -> tuple[list[float], dict[str, Any]]:
+    """Train a packaged configuration; return the seconds of each epoch, and what was reached."""
+    from modelzoo import RunError, Trainer, load_config
+
+    config = load_config(name, dataset=dataset, overrides=overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, device="cpu", out=Path(folder) / "run", precision=precision)
+        run = trainer.fit()
+    metrics = run.metrics
+    if metrics["dataset"] != dataset:
+        raise RunError(f"trained on {metrics['dataset']}, not on {dataset}")
+    facts = {key: metrics[key] for key in ("parameters", "test_accuracy", "test_loss")}
+    return [float(seconds) for seconds in run.history["seconds"]], facts
+
+
+def lenet5_epoch(settings: Settings) -> dict[str, Any]:
+    """Seconds of each epoch but the first, with its validation images scored."""
+    overrides = [
+        f"fit.epochs={settings['epochs']}",
+        f"data.training_images={settings['training']}",
+        f"data.validation_split={settings['validation']}",
+    ]
+    seconds, facts = _train("lenet5", "mnist", overrides)
+    return {"samples": seconds[1:], "facts": facts}
+
+
+def _fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
+    """Train a few times some steps, with the whole training set in memory; seconds of each."""
+    overrides = [
+        f"fit.epochs={settings['epochs']}",
+        f"data.training_images={32 * settings['steps']}",
+        "data.validation_split=0",
+    ]
+    return _train("alexnet", "cifar10_jpeg75", overrides, settings.get("precision"))
+
+
+def alexnet_step(settings: Settings) -> dict[str, Any]:
+    """Milliseconds a step: means over each stretch but the first."""
+    seconds, facts = _fit_alexnet(settings)
+    return {"samples": [1000 * each / settings["steps"] for each in seconds[1:]], "facts": facts}
+
+
+def memory(settings: Settings) -> dict[str, Any]:
+    """Train the document's AlexNet for some steps; the parent asks how much memory that took."""
+    return {"facts": _fit_alexnet({**settings, "epochs": 1})[1]}
+
+
+def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
+    """Seconds to score the test set, network and pictures being loaded."""
+    from modelzoo import load_config
+    from modelzoo.zoo import evaluate
+
+    config = load_config("lenet5", dataset="mnist")
+    result = evaluate(config, Path(settings["weights"]), device="cpu")
+    scores = result.scores
+    facts = {"test_accuracy": scores.accuracy, "test_loss": scores.loss}
+    facts["parameters"] = result.parameters
+    return {"samples": [scores.seconds], "facts": facts}
+
+
+def latency(settings: Settings) -> dict[str, Any]:
+    """Milliseconds from one uint8 picture to its probabilities in NumPy."""
+    import modelzoo
+    from modelzoo.data.datasets import load_dataset
+    from modelzoo.explain import on_pictures
+
+    pictures = load_dataset("mnist").x_test
+    network = modelzoo.load("lenet5", weights="mnist")
+    answer = on_pictures(network, modelzoo.load_config("lenet5")).predict_on_batch
+    samples = []
+    for picture in pictures[: settings["warm_up"] + settings["calls"]]:
+        began = time.perf_counter()
+        outputs = np.asarray(answer(picture[np.newaxis]))
+        samples.append(1000 * (time.perf_counter() - began))
+    assert outputs.shape == (1, 10)
+    return {"samples": samples[settings["warm_up"] :], "facts": {}}

@@ -1,0 +1,220 @@
+"""What is measured, by whom, and how much of it. Starts no framework."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+OURS, REFERENCE = "modelzoo", "script"
+SHOWN = {  # how each contestant is called where people read of it
+    OURS: "modelzoo",
+    "modelzoo-bfloat16": "modelzoo, mixed bfloat16",
+    REFERENCE: "plain Keras script on TensorFlow",
+    "script-predict": "plain Keras script, model.predict",
+    "pytorch": "plain PyTorch",
+    "keras-jax": "plain Keras script on JAX",
+    "keras-torch": "plain Keras script on PyTorch",
+    "import-tensorflow": "only `import tensorflow`",
+    "list": "`modelzoo list`",
+    "train-help": "`python -m train --help`",
+    "info": "`modelzoo info lenet5`",
+    "python": "only Python itself",
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who does a work: a module's function of the work's name in a fresh process, or a command.
+
+    Attributes:
+        name: of the contestant, see `SHOWN`.
+        module: of `benchmarks.compare`; None if `command` does it.
+        backend: of Keras, in $KERAS_BACKEND.
+        needs: packages without which it is left out.
+        settings: beside those of the work.
+        command: arguments of the Python interpreter; {recipe}, {out} and {weights} are filled in.
+    """
+
+    name: str
+    module: str | None = None
+    backend: str = "tensorflow"
+    needs: tuple[str, ...] = ("tensorflow",)
+    settings: dict[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that every contestant does.
+
+    Attributes:
+        name: as typed after --work.
+        title: what a row of the table says.
+        unit: of a sample; "MB" is the peak memory of the process, in millions of bytes.
+        contestants: in the order of the first round.
+        dataset: file that has to be in $MODELZOO_DATA, without .npz.
+        settings, quick: of the real measurement, and what --quick changes.
+        goal: accuracy that the recipe should reach, if the work is a training to the end.
+        explained: a sentence or two: what is done, what is timed.
+    """
+
+    name: str
+    title: str
+    unit: Literal["s", "ms", "MB"]
+    contestants: tuple[Contestant, ...]
+    explained: str
+    dataset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    quick: dict[str, Any] = field(default_factory=dict)
+    goal: float | None = None
+
+    @property
+    def function(self) -> str:
+        """Name of the function that does it."""
+        return self.name.replace("-", "_")
+
+
+def _command(name: str, *arguments: str, needs: tuple[str, ...] = ("tensorflow",)) -> Contestant:
+    return Contestant(name, command=arguments, needs=needs)
+
+
+MODELZOO = Contestant(OURS, "ours")
+BFLOAT16 = Contestant("modelzoo-bfloat16", "ours", settings={"precision": "mixed_bfloat16"})
+SCRIPT = Contestant(REFERENCE, "keras_script")
+PYTORCH = Contestant("pytorch", "pytorch_loop", needs=("torch",))
+KERAS_JAX = Contestant("keras-jax", "keras_script", "jax", needs=("jax", "tensorflow"))
+KERAS_TORCH = Contestant("keras-torch", "keras_script", "torch", needs=("torch", "tensorflow"))
+IMPORT_TENSORFLOW = _command("import-tensorflow", "-c", "import tensorflow")
+PYTHON = _command("python", "-c", "pass", needs=())
+TRAINING = (MODELZOO, SCRIPT, PYTORCH, KERAS_JAX, KERAS_TORCH)
+TRAIN_TO_THE_END = _command(
+    OURS, "-m", "train", "--model", "{recipe}", "--dataset", "{dataset}", "--out", "{out}", "--json"
+)
+EVALUATE = _command(OURS, "-m", "evaluate", "--model", "lenet5", "--dataset", "mnist", "--json")
+
+WORKS = (
+    Work(
+        "lenet5-epoch",
+        "LeNet-5, an epoch of MNIST",
+        "s",
+        TRAINING,
+        "55,000 images in batches of 128, Adadelta with a learning rate of 1.0, and 5,000 "
+        "validation images scored. The first epoch of a process, which traces and compiles, is "
+        "left out.",
+        dataset="mnist",
+        settings={"epochs": 4, "training": 55_000, "validation": 5_000},
+        quick={"epochs": 2, "training": 1_280, "validation": 256},
+    ),
+    Work(
+        "alexnet-step",
+        "AlexNet (the document's), a step",
+        "ms",
+        (MODELZOO, BFLOAT16, SCRIPT, PYTORCH, KERAS_JAX, KERAS_TORCH),
+        "A batch of 32 images of cifar10_jpeg75, Adadelta with a learning rate of 1.0, 22,590,346 "
+        "parameters; means over 96 steps, nothing validated. The first 96 steps of a process are "
+        "left out. An epoch of 50,000 images has 1,563 steps.",
+        dataset="cifar10_jpeg75",
+        settings={"epochs": 3, "steps": 96},
+        quick={"epochs": 2, "steps": 4},
+    ),
+    Work(
+        "lenet5-evaluate",
+        "LeNet-5, scoring 10,000 images",
+        "s",
+        TRAINING,
+        "Loss and accuracy of the published weights on MNIST's test set, once in a process, after "
+        "loading: tracing counts. modelzoo gives the probabilities of every image, too.",
+        dataset="mnist",
+    ),
+    Work(
+        "lenet5-first-result",
+        "LeNet-5, from the command to the score",
+        "s",
+        (EVALUATE, SCRIPT, PYTORCH, IMPORT_TENSORFLOW),
+        "`python -m evaluate --model lenet5 --dataset mnist`, the whole process, against a script "
+        "that loads the same weights and does the same, and against importing TensorFlow alone.",
+        dataset="mnist",
+    ),
+    Work(
+        "latency",
+        "LeNet-5, one image",
+        "ms",
+        (
+            MODELZOO,
+            SCRIPT,
+            Contestant("script-predict", "keras_script", settings={"call": "predict"}),
+            PYTORCH,
+            KERAS_JAX,
+            KERAS_TORCH,
+        ),
+        "From a picture of 28x28 uint8 to ten probabilities in NumPy, one at a time, warm. The "
+        "script calls `model(x)`, PyTorch `model(x)` without gradients, modelzoo "
+        "`on_pictures(network).predict_on_batch(pictures)`.",
+        dataset="mnist",
+        settings={"calls": 300, "warm_up": 30, "call": "model"},
+        quick={"calls": 10, "warm_up": 2},
+    ),
+    Work(
+        "cold-start-lenet5",
+        "LeNet-5, cold start to 0.9871",
+        "s",
+        (TRAIN_TO_THE_END, SCRIPT, PYTORCH),
+        "The whole process, from its start to the accuracy on MNIST's test set. The script and "
+        "PyTorch train by the document's recipe (60,000 images, 12 epochs, test set scored after "
+        "each).",
+        dataset="mnist",
+        settings={"epochs": 12, "recipe": "lenet5_fast"},
+        quick={"epochs": 1},
+        goal=0.9871,
+    ),
+    Work(
+        "cold-start-alexnet",
+        "AlexNet (the document's), cold start to 0.5549",
+        "s",
+        (TRAIN_TO_THE_END, SCRIPT, PYTORCH),
+        "For modelzoo the whole process, measured. For the others extrapolated: the seconds of a "
+        "step times the 78,150 steps of the document's recipe (50 epochs of 50,000 images, batches "
+        "of 32), without start-up and validation.",
+        dataset="cifar10_jpeg75",
+        settings={"epochs": 2, "steps": 96, "recipe": "alexnet_fast", "document_steps": 50 * 1563},
+        quick={"steps": 4},
+        goal=0.5549,
+    ),
+    Work(
+        "startup",
+        "Start of commands that need no framework",
+        "s",
+        (
+            _command("list", "-m", "modelzoo", "list", needs=()),
+            _command("train-help", "-m", "train", "--help", needs=()),
+            _command("info", "-m", "modelzoo", "info", "lenet5", needs=()),
+            PYTHON,
+            IMPORT_TENSORFLOW,
+        ),
+        "The whole process.",
+    ),
+    Work(
+        "memory",
+        "AlexNet (the document's), peak memory of training",
+        "MB",
+        TRAINING,
+        "The most memory that the process held while it trained 96 steps and scored the test set, "
+        "with the whole training set in memory.",
+        dataset="cifar10_jpeg75",
+        settings={"steps": 96},
+        quick={"steps": 4},
+    ),
+)
+
+
+def chosen_works(names: list[str]) -> list[Work]:
+    """Return the works that are called so, or begin so: "cold-start" means both of them.
+
+    Raises:
+        KeyError: with a name that fits none.
+    """
+    found: list[Work] = []
+    for name in names:
+        fitting = [each for each in WORKS if each.name == name or each.name.startswith(f"{name}-")]
+        if not fitting:
+            raise KeyError(name)
+        found += [each for each in fitting if each not in found]
+    return found

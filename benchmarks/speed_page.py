@@ -1,0 +1,204 @@
+"""Write docs/speed.md and its chart from results/speed.json and results/roofline.json.
+
+python -m benchmarks.speed_page            write docs/speed.md and docs/pictures/speed.png
+python -m benchmarks.speed_page --check    write nothing; exit code 1 if the page is out of date
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import roofline
+from benchmarks.compare import summary
+from benchmarks.compare.runner import ROOT
+from benchmarks.compare.works import SHOWN, WORKS
+from benchmarks.speed_chart import speed_chart
+from modelzoo import charts
+from modelzoo.errors import InputError
+from modelzoo.files import write_text
+
+SPEED, ROOFLINE = ROOT / "results" / "speed.json", ROOT / "results" / "roofline.json"
+PAGE, PICTURE = ROOT / "docs" / "speed.md", ROOT / "docs" / "pictures" / "speed.png"
+INTRODUCTION = """# Speed and memory
+
+Written by `python -m benchmarks.speed_page` from `results/`.
+
+The same work is done by modelzoo; by the script of the text that this project began from, as a
+person would write it for Keras 3 today (NumPy arrays, one-hot labels, `model.fit`); by a plain
+PyTorch loop; and by that script on Keras' JAX and PyTorch backends. Networks, batch sizes,
+optimizer, loss and data are the same: `tests/test_benchmarks.py` checks that equal weights give
+equal outputs, and equal weights after a step.
+
+```
+python -m benchmarks.compare
+python -m benchmarks.roofline
+python -m benchmarks.speed_page
+```
+
+Each contestant does each work in a fresh process, once a round, in turn, on the CPU with nothing
+else running. Figures are medians over all rounds; nine of ten samples lie in the range beside them.
+The ratio is that of medians: how many times modelzoo's time, or memory, another takes.
+`python -m benchmarks.compare --work lenet5-epoch --rounds 10` measures one work again.
+"""
+END = """## What stands beside it
+
+- The script trains with `verbose=0` and scores with Keras' default batch of 32. PyTorch takes its
+  batches from tensors in memory by a shuffled permutation, without a DataLoader, and scores 1,000
+  images at a time without gradients.
+- modelzoo's epochs are timed as the others': training and validation. What only it does (saving the
+  state after each epoch, the report, its curves) is in the times of whole processes.
+- The script and PyTorch hold out the last 5,000 training images, modelzoo 5,000 drawn class by
+  class. Accuracies are of the weights after as many epochs (modelzoo: after the best of them).
+- PyTorch's running variance in batch normalisation is n / (n - 1) times Keras'.
+
+## GPU
+
+Not measured: no GPU was at hand. The script is ready, and says what it lacks:
+
+```
+python -m benchmarks.gpu_throughput
+```"""
+
+
+def main() -> int:
+    """Run the command; return the exit code: 0, 1 (out of date), 2 (bad input)."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    try:
+        speed, peaks = read(SPEED), read(ROOFLINE)
+        written = page(speed, peaks)
+        stale = not PAGE.is_file() or PAGE.read_text("utf-8") != written
+        if not options.check:
+            write_text(PAGE, written)
+            if speed:
+                charts.save(speed_chart(speed["works"]), PICTURE)
+    except InputError as error:
+        print(f"benchmarks.speed_page: {error}", file=sys.stderr)
+        return 2
+    print(f"{PAGE.relative_to(ROOT)}: {'is out of date' if options.check and stale else 'written'}")
+    return 1 if options.check and stale else 0
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return a file of results; None if it is not there.
+
+    Raises:
+        InputError: it holds none, or what --quick measured.
+    """
+    if not path.exists():
+        return None
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        quick = any(work["quick"] for work in report.get("works", {}).values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: holds no results: {error}") from None
+    if quick:
+        raise InputError(f"{path}: was measured with --quick, whose figures mean nothing")
+    return report
+
+
+def page(speed: Mapping[str, Any] | None, peaks: Mapping[str, Any] | None) -> str:
+    """Return the page."""
+    return "\n".join([*_introduction(speed), *_tables(speed), *_roofline(peaks), END]) + "\n"
+
+
+def _introduction(speed: Mapping[str, Any] | None) -> Iterator[str]:
+    yield INTRODUCTION
+    if speed is None:
+        yield from ("Nothing has been measured yet.", "")
+        return
+    machine = speed["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    memory = machine["memory_bytes"]
+    size = f", {memory / 2**30:.0f} GiB of memory" if memory else ""
+    instructions = ", ".join(machine["instructions"])
+    yield f"Machine: {machine['processor']}, {machine['cores']} cores{size}, {machine['system']}"
+    yield f"({instructions or 'no special instructions'}). Versions: {versions}."
+    yield ""
+    yield "![Time and memory of each contestant, as multiples of modelzoo's](pictures/speed.png)"
+    yield ""
+
+
+def _tables(speed: Mapping[str, Any] | None) -> Iterator[str]:
+    for work in WORKS:
+        measured = (speed or {"works": {}})["works"].get(work.name)
+        if measured is None:
+            continue
+        found = summary.rows(measured)
+        scored = any(row.accuracies for row in found)
+        compared = any(row.ratio is not None for row in found)
+        yield from (f"## {work.title}", "", work.explained, "")
+        heads = ["", f"Median, {work.unit}", "Nine of ten", "Samples"]
+        heads += ["Ratio"] * compared + ["Test accuracy"] * scored
+        yield f"| {' | '.join(heads)} |"
+        yield "|" + "---|" * len(heads)
+        for row in found:
+            s = row.spread
+            cells = [row.shown, summary.number(s.median)]
+            cells += [f"{summary.number(s.low)} to {summary.number(s.high)}", str(s.count)]
+            cells += [f"{row.ratio:.2f}" if row.ratio else ""] * compared
+            cells += [_accuracy(row, work.goal)] * scored
+            yield f"| {' | '.join(cells)} |"
+        yield ""
+        for name, reason in measured["left_out"].items():
+            yield f"Left out: {SHOWN[name]} ({reason.splitlines()[0]})."
+            yield ""
+
+
+def _accuracy(row: summary.Row, goal: float | None) -> str:
+    """Return the accuracies of a row, and how often a training reached its goal."""
+    text = summary.accuracy_text(row.accuracies)
+    if goal is None or not row.accuracies:
+        return text
+    reached = sum(value >= goal for value in row.accuracies)
+    return f"{text}; {goal} reached in {reached} of {len(row.accuracies)}"
+
+
+def _roofline(report: Mapping[str, Any] | None) -> Iterator[str]:
+    if report is None:
+        return
+    peaks, machine = report["peaks"], report["machine"]
+    yield from (
+        "## Where the time goes",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores: a product of two matrices of 2048x2048 "
+        f"runs at {peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and "
+        f"{peaks['bfloat16'] / 1e9:.0f} in bfloat16, a triad of large arrays at "
+        f"{peaks['bytes'] / 1e9:.1f} GB/s. A training step takes at least its operations at the "
+        "first rate, and its bytes at the last, if every array comes from memory. State is the "
+        "optimizer's.",
+        "",
+        "| Network | Forward, MFLOP an image | Batch | Step, GFLOP | Weights, MB | State, MB | "
+        "Activations, MB | Moved in a step, MB | By operations, ms | By bytes, ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    )
+    for name, own in report["networks"].items():
+        best = roofline.at_best(own, peaks)
+        if best is None:  # the Neocognitron: no gradients, no step
+            continue
+        megabytes = [
+            own[key] / 1e6 for key in ("weights", "optimizer", "activations", "step_bytes")
+        ]
+        step = own["training"] * own["batch_size"] / 1e9
+        values = [step, *megabytes, 1000 * best[0], 1000 * best[1]]
+        cells = " | ".join(summary.number(value) for value in values)
+        forward = summary.number(own["forward"] / 1e6)
+        yield f"| {name} | {forward} | {own['batch_size']} | {cells} |"
+    yield ""
+    for name, own in report["reached"].items():
+        yield (
+            f"- {name}: our training reaches {own['operations_per_second'] / 1e9:.1f} GFLOP/s, "
+            f"{own['share_of_operations']:.0%} of the matrix product's in float32, and moves "
+            f"{own['bytes_per_second'] / 1e9:.1f} GB/s by the count above, "
+            f"{own['share_of_bytes']:.0%} of the triad's."
+        )
+    if report["reached"]:
+        yield ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
