@@ -88,12 +88,11 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         """Note until stopped."""
-        statm = Path("/proc/self/statm")
-        while statm.exists():
-            pages = int(statm.read_text().split()[1])
-            self.seen.append((self.batches, pages * os.sysconf("SC_PAGESIZE") / 1e6))
-            if self.stopped.wait(0.1):
-                return
+        statm, goes_on = Path("/proc/self/statm"), True
+        while goes_on and statm.exists():
+            goes_on = not self.stopped.wait(0.1)
+            batches, pages = self.batches, int(statm.read_text().split()[1])
+            self.seen.append((batches, pages * os.sysconf("SC_PAGESIZE") / 1e6))
 
     def after(self, share: float) -> float:
         """Return the memory in MB when this share of the batches was done."""
