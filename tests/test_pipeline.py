@@ -128,6 +128,13 @@ def test_validation_takes_each_class_in_proportion_and_for_every_seed_the_same(s
     )
 
 
+def test_validation_images_have_not_changed_since_the_first_release():
+    """Published weights were chosen on them."""
+    train, validation = split_validation(np.arange(50) % 7, 8)
+    assert validation.tolist() == [3, 18, 21, 23, 26, 34, 35, 36]
+    assert len(train) == 42
+
+
 def test_a_split_that_leaves_nothing_is_refused():
     """Training on no pictures would fail far away from the mistake."""
     with pytest.raises(InputError, match="leaves none of the 50"):

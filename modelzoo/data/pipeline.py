@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -22,10 +23,12 @@ from modelzoo import keras_objects
 from modelzoo.data.source import Dataset
 from modelzoo.data.ten_crops import CROPS, ten_crops
 from modelzoo.errors import InputError
+from modelzoo.layers.random_patch import RandomPatch
 
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
+AUGMENTERS = min(8, (os.cpu_count() or 1) // 2)  # batches made at once; half of the cores train
 READ_AHEAD = 2  # batches of files: one is being read while another is waited for
 
 
@@ -62,11 +65,18 @@ class Preprocessor:
         """
         if not self.augmentation:
             return images, labels
-        if seeds is not None:
-            for index, state in enumerate(self._random_states()):
-                state.assign(keras.ops.cast(seeds[index], state.dtype))
-        images = keras.ops.cast(images, "float32")
+        if seeds is None:
+            return self._augment(images, labels)
+        # No variable is written: batches may be made at the same time.
+        states = [(state, seeds[index]) for index, state in enumerate(self._random_states())]
+        mapping = [(state, keras.ops.cast(words, state.dtype)) for state, words in states]
+        with keras.StatelessScope(state_mapping=mapping):
+            return self._augment(images, labels)
+
+    def _augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
         for layer in self.augmentation:
+            if not isinstance(layer, RandomPatch):  # which cuts bytes as well as floats, faster
+                images = keras.ops.cast(images, "float32")
             if type(layer).__name__ in ("MixUp", "CutMix"):
                 mixed = layer({"images": images, "labels": labels}, training=True)
                 images, labels = mixed["images"], mixed["labels"]
@@ -261,11 +271,13 @@ class InputPipeline:
             dataset = dataset.map(gather)
         else:  # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
             dataset = dataset.map(gather, num_parallel_calls=READ_AHEAD, deterministic=True)
-        # One after the other: all batches share the variables of the random state.
-        dataset = dataset.map(
-            lambda images, y, seeds: self._finish(images, y, seeds, training=training, patch=patch)
-        )
         in_memory = isinstance(source, np.ndarray)
+        at_once = AUGMENTERS if in_memory else max(2, AUGMENTERS)
+        parallel = {"num_parallel_calls": at_once, "deterministic": True} if at_once > 1 else {}
+        dataset = dataset.map(
+            lambda images, y, seeds: self._finish(images, y, seeds, training=training, patch=patch),
+            **parallel,
+        )
         return dataset.prefetch(tf.data.AUTOTUNE if in_memory else READ_AHEAD)
 
     def _as_tensor(self, part: str) -> Any:

@@ -51,10 +51,25 @@ class RandomPatch(keras.layers.Layer):
             )
         if training:
             down, right = self._places(inputs, rows), self._places(inputs, columns)
-            inputs = _moved(inputs, down, right)
+            if keras.backend.backend() == "tensorflow":
+                return self._cut(inputs, down, right)
+            inputs = _moved(ops.cast(inputs, "float32"), down, right)
             rows = columns = 0  # each patch lies in the upper left corner now
         top, left = rows // 2, columns // 2
         return inputs[:, top : top + self.height, left : left + self.width]
+
+    def _cut(self, inputs: Any, down: Any, right: Any) -> Any:
+        """Copy the rows of each patch: a third of the work of a translation; bytes stay bytes.
+
+        In TensorFlow only: JAX would compile the loop anew for each batch.
+        """
+        size = (self.height, self.width, inputs.shape[3])
+
+        def cut(picture: Any) -> Any:
+            image, top, left = picture
+            return ops.slice(image, [top, left, 0], size)
+
+        return ops.map(cut, (inputs, down, right))
 
     def _places(self, inputs: Any, rest: int) -> Any:
         """Draw a whole number from 0 to `rest` for each picture."""
