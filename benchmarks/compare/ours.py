@@ -18,7 +18,9 @@ def _train(
 
     config = load_config(name, dataset=dataset, overrides=overrides)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, device="cpu", out=Path(folder) / "run", precision=precision)
+        trainer = Trainer(
+            config, device="cpu", out=Path(folder) / "run", precision=precision, own_process=True
+        )
         run = trainer.fit()
     metrics = run.metrics
     if metrics["dataset"] != dataset:
