@@ -36,6 +36,8 @@ class Trainer:
         save_minutes: how long a run may go on within an epoch before it is saved; in place of
             `trainer.save_minutes`.
         allow_unverified: take weights whose SHA-256 nobody has published.
+        share_batches: cut every batch into as many parts as there are cores, on TensorFlow; in
+            place of `trainer.share_batches`. It needs `own_process`.
         own_process: nothing else is computed in this process, so that the framework's threads may
             be set for this training alone, as `python -m train` does.
         console: where progress and notices go; None for the standard error stream.
@@ -63,6 +65,7 @@ class Trainer:
         freeze: str | Sequence[str] | None = None,
         save_minutes: float | None = None,
         allow_unverified: bool = False,
+        share_batches: bool | None = None,
         own_process: bool = False,
         console: Console | None = None,
     ) -> None:
@@ -72,6 +75,7 @@ class Trainer:
             "backend": backend,
             "freeze": freeze,
             "save_minutes": save_minutes,
+            "share_batches": share_batches,
         }
         changed = {key: value for key, value in given.items() if value is not None}
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
