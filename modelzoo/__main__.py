@@ -1,5 +1,5 @@
 """`python -m modelzoo`, the same as the `modelzoo` command."""
 
-from modelzoo.cli import main
+from modelzoo.cli import run_program
 
-raise SystemExit(main())
+run_program()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from modelzoo.arguments import make_parser
 from modelzoo.errors import InputError, RunError
@@ -42,6 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command, and end the process with its exit code.
+
+    TensorFlow takes a second to be taken apart piece by piece, for nothing: what has to be done at
+    the end of a process is done here, and the system takes back the rest at once.
+    """
+    code = main(arguments)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def _fail(command: str, reason: object, code: int) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 
-from modelzoo.cli import main
+from modelzoo.cli import run_program
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    run_program(["train", *sys.argv[1:]])
