@@ -162,8 +162,8 @@ def _check_same(path: Path, config: Config) -> None:
     """Refuse to count another configuration's run as this variant's."""
     if not RunFolder(path).state.exists():
         return
-    asked = _asked(path)
-    if not asked.is_file() or asked.read_text(encoding="utf-8") != config.to_yaml():
+    asked = _asked(path)  # read again, so that keys which it lacks have their defaults
+    if not asked.is_file() or load_config(config_file=asked).to_yaml() != config.to_yaml():
         raise InputError(f"{path}: holds a run of another configuration; choose another --out")
 
 

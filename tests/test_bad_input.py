@@ -297,6 +297,10 @@ BAD_COMMANDS = {
     "near data set": (TINY_TRAIN + " --dataset minst", "minst", "mnist", "folder:PATH"),
     "far data set": (TINY_TRAIN + " --dataset imagenet", "imagenet", "mnist", "folder:PATH"),
     "data set with a path": (TINY_TRAIN + " --dataset ../tiny", "../tiny"),
+    "no Hugging Face name": (TINY_TRAIN + " --dataset hf:a/b/c", "hf:a/b/c", "hf:OWNER/NAME"),
+    "no TFDS name": (TINY_TRAIN + " --dataset tfds:../x", "tfds:../x", "tfds:NAME"),
+    "negative minutes": (TINY_TRAIN + " --set trainer.save_minutes=-1", "save_minutes", "-1"),
+    "minutes nan": (TINY_TRAIN + " --set trainer.save_minutes=.nan", "save_minutes", "nan"),
     "missing folder": (TINY_TRAIN + " --dataset folder:{files}/no", "/no", "train"),
     "folder without train": (
         TINY_TRAIN + " --dataset folder:{files}/pictures_no_train",
