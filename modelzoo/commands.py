@@ -22,9 +22,11 @@ def train(options: argparse.Namespace) -> None:
     if options.resume is not None:
         _refuse_beside_resume(options)
         epochs = None if options.epochs is None else whole_number("--epochs", options.epochs)
-        run = resume(options.resume, epochs=epochs, device=options.device)
+        run = resume(
+            options.resume, epochs=epochs, device=options.device, distribute=options.distribute
+        )
     else:
-        config = chosen_config(options, ("epochs", "seed", "precision", "backend"))
+        config = chosen_config(options, ("epochs", "seed", "precision", "backend", "distribute"))
         if options.sha256 is not None and options.weights is None:
             raise InputError("--sha256: is that of --weights, which is not given")
         trainer = Trainer(
@@ -36,6 +38,8 @@ def train(options: argparse.Namespace) -> None:
             allow_unverified=options.allow_unverified,
         )
         run = trainer.fit()
+    if not run.is_chief:
+        return
     if options.json:
         print(json.dumps({**run.metrics, "folder": str(run.folder)}))
     else:
@@ -348,7 +352,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def _refuse_beside_resume(options: argparse.Namespace) -> None:
-    """A run goes on as it began: only its length and its device can change."""
+    """A run goes on as it began: only its length and its devices can change."""
     names = ("model", "config", "dataset", "weights", "seed", "precision", "backend", "out", "set")
     for name in names:
         if getattr(options, name):

@@ -8,8 +8,8 @@ what an uninterrupted one would have seen.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,6 +22,19 @@ from modelzoo.errors import InputError
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
+
+
+class Share(NamedTuple):
+    """The slices of every batch that one process takes: `count` of `replicas`, from `first`."""
+
+    replicas: int
+    first: int
+    count: int
+
+    def bounds(self, size: Any) -> list[Any]:
+        """Return where these slices of a batch of `size` begin, and where the last one ends."""
+        edges = range(self.first, self.first + self.count + 1)
+        return [size * edge // self.replicas for edge in edges]
 
 
 class Preprocessor:
@@ -157,23 +170,37 @@ class InputPipeline:
         for notify in self._on_new_order:
             notify(self._order)
 
-    def training_batches(self) -> Any:
-        """Return what `keras.Model.fit` takes: shuffled, augmented training batches."""
+    def training_batches(
+        self, share: Share | None = None, class_weight: Mapping[int, float] | None = None
+    ) -> Any:
+        """Return what `keras.Model.fit` takes: shuffled, augmented training batches.
+
+        With a `share`, on TensorFlow, its slices one after the other, and weights with which the
+        mean over all replicas is that over the whole batch, also if slices differ in size.
+        """
         if keras.backend.backend() == "tensorflow":
-            return self._tensorflow_batches("train", self.batch_size, training=True)
+            batches = self._tensorflow_batches("train", self.batch_size, training=True, share=share)
+            if share is None:
+                return batches
+            count, size = self.images_in("train"), self.batch_size
+            sizes = [min(size, count - begin) for begin in range(0, count, size)]
+            return _weigh(batches, share, sizes, class_weight)
         return _Batches(self, "train", self.batch_size, training=True)
 
-    def scoring_batches(self, split: str, patch: Patch = None) -> Any:
+    def scoring_batches(self, split: str, patch: Patch = None, share: Share | None = None) -> Any:
         """Return batches of a split in a fixed order, as large as memory allows without harm.
 
-        With a `patch`, (height, width), ten patches of each picture take its place.
+        With a `patch`, (height, width), ten patches of each picture take its place; with a
+        `share`, on TensorFlow, there are its slices only.
         """
         size = int(np.prod(self.data.image_shape)) * 4
         batch_size = max(self.batch_size, min(2048, LARGE_BATCH_BYTES // size))
         if patch is not None:
             batch_size = max(1, LARGE_BATCH_BYTES // (CROPS * size))
         if keras.backend.backend() == "tensorflow":
-            return self._tensorflow_batches(split, batch_size, training=False, patch=patch)
+            return self._tensorflow_batches(
+                split, batch_size, training=False, patch=patch, share=share
+            )
         return _Batches(self, split, batch_size, training=False, patch=patch)
 
     def first_images(self, count: int = 2) -> tuple[Any, Any]:
@@ -190,7 +217,13 @@ class InputPipeline:
         return self.data.y_test if split == "test" else self.data.y_train
 
     def _tensorflow_batches(
-        self, split: str, batch_size: int, *, training: bool, patch: Patch = None
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        training: bool,
+        patch: Patch = None,
+        share: Share | None = None,
     ) -> Any:
         """Return a tf.data.Dataset that gathers each batch in the graph, no Python in between."""
         import tensorflow as tf
@@ -203,8 +236,15 @@ class InputPipeline:
         if training:
             self._on_new_order.append(order.assign)
 
-        def gather(step: Any) -> tuple[Any, Any]:
+        # Augmentation is drawn for a whole batch: it is cut up afterwards. Else slices are read.
+        whole = training and len(self.preprocessor.augmentation) > 0
+        parts = 1 if share is None or whole else share.count
+
+        def gather(index: Any) -> tuple[Any, Any]:
+            step = index // parts
             chosen = order[step * batch_size : (step + 1) * batch_size]
+            if share is not None and not whole:
+                chosen = _cut(chosen, share, index % parts)
             return read(chosen), tf.gather(labels, chosen)
 
         if isinstance(source, np.ndarray):
@@ -220,7 +260,8 @@ class InputPipeline:
                 batch.set_shape((None, *source.shape[1:]))
                 return batch
 
-        dataset = tf.data.Dataset.range(-(-count // batch_size))
+        steps = -(-count // batch_size)
+        dataset = tf.data.Dataset.range(steps * parts)
         if isinstance(source, np.ndarray):
             dataset = dataset.map(gather)
         else:  # files are read ahead
@@ -229,6 +270,14 @@ class InputPipeline:
         dataset = dataset.map(
             lambda images, y: self._finish(images, y, training=training, patch=patch)
         )
+        if share is not None and whole:
+            slices = tf.data.Dataset.range(share.count)
+            dataset = dataset.flat_map(
+                lambda images, y: slices.map(
+                    lambda index: (_cut(images, share, index), _cut(y, share, index))
+                )
+            )
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps * share.count))
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     @contextlib.contextmanager
@@ -259,6 +308,38 @@ class InputPipeline:
         if patch is not None:
             images, labels = ten_crops(images, *patch), keras.ops.repeat(labels, CROPS, axis=0)
         return self.preprocessor(images), labels
+
+
+def _cut(batch: Any, share: Share, index: Any) -> Any:
+    """Return slice number `index` of a process's share of a batch."""
+    import tensorflow as tf
+
+    edges = tf.stack(share.bounds(tf.shape(batch, out_type=tf.int64)[0]))
+    return batch[edges[index] : edges[index + 1]]
+
+
+def _weigh(
+    batches: Any, share: Share, sizes: Sequence[int], class_weight: Mapping[int, float] | None
+) -> Any:
+    """Return slices with a weight an example: what the slice counts in the mean over its batch."""
+    import tensorflow as tf
+
+    edges = [np.array(share.bounds(size)) for size in sizes]
+    counts = [
+        np.diff(each) * share.replicas / size for each, size in zip(edges, sizes, strict=True)
+    ]
+    weights = tf.data.Dataset.from_tensor_slices(np.concatenate(counts).astype("float32"))
+
+    def weigh(batch: tuple[Any, Any], weight: Any) -> tuple[Any, Any, Any]:
+        images, labels = batch
+        examples = tf.fill(tf.shape(images)[:1], weight)
+        if class_weight is not None:
+            table = tf.constant([class_weight[label] for label in sorted(class_weight)], "float32")
+            classes = tf.argmax(labels, axis=1) if len(labels.shape) == 2 else labels
+            examples *= tf.gather(table, classes)
+        return images, labels, examples
+
+    return tf.data.Dataset.zip(batches, weights).map(weigh)
 
 
 class _Batches(keras.utils.PyDataset):

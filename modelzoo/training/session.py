@@ -3,6 +3,7 @@
 import importlib.metadata
 import math
 import platform
+import zlib
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from modelzoo.errors import InputError, suggest
 from modelzoo.files import replacing
 from modelzoo.training.callbacks import EpochEnd, EpochOrder, ShowProgress, StopOnNaN
 from modelzoo.training.device import Device, memory_peak, placement
+from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
 from modelzoo.training.fine_tuning import Start, freeze, load_start
 from modelzoo.training.prepare import build_network, open_pipeline
@@ -29,21 +31,43 @@ from modelzoo.weights.reader import load_weights
 class Session:
     """One training in one process: the network, the pipeline, and what has been reached."""
 
-    def __init__(self, config: Config, data: Dataset, device: Device, console: Console) -> None:
+    def __init__(
+        self,
+        config: Config,
+        data: Dataset,
+        device: Device,
+        console: Console,
+        distribution: Distribution | None = None,
+    ) -> None:
         self.config, self.data = config, data
         self.device, self.console = device, console
+        self.distribution = distribution or Distribution()
         self.progress = Progress()
         keras.utils.set_random_seed(config["trainer"]["seed"])
         self.pipeline = open_pipeline(config, data)
-        self.model = build_network(config)
+        with self.distribution.scope():
+            self.model = build_network(config)
+        self.distribution.check(config, self.model)
         trainer, classes = config["trainer"], config["model"]["num_classes"]
         self.frozen = freeze(self.model, trainer["freeze"], classes)
         self.best = build_network(config)  # holds the weights of the best epoch
         compile_for_scoring(self.best, config)
+        with self.distribution.scope():
+            self._compile()
+        self.callbacks = [
+            keras_objects.make("callback", spec, f"fit.callbacks.{index}")
+            for index, spec in enumerate(config["fit"]["callbacks"])
+        ]
+        self._rehearse()
+        self.distribution.ready(self.model, self.pipeline)
+
+    def _compile(self) -> None:
+        """Give the network its loss, its metrics and its optimizer."""
+        config = self.config
         arguments = {
             k: v for k, v in config["compile"].items() if k not in ("optimizer", "metrics")
         }
-        if keras.backend.backend() == "torch":
+        if keras.backend.backend() == "torch" or self.distribution.one_step_at_a_time:
             arguments["steps_per_execution"] = 1  # Keras takes no other number there
         arguments["loss"] = keras_objects.make("loss", arguments["loss"], "compile.loss")
         optimizer = keras_objects.make(
@@ -51,11 +75,6 @@ class Session:
         )
         self.model.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
         self.model.optimizer.build(self.model.trainable_variables)
-        self.callbacks = [
-            keras_objects.make("callback", spec, f"fit.callbacks.{index}")
-            for index, spec in enumerate(config["fit"]["callbacks"])
-        ]
-        self._rehearse()
 
     def _rehearse(self) -> None:
         """Try two pictures: what does not fit together is refused before a run begins."""
@@ -84,7 +103,9 @@ class Session:
 
     def start_from(self, start: Start) -> None:
         """Take the weights of another training, but for a head of another number of classes."""
-        self._say(load_start(self.model, start, self.config["model"]["num_classes"]))
+        with self.distribution.scope():
+            said = load_start(self.model, start, self.config["model"]["num_classes"])
+        self._say(said)
 
     def begin(self, folder: RunFolder) -> None:
         """Take a new folder, and save the state before the first epoch."""
@@ -99,8 +120,11 @@ class Session:
         shapes = [tuple(variable.shape) for variable in variables]
         if shapes != [array.shape for array in arrays]:
             raise InputError(f"{folder.state}: belongs to another network than config.yaml")
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
+        with self.distribution.scope():
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
+        if progress.epochs_done:
+            load_weights(self.best, folder.best_weights)
         folder.write_config(self.config)
         folder.write_history(progress.history)
 
@@ -110,14 +134,30 @@ class Session:
         self._introduce()
         try:
             if self.progress.epochs_done < epochs and not self.progress.stopped:
-                self._fit(epochs)
-            load_weights(self.best, self.folder.best_weights)
+                with self.distribution.own_errors(self._advice()):
+                    self._fit(epochs)
+            if self.distribution.is_chief:
+                load_weights(self.best, self.folder.best_weights)
             return self._finish()
         except KeyboardInterrupt:
             done = self.progress.epochs_done
             self._say(f"\ninterrupted; {done} of {epochs} epochs are saved in {self.folder.path}")
             self._say(f"continue with: python -m train --resume {self.folder.path}")
             raise
+
+    def agree(self, progress: Progress) -> None:
+        """Make sure that all workers train the same, before anything is written.
+
+        Raises:
+            InputError: they do not.
+        """
+        data = zlib.crc32(self.pipeline.labels("train").tobytes())
+        state = f"{progress.epochs_done} {data} {keras.__version__}"
+        with self.distribution.own_errors("Start all of them again"):
+            self.distribution.agree(f"{self.config.to_yaml()}\n{state}")
+
+    def _advice(self) -> str:
+        return f"Start all of them again with --resume {self.folder.path}"
 
     def _fit(self, epochs: int) -> None:
         first = self.progress.epochs_done
@@ -127,13 +167,11 @@ class Session:
         if weights is not None:  # Keras fails at a class above those that are named
             classes = range(self.config["model"]["num_classes"])
             weights = {label: weights.get(label, 1.0) for label in classes}
-        validation = None
-        if self.pipeline.images_in("validation"):
-            validation = self.pipeline.scoring_batches("validation")
+        training, validation, weights = self.distribution.batches(self.pipeline, weights)
         try:
-            with self.pipeline.own_errors():
+            with self.pipeline.own_errors(), self.distribution.scope():
                 self.model.fit(
-                    self.pipeline.training_batches(),
+                    training,
                     validation_data=validation,
                     initial_epoch=first,
                     epochs=epochs,
@@ -155,8 +193,9 @@ class Session:
         if progress.best_value is None or no_validation or (value or 0.0) > progress.best_value:
             progress.best_value, progress.best_epoch = value, epoch + 1
             self.best.set_weights(self.model.get_weights())
-            with replacing(self.folder.best_weights) as temporary:
-                self.best.save_weights(temporary)
+            if self.distribution.is_chief:
+                with replacing(self.folder.best_weights) as temporary:
+                    self.best.save_weights(temporary)
         progress.history.append({"epoch": epoch + 1, **values})
         progress.epochs_done, progress.callbacks = epoch + 1, callbacks
         progress.stopped = bool(self.model.stop_training)
@@ -180,6 +219,9 @@ class Session:
             f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
             f"validation, {pipeline.images_in('test'):,} test images; {self.device.description}"
         )
+        if self.distribution.replicas > 1:
+            replicas, workers = self.distribution.replicas, self.distribution.workers
+            text += f"; {replicas} replicas in {workers} process{'es' if workers > 1 else ''}"
         self._say(text)
         if self.frozen:
             trained = self._trainable_parameters()
@@ -196,8 +238,6 @@ class Session:
     def _finish(self) -> Run:
         """Score the test set, once, and write metrics, model and report."""
         scores = score(self.best, self.pipeline, "test")
-        with replacing(self.folder.model) as temporary:
-            self.best.save(temporary)
         metrics = self._metrics(scores)
         history = pd.DataFrame(self.progress.history)
         run = Run(
@@ -208,8 +248,12 @@ class Session:
             metrics=metrics,
             pipeline=self.pipeline,
             scores=scores,
+            is_chief=self.distribution.is_chief,
         )
-        write_results(run)
+        if run.is_chief:
+            with replacing(self.folder.model) as temporary:
+                self.best.save(temporary)
+            write_results(run)
         self.folder.write_metrics(metrics)  # last: its presence says that the run is complete
         return run
 
@@ -241,6 +285,9 @@ class Session:
             "peak_memory_bytes": memory_peak(),
             "device": self.device.description,
             "device_placement": placement(self.model.trainable_variables[0]),
+            "distribute": trainer["distribute"],
+            "replicas": self.distribution.replicas,
+            "workers": self.distribution.workers,
             "backend": trainer["backend"],
             "precision": trainer["precision"],
             "seed": trainer["seed"],

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError
+from modelzoo.training.cluster import read_cluster
 from modelzoo.training.device import start_framework
+from modelzoo.training.distribution import start_distribution
 from modelzoo.training.fine_tuning import find_start
 from modelzoo.training.prepare import fit_config_to_data, open_dataset
 from modelzoo.training.run import Run
-from modelzoo.training.run_folder import RunFolder, default_path
+from modelzoo.training.run_folder import RunFolder, SharedRunFolder, default_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +29,9 @@ class Trainer:
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
         out: folder for the run's files; by default runs/<model>-<dataset>-<time>.
         seed, precision, backend: in place of the configuration's `trainer` section.
+        distribute: in place of `trainer.distribute`: "none"; "devices", all of a kind that this
+            process sees; or "workers", several processes that TF_CONFIG or Slurm names, which
+            need `out`, a folder that all of them see.
         weights: what the training starts from, in place of `trainer.weights`: a published name,
             such as "mnist" or "lenet5/mnist", a file, the folder of a run, or an address. A last
             layer for another number of classes is initialised anew.
@@ -54,13 +59,20 @@ class Trainer:
         seed: int | None = None,
         precision: str | None = None,
         backend: str | None = None,
+        distribute: str | None = None,
         weights: str | Path | None = None,
         weights_sha256: str | None = None,
         freeze: str | Sequence[str] | None = None,
         allow_unverified: bool = False,
         console: Console | None = None,
     ) -> None:
-        given = {"seed": seed, "precision": precision, "backend": backend, "freeze": freeze}
+        given = {
+            "seed": seed,
+            "precision": precision,
+            "backend": backend,
+            "distribute": distribute,
+            "freeze": freeze,
+        }
         changed = {key: value for key, value in given.items() if value is not None}
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
         if weights is not None:
@@ -80,19 +92,29 @@ class Trainer:
             KeyboardInterrupt: as pressed; the epochs done so far are saved.
         """
         # Weights and a folder that cannot be used are refused before the framework takes its time.
+        trainer = self.config["trainer"]
+        distribute, backend = trainer["distribute"], trainer["backend"]
+        cluster = read_cluster(distribute, backend, self.requested_device)
+        if distribute == "workers" and self.out is None:
+            raise InputError("--distribute workers: needs --out, a folder that all workers see")
+        if not cluster.is_chief:
+            self.console = _quiet_console()
         start = find_start(self.config, allow_unverified=self.allow_unverified)
         if start:
             found = {"weights": start.name, "weights_sha256": start.sha256}
             self.config = self.config.with_values({"trainer": found}, "the start", by_hand=True)
-        folder = None if self.out is None else RunFolder.create(self.out)
+        kind = RunFolder if cluster.is_chief else SharedRunFolder
+        folder = None if self.out is None else kind.create(self.out)
         try:
-            device = start_framework(self.config["trainer"]["backend"], self.requested_device)
+            device = start_framework(backend, self.requested_device)
+            distribution = start_distribution(distribute, cluster, device.name, self._notify)
             data = open_dataset(self.config, self._notify)
             self.config = fit_config_to_data(self.config, data, self._notify)
             from modelzoo.training.session import Session
 
             with device.scope():
-                session = Session(self.config, data, device, self.console)
+                session = Session(self.config, data, device, self.console, distribution)
+                session.agree(session.progress)
                 if start:
                     session.start_from(start)
                 if folder is None:
@@ -112,6 +134,7 @@ def resume(
     *,
     epochs: int | None = None,
     device: str = "auto",
+    distribute: str | None = None,
     console: Console | None = None,
 ) -> Run:
     """Continue an interrupted run as if it had never stopped.
@@ -122,16 +145,23 @@ def resume(
     Args:
         path: the run's folder.
         epochs: train up to this many in all, in place of the configuration's number.
-        device: as for `Trainer`.
+        device, distribute: as for `Trainer`; the arithmetic is the same on any number of devices.
         console: where progress and notices go.
 
     Raises:
         InputError: the folder holds no run, or its files are damaged.
     """
     console = console or _default_console()
-    folder = RunFolder.open(Path(path))
+    # The configuration says how to train, and so who may lock the folder.
+    config = SharedRunFolder.open(Path(path)).read_config()
+    if distribute is not None:
+        config = config.with_values({"trainer": {"distribute": distribute}}, "--distribute")
+    asked = config["trainer"]
+    cluster = read_cluster(asked["distribute"], asked["backend"], device)
+    if not cluster.is_chief:
+        console = _quiet_console()
+    folder = (RunFolder if cluster.is_chief else SharedRunFolder).open(Path(path))
     try:
-        config = folder.read_config()
         if epochs is not None:
             config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
         arrays, progress = folder.load_state()
@@ -139,9 +169,12 @@ def resume(
         if folder.metrics.exists() and (done >= total or progress.stopped):
             raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
         chosen = start_framework(config["trainer"]["backend"], device)
-        data = open_dataset(
-            config, lambda message: console.print(message, markup=False, soft_wrap=True)
-        )
+
+        def notify(message: str) -> None:
+            console.print(message, markup=False, soft_wrap=True)
+
+        distribution = start_distribution(asked["distribute"], cluster, chosen.name, notify)
+        data = open_dataset(config, notify)
         if data.name != config["data"]["dataset"]:
             raise InputError(
                 f"{path}: was trained on {config['data']['dataset']}, which is not here now; "
@@ -150,7 +183,8 @@ def resume(
         from modelzoo.training.session import Session
 
         with chosen.scope():
-            session = Session(config, data, chosen, console)
+            session = Session(config, data, chosen, console, distribution)
+            session.agree(progress)
             session.restore(folder, arrays, progress)
             console.print(f"resuming {path}: {done} of {total} epochs are done", markup=False)
             return session.run()
@@ -162,3 +196,9 @@ def _default_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def _quiet_console() -> Console:
+    from rich.console import Console
+
+    return Console(quiet=True)
