@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +25,8 @@ Patch = tuple[int, int] | None  # height and width of the ten patches of each pi
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """The slices of every batch that one process takes: `count` of `replicas`, from `first`."""
 
     replicas: int
@@ -325,10 +327,9 @@ def _weigh(
     import tensorflow as tf
 
     edges = [np.array(share.bounds(size)) for size in sizes]
-    counts = [
-        np.diff(each) * share.replicas / size for each, size in zip(edges, sizes, strict=True)
-    ]
-    weights = tf.data.Dataset.from_tensor_slices(np.concatenate(counts).astype("float32"))
+    counts = [np.diff(each) / size for each, size in zip(edges, sizes, strict=True)]
+    parts = np.concatenate(counts) * share.replicas
+    weights = tf.data.Dataset.from_tensor_slices(parts.astype("float32"))
 
     def weigh(batch: tuple[Any, Any], weight: Any) -> tuple[Any, Any, Any]:
         images, labels = batch

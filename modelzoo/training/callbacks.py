@@ -43,7 +43,7 @@ class StopOnNaN(keras.callbacks.Callback):
         """Look at the running loss; one NaN batch makes it NaN for good."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            rate = float(self.model.optimizer.learning_rate)
+            rate = learning_rate_of(self.model)
             raise RunError(
                 f"the loss became {loss} in epoch {self.epoch + 1}, by batch {batch + 1} "
                 f"(learning rate {rate:g}). Lower the learning rate, or look for pictures or "
@@ -81,7 +81,7 @@ class EpochEnd(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock, and note the learning rate that this epoch starts with."""
         self.started = time.perf_counter()
-        self.learning_rate = float(self.model.optimizer.learning_rate)
+        self.learning_rate = learning_rate_of(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save."""
@@ -173,6 +173,11 @@ class ShowProgress(keras.callbacks.Callback):
         """Give the terminal back, also after an interruption."""
         if self.bar:
             self.bar.stop()
+
+
+def learning_rate_of(model: keras.Model) -> float:
+    """Return the learning rate of the next batch, also where each replica has a copy."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def _numbers(logs: dict[str, Any] | None) -> str:

@@ -124,12 +124,13 @@ class Replicas(Distribution):
 class TensorFlowReplicas(Replicas):
     """`tf.distribute`: MirroredStrategy in one process, MultiWorkerMirroredStrategy in several."""
 
+    # Keras' loop over steps fails under a strategy of several replicas: "You must feed a value for
+    # placeholder tensor while/cond/Placeholder" (Keras 3.15, TensorFlow 2.21).
+    one_step_at_a_time = True
+
     def __init__(self, strategy: Any, cluster: Cluster) -> None:
         super().__init__(strategy.num_replicas_in_sync, cluster)
         self.strategy = strategy
-        # TensorFlow's collectives within its while loop fail: "You must feed a value for
-        # placeholder tensor while/cond/Placeholder" (2.21, two workers).
-        self.one_step_at_a_time = self.workers > 1
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the strategy's scope."""
@@ -181,12 +182,9 @@ class TensorFlowReplicas(Replicas):
     def _means_lost(self, error: Exception) -> bool:
         import tensorflow as tf
 
-        kinds = (
-            tf.errors.UnavailableError,
-            tf.errors.AbortedError,
-            tf.errors.DeadlineExceededError,
-        )
-        return isinstance(error, kinds)
+        errors = tf.errors
+        lost = (errors.UnavailableError, errors.AbortedError, errors.DeadlineExceededError)
+        return isinstance(error, lost)
 
 
 def _refuse_differences(found: set[int]) -> None:

@@ -145,7 +145,8 @@ def resume(
     Args:
         path: the run's folder.
         epochs: train up to this many in all, in place of the configuration's number.
-        device, distribute: as for `Trainer`; the arithmetic is the same on any number of devices.
+        device: as for `Trainer`.
+        distribute: as for `Trainer`: what is trained is the same on any number of devices.
         console: where progress and notices go.
 
     Raises:
