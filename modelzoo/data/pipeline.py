@@ -38,6 +38,12 @@ class Share:
         edges = range(self.first, self.first + self.count + 1)
         return [size * edge // self.replicas for edge in edges]
 
+    def scoring_size(self, count: int, size: int) -> int:
+        """Return a batch size up to `size` whose last batch has a picture for every replica."""
+        while 0 < count % size < self.replicas and size > self.replicas:
+            size -= 1
+        return size
+
 
 class Preprocessor:
     """The layers that every picture passes before the network, and those for training pictures.
@@ -199,6 +205,8 @@ class InputPipeline:
         batch_size = max(self.batch_size, min(2048, LARGE_BATCH_BYTES // size))
         if patch is not None:
             batch_size = max(1, LARGE_BATCH_BYTES // (CROPS * size))
+        if share is not None:
+            batch_size = share.scoring_size(self.images_in(split), batch_size)
         if keras.backend.backend() == "tensorflow":
             return self._tensorflow_batches(
                 split, batch_size, training=False, patch=patch, share=share
@@ -313,11 +321,15 @@ class InputPipeline:
 
 
 def _cut(batch: Any, share: Share, index: Any) -> Any:
-    """Return slice number `index` of a process's share of a batch."""
+    """Return slice number `index` of a process's share of a batch.
+
+    An empty one, which convolutions refuse, gets the first picture, which `_weigh` gives weight 0.
+    """
     import tensorflow as tf
 
     edges = tf.stack(share.bounds(tf.shape(batch, out_type=tf.int64)[0]))
-    return batch[edges[index] : edges[index + 1]]
+    begin, end = edges[index], edges[index + 1]
+    return tf.cond(begin < end, lambda: batch[begin:end], lambda: batch[:1])
 
 
 def _weigh(

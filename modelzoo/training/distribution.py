@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import threading
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,11 +48,11 @@ class Distribution:
         """Return the context in which the trained network is made, compiled and fitted."""
         return contextlib.nullcontext()
 
-    def check(self, config: Config, model: keras.Model) -> None:
+    def check(self, config: Config, model: keras.Model, pipeline: InputPipeline) -> None:
         """Refuse what would train something else than one replica does.
 
         Raises:
-            InputError: the configuration's batch, optimizer or learning rule.
+            InputError: too few pictures, or an optimizer or a learning rule that is not suited.
         """
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
@@ -84,7 +85,7 @@ class Replicas(Distribution):
         self.replicas, self.workers = replicas, max(1, len(cluster.addresses))
         self.is_chief = cluster.is_chief
 
-    def check(self, config: Config, model: keras.Model) -> None:
+    def check(self, config: Config, model: keras.Model, pipeline: InputPipeline) -> None:
         """Refuse what would train something else than one replica does."""
         import keras
 
@@ -93,6 +94,11 @@ class Replicas(Distribution):
             raise InputError(
                 f"data.batch_size: {size} is the batch of all replicas together, and there are "
                 f"{self.replicas}; it should be at least as large"
+            )
+        if 0 < pipeline.images_in("validation") < self.replicas:
+            raise InputError(
+                f"data.validation_split: leaves {pipeline.images_in('validation')} validation "
+                f"images, and there are {self.replicas} replicas; keep more, or none"
             )
         if type(model).train_step is not keras.Model.train_step:
             raise InputError(
@@ -132,9 +138,13 @@ class TensorFlowReplicas(Replicas):
         super().__init__(strategy.num_replicas_in_sync, cluster)
         self.strategy = strategy
 
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the strategy's scope."""
-        return self.strategy.scope()
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Enter the strategy's scope."""
+        with self.strategy.scope(), warnings.catch_warnings():
+            # TensorFlow counts the slices of a process where Keras expects the steps of an epoch.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            yield
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
         """Build the metrics, and let the network take its strategy from the scope alone.

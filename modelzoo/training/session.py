@@ -47,7 +47,7 @@ class Session:
         self.pipeline = open_pipeline(config, data)
         with self.distribution.scope():
             self.model = build_network(config)
-        self.distribution.check(config, self.model)
+        self.distribution.check(config, self.model, self.pipeline)
         trainer, classes = config["trainer"], config["model"]["num_classes"]
         self.frozen = freeze(self.model, trainer["freeze"], classes)
         self.best = build_network(config)  # holds the weights of the best epoch
