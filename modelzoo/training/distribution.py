@@ -45,7 +45,11 @@ class Distribution:
     one_step_at_a_time = False  # whether `steps_per_execution` must be 1
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which the trained network is made, compiled and fitted."""
+        """Return the context in which the trained network is made, compiled and changed."""
+        return contextlib.nullcontext()
+
+    def fitting(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which it is fitted."""
         return contextlib.nullcontext()
 
     def check(self, config: Config, model: keras.Model, pipeline: InputPipeline) -> None:
@@ -138,27 +142,30 @@ class TensorFlowReplicas(Replicas):
         super().__init__(strategy.num_replicas_in_sync, cluster)
         self.strategy = strategy
 
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the strategy's scope."""
+        return self.strategy.scope()
+
     @contextlib.contextmanager
-    def scope(self) -> Iterator[None]:
-        """Enter the strategy's scope."""
-        with self.strategy.scope(), warnings.catch_warnings():
+    def fitting(self) -> Iterator[None]:
+        """Hold back a warning that is wrong here."""
+        with warnings.catch_warnings():
             # TensorFlow counts the slices of a process where Keras expects the steps of an epoch.
             warnings.filterwarnings("ignore", "Your input ran out of data")
             yield
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
-        """Build the metrics, and let the network take its strategy from the scope alone.
+        """Synchronize batch normalisation, and build what `fit` would build.
 
-        With a strategy of its own, `fit` takes a batch from the pipeline before the first epoch
-        and averages its pictures over the replicas, which fails if their slices differ in size.
+        To learn a batch's shape, `fit` would take one from the pipeline before the first epoch
+        and average its pictures over the replicas, which fails where slices differ in size.
         """
         for layer in model._flatten_layers():
-            if hasattr(layer, "synchronized"):  # batch normalisation over the whole batch
+            if hasattr(layer, "synchronized"):  # over the whole batch
                 layer.synchronized = True
-        images, labels = pipeline.first_images()
         with self.scope():
-            model._symbolic_build(data_batch=(images, labels))
-        model._distribute_strategy = None
+            model._symbolic_build(data_batch=pipeline.first_images())
+        model._maybe_symbolic_build = lambda **batch: None
 
     def batches(self, pipeline: InputPipeline, class_weight: Mapping[int, float] | None) -> Any:
         """Return the slices of this process; their weights hold the class weights."""
@@ -186,7 +193,7 @@ class TensorFlowReplicas(Replicas):
         if self.workers == 1:
             return
         own = tf.constant([zlib.crc32(what.encode())], tf.int64)
-        found = self.strategy.gather(self.strategy.run(lambda: tf.identity(own)), axis=0)
+        found = self.strategy.gather(own, axis=0)
         _refuse_differences(set(found.numpy().tolist()))
 
     def _means_lost(self, error: Exception) -> bool:
@@ -248,7 +255,6 @@ def _device_strategy(kind: str) -> Any:
 def _worker_strategy(cluster: Cluster) -> Any:
     """Start TensorFlow's server, wait for the other workers, and return their strategy."""
     import tensorflow as tf
-    from tensorflow.core.protobuf.coordination_config_pb2 import CoordinatedJob
     from tensorflow.python.eager import context  # no public name sets these times
 
     class Workers(tf.distribute.MultiWorkerMirroredStrategy):
@@ -271,12 +277,13 @@ def _worker_strategy(cluster: Cluster) -> Any:
         rpc_layer="grpc",
         num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
     )
+    job = context.coordination_config_pb2.CoordinatedJob
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader="/job:worker/replica:0/task:0",
         cluster_register_timeout_in_ms=wait,
         heartbeat_timeout_in_ms=wait,
-        coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=len(addresses))],
+        coordinated_jobs=[job(name="worker", num_tasks=len(addresses))],
     )
     handler = signal.getsignal(signal.SIGTERM)
     try:

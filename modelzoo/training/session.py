@@ -169,7 +169,7 @@ class Session:
             weights = {label: weights.get(label, 1.0) for label in classes}
         training, validation, weights = self.distribution.batches(self.pipeline, weights)
         try:
-            with self.pipeline.own_errors(), self.distribution.scope():
+            with self.pipeline.own_errors(), self.distribution.fitting():
                 self.model.fit(
                     training,
                     validation_data=validation,
