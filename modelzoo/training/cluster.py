@@ -154,7 +154,10 @@ def expand_hosts(text: str) -> list[str]:
     """
     pattern = r"(?P<head>[\w.-]+)(\[(?P<ranges>[\d,-]+)\](?P<tail>[\w.-]*))?"
     hosts: list[str] = []
-    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
+    parts = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)
+    if ",".join(parts) != text:
+        raise ValueError(f"{text!r:.120} is not a list of hosts")
+    for part in parts:
         found = re.fullmatch(pattern, part)
         if not found:
             raise ValueError(f"{text!r:.120} is not a list of hosts")
