@@ -24,6 +24,7 @@ from modelzoo.training.cluster import (
     read_cluster,
 )
 
+HALVES = {"MODELZOO_CPU_DEVICES": "2"}
 TIMEOUT = 400  # seconds until a test gives up on its processes
 # 160 training images in batches of 53: slices of 27 and 26, and a last batch of one image.
 UNEVEN = ["data.validation_split=40", "data.batch_size=53"]
@@ -122,13 +123,27 @@ def test_two_devices_train_what_one_does(bars, tmp_path, overrides):
     """A mean of the slices' means, or another order of pictures, would train something else."""
     one, two = tmp_path / "one", tmp_path / "two"
     train(one, overrides=overrides)
-    said = train(two, "--distribute", "devices", overrides=overrides, MODELZOO_CPU_DEVICES="2")
+    said = train(two, "--distribute", "devices", overrides=overrides, **HALVES)
     assert "2 replicas in 1 process" in said
     assert difference(one, two) < 1e-6
     assert metrics(one)["test_accuracy"] == metrics(two)["test_accuracy"]
     assert metrics(one)["val_loss"] == pytest.approx(metrics(two)["val_loss"], abs=1e-5)
     assert (metrics(two)["replicas"], metrics(two)["workers"]) == (2, 1)
     assert metrics(one)["replicas"] == 1
+
+
+@pytest.mark.slow
+def test_two_devices_of_jax_train_what_one_does(bars, tmp_path):
+    """Also what depends on the whole batch: clipping, dropout, batches that two do not divide."""
+    pytest.importorskip("jax")
+    one, two = tmp_path / "one", tmp_path / "two"
+    clipped = "compile.optimizer={class_name: Adam, config: {learning_rate: 0.01, clipnorm: 0.1}}"
+    overrides = [*UNEVEN, *AUGMENTED, "model.dropout=0.3", clipped]
+    train(one, "--backend", "jax", overrides=overrides)
+    devices = ("--backend", "jax", "--distribute", "devices")
+    said = train(two, *devices, overrides=overrides, **HALVES)
+    assert "2 replicas in 1 process" in said
+    assert difference(one, two) < 1e-5
 
 
 @pytest.mark.slow
@@ -262,7 +277,7 @@ def test_slurm_says_who_takes_part():
     }
     addresses = ("n9:20007", "n9:20008", "n10:20007", "m:20007")
     assert read_cluster("workers", "tensorflow", "gpu", step) == Cluster(addresses, 2)
-    with pytest.raises(InputError, match="task 2 on node 0 is not where .*distribution=block"):
+    with pytest.raises(InputError, match=r"task 2 on node 0 is not where .*distribution=block"):
         parse_slurm({**step, "SLURM_NODEID": "0"})
     with pytest.raises(InputError, match="SLURM_NODEID: not set"):
         parse_slurm({key: step[key] for key in step if key != "SLURM_NODEID"})
@@ -288,6 +303,7 @@ def test_lists_of_hosts_are_read_as_tensorflow_reads_them(hosts):
         (("devices", "torch", "auto"), {}, "no engine for it on PyTorch; choose --backend"),
         (("devices", "tensorflow", "gpu:1"), {}, "--device gpu:1: is one device"),
         (("workers", "jax", "gpu:0"), {}, "--device gpu:0: is one device"),
+        (("workers", "jax", "gpu"), {}, "--distribute workers: is not built for JAX"),
     ],
 )
 def test_what_cannot_be_distributed_is_refused_before_anything_starts(

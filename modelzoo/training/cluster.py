@@ -66,6 +66,11 @@ def read_cluster(
         )
     if distribute == "devices":
         return Cluster()
+    if backend == "jax":
+        raise InputError(
+            "--distribute workers: is not built for JAX; choose --backend tensorflow, or "
+            "--distribute devices for the devices of one process"
+        )
     if environment.get("TF_CONFIG"):
         return parse_tf_config(environment["TF_CONFIG"])
     if "SLURM_PROCID" in environment:

@@ -204,6 +204,49 @@ class TensorFlowReplicas(Replicas):
         return isinstance(error, lost)
 
 
+class JaxReplicas(Replicas):
+    """`keras.distribution.DataParallel`, which XLA spreads over the devices of one process.
+
+    The program that is spread is that of one device, so that batch normalisation, dropout and
+    clipping of gradients are those of one device, too.
+    """
+
+    def __init__(self, kind: str, cluster: Cluster) -> None:
+        import keras
+
+        devices = keras.distribution.list_devices(kind)
+        super().__init__(len(devices), cluster)
+
+        class WholeBatches(keras.distribution.DataParallel):
+            """Gives each device the whole batch, and divides the work from the first layer on.
+
+            As inputs, JAX divides only batches that the number of devices divides, and Keras
+            takes the layout of the first batch for all.
+            """
+
+            network = ""
+
+            def get_data_layout(self, data_shape: tuple[int, ...]) -> Any:
+                return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
+
+            def get_tensor_layout(self, path: str) -> Any:
+                if not path.startswith(f"{self.network}/"):  # a layer of the input pipeline
+                    return None
+                return keras.distribution.TensorLayout([self.batch_dim_name], self.device_mesh)
+
+        self.engine = WholeBatches(devices=devices)
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the distribution's scope."""
+        return self.engine.scope()
+
+    fitting = scope
+
+    def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
+        """Remember which layers are those of the network."""
+        self.engine.network = model.name
+
+
 def _refuse_differences(found: set[int]) -> None:
     if len(found) > 1:
         raise InputError(
@@ -238,7 +281,7 @@ def start_distribution(
         strategy = _worker_strategy(cluster) if several else _device_strategy(kind)
         distribution = TensorFlowReplicas(strategy, cluster)
     else:
-        raise InputError("--backend jax: not yet")
+        distribution = JaxReplicas(kind, cluster)
     if distribution.replicas == 1:
         notify(f"--distribute {distribute}: there is only one, {device}; going on with it")
         return Distribution()
