@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelzoo import InputError
+from modelzoo import InputError, load_config
 from modelzoo.data.pipeline import InputPipeline, Share
 from modelzoo.data.source import Dataset
 from modelzoo.training.cluster import (
@@ -23,6 +24,8 @@ from modelzoo.training.cluster import (
     parse_tf_config,
     read_cluster,
 )
+from modelzoo.training.distribution import Replicas
+from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
 
 HALVES = {"MODELZOO_CPU_DEVICES": "2"}
 TIMEOUT = 400  # seconds until a test gives up on its processes
@@ -130,6 +133,47 @@ def test_two_devices_train_what_one_does(bars, tmp_path, overrides):
     assert metrics(one)["val_loss"] == pytest.approx(metrics(two)["val_loss"], abs=1e-5)
     assert (metrics(two)["replicas"], metrics(two)["workers"]) == (2, 1)
     assert metrics(one)["replicas"] == 1
+
+
+@pytest.mark.slow
+def test_batch_normalisation_is_that_of_the_whole_batch(bars, tmp_path):
+    """With the statistics of its slice, each replica would train another network."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    overrides = [
+        "data.training_images=99",
+        "data.validation_split=40",
+        "data.batch_size=33",
+        "model.conv_maps=[8,8,8,8,8]",
+        "model.dense_units=[16,16]",
+        "model.dropout=0.0",
+    ]
+    shapes = ("--model", "alexnet", "--dataset", "shapes", "--epochs", "1")
+    train(one, *shapes, overrides=overrides)
+    train(two, *shapes, "--distribute", "devices", overrides=overrides, **HALVES)
+    assert difference(one, two) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data.batch_size=1", "data.batch_size: 1 is the batch of all replicas"),
+        ("data.validation_split=1", "data.validation_split: leaves 1 validation images"),
+        ("trainer.precision=mixed_float16", "--precision mixed_float16"),
+        (
+            "compile.optimizer={class_name: Adam, config: {learning_rate: 0.1, clipnorm: 1.0}}",
+            "compile.optimizer.config.clipnorm",
+        ),
+    ],
+)
+def test_what_replicas_would_train_otherwise_is_refused(bars, override, expected):
+    """Another network than that of one replica would be trained, in silence."""
+    config = load_config("lenet5", dataset="bars", overrides=["data.validation_split=40", override])
+    with pytest.raises(InputError, match=re.escape(expected)):
+        Replicas(2, Cluster()).check(config, build_network(config), open_bars(config))
+
+
+def open_bars(config):
+    return open_pipeline(config, open_dataset(config, lambda message: None))
 
 
 @pytest.mark.slow

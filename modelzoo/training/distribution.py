@@ -109,9 +109,16 @@ class Replicas(Distribution):
                 f"--distribute: {config.name} learns by a rule of its own, picture by picture; "
                 "train it with --distribute none"
             )
+        if keras.backend.backend() != "tensorflow":
+            return
+        if config["trainer"]["precision"] == "mixed_float16":
+            raise InputError(
+                "--precision mixed_float16: each replica would decide alone whether its gradients "
+                "are finite; choose mixed_bfloat16, or --backend jax"
+            )
         options = optimizer.get("config", {}) if isinstance(optimizer, dict) else {}
         clipped = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if name in options]
-        if clipped and keras.backend.backend() == "tensorflow":
+        if clipped:
             raise InputError(
                 f"compile.optimizer.config.{clipped[0]}: Keras would clip the gradient of each "
                 "replica, not their mean; leave it out, or choose --backend jax"
@@ -345,7 +352,7 @@ def _worker_strategy(cluster: Cluster) -> Any:
 def _missing(cluster: Cluster, error: Exception) -> RunError:
     own = cluster.addresses[cluster.index]
     others = ", ".join(each for each in cluster.addresses if each != own)
-    reason = str(error).strip().splitlines()[0]
+    reason = str(error).strip().splitlines()[0].partition(". ")[0]
     return RunError(
         f"worker {cluster.index} ({own}) did not reach the others ({others:.200}) within "
         f"{patience()} s ({PATIENCE}): {reason:.200}"
