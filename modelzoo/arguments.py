@@ -86,6 +86,9 @@ def _add_training(add: Add) -> None:
     train.add_argument("--seed", metavar="N", help="of weights, order and augmentation (0)")
     train.add_argument("--precision", metavar="P", help="float32, mixed_bfloat16, mixed_float16")
     train.add_argument("--out", metavar="DIR", help="folder for the run's files")
+    train.add_argument(
+        "--distribute", metavar="D", help="none, devices (all of this process), workers (none)"
+    )
     train.add_argument("--resume", metavar="DIR", help="continue an interrupted run")
     _add_device_options(train)
 

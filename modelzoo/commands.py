@@ -22,9 +22,15 @@ def train(options: argparse.Namespace) -> None:
     if options.resume is not None:
         _refuse_beside_resume(options)
         epochs = None if options.epochs is None else whole_number("--epochs", options.epochs)
-        run = resume(options.resume, epochs=epochs, device=options.device, own_process=True)
+        run = resume(
+            options.resume,
+            epochs=epochs,
+            device=options.device,
+            distribute=options.distribute,
+            own_process=True,
+        )
     else:
-        config = chosen_config(options, ("epochs", "seed", "precision", "backend"))
+        config = chosen_config(options, ("epochs", "seed", "precision", "backend", "distribute"))
         if options.sha256 is not None and options.weights is None:
             raise InputError("--sha256: is that of --weights, which is not given")
         trainer = Trainer(
@@ -37,6 +43,8 @@ def train(options: argparse.Namespace) -> None:
             own_process=True,
         )
         run = trainer.fit()
+    if not run.is_chief:
+        return
     if options.json:
         print(json.dumps({**run.metrics, "folder": str(run.folder)}))
     else:
@@ -349,7 +357,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def _refuse_beside_resume(options: argparse.Namespace) -> None:
-    """A run goes on as it began: only its length and its device can change."""
+    """A run goes on as it began: only its length and its devices can change."""
     names = ("model", "config", "dataset", "weights", "seed", "precision", "backend", "out", "set")
     for name in names:
         if getattr(options, name):

@@ -221,6 +221,8 @@ def _headline(metrics: Mapping[str, Any]) -> str:
         "Training time": _duration(metrics.get("seconds")),
         "Device": metrics.get("device") or UNKNOWN,
     }
+    if (metrics.get("replicas") or 1) > 1:
+        numbers["Replicas"] = f"{metrics['replicas']}, in {metrics['workers']} process(es)"
     cells = (
         f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in numbers.items()
     )

@@ -281,6 +281,26 @@ BAD_COMMANDS = {
     "negative seed": ("train --model lenet5 --seed -1", "--seed", "-1", "2**32"),
     "huge seed": ("train --model lenet5 --seed 4294967296", "--seed", "4294967296", "2**32"),
     "unknown precision": ("train --model lenet5 --precision float16", "'float16'", "float"),
+    "unknown distribution": (
+        "train --model lenet5 --distribute device",
+        "'device'",
+        "did you mean 'devices'",
+    ),
+    "distribution on torch": (
+        "train --model lenet5 --distribute devices --backend torch",
+        "--distribute devices",
+        "--backend tensorflow or jax",
+    ),
+    "all devices, and one": (
+        "train --model lenet5 --distribute devices --device gpu:1",
+        "--device gpu:1",
+        "CUDA_VISIBLE_DEVICES",
+    ),
+    "workers without a cluster": (
+        "train --model lenet5 --distribute workers --out out",
+        "--distribute workers",
+        "TF_CONFIG",
+    ),
     "unknown backend": ("train --model lenet5 --backend pytorch", "'pytorch'", "'torch'"),
     "int labels, one-hot loss": (
         "info lenet5 --set data.label_mode=int",

@@ -76,6 +76,7 @@ def trainer_options(
     seed: int = 0,
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow",
+    distribute: Literal["none", "devices", "workers"] = "none",
     weights: str | None = None,
     weights_sha256: str | None = None,
     freeze: str | Sequence[str] = (),

@@ -68,7 +68,7 @@ class StopOnNaN(keras.callbacks.Callback):
         """Look at the running loss; one NaN batch makes it NaN for good."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            rate = float(self.model.optimizer.learning_rate)
+            rate = learning_rate_of(self.model)
             raise RunError(
                 f"the loss became {loss} in epoch {self.epoch + 1}, "
                 f"by batch {self.first_step + batch + 1} "
@@ -125,7 +125,7 @@ class SaveProgress(keras.callbacks.Callback):
         if self.first_step:
             self.started -= self.progress.seconds
         else:
-            self.progress.learning_rate = float(self.model.optimizer.learning_rate)
+            self.progress.learning_rate = learning_rate_of(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save, if it is time to or the run is interrupted; the last batch is the epoch's end."""
@@ -255,6 +255,11 @@ class ShowProgress(keras.callbacks.Callback):
         """Give the terminal back, also after an interruption."""
         if self.bar:
             self.bar.stop()
+
+
+def learning_rate_of(model: keras.Model) -> float:
+    """Return the learning rate of the next batch, also where each replica has a copy."""
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def _numbers(logs: dict[str, Any] | None) -> str:

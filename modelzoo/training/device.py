@@ -14,6 +14,8 @@ from typing import Any
 
 from modelzoo.errors import InputError
 
+# Into how many devices the CPU is divided, to try what several GPUs would do.
+CPU_DEVICES = "MODELZOO_CPU_DEVICES"
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
@@ -86,6 +88,8 @@ def start_framework(
                     import tensorflow  # noqa: F401
             import keras
 
+            if backend == "tensorflow":
+                _divide_cpu()
             gpus = _list_gpus(backend)
     if device == "cpu" or (device == "auto" and not gpus):
         shares = _cores() if share_batches else 1
@@ -125,6 +129,8 @@ def _prepare_environment(backend: str, device: str) -> None:
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: grow as needed
+    if os.environ.get(CPU_DEVICES) and backend == "jax":
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(_cpu_devices())
     if device == "cpu" or backend != "tensorflow":
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if device == "cpu":
@@ -145,6 +151,24 @@ def _one_thread_an_operation() -> bool:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(_cores()))
     return os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
+
+
+def _cpu_devices() -> int:
+    text = os.environ.get(CPU_DEVICES) or "1"
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise InputError(f"{CPU_DEVICES}={text:.80}: should be a whole number from 1 to 1024")
+    return int(text)
+
+
+def _divide_cpu() -> None:
+    """Let TensorFlow see as many CPU devices as the environment asks for."""
+    count = _cpu_devices()
+    if count > 1:
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+        tf.config.set_logical_device_configuration(cpu, parts)
 
 
 def _list_gpus(backend: str) -> list[str]:

@@ -26,6 +26,7 @@ class Run:
         model: the network with the weights of the best validation epoch, compiled for scoring.
         history: a row an epoch.
         metrics: what metrics.json holds.
+        is_chief: False in all but the first of several workers, which write no files.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Run:
     metrics: dict[str, Any]
     pipeline: InputPipeline
     scores: Scores
+    is_chief: bool = True
 
     def evaluate(self, split: str = "test") -> dict[str, float]:
         """Return loss and accuracy on a split; the test set was scored once, when the run ended."""

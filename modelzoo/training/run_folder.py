@@ -175,6 +175,35 @@ class RunFolder:
         return found, progress
 
 
+class SharedRunFolder(RunFolder):
+    """The folder of a run as all workers but the chief have it: they read it, and write nothing."""
+
+    @classmethod
+    def create(cls, path: Path) -> "SharedRunFolder":
+        """Leave making it to the chief."""
+        return cls(path)
+
+    def lock(self) -> None:
+        """Leave the lock to the chief."""
+
+    def release(self) -> None:
+        """Leave the lock, and tidying up, to the chief."""
+
+    def write_config(self, config: Config) -> None:
+        """Write nothing."""
+
+    def write_history(self, rows: Sequence[dict[str, float]]) -> None:
+        """Write nothing."""
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Write nothing."""
+
+    def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
+        """Write nothing; the arrays are read, which may need every worker."""
+        for _ in arrays:
+            pass
+
+
 def default_path(model: str, dataset: str) -> Path:
     """Return runs/<model>-<dataset>-<time>, one that is not there yet."""
     label = "".join(

@@ -1,8 +1,10 @@
 """One training in one process. Importing this starts the framework: choose a device before."""
 
+import contextlib
 import importlib.metadata
 import math
 import platform
+import zlib
 from typing import Any
 
 import keras
@@ -23,6 +25,7 @@ from modelzoo.training.callbacks import (
     StopOnNaN,
 )
 from modelzoo.training.device import Device, memory_peak, placement
+from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
 from modelzoo.training.faster import check_shares, faster
 from modelzoo.training.fine_tuning import Start, freeze, load_start
@@ -38,16 +41,26 @@ from modelzoo.weights.reader import load_weights
 class Session:
     """One training in one process: the network, the pipeline, and what has been reached."""
 
-    def __init__(self, config: Config, data: Dataset, device: Device, console: Console) -> None:
+    def __init__(
+        self,
+        config: Config,
+        data: Dataset,
+        device: Device,
+        console: Console,
+        distribution: Distribution | None = None,
+    ) -> None:
         self.config = config
         self.device, self.console = device, console
+        self.distribution = distribution or Distribution()
         self.progress = Progress()
         self.saved = "nothing"  # of the run, in words
         self._metric_values: list[np.ndarray] = []  # of the epoch that was begun
         keras.utils.set_random_seed(config["trainer"]["seed"])
         self.pipeline = open_pipeline(config, data)
         self.data_name, self.data_note = data.name, data.note
-        self.model = build_network(config)
+        with self.distribution.scope():
+            self.model = build_network(config)
+        self.distribution.check(config, self.model, self.pipeline)
         trainer, classes = config["trainer"], config["model"]["num_classes"]
         self.frozen = freeze(self.model, trainer["freeze"], classes)
         trainable = self.model.trainable_variables
@@ -55,25 +68,35 @@ class Session:
         self.placement = placement(trainable[0])
         if trainer["share_batches"]:
             check_shares(self.model)
+        # What is saved and scored: a network of several replicas has a copy outside of their scope.
+        self.single = self.model if self.distribution.replicas == 1 else build_network(config)
+        with self.distribution.scope():
+            self._compile()
+        self.callbacks = [
+            keras_objects.make("callback", spec, f"fit.callbacks.{index}")
+            for index, spec in enumerate(config["fit"]["callbacks"])
+        ]
+        self._rehearse()
+        self.distribution.ready(self.model, self.pipeline)
+
+    def _compile(self) -> None:
+        """Give the network its loss, its metrics and its optimizer."""
+        config = self.config
         arguments = {
             k: v for k, v in config["compile"].items() if k not in ("optimizer", "metrics")
         }
-        if keras.backend.backend() == "torch":
+        if keras.backend.backend() == "torch" or self.distribution.one_step_at_a_time:
             arguments["steps_per_execution"] = 1  # Keras takes no other number there
         arguments["loss"] = keras_objects.make("loss", arguments["loss"], "compile.loss")
         optimizer = keras_objects.make(
             "optimizer", config["compile"]["optimizer"], "compile.optimizer"
         )
         self.trained = self.model  # what is computed: the same variables, perhaps in less time
-        if keras.backend.backend() == "tensorflow" and device.name.startswith("cpu"):
-            self.trained, optimizer = faster(self.model, device.shares), fuse(optimizer)
+        on_cpu = self.device.name.startswith("cpu") and self.distribution.replicas == 1
+        if keras.backend.backend() == "tensorflow" and on_cpu:
+            self.trained, optimizer = faster(self.model, self.device.shares), fuse(optimizer)
         self.trained.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
-        self.trained.optimizer.build(trainable)
-        self.callbacks = [
-            keras_objects.make("callback", spec, f"fit.callbacks.{index}")
-            for index, spec in enumerate(config["fit"]["callbacks"])
-        ]
-        self._rehearse()
+        self.trained.optimizer.build(self.model.trainable_variables)
 
     def _rehearse(self) -> None:
         """Try two pictures: what does not fit together is refused before a run begins."""
@@ -83,11 +106,15 @@ class Session:
             if tuple(images.shape[1:]) != wanted:
                 raise ValueError(f"they make {tuple(images.shape[1:])}, the network takes {wanted}")
             what = "compile.loss"
-            predicted = self.model(images)
-            self.trained.compute_loss(images, labels, predicted)
+            tried = self.trained
+            if self.single is not self.model:
+                tried = self.single
+                compile_for_scoring(tried, self.config)
+            predicted = self.single(images)
+            tried.compute_loss(images, labels, predicted)
             what = "compile.metrics"
-            known = set(self.trained.compute_metrics(images, labels, predicted))
-            self.trained.reset_metrics()  # and now they have their variables
+            known = set(tried.compute_metrics(images, labels, predicted))
+            tried.reset_metrics()  # and now they have their variables
         except Exception as error:  # the frameworks have many kinds for values that do not fit
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{what}: cannot be used: {reason[:300]}") from error
@@ -102,7 +129,9 @@ class Session:
 
     def start_from(self, start: Start) -> None:
         """Take the weights of another training, but for a head of another number of classes."""
-        self._say(load_start(self.model, start, self.config["model"]["num_classes"]))
+        with self.distribution.scope():
+            said = load_start(self.model, start, self.config["model"]["num_classes"])
+        self._say(said)
 
     def begin(self, folder: RunFolder) -> None:
         """Take a new folder, and save the state before the first epoch."""
@@ -119,6 +148,8 @@ class Session:
         self.folder = folder
         arrays, self.progress = folder.load_state()
         self._assign(arrays)
+        if self.progress.epochs_done and self.single is not self.model:
+            load_weights(self.single, folder.best_weights)
         self.saved = self.progress.told(self.config["fit"]["epochs"])
         folder.write_config(self.config)
         folder.write_history(self.progress.history)
@@ -134,8 +165,14 @@ class Session:
                 f"which now has {self.pipeline.steps_per_epoch}: the data set or data.batch_size "
                 "is another one"
             )
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
+        if progress.batches_done and self.distribution.replicas > 1:
+            raise InputError(
+                f"{self.folder.state}: was saved within an epoch, which one process has to end: "
+                "resume it with --distribute none"
+            )
+        with self.distribution.scope():
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
         self._metric_values = arrays[len(variables) - len(self._metrics_saved()) :]
 
     def run(self) -> Run:
@@ -143,7 +180,13 @@ class Session:
         epochs = self.config["fit"]["epochs"]
         self._introduce()
         try:
-            with Interruption() as interruption:
+            # Several replicas are saved when all are at the end of an epoch.
+            interruption = Interruption()
+            alone = self.distribution.replicas == 1
+            with (
+                interruption if alone else contextlib.nullcontext(),
+                self.distribution.own_errors(self._advice()),
+            ):
                 self._fit_rest(epochs, interruption)
             interruption.end()
             return self._finish()
@@ -151,6 +194,20 @@ class Session:
             self._say(f"\ninterrupted; {self.saved} are saved in {self.folder.path}")
             self._say(f"continue with: python -m train --resume {self.folder.path}")
             raise
+
+    def agree(self, progress: Progress) -> None:
+        """Make sure that all workers train the same, before anything is written.
+
+        Raises:
+            InputError: they do not.
+        """
+        data = zlib.crc32(self.pipeline.labels("train").tobytes())
+        state = f"{progress.epochs_done} {data} {keras.__version__}"
+        with self.distribution.own_errors("Start all of them again"):
+            self.distribution.agree(f"{self.config.to_yaml()}\n{state}")
+
+    def _advice(self) -> str:
+        return f"Start all of them again with --resume {self.folder.path}"
 
     def _fit_rest(self, epochs: int, interruption: Interruption) -> None:
         """Train up to `epochs`; the rest of an epoch, which has fewer batches, by itself."""
@@ -165,14 +222,14 @@ class Session:
     def _fit(self, epochs: int, interruption: Interruption) -> None:
         """Call Keras' `fit` from where the run stands until `epochs` are done."""
         progress, steps = self.progress, self.pipeline.steps_per_epoch
-        total = self.config["fit"]["epochs"]
+        total, minutes = self.config["fit"]["epochs"], self.config["trainer"]["save_minutes"]
         shown = ShowProgress(self.console, progress, total, steps)
         saved = SaveProgress(
             progress,
             steps,
             save_epoch=self._end_epoch,
             save_batch=self._save_state,
-            save_minutes=self.config["trainer"]["save_minutes"],
+            save_minutes=math.inf if self.distribution.replicas > 1 else minutes,
             others=self.callbacks,
             interruption=interruption,
             say=self._say,
@@ -190,13 +247,11 @@ class Session:
         if weights is not None:  # Keras fails at a class above those that are named
             classes = range(self.config["model"]["num_classes"])
             weights = {label: weights.get(label, 1.0) for label in classes}
-        validation = None
-        if self.pipeline.images_in("validation"):
-            validation = self.pipeline.scoring_batches("validation")
+        training, validation, weights = self.distribution.batches(self.pipeline, first, weights)
         try:
-            with self.pipeline.own_errors():
+            with self.pipeline.own_errors(), self.distribution.fitting():
                 self.trained.fit(
-                    self.pipeline.training_batches(first),
+                    training,
                     validation_data=validation,
                     initial_epoch=progress.epochs_done,
                     epochs=epochs,
@@ -217,8 +272,11 @@ class Session:
         no_validation = "val_accuracy" not in values
         if progress.best_value is None or no_validation or (value or 0.0) > progress.best_value:
             progress.best_value, progress.best_epoch = value, epoch + 1
-            with replacing(self.folder.best_weights) as temporary:
-                self.model.save_weights(temporary)
+            if self.single is not self.model:
+                self.single.set_weights(self.model.get_weights())
+            if self.distribution.is_chief:
+                with replacing(self.folder.best_weights) as temporary:
+                    self.single.save_weights(temporary)
         progress.history.append({"epoch": epoch + 1, **values})
         progress.epochs_done, progress.callbacks = epoch + 1, callbacks
         progress.stopped = bool(self.trained.stop_training)
@@ -248,6 +306,9 @@ class Session:
             f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
             f"validation, {pipeline.images_in('test'):,} test images; {self.device.description}"
         )
+        if self.distribution.replicas > 1:
+            replicas, workers = self.distribution.replicas, self.distribution.workers
+            text += f"; {replicas} replicas in {workers} process{'es' if workers > 1 else ''}"
         self._say(text)
         if self.frozen:
             trained = f"{self.trainable_parameters:,} parameters are trained"
@@ -261,12 +322,11 @@ class Session:
     def _finish(self) -> Run:
         """Score the test set, once, with the best weights; write metrics, model and report."""
         del self.trained  # and the optimizer's memory, twice that of the weights, with it
-        self.model.trainable = True  # whoever opens it decides what to freeze
-        load_weights(self.model, self.folder.best_weights)
-        compile_for_scoring(self.model, self.config)
-        scores = score(self.model, self.pipeline, "test")
-        with replacing(self.folder.model) as temporary:
-            self.model.save(temporary)
+        self.single.trainable = True  # whoever opens it decides what to freeze
+        if self.distribution.is_chief:
+            load_weights(self.single, self.folder.best_weights)
+        compile_for_scoring(self.single, self.config)
+        scores = score(self.single, self.pipeline, "test")
         metrics = self._metrics(scores)
         history = pd.DataFrame(self.progress.history)
         run = Run(
@@ -277,8 +337,12 @@ class Session:
             metrics=metrics,
             pipeline=self.pipeline,
             scores=scores,
+            is_chief=self.distribution.is_chief,
         )
-        write_results(run)
+        if run.is_chief:
+            with replacing(self.folder.model) as temporary:
+                self.single.save(temporary)
+            write_results(run)
         self.folder.write_metrics(metrics)  # last: its presence says that the run is complete
         return run
 
@@ -310,6 +374,9 @@ class Session:
             "peak_memory_bytes": memory_peak(),
             "device": self.device.description,
             "device_placement": self.placement,
+            "distribute": trainer["distribute"],
+            "replicas": self.distribution.replicas,
+            "workers": self.distribution.workers,
             "backend": trainer["backend"],
             "precision": trainer["precision"],
             "seed": trainer["seed"],

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError
+from modelzoo.training.cluster import read_cluster
 from modelzoo.training.device import Device, start_framework
+from modelzoo.training.distribution import start_distribution
 from modelzoo.training.fine_tuning import find_start
 from modelzoo.training.prepare import fit_config_to_data, open_dataset
 from modelzoo.training.run import Run
-from modelzoo.training.run_folder import RunFolder, default_path
+from modelzoo.training.run_folder import RunFolder, SharedRunFolder, default_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +29,9 @@ class Trainer:
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
         out: folder for the run's files; by default runs/<model>-<dataset>-<time>.
         seed, precision, backend: in place of the configuration's `trainer` section.
+        distribute: in place of `trainer.distribute`: "none"; "devices", all of a kind that this
+            process sees; or "workers", several processes that TF_CONFIG or Slurm names, which
+            need `out`, a folder that all of them see.
         weights: what the training starts from, in place of `trainer.weights`: a published name,
             such as "mnist" or "lenet5/mnist", a file, the folder of a run, or an address. A last
             layer for another number of classes is initialised anew.
@@ -60,6 +65,7 @@ class Trainer:
         seed: int | None = None,
         precision: str | None = None,
         backend: str | None = None,
+        distribute: str | None = None,
         weights: str | Path | None = None,
         weights_sha256: str | None = None,
         freeze: str | Sequence[str] | None = None,
@@ -73,6 +79,7 @@ class Trainer:
             "seed": seed,
             "precision": precision,
             "backend": backend,
+            "distribute": distribute,
             "freeze": freeze,
             "save_minutes": save_minutes,
             "share_batches": share_batches,
@@ -97,21 +104,31 @@ class Trainer:
                 everything is saved; the second raises it at once.
         """
         # Weights and a folder that cannot be used are refused before the framework takes its time.
+        trainer = self.config["trainer"]
+        distribute, backend = trainer["distribute"], trainer["backend"]
+        cluster = read_cluster(distribute, backend, self.requested_device)
+        if distribute == "workers" and self.out is None:
+            raise InputError("--distribute workers: needs --out, a folder that all workers see")
+        if not cluster.is_chief:
+            self.console = _quiet_console()
         start = find_start(self.config, allow_unverified=self.allow_unverified)
         if start:
             found = {"weights": start.name, "weights_sha256": start.sha256}
             self.config = self.config.with_values({"trainer": found}, "the start", by_hand=True)
-        folder = None if self.out is None else RunFolder.create(self.out)
+        kind = RunFolder if cluster.is_chief else SharedRunFolder
+        folder = None if self.out is None else kind.create(self.out)
         try:
             device = _start(self.config, self.requested_device, self.own_process)
+            distribution = start_distribution(distribute, cluster, device.name, self._notify)
             data = open_dataset(self.config, self._notify)
             self.config = fit_config_to_data(self.config, data, self._notify)
             name = data.name
             from modelzoo.training.session import Session
 
             with device.scope():
-                session = Session(self.config, data, device, self.console)
+                session = Session(self.config, data, device, self.console, distribution)
                 del data  # the session keeps what it needs of it
+                session.agree(session.progress)
                 if start:
                     session.start_from(start)
                 if folder is None:
@@ -131,6 +148,7 @@ def resume(
     *,
     epochs: int | None = None,
     device: str = "auto",
+    distribute: str | None = None,
     own_process: bool = False,
     console: Console | None = None,
 ) -> Run:
@@ -144,6 +162,7 @@ def resume(
         path: the run's folder.
         epochs: train up to this many in all, in place of the configuration's number.
         device: as for `Trainer`.
+        distribute: as for `Trainer`: what is trained is the same on any number of devices.
         own_process: as for `Trainer`.
         console: where progress and notices go.
 
@@ -151,9 +170,16 @@ def resume(
         InputError: the folder holds no run, or its files are damaged.
     """
     console = console or _default_console()
-    folder = RunFolder.open(Path(path))
+    # The configuration says how to train, and so who may lock the folder.
+    config = SharedRunFolder.open(Path(path)).read_config()
+    if distribute is not None:
+        config = config.with_values({"trainer": {"distribute": distribute}}, "--distribute")
+    asked = config["trainer"]
+    cluster = read_cluster(asked["distribute"], asked["backend"], device)
+    if not cluster.is_chief:
+        console = _quiet_console()
+    folder = (RunFolder if cluster.is_chief else SharedRunFolder).open(Path(path))
     try:
-        config = folder.read_config()
         if epochs is not None:
             config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
         progress = folder.load_progress()
@@ -161,9 +187,12 @@ def resume(
         if folder.metrics.exists() and (done >= total or progress.stopped):
             raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
         chosen = _start(config, device, own_process)
-        data = open_dataset(
-            config, lambda message: console.print(message, markup=False, soft_wrap=True)
-        )
+
+        def notify(message: str) -> None:
+            console.print(message, markup=False, soft_wrap=True)
+
+        distribution = start_distribution(asked["distribute"], cluster, chosen.name, notify)
+        data = open_dataset(config, notify)
         if data.name != config["data"]["dataset"]:
             raise InputError(
                 f"{path}: was trained on {config['data']['dataset']}, which is not here now; "
@@ -172,8 +201,9 @@ def resume(
         from modelzoo.training.session import Session
 
         with chosen.scope():
-            session = Session(config, data, chosen, console)
+            session = Session(config, data, chosen, console, distribution)
             del data
+            session.agree(progress)
             session.restore(folder)
             said = f"resuming {path}: {progress.told(total)} are done"
             console.print(said, markup=False, highlight=False, soft_wrap=True)
@@ -184,7 +214,7 @@ def resume(
 
 def _start(config: Config, device: str, own_process: bool) -> Device:
     section = config["trainer"]
-    share_batches = own_process and section["share_batches"]
+    share_batches = own_process and section["share_batches"] and section["distribute"] == "none"
     return start_framework(section["backend"], device, share_batches=share_batches)
 
 
@@ -192,3 +222,9 @@ def _default_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+def _quiet_console() -> Console:
+    from rich.console import Console
+
+    return Console(quiet=True)

@@ -1,0 +1,200 @@
+"""Which processes train together: read from TF_CONFIG or from Slurm's variables, and checked.
+
+Starts no framework, so that what cannot work is refused at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+from modelzoo.errors import InputError
+
+EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'  # noqa: E501
+SLURM = ("SLURM_PROCID", "SLURM_NODEID", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE")
+FIRST_PORT, PORTS = 20_000, 10_000  # of Slurm's workers; a job's number chooses among these
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The worker processes of one training.
+
+    Attributes:
+        addresses: HOST:PORT of each worker; empty for a process that trains alone.
+        index: which of them this process is. Worker 0, the chief, writes the run's files.
+    """
+
+    addresses: tuple[str, ...] = ()
+    index: int = 0
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.index == 0
+
+
+def read_cluster(
+    distribute: str, backend: str, device: str, environment: Mapping[str, str] = os.environ
+) -> Cluster:
+    """Return the cluster that the environment describes, if `distribute` is "workers".
+
+    Args:
+        distribute: "none", "devices" or "workers".
+        backend: "tensorflow", "jax" or "torch".
+        device: as for `Trainer`.
+        environment: holds TF_CONFIG, or what `srun` sets; TF_CONFIG is preferred.
+
+    Raises:
+        InputError: this cannot be distributed so, or the environment does not say who takes part.
+    """
+    if distribute == "none":
+        return Cluster()
+    if backend == "torch":
+        raise InputError(
+            f"--distribute {distribute}: Keras has no engine for it on PyTorch; choose --backend "
+            "tensorflow or jax, or train one run a device (docs/several-machines.md)"
+        )
+    if ":" in device:
+        raise InputError(
+            f"--device {device}: is one device, and --distribute {distribute} takes all of a "
+            "kind; use --device gpu, and CUDA_VISIBLE_DEVICES to choose among GPUs"
+        )
+    if distribute == "devices":
+        return Cluster()
+    if backend == "jax":
+        raise InputError(
+            "--distribute workers: is not built for JAX; choose --backend tensorflow, or "
+            "--distribute devices for the devices of one process"
+        )
+    if environment.get("TF_CONFIG"):
+        return parse_tf_config(environment["TF_CONFIG"])
+    if "SLURM_PROCID" in environment:
+        return parse_slurm(environment)
+    raise InputError(
+        "--distribute workers: needs TF_CONFIG, or to be started by Slurm's srun; for the first "
+        f"of two workers, TF_CONFIG='{EXAMPLE}'"
+    )
+
+
+def parse_tf_config(text: str) -> Cluster:
+    """Return the cluster in TF_CONFIG: workers, or a chief and workers.
+
+    Raises:
+        InputError: not JSON, or not such a cluster; the message shows how it should be.
+    """
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"TF_CONFIG: is not JSON ({error}); it should be like {EXAMPLE}") from None
+    jobs, task = _part(config, "cluster"), _part(config, "task")
+    strange = sorted(set(jobs) - {"chief", "worker"})
+    if strange or not jobs:
+        found = ", ".join(map(repr, strange)) or "nothing"
+        raise InputError(f"TF_CONFIG: cluster: holds {found:.80}; it should hold 'worker'")
+    addresses: list[str] = []
+    for job, given in sorted(jobs.items()):  # the chief comes first
+        if not isinstance(given, list) or not all(_is_address(each) for each in given):
+            raise InputError(
+                f"TF_CONFIG: cluster.{job}: {given!r:.120} should be a list of HOST:PORT"
+            )
+        addresses += given
+    if len(set(addresses)) < len(addresses):
+        raise InputError(f"TF_CONFIG: cluster: two workers have one address: {addresses!r:.200}")
+    kind, index = task.get("type"), task.get("index")
+    if kind not in jobs:
+        raise InputError(f"TF_CONFIG: task.type: {kind!r:.80} is not in the cluster")
+    if type(index) is not int or not 0 <= index < len(jobs[kind]):
+        raise InputError(
+            f"TF_CONFIG: task.index: {index!r:.80} should be from 0 to {len(jobs[kind]) - 1}, as "
+            f"cluster.{kind} has {len(jobs[kind])}"
+        )
+    before = len(jobs["chief"]) if kind == "worker" and "chief" in jobs else 0
+    return Cluster(tuple(addresses), before + index)
+
+
+def parse_slurm(environment: Mapping[str, str]) -> Cluster:
+    """Return the cluster of a job step, one worker a task, as `srun` describes it.
+
+    TensorFlow's SlurmClusterResolver sorts the nodes by name, so that n10 comes before n9 and
+    ranks and addresses no longer match, and fails on nodes without GPUs; hence this.
+
+    Raises:
+        InputError: a variable is missing or not as Slurm writes it.
+    """
+    missing = [name for name in SLURM if name not in environment]
+    if missing:
+        raise InputError(f"--distribute workers: {', '.join(missing)}: not set; start with srun")
+    try:
+        rank, node = int(environment["SLURM_PROCID"]), int(environment["SLURM_NODEID"])
+        hosts = expand_hosts(environment["SLURM_STEP_NODELIST"])
+        tasks = expand_tasks(environment["SLURM_STEP_TASKS_PER_NODE"])
+        job = int(environment.get("SLURM_JOB_ID", "0"))
+    except ValueError as error:
+        raise InputError(f"--distribute workers: Slurm's variables: {error}") from None
+    port = FIRST_PORT + job % PORTS
+    nodes = [number for number, count in enumerate(tasks) for _ in range(count)]
+    if len(hosts) != len(tasks) or not 0 <= rank < len(nodes) or nodes[rank] != node:
+        raise InputError(
+            f"--distribute workers: task {rank} on node {node} is not where it should be among "
+            f"{len(nodes)} tasks on {len(hosts)} nodes; srun needs --distribution=block"
+        )
+    addresses = [
+        f"{host}:{port + task}"
+        for host, count in zip(hosts, tasks, strict=True)
+        for task in range(count)
+    ]
+    return Cluster(tuple(addresses), rank)
+
+
+def expand_hosts(text: str) -> list[str]:
+    """Return ["n08", "n09", "n10", "gpu1"] from "n[08-10],gpu1".
+
+    Raises:
+        ValueError: not a list of hosts as Slurm writes it, with at most one range in each name.
+    """
+    pattern = r"(?P<head>[\w.-]+)(\[(?P<ranges>[\d,-]+)\](?P<tail>[\w.-]*))?"
+    hosts: list[str] = []
+    parts = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)
+    if ",".join(parts) != text:
+        raise ValueError(f"{text!r:.120} is not a list of hosts")
+    for part in parts:
+        found = re.fullmatch(pattern, part)
+        if not found:
+            raise ValueError(f"{text!r:.120} is not a list of hosts")
+        if not found["ranges"]:
+            hosts.append(part)
+            continue
+        for each in found["ranges"].split(","):
+            first, _, last = each.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                hosts.append(f"{found['head']}{number:0{len(first)}}{found['tail']}")
+    return hosts
+
+
+def expand_tasks(text: str) -> list[int]:
+    """Return [2, 2, 1] from "2(x2),1".
+
+    Raises:
+        ValueError: not as Slurm writes it.
+    """
+    parts = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part) for part in text.split(",")]
+    if not all(parts):
+        raise ValueError(f"{text!r:.120} is not a list of tasks per node")
+    return list(chain(*(repeat(int(part[1]), int(part[2] or 1)) for part in parts if part)))
+
+
+def _part(config: Any, name: str) -> dict[str, Any]:
+    part = config.get(name) if isinstance(config, dict) else None
+    if not isinstance(part, dict):
+        raise InputError(f"TF_CONFIG: {name!r} is missing; it should be like {EXAMPLE}")
+    return part
+
+
+def _is_address(value: Any) -> bool:
+    found = re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", str(value), re.ASCII)
+    return isinstance(value, str) and found is not None and 0 < int(found[1]) < 2**16

@@ -1,0 +1,375 @@
+"""Train on several devices or in several processes at once, by the engines of TensorFlow and JAX.
+
+Data parallelism: each replica of the network takes a slice of every batch, and all apply the mean
+gradient over the whole batch. `data.batch_size` is that whole batch, so that N replicas train what
+one would: the same pictures in the same order, but for the order in which floats are summed.
+
+Importing this starts no framework.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.errors import InputError, RunError
+from modelzoo.training.cluster import Cluster
+
+if TYPE_CHECKING:
+    import keras
+
+    from modelzoo.config import Config
+    from modelzoo.data.pipeline import InputPipeline
+
+PATIENCE = "MODELZOO_WORKER_TIMEOUT"  # seconds that a worker waits for another, if that is set
+DEFAULT_PATIENCE = 180
+
+
+class Distribution:
+    """One replica of the network in one process: what every training is without `--distribute`.
+
+    Attributes:
+        replicas: devices that train, in all processes together.
+        workers: processes.
+        is_chief: whether this process writes the run's files and prints.
+    """
+
+    replicas = workers = 1
+    is_chief = True
+    one_step_at_a_time = False  # whether `steps_per_execution` must be 1
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which the trained network is made, compiled and changed."""
+        return contextlib.nullcontext()
+
+    def fitting(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which it is fitted."""
+        return contextlib.nullcontext()
+
+    def check(self, config: Config, model: keras.Model, pipeline: InputPipeline) -> None:
+        """Refuse what would train something else than one replica does.
+
+        Raises:
+            InputError: too few pictures, or an optimizer or a learning rule that is not suited.
+        """
+
+    def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
+        """Finish a compiled network that will be fitted to the batches of a pipeline."""
+
+    def batches(
+        self, pipeline: InputPipeline, first_step: int, class_weight: Mapping[int, float] | None
+    ) -> Any:
+        """Return what `fit` takes as data, from a step on, validation data and class weights."""
+        validation = None
+        if pipeline.images_in("validation"):
+            validation = pipeline.scoring_batches("validation")
+        return pipeline.training_batches(first_step), validation, class_weight
+
+    def agree(self, what: str) -> None:
+        """Make sure that all workers hold the same text.
+
+        Raises:
+            InputError: in all workers, if one holds another.
+        """
+
+    @contextlib.contextmanager
+    def own_errors(self, advice: str) -> Iterator[None]:
+        """Raise a RunError that ends with `advice` when another worker has gone."""
+        yield
+
+
+class Replicas(Distribution):
+    """What TensorFlow and JAX have in common."""
+
+    def __init__(self, replicas: int, cluster: Cluster) -> None:
+        self.replicas, self.workers = replicas, max(1, len(cluster.addresses))
+        self.is_chief = cluster.is_chief
+
+    def check(self, config: Config, model: keras.Model, pipeline: InputPipeline) -> None:
+        """Refuse what would train something else than one replica does."""
+        import keras
+
+        size, optimizer = config["data"]["batch_size"], config["compile"]["optimizer"]
+        if size < self.replicas:
+            raise InputError(
+                f"data.batch_size: {size} is the batch of all replicas together, and there are "
+                f"{self.replicas}; it should be at least as large"
+            )
+        if 0 < pipeline.images_in("validation") < self.replicas:
+            raise InputError(
+                f"data.validation_split: leaves {pipeline.images_in('validation')} validation "
+                f"images, and there are {self.replicas} replicas; keep more, or none"
+            )
+        if type(model).train_step is not keras.Model.train_step:
+            raise InputError(
+                f"--distribute: {config.name} learns by a rule of its own, picture by picture; "
+                "train it with --distribute none"
+            )
+        if keras.backend.backend() != "tensorflow":
+            return
+        if config["trainer"]["precision"] == "mixed_float16":
+            raise InputError(
+                "--precision mixed_float16: each replica would decide alone whether its gradients "
+                "are finite; choose mixed_bfloat16, or --backend jax"
+            )
+        options = optimizer.get("config", {}) if isinstance(optimizer, dict) else {}
+        clipped = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if name in options]
+        if clipped:
+            raise InputError(
+                f"compile.optimizer.config.{clipped[0]}: Keras would clip the gradient of each "
+                "replica, not their mean; leave it out, or choose --backend jax"
+            )
+
+    @contextlib.contextmanager
+    def own_errors(self, advice: str) -> Iterator[None]:
+        """Raise a RunError that ends with `advice` when another worker has gone."""
+        try:
+            yield
+        except Exception as error:
+            if self.workers == 1 or not self._means_lost(error):
+                raise
+            raise RunError(f"another worker has ended or cannot be reached. {advice}") from error
+
+    def _means_lost(self, error: Exception) -> bool:
+        raise NotImplementedError
+
+
+class TensorFlowReplicas(Replicas):
+    """`tf.distribute`: MirroredStrategy in one process, MultiWorkerMirroredStrategy in several."""
+
+    # Keras' loop over steps fails under a strategy of several replicas: "You must feed a value for
+    # placeholder tensor while/cond/Placeholder" (Keras 3.15, TensorFlow 2.21).
+    one_step_at_a_time = True
+
+    def __init__(self, strategy: Any, cluster: Cluster) -> None:
+        super().__init__(strategy.num_replicas_in_sync, cluster)
+        self.strategy = strategy
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the strategy's scope."""
+        return self.strategy.scope()
+
+    @contextlib.contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Hold back a warning that is wrong here."""
+        with warnings.catch_warnings():
+            # TensorFlow counts the slices of a process where Keras expects the steps of an epoch.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            yield
+
+    def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
+        """Synchronize batch normalisation, and build what `fit` would build.
+
+        To learn a batch's shape, `fit` would take one from the pipeline before the first epoch
+        and average its pictures over the replicas, which fails where slices differ in size.
+        """
+        for layer in model._flatten_layers():
+            if hasattr(layer, "synchronized"):  # over the whole batch
+                layer.synchronized = True
+        with self.scope():
+            model._symbolic_build(data_batch=pipeline.first_images())
+        model._maybe_symbolic_build = lambda **batch: None
+
+    def batches(
+        self, pipeline: InputPipeline, first_step: int, class_weight: Mapping[int, float] | None
+    ) -> Any:
+        """Return the slices of this process; their weights hold the class weights."""
+        from modelzoo.data.pipeline import Share
+
+        def share(context: Any) -> Share:
+            count = self.replicas // context.num_input_pipelines
+            return Share(self.replicas, count * context.input_pipeline_id, count)
+
+        distribute = self.strategy.distribute_datasets_from_function
+        training = distribute(
+            lambda context: pipeline.training_batches(first_step, share(context), class_weight)
+        )
+        validation = None
+        if pipeline.images_in("validation"):
+            validation = distribute(
+                lambda context: pipeline.scoring_batches("validation", share=share(context))
+            )
+        return training, validation, None
+
+    def agree(self, what: str) -> None:
+        """Compare a checksum among all workers."""
+        import tensorflow as tf
+
+        if self.workers == 1:
+            return
+        own = tf.constant([zlib.crc32(what.encode())], tf.int64)
+        found = self.strategy.gather(own, axis=0)
+        _refuse_differences(set(found.numpy().tolist()))
+
+    def _means_lost(self, error: Exception) -> bool:
+        import tensorflow as tf
+
+        errors = tf.errors
+        lost = (errors.UnavailableError, errors.AbortedError, errors.DeadlineExceededError)
+        return isinstance(error, lost)
+
+
+class JaxReplicas(Replicas):
+    """`keras.distribution.DataParallel`, which XLA spreads over the devices of one process.
+
+    The program that is spread is that of one device, so that batch normalisation, dropout and
+    clipping of gradients are those of one device, too.
+    """
+
+    def __init__(self, kind: str, cluster: Cluster) -> None:
+        import keras
+
+        devices = keras.distribution.list_devices(kind)
+        super().__init__(len(devices), cluster)
+
+        class WholeBatches(keras.distribution.DataParallel):
+            """Gives each device the whole batch, and divides the work from the first layer on.
+
+            As inputs, JAX divides only batches that the number of devices divides, and Keras
+            takes the layout of the first batch for all.
+            """
+
+            network = ""
+
+            def get_data_layout(self, data_shape: tuple[int, ...]) -> Any:
+                return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)
+
+            def get_tensor_layout(self, path: str) -> Any:
+                if not path.startswith(f"{self.network}/"):  # a layer of the input pipeline
+                    return None
+                return keras.distribution.TensorLayout([self.batch_dim_name], self.device_mesh)
+
+        self.engine = WholeBatches(devices=devices)
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the distribution's scope."""
+        return self.engine.scope()
+
+    fitting = scope
+
+    def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
+        """Remember which layers are those of the network."""
+        self.engine.network = model.name
+
+
+def _refuse_differences(found: set[int]) -> None:
+    if len(found) > 1:
+        raise InputError(
+            "--distribute workers: the workers do not train the same: configuration, data set or "
+            "saved epochs differ. Give all the same command, files and versions"
+        )
+
+
+def start_distribution(
+    distribute: str, cluster: Cluster, device: str, notify: Callable[[str], None]
+) -> Distribution:
+    """Return what `--distribute` asks for, once the framework has started.
+
+    Args:
+        distribute: "none", "devices" or "workers".
+        cluster: from `read_cluster`.
+        device: that was chosen, as Keras names it: "cpu:0" or "gpu:0".
+        notify: called with a message where there is only one replica.
+
+    Raises:
+        InputError: this process can no longer be one of several.
+        RunError: the other workers did not come.
+    """
+    import keras
+
+    if distribute == "none":
+        return Distribution()
+    kind = device.partition(":")[0]
+    distribution: Replicas
+    if keras.backend.backend() == "tensorflow":
+        several = len(cluster.addresses) > 1
+        strategy = _worker_strategy(cluster) if several else _device_strategy(kind)
+        distribution = TensorFlowReplicas(strategy, cluster)
+    else:
+        distribution = JaxReplicas(kind, cluster)
+    if distribution.replicas == 1:
+        notify(f"--distribute {distribute}: there is only one, {device}; going on with it")
+        return Distribution()
+    return distribution
+
+
+def _device_strategy(kind: str) -> Any:
+    import tensorflow as tf
+
+    devices = [each.name for each in tf.config.list_logical_devices(kind.upper())]
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _worker_strategy(cluster: Cluster) -> Any:
+    """Start TensorFlow's server, wait for the other workers, and return their strategy."""
+    import tensorflow as tf
+    from tensorflow.python.eager import context  # no public name sets these times
+
+    class Workers(tf.distribute.MultiWorkerMirroredStrategy):
+        """Takes the mean of the metrics' values, which Keras asks for along an axis they lack.
+
+        Each worker's value is already the one of all: reading a metric sums its counts.
+        """
+
+        def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
+            local = self.experimental_local_results(value)
+            if axis == 0 and all(each.shape.rank == 0 for each in local):
+                return tf.reduce_mean(local)
+            return super().reduce(reduce_op, value, axis)
+
+    addresses, wait = list(cluster.addresses), patience() * 1000
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": addresses}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+    )
+    job = context.coordination_config_pb2.CoordinatedJob
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=wait,
+        heartbeat_timeout_in_ms=wait,
+        coordinated_jobs=[job(name="worker", num_tasks=len(addresses))],
+    )
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        strategy = Workers(resolver)
+    except RuntimeError as error:
+        raise InputError(
+            "--distribute workers: TensorFlow already runs in this process; start a new one"
+        ) from error
+    except tf.errors.OpError as error:
+        raise _missing(cluster, error) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # TensorFlow has put its own in its place
+    return strategy
+
+
+def _missing(cluster: Cluster, error: Exception) -> RunError:
+    own = cluster.addresses[cluster.index]
+    others = ", ".join(each for each in cluster.addresses if each != own)
+    reason = str(error).strip().splitlines()[0].partition(". ")[0]
+    return RunError(
+        f"worker {cluster.index} ({own}) did not reach the others ({others:.200}) within "
+        f"{patience()} s ({PATIENCE}): {reason:.200}"
+    )
+
+
+def patience() -> int:
+    """Return the seconds that workers wait for one another.
+
+    Raises:
+        InputError: the environment variable is not a whole number from 1.
+    """
+    text = os.environ.get(PATIENCE) or str(DEFAULT_PATIENCE)
+    if not text.isdecimal() or not 1 <= int(text) <= 86_400:
+        raise InputError(f"{PATIENCE}={text:.80}: should be whole seconds from 1 to 86400")
+    return int(text)

@@ -1,0 +1,360 @@
+"""Several devices and processes: they train what one would, and end clearly when one is lost."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelzoo import InputError, load_config
+from modelzoo.data.pipeline import InputPipeline, Share
+from modelzoo.data.source import Dataset
+from modelzoo.training.cluster import (
+    Cluster,
+    expand_hosts,
+    expand_tasks,
+    parse_slurm,
+    parse_tf_config,
+    read_cluster,
+)
+from modelzoo.training.distribution import Replicas
+from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+
+HALVES = {"MODELZOO_CPU_DEVICES": "2"}
+TIMEOUT = 400  # seconds until a test gives up on its processes
+# 160 training images in batches of 53: slices of 27 and 26, and a last batch of one image.
+UNEVEN = ["data.validation_split=40", "data.batch_size=53"]
+AUGMENTED = [
+    "data.augmentation=[{class_name: RandomTranslation, config: {height_factor: 0.1, "
+    "width_factor: 0.1}}]",
+    "fit.class_weight={1: 3.0}",
+]
+TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
+
+
+def start(folder: Path, *arguments: str, overrides=(), **environment: str) -> subprocess.Popen:
+    """Start a training in a process of its own; its output goes to a file beside its folder."""
+    number = environment.pop("number", "")
+    settings = [text for each in overrides for text in ("--set", each)]
+    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    variables.pop("KERAS_BACKEND", None)
+    with folder.with_name(f"{folder.name}{number}.log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "train", *arguments, "--device", "cpu", *settings],
+            env=variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def finish(process: subprocess.Popen, folder: Path, number: str = "") -> tuple[int, str]:
+    """Return the exit code and the output of a training."""
+    try:
+        code = process.wait(TIMEOUT)
+    finally:
+        process.kill()
+    return code, folder.with_name(f"{folder.name}{number}.log").read_text()
+
+
+def train(folder: Path, *arguments: str, overrides=(), **environment: str) -> str:
+    """Train LeNet-5 on the bars to the end, and return what was said."""
+    out = ("--out", str(folder))
+    process = start(folder, *NEW, *out, *arguments, overrides=overrides, **environment)
+    code, said = finish(process, folder)
+    assert code == 0, said
+    return said
+
+
+NEW = ("--model", "lenet5", "--dataset", "bars", "--epochs", "2")
+
+
+def start_workers(folder: Path, *arguments: str, overrides=()) -> list[subprocess.Popen]:
+    """Start two workers on this machine."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return [
+        start(
+            folder,
+            *arguments,
+            overrides=overrides,
+            number=str(index),
+            MODELZOO_WORKER_TIMEOUT="120",
+            TF_CONFIG=json.dumps(
+                {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            ),
+        )
+        for index in range(2)
+    ]
+
+
+def train_workers(folder: Path, *arguments: str, overrides=()) -> list[str]:
+    """Train with two workers to the end, and return what each said."""
+    workers = start_workers(folder, *arguments, overrides=overrides)
+    said = []
+    for index, worker in enumerate(workers):
+        code, text = finish(worker, folder, str(index))
+        assert code == 0, text
+        said.append(text)
+    return said
+
+
+def difference(first: Path, second: Path) -> float:
+    """Return the largest difference of weights and optimizer state between two runs."""
+    with np.load(first / "state.npz") as a, np.load(second / "state.npz") as b:
+        assert a.files == b.files
+        names = [name for name in a.files if a[name].dtype.kind == "f"]
+        assert len(names) > 20
+        return max(float(np.abs(a[name] - b[name]).max()) for name in names)
+
+
+def metrics(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [UNEVEN, [*UNEVEN, *AUGMENTED]], ids=["uneven", "augmented"])
+def test_two_devices_train_what_one_does(bars, tmp_path, overrides):
+    """A mean of the slices' means, or another order of pictures, would train something else."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(one, overrides=overrides)
+    said = train(two, "--distribute", "devices", overrides=overrides, **HALVES)
+    assert "2 replicas in 1 process" in said
+    assert difference(one, two) < 1e-6
+    assert metrics(one)["test_accuracy"] == metrics(two)["test_accuracy"]
+    assert metrics(one)["val_loss"] == pytest.approx(metrics(two)["val_loss"], abs=1e-5)
+    assert (metrics(two)["replicas"], metrics(two)["workers"]) == (2, 1)
+    assert metrics(one)["replicas"] == 1
+
+
+@pytest.mark.slow
+def test_batch_normalisation_is_that_of_the_whole_batch(bars, tmp_path):
+    """With the statistics of its slice, each replica would train another network."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    overrides = [
+        "data.training_images=99",
+        "data.validation_split=40",
+        "data.batch_size=33",
+        "model.conv_maps=[8,8,8,8,8]",
+        "model.dense_units=[16,16]",
+        "model.dropout=0.0",
+    ]
+    shapes = ("--model", "alexnet", "--dataset", "shapes", "--epochs", "1")
+    train(one, *shapes, overrides=overrides)
+    train(two, *shapes, "--distribute", "devices", overrides=overrides, **HALVES)
+    assert difference(one, two) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data.batch_size=1", "data.batch_size: 1 is the batch of all replicas"),
+        ("data.validation_split=1", "data.validation_split: leaves 1 validation images"),
+        ("trainer.precision=mixed_float16", "--precision mixed_float16"),
+        (
+            "compile.optimizer={class_name: Adam, config: {learning_rate: 0.1, clipnorm: 1.0}}",
+            "compile.optimizer.config.clipnorm",
+        ),
+    ],
+)
+def test_what_replicas_would_train_otherwise_is_refused(bars, override, expected):
+    """Another network than that of one replica would be trained, in silence."""
+    config = load_config("lenet5", dataset="bars", overrides=["data.validation_split=40", override])
+    with pytest.raises(InputError, match=re.escape(expected)):
+        Replicas(2, Cluster()).check(config, build_network(config), open_bars(config))
+
+
+def open_bars(config):
+    return open_pipeline(config, open_dataset(config, lambda message: None))
+
+
+@pytest.mark.slow
+def test_two_devices_of_jax_train_what_one_does(bars, tmp_path):
+    """Also what depends on the whole batch: clipping, dropout, batches that two do not divide."""
+    pytest.importorskip("jax")
+    one, two = tmp_path / "one", tmp_path / "two"
+    clipped = "compile.optimizer={class_name: Adam, config: {learning_rate: 0.01, clipnorm: 0.1}}"
+    overrides = [*UNEVEN, *AUGMENTED, "model.dropout=0.3", clipped]
+    train(one, "--backend", "jax", overrides=overrides)
+    devices = ("--backend", "jax", "--distribute", "devices")
+    said = train(two, *devices, overrides=overrides, **HALVES)
+    assert "2 replicas in 1 process" in said
+    assert difference(one, two) < 1e-5
+
+
+@pytest.mark.slow
+def test_two_workers_train_what_one_does_and_survive_a_loss(bars, tmp_path):
+    """Two processes; one is killed in the middle, the other ends by itself, both resume."""
+    one, two, lost = tmp_path / "one", tmp_path / "two", tmp_path / "lost"
+    long = (*NEW[:-1], "4", "--distribute", "workers", "--out")
+    train(one, "--epochs", "4", overrides=UNEVEN)
+    chief, other = train_workers(two, *long, str(two), overrides=UNEVEN)
+    assert "2 replicas in 2 processes" in chief
+    assert other == ""
+    assert difference(one, two) < 1e-6
+    assert metrics(two)["workers"] == 2
+
+    workers = start_workers(lost, *long, str(lost), overrides=UNEVEN)
+    wait_for(lost / "history.csv", workers)
+    workers[1].send_signal(signal.SIGKILL)
+    code, said = finish(workers[0], lost, "0")
+    finish(workers[1], lost, "1")
+    assert code == 1, said
+    message = said.splitlines()[-1]
+    assert "another worker has ended" in message
+    assert f"--resume {lost}" in message
+    assert "Traceback" not in said
+    train_workers(lost, "--resume", str(lost))
+    assert difference(two, lost) == 0.0
+    assert metrics(two)["test_loss"] == metrics(lost)["test_loss"]
+
+
+def wait_for(path: Path, workers: list[subprocess.Popen]) -> None:
+    """Wait until a file is there."""
+    end = time.monotonic() + TIMEOUT
+    while not path.exists():
+        assert time.monotonic() < end
+        assert all(worker.poll() is None for worker in workers)
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_shares_are_slices_of_the_same_batches(augmented):
+    """What the replicas get, put together, is what one replica gets, with weights that add up."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
+    labels = (np.arange(30) % 3).astype("uint8")
+    data = Dataset("noise", images, labels, images[:6], labels[:6], ("a", "b", "c"))
+    factors = {"height_factor": 0.3, "width_factor": 0.3}
+    layer = {"class_name": "RandomTranslation", "config": factors}
+
+    def batches(share: Share | None) -> list:
+        pipeline = InputPipeline(
+            data,
+            num_classes=3,
+            batch_size=11,
+            validation_split=0,
+            augmentation=[layer] if augmented else [],
+        )
+        found = pipeline.training_batches(share, {0: 1.0, 1: 2.0, 2: 0.5} if share else None)
+        pipeline.start_epoch(3)
+        return list(found.as_numpy_iterator())
+
+    whole = batches(None)
+    first, second = batches(Share(3, 0, 2)), batches(Share(3, 2, 1))
+    assert (len(first), len(second)) == (2 * len(whole), len(whole))
+    for step, (pictures, classes) in enumerate(whole):
+        parts = [*first[2 * step : 2 * step + 2], second[step]]
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), pictures)
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), classes)
+        of_class = np.array([1.0, 2.0, 0.5])[classes]
+        # Each replica takes the mean of its slice, and TensorFlow the mean over the replicas.
+        mean = sum((part[2] / len(part[2])).sum() for part in parts) / 3
+        assert mean == pytest.approx(of_class.mean())
+
+
+def test_no_replica_is_without_a_picture():
+    """Convolutions refuse an empty batch; a picture of weight 0 changes nothing."""
+    share = Share(4, 0, 4)
+    assert np.diff(share.bounds(2)).tolist() == [0, 1, 0, 1]
+    assert share.scoring_size(count=10, size=9) == 6  # 9 and 1, 8 and 2, 7 and 3 will not do
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("not json", "TF_CONFIG: is not JSON"),
+        ("[]", "TF_CONFIG: 'cluster' is missing"),
+        ('{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG: 'task' is missing"),
+        (
+            '{"cluster": {"ps": ["a:1"]}, "task": {}}',
+            "cluster: holds 'ps'; it should hold 'worker'",
+        ),
+        ('{"cluster": {"worker": "a:1"}, "task": {}}', "should be a list of HOST:PORT"),
+        ('{"cluster": {"worker": ["a"]}, "task": {}}', "should be a list of HOST:PORT"),
+        ('{"cluster": {"worker": ["a:70000"]}, "task": {}}', "should be a list of HOST:PORT"),
+        ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {}}', "two workers have one address"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}', "'ps' is not in the cluster"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            "task.index: 1 should be from 0 to 0, as cluster.worker has 1",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": true}}',
+            "task.index: True should be",
+        ),
+    ],
+)
+def test_a_wrong_tf_config_is_one_message(text, expected):
+    """TensorFlow would wait for workers that nobody starts, or end with a traceback."""
+    with pytest.raises(InputError, match="TF_CONFIG") as caught:
+        parse_tf_config(text)
+    assert expected in str(caught.value)
+
+
+def test_tf_config_names_workers_and_a_chief():
+    """The chief is worker 0, whatever it is called."""
+    assert parse_tf_config(json.dumps(TWO)) == Cluster(("a:1", "b:2"), 1)
+    config = {"cluster": {"worker": ["b:2"], "chief": ["a:1"]}}
+    task = {"task": {"type": "worker", "index": 0}}
+    assert parse_tf_config(json.dumps({**config, **task})) == Cluster(("a:1", "b:2"), 1)
+    task = {"task": {"type": "chief", "index": 0}}
+    assert parse_tf_config(json.dumps({**config, **task})).is_chief
+
+
+def test_slurm_says_who_takes_part():
+    """Four tasks on three nodes; the nodes stay in Slurm's order, n9 before n10."""
+    step = {
+        "SLURM_PROCID": "2",
+        "SLURM_NODEID": "1",
+        "SLURM_STEP_NODELIST": "n[9-10],m",
+        "SLURM_STEP_TASKS_PER_NODE": "2,1(x2)",
+        "SLURM_JOB_ID": "10007",
+    }
+    addresses = ("n9:20007", "n9:20008", "n10:20007", "m:20007")
+    assert read_cluster("workers", "tensorflow", "gpu", step) == Cluster(addresses, 2)
+    with pytest.raises(InputError, match=r"task 2 on node 0 is not where .*distribution=block"):
+        parse_slurm({**step, "SLURM_NODEID": "0"})
+    with pytest.raises(InputError, match="SLURM_NODEID: not set"):
+        parse_slurm({key: step[key] for key in step if key != "SLURM_NODEID"})
+    for name, value in {"STEP_NODELIST": "n[1", "STEP_TASKS_PER_NODE": "x", "PROCID": "?"}.items():
+        with pytest.raises(InputError, match="Slurm's variables"):
+            parse_slurm({**step, f"SLURM_{name}": value})
+
+
+@pytest.mark.parametrize("hosts", ["a", "n[1-3]", "n[08-11,20],gpu-1.local,m[7]", "a,b[1,3-4],c"])
+def test_lists_of_hosts_are_read_as_tensorflow_reads_them(hosts):
+    """A wrong list sends a worker to another machine."""
+    from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as theirs
+
+    assert expand_hosts(hosts) == theirs.expand_hostlist(hosts)
+    for tasks in ("1", "3(x2),2,1"):
+        assert expand_tasks(tasks) == theirs.expand_tasks_per_node(tasks)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "expected"),
+    [
+        (("workers", "tensorflow", "auto"), {}, "--distribute workers: needs TF_CONFIG, or"),
+        (("devices", "torch", "auto"), {}, "no engine for it on PyTorch; choose --backend"),
+        (("devices", "tensorflow", "gpu:1"), {}, "--device gpu:1: is one device"),
+        (("workers", "jax", "gpu:0"), {}, "--device gpu:0: is one device"),
+        (("workers", "jax", "gpu"), {}, "--distribute workers: is not built for JAX"),
+    ],
+)
+def test_what_cannot_be_distributed_is_refused_before_anything_starts(
+    arguments, environment, expected
+):
+    """The message names the option and what to do."""
+    with pytest.raises(InputError) as caught:
+        read_cluster(*arguments, environment)
+    assert expected in str(caught.value)
+    assert read_cluster("none", "torch", "gpu:1", environment) == Cluster()
