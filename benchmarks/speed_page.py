@@ -6,12 +6,13 @@ python -m benchmarks.speed_page --check    write nothing; exit code 1 if the pag
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import roofline
+from benchmarks import roofline, steps
 from benchmarks.compare import summary
 from benchmarks.compare.runner import ROOT
 from benchmarks.compare.works import SHOWN, WORKS
@@ -35,6 +36,7 @@ equal outputs, and equal weights after a step.
 ```
 python -m benchmarks.compare
 python -m benchmarks.roofline
+python -m benchmarks.steps
 python -m benchmarks.speed_page
 ```
 
@@ -43,6 +45,26 @@ else running. Figures are medians over all rounds; nine of ten samples lie in th
 The ratio is that of medians: how many times modelzoo's time, or memory, another takes.
 `python -m benchmarks.compare --work lenet5-epoch --rounds 10` measures one work again.
 """
+CHANGES = """## What was changed, and what it is worth
+
+One training step from a batch in memory, each row with the changes above it:
+`python -m benchmarks.steps`."""
+REASONS = """- AlexNet's step was spent in memory more than in arithmetic. Keras writes
+  Adadelta as some ten operations a variable, each of which reads and writes arrays of the size of
+  the weights; TensorFlow has the same formula as one. `modelzoo/training/fused_optimizers.py`
+- TensorFlow's MatMul copies a transposed kernel before it multiplies, which the gradient of a large
+  Dense layer needs in every step; BatchMatMul does not. On maps of 1x1 and 2x2, most of a kernel
+  only meets padding: those taps are left out. `modelzoo/training/faster.py`
+- LeNet-5's operations are too small to be worth dividing among threads. Each core computes all of
+  them for its part of the batch instead (`trainer.share_batches`), where the arrays fit its cache.
+- Batches are gathered in the graph from one uint8 copy of the pictures, 32 steps run without
+  returning to Python, the loss is computed from logits, validation takes large batches.
+- A command ends at once: taking TensorFlow apart took it a second.
+
+Tried, and left: XLA, slower for both networks on a CPU; LeNet-5's convolutions as products of
+matrices, over rows or over 2x2 blocks of outputs, which gains at most an eighth once the batch is
+shared; bfloat16 at batches of 32, where casting the weights costs what the products gain (at 512 it
+pays: `--precision mixed_bfloat16`)."""
 END = """## What stands beside it
 
 - The script trains with `verbose=0` and scores with Keras' default batch of 32. PyTorch takes its
@@ -69,8 +91,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     try:
-        speed, peaks = read(SPEED), read(ROOFLINE)
-        written = page(speed, peaks)
+        speed, peaks, changes = read(SPEED), read(ROOFLINE), read(steps.OUT)
+        written = page(speed, peaks, changes)
         stale = not PAGE.is_file() or PAGE.read_text("utf-8") != written
         if not options.check:
             write_text(PAGE, written)
@@ -101,9 +123,30 @@ def read(path: Path) -> dict[str, Any] | None:
     return report
 
 
-def page(speed: Mapping[str, Any] | None, peaks: Mapping[str, Any] | None) -> str:
+def page(
+    speed: Mapping[str, Any] | None,
+    peaks: Mapping[str, Any] | None,
+    changes: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page."""
-    return "\n".join([*_introduction(speed), *_tables(speed), *_roofline(peaks), END]) + "\n"
+    parts = [*_introduction(speed), *_tables(speed), *_roofline(peaks), *_changes(changes), END]
+    return "\n".join(parts) + "\n"
+
+
+def _changes(report: Mapping[str, Any] | None) -> Iterator[str]:
+    if report is None:
+        return
+    rounds = len(report["samples"]["lenet5"]["keras"])
+    yield from (f"{CHANGES} Medians of {rounds} processes.", "")
+    yield from ("| Network, batch | Step | ms | Times faster than Keras' |", "|---|---|---|---|")
+    for network, variants in report["samples"].items():
+        first = statistics.median(variants["keras"])
+        for variant, samples in variants.items():
+            median, batch = statistics.median(samples), steps.SIZES[network][0]
+            shown = steps.VARIANTS[network][variant]
+            times = f"{summary.number(median)} | {first / median:.2f}"
+            yield f"| {network}, {batch} | {shown} | {times} |"
+    yield from ("", REASONS, "")
 
 
 def _introduction(speed: Mapping[str, Any] | None) -> Iterator[str]:

@@ -219,6 +219,9 @@ def test_the_page_says_what_was_measured():
     assert "| `modelzoo list` | 0.250 | 0.250 to 0.250 | 1 |\n" in text
     assert "modelzoo (extrapolated)" in text and "0.9871 reached in 0 of 1" in text
     assert "Left out: plain Keras script on JAX (no jax)." in text
+    steps = {"lenet5": {"keras": [4.0, 5.0, 9.0], "shares": [2.5]}, "alexnet": {"keras": [80.0]}}
+    changed = speed_page.page(None, None, {"samples": steps})
+    assert "| lenet5, 128 | half of the batch on each core | 2.50 | 2.00 |" in changed
     nothing = speed_page.page(None, None)
     assert "Nothing has been measured yet." in nothing and "| modelzoo" not in nothing
 
