@@ -244,7 +244,7 @@ def test_shares_are_slices_of_the_same_batches(augmented):
             validation_split=0,
             augmentation=[layer] if augmented else [],
         )
-        found = pipeline.training_batches(share, {0: 1.0, 1: 2.0, 2: 0.5} if share else None)
+        found = pipeline.training_batches(0, share, {0: 1.0, 1: 2.0, 2: 0.5} if share else None)
         pipeline.start_epoch(3)
         return list(found.as_numpy_iterator())
 
