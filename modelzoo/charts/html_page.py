@@ -6,13 +6,18 @@ can never run. Vega's expressions go through its interpreter, which needs no `ev
 """
 
 import base64
+import contextlib
 import functools
 import hashlib
 import html
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping
 from string import Template
-from typing import Any
+from typing import IO, Any
 
 import altair as alt
 
@@ -139,13 +144,47 @@ def vega_lite_version() -> str:
     return ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
+BUNDLE = "import sys, vl_convert as vl; print(vl.javascript_bundle(vl_version=sys.argv[1]), end='')"
+_ahead: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []  # who makes the library, and where
+
+
+def prepare_vega_library() -> None:
+    """Begin to make the library in another process: it takes a second, and pages come last."""
+    if _ahead or vega_library.cache_info().currsize:
+        return
+    with contextlib.suppress(OSError):
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", BUNDLE, vega_lite_version()],
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+        )
+        _ahead.append((process, file))
+
+
 @functools.cache
 def vega_library() -> str:
     """Return vega, vega-lite and vega-embed as one script of about 0.9 MB."""
-    import vl_convert  # takes a moment, and only pages need it
+    script = _prepared()
+    if not script:
+        import vl_convert  # takes a moment, and only pages need it
 
-    script = vl_convert.javascript_bundle(**{"vl_version": vega_lite_version()})
-    return str(script).replace("</script", "<\\/script").replace("<!--", "<\\!--")
+        script = str(vl_convert.javascript_bundle(**{"vl_version": vega_lite_version()}))
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _prepared() -> str:
+    """Return what the other process has made; nothing if there is none, or it failed."""
+    if not _ahead:
+        return ""
+    process, file = _ahead.pop()
+    with file:
+        if process.wait() != 0:
+            return ""
+        file.seek(0)
+        return file.read().decode("utf-8")
 
 
 def _policy(*scripts: str) -> str:

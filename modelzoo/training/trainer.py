@@ -118,6 +118,10 @@ class Trainer:
         kind = RunFolder if cluster.is_chief else SharedRunFolder
         folder = None if self.out is None else kind.create(self.out)
         try:
+            if self.own_process and cluster.is_chief:
+                from modelzoo.charts.html_page import prepare_vega_library
+
+                prepare_vega_library()  # on a core that importing a framework leaves idle
             device = _start(self.config, self.requested_device, self.own_process)
             distribution = start_distribution(distribute, cluster, device.name, self._notify)
             data = open_dataset(self.config, self._notify)
