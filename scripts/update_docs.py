@@ -60,6 +60,8 @@ class Result:
         planned = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
         if planned["fit"]["epochs"] != config["fit"]["epochs"]:
             command += f" --epochs {planned['fit']['epochs']}"
+        if self.metrics["precision"] != config["trainer"]["precision"]:
+            command += f" --precision {self.metrics['precision']}"
         schedule = _schedule_override(planned, config)
         return command + schedule
 
