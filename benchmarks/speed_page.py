@@ -62,9 +62,9 @@ REASONS = """- AlexNet's step was spent in memory more than in arithmetic. Keras
 - A command ends at once: taking TensorFlow apart took it a second.
 
 Tried, and left: XLA on a CPU, slower than Keras' step for LeNet-5, and for AlexNet between Keras'
-step and ours; LeNet-5's convolutions as products of matrices, over rows or over 2x2 blocks of outputs, which gains at most an eighth once the batch is
-shared; bfloat16 at batches of 32, where casting the weights costs what the products gain (at 512 it
-pays: `--precision mixed_bfloat16`)."""
+step and ours; LeNet-5's convolutions as products of matrices, over rows or over 2x2 blocks of
+outputs, which gains at most an eighth once the batch is shared; bfloat16 at batches of 32, where
+casting the weights costs what the products gain (at 512 it pays: `--precision mixed_bfloat16`)."""
 END = """## What stands beside it
 
 - The script trains with `verbose=0` and scores with Keras' default batch of 32. PyTorch takes its
