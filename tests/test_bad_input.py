@@ -629,7 +629,7 @@ def test_a_disk_that_takes_nothing_is_said(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(np.lib.format, "write_array", full)
     refuses(f"{TINY_TRAIN} --device cpu{out}", "state.npz", os.strerror(error))
 
 
