@@ -20,7 +20,8 @@ def faster(network: keras.Model, shares: int = 1) -> keras.Model:
     """Return a model that computes what `network` computes, with its variables.
 
     Args:
-        network: a functional Keras model.
+        network: a functional Keras model, which learns by gradients: a `train_step` of its own
+            would be lost.
         shares: into how many parts each batch is cut. TensorFlow computes independent parts at the
             same time, one on each core, and within a core small arrays stay in its cache: for
             LeNet-5 that is faster than many cores working on each small operation.

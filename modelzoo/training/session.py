@@ -93,7 +93,8 @@ class Session:
         )
         self.trained = self.model  # what is computed: the same variables, perhaps in less time
         on_cpu = self.device.name.startswith("cpu") and self.distribution.replicas == 1
-        if keras.backend.backend() == "tensorflow" and on_cpu:
+        by_gradients = type(self.model).train_step is keras.Model.train_step
+        if keras.backend.backend() == "tensorflow" and on_cpu and by_gradients:
             self.trained, optimizer = faster(self.model, self.device.shares), fuse(optimizer)
         self.trained.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
         self.trained.optimizer.build(self.model.trainable_variables)
