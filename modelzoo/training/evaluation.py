@@ -106,10 +106,13 @@ def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch 
     batches = pipeline.scoring_batches(split, patch)
     labels = pipeline.labels(split)
     with pipeline.own_errors():
-        probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
-        if patch is None:
+        if patch is None and keras.backend.backend() == "tensorflow":
+            probabilities, loss = _in_one_pass(model, batches)
+        elif patch is None:
+            probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
             loss = float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
         else:
+            probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
             probabilities = probabilities.reshape(len(labels), CROPS, -1).mean(axis=1)
             targets = pipeline.encode(keras.ops.convert_to_tensor(labels.astype("int32")))
             predicted = keras.ops.convert_to_tensor(probabilities)
@@ -122,3 +125,24 @@ def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch 
         probabilities=probabilities,
         seconds=time.perf_counter() - began,
     )
+
+
+def _in_one_pass(model: keras.Model, batches: Any) -> tuple[np.ndarray, float]:
+    """Return what `predict` and `evaluate` give, and make each batch once: files are slow to read.
+
+    The loss is computed within the graph, where Keras finds the logits before a softmax.
+    """
+    import tensorflow as tf
+
+    @tf.function(input_signature=batches.element_spec)
+    def score_batch(images: Any, labels: Any) -> tuple[Any, Any]:
+        predicted = model(images, training=False)
+        return predicted, model.compute_loss(images, labels, predicted)
+
+    parts, total = [], 0.0
+    for images, labels in batches:
+        predicted, loss = score_batch(images, labels)
+        parts.append(np.asarray(predicted, "float32"))
+        total += float(loss) * len(parts[-1])
+    probabilities = np.concatenate(parts)
+    return probabilities, total / len(probabilities)
