@@ -29,6 +29,7 @@ from benchmarks.compare.works import OURS
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
+from modelzoo.machine import usable_cores
 
 SIZE = 2048  # of the matrices
 FLOAT = 4  # bytes of a float32
@@ -88,7 +89,7 @@ def triad(megabytes: int, repeats: int) -> float:
 
     length = megabytes * 1_000_000 // FLOAT
     a, b, c = np.zeros(length, "float32"), np.ones(length, "float32"), np.ones(length, "float32")
-    cores = machine.usable_cores()
+    cores = usable_cores()
 
     def work(core: int) -> None:
         for start in range(core * CHUNK, length, cores * CHUNK):

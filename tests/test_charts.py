@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from modelzoo import charts
+from modelzoo.charts import html_page
 from modelzoo.errors import InputError
 
 HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a'b&c\u2028d"]
@@ -254,3 +255,15 @@ def test_charts_import_no_framework():
     code = "import sys, modelzoo.report; print({'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_library_made_ahead_is_the_same_and_runs_nothing_from_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "vl_convert.py").write_text("raise SystemExit('this file must not be run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(html_page, "_ahead", [])
+    directly = html_page.vega_library.__wrapped__()
+    html_page.vega_library.cache_clear()
+    html_page.prepare_vega_library()
+    process, file = html_page._ahead[0]
+    assert process.wait() == 0 and file.seek(0, 2) > 100_000
+    assert html_page.vega_library() == directly

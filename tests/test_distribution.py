@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from modelzoo import InputError, load_config
-from modelzoo.data.pipeline import InputPipeline, Share
+from modelzoo.data.pipeline import InputPipeline
+from modelzoo.data.slices import Slices
 from modelzoo.data.source import Dataset
 from modelzoo.training.cluster import (
     Cluster,
@@ -227,7 +228,7 @@ def wait_for(path: Path, workers: list[subprocess.Popen]) -> None:
 
 
 @pytest.mark.parametrize("augmented", [False, True])
-def test_shares_are_slices_of_the_same_batches(augmented):
+def test_slices_are_of_the_same_batches(augmented):
     """What the replicas get, put together, is what one replica gets, with weights that add up."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (30, 8, 8, 1), dtype=np.uint8)
@@ -236,7 +237,7 @@ def test_shares_are_slices_of_the_same_batches(augmented):
     factors = {"height_factor": 0.3, "width_factor": 0.3}
     layer = {"class_name": "RandomTranslation", "config": factors}
 
-    def batches(share: Share | None) -> list:
+    def batches(slices: Slices | None) -> list:
         pipeline = InputPipeline(
             data,
             num_classes=3,
@@ -244,12 +245,12 @@ def test_shares_are_slices_of_the_same_batches(augmented):
             validation_split=0,
             augmentation=[layer] if augmented else [],
         )
-        found = pipeline.training_batches(0, share, {0: 1.0, 1: 2.0, 2: 0.5} if share else None)
+        found = pipeline.training_batches(0, slices, {0: 1.0, 1: 2.0, 2: 0.5} if slices else None)
         pipeline.start_epoch(3)
         return list(found.as_numpy_iterator())
 
     whole = batches(None)
-    first, second = batches(Share(3, 0, 2)), batches(Share(3, 2, 1))
+    first, second = batches(Slices(3, 0, 2)), batches(Slices(3, 2, 1))
     assert (len(first), len(second)) == (2 * len(whole), len(whole))
     for step, (pictures, classes) in enumerate(whole):
         parts = [*first[2 * step : 2 * step + 2], second[step]]
@@ -263,9 +264,9 @@ def test_shares_are_slices_of_the_same_batches(augmented):
 
 def test_no_replica_is_without_a_picture():
     """Convolutions refuse an empty batch; a picture of weight 0 changes nothing."""
-    share = Share(4, 0, 4)
-    assert np.diff(share.bounds(2)).tolist() == [0, 1, 0, 1]
-    assert share.scoring_size(count=10, size=9) == 6  # 9 and 1, 8 and 2, 7 and 3 will not do
+    slices = Slices(4, 0, 4)
+    assert np.diff(slices.bounds(2)).tolist() == [0, 1, 0, 1]
+    assert slices.scoring_size(count=10, size=9) == 6  # 9 and 1, 8 and 2, 7 and 3 will not do
 
 
 @pytest.mark.parametrize(

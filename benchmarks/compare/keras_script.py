@@ -115,7 +115,7 @@ def lenet5_epoch(settings: Settings) -> dict[str, Any]:
     return {"samples": clock.seconds[1:], "facts": _facts(model, x_test, y_test)}
 
 
-def _fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
+def fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
     """Train a few times some steps, with the whole training set in memory; seconds of each."""
     (x_train, y_train), (x_test, y_test) = prepared("cifar10_jpeg75")
     model, clock = alexnet(), Clock()
@@ -129,17 +129,6 @@ def _fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
         callbacks=[clock],
     )
     return clock.seconds, _facts(model, x_test, y_test)
-
-
-def alexnet_step(settings: Settings) -> dict[str, Any]:
-    """Milliseconds a step: means over each stretch but the first."""
-    seconds, facts = _fit_alexnet(settings)
-    return {"samples": [1000 * each / settings["steps"] for each in seconds[1:]], "facts": facts}
-
-
-def memory(settings: Settings) -> dict[str, Any]:
-    """Train the document's AlexNet for some steps; the parent asks how much memory that took."""
-    return {"facts": _fit_alexnet({**settings, "epochs": 1})[1]}
 
 
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
@@ -193,7 +182,7 @@ def cold_start_lenet5(settings: Settings) -> dict[str, Any]:
 
 def cold_start_alexnet(settings: Settings) -> dict[str, Any]:
     """Extrapolate the seconds of the published recipe from those of a step, without validation."""
-    step = statistics.median(alexnet_step(settings)["samples"]) / 1000
+    step = statistics.median(fit_alexnet(settings)[0][1:]) / settings["steps"]
     return {
         "samples": [step * settings["document_steps"]],
         "facts": {"seconds_per_step": step, "extrapolated": True},

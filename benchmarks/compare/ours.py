@@ -40,7 +40,7 @@ def lenet5_epoch(settings: Settings) -> dict[str, Any]:
     return {"samples": seconds[1:], "facts": facts}
 
 
-def _fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
+def fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
     """Train a few times some steps, with the whole training set in memory; seconds of each."""
     overrides = [
         f"fit.epochs={settings['epochs']}",
@@ -48,17 +48,6 @@ def _fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
         "data.validation_split=0",
     ]
     return _train("alexnet", "cifar10_jpeg75", overrides, settings.get("precision"))
-
-
-def alexnet_step(settings: Settings) -> dict[str, Any]:
-    """Milliseconds a step: means over each stretch but the first."""
-    seconds, facts = _fit_alexnet(settings)
-    return {"samples": [1000 * each / settings["steps"] for each in seconds[1:]], "facts": facts}
-
-
-def memory(settings: Settings) -> dict[str, Any]:
-    """Train the document's AlexNet for some steps; the parent asks how much memory that took."""
-    return {"facts": _fit_alexnet({**settings, "epochs": 1})[1]}
 
 
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:

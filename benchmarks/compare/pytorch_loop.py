@@ -85,7 +85,7 @@ def lenet5_epoch(settings: Settings) -> dict[str, Any]:
     return {"samples": seconds[1:], "facts": _facts(model, test)}
 
 
-def _fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
+def fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
     """Train a few times some steps, with the whole training set in memory; seconds of each."""
     training, test = prepared("cifar10_jpeg75")
     model = networks.alexnet()
@@ -95,17 +95,6 @@ def _fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
         train(model, optimizer, training, 32, settings["steps"])
         seconds.append(time.perf_counter() - began)
     return seconds, _facts(model, test)
-
-
-def alexnet_step(settings: Settings) -> dict[str, Any]:
-    """Milliseconds a step: means over each stretch but the first."""
-    seconds, facts = _fit_alexnet(settings)
-    return {"samples": [1000 * each / settings["steps"] for each in seconds[1:]], "facts": facts}
-
-
-def memory(settings: Settings) -> dict[str, Any]:
-    """Train the document's AlexNet for some steps; the parent asks how much memory that took."""
-    return {"facts": _fit_alexnet({**settings, "epochs": 1})[1]}
 
 
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
@@ -150,7 +139,7 @@ def cold_start_lenet5(settings: Settings) -> dict[str, Any]:
 
 def cold_start_alexnet(settings: Settings) -> dict[str, Any]:
     """Extrapolate the seconds of the published recipe from those of a step, without validation."""
-    step = statistics.median(alexnet_step(settings)["samples"]) / 1000
+    step = statistics.median(fit_alexnet(settings)[0][1:]) / settings["steps"]
     return {
         "samples": [step * settings["document_steps"]],
         "facts": {"seconds_per_step": step, "extrapolated": True},

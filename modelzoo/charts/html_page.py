@@ -155,7 +155,8 @@ def prepare_vega_library() -> None:
     with contextlib.suppress(OSError):
         file = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", BUNDLE, vega_lite_version()],
+            # -P: no module is imported from the folder that this was called in.
+            [sys.executable, "-P", "-c", BUNDLE, vega_lite_version()],
             env=os.environ | {"PYTHONIOENCODING": "utf-8"},
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -11,8 +11,9 @@ import numpy as np
 
 from modelzoo.data.images import Fit, Ink, check_image_options, read_image
 from modelzoo.data.source import ImageShape, LazyImages
+from modelzoo.machine import usable_cores
 
-READERS = min(32, os.cpu_count() or 1)  # threads; Pillow decodes outside Python's lock
+READERS = min(32, usable_cores())  # threads; Pillow decodes outside Python's lock
 
 
 class EncodedImages(LazyImages):

@@ -10,46 +10,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from modelzoo import keras_objects
+from modelzoo.data.slices import Slices
 from modelzoo.data.source import Dataset
 from modelzoo.data.ten_crops import CROPS, ten_crops
 from modelzoo.errors import InputError
 from modelzoo.layers.random_patch import RandomPatch
+from modelzoo.machine import usable_cores
 
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
-AUGMENTERS = min(8, (os.cpu_count() or 1) // 2)  # batches made at once; half of the cores train
+AUGMENTERS = min(8, usable_cores() // 2)  # batches made at once; half of the cores train
 READ_AHEAD = 2  # batches of files: one is being read while another is waited for
-
-
-@dataclass(frozen=True)
-class Share:
-    """The slices of every batch that one process takes: `count` of `replicas`, from `first`."""
-
-    replicas: int
-    first: int
-    count: int
-
-    def bounds(self, size: Any) -> list[Any]:
-        """Return where these slices of a batch of `size` begin, and where the last one ends."""
-        edges = range(self.first, self.first + self.count + 1)
-        return [size * edge // self.replicas for edge in edges]
-
-    def scoring_size(self, count: int, size: int) -> int:
-        """Return a batch size up to `size` whose last batch has a picture for every replica."""
-        while 0 < count % size < self.replicas and size > self.replicas:
-            size -= 1
-        return size
 
 
 class Preprocessor:
@@ -212,41 +193,41 @@ class InputPipeline:
     def training_batches(
         self,
         first_step: int = 0,
-        share: Share | None = None,
+        slices: Slices | None = None,
         class_weight: Mapping[int, float] | None = None,
     ) -> Any:
         """Return what `keras.Model.fit` takes: shuffled, augmented training batches.
 
         From `first_step` on, they are the same as if the batches before had been made. With a
-        `share`, on TensorFlow, its slices one after the other, and weights with which the mean
+        `slices`, on TensorFlow, these one after the other, and weights with which the mean
         over all replicas is that over the whole batch, also if slices differ in size.
         """
         if keras.backend.backend() == "tensorflow":
             batches = self._tensorflow_batches(
-                "train", self.batch_size, first_step, training=True, share=share
+                "train", self.batch_size, first_step, training=True, slices=slices
             )
-            if share is None:
+            if slices is None:
                 return batches
             count, size = self.images_in("train"), self.batch_size
             sizes = [min(size, count - begin) for begin in range(0, count, size)]
-            return _weigh(batches, share, sizes[first_step:], class_weight)
+            return slices.weigh(batches, sizes[first_step:], class_weight)
         return _Batches(self, "train", self.batch_size, first_step, training=True)
 
-    def scoring_batches(self, split: str, patch: Patch = None, share: Share | None = None) -> Any:
+    def scoring_batches(self, split: str, patch: Patch = None, slices: Slices | None = None) -> Any:
         """Return batches of a split in a fixed order, as large as memory allows without harm.
 
         With a `patch`, (height, width), ten patches of each picture take its place; with a
-        `share`, on TensorFlow, there are its slices only.
+        `slices`, on TensorFlow, there are these only.
         """
         size = int(np.prod(self.data.image_shape)) * 4
         batch_size = max(self.batch_size, min(2048, LARGE_BATCH_BYTES // size))
         if patch is not None:
             batch_size = max(1, LARGE_BATCH_BYTES // (CROPS * size))
-        if share is not None:
-            batch_size = share.scoring_size(self.images_in(split), batch_size)
+        if slices is not None:
+            batch_size = slices.scoring_size(self.images_in(split), batch_size)
         if keras.backend.backend() == "tensorflow":
             return self._tensorflow_batches(
-                split, batch_size, training=False, patch=patch, share=share
+                split, batch_size, training=False, patch=patch, slices=slices
             )
         return _Batches(self, split, batch_size, training=False, patch=patch)
 
@@ -271,7 +252,7 @@ class InputPipeline:
         *,
         training: bool,
         patch: Patch = None,
-        share: Share | None = None,
+        slices: Slices | None = None,
     ) -> Any:
         """Return a tf.data.Dataset that gathers each batch in the graph, no Python in between."""
         import tensorflow as tf
@@ -292,13 +273,13 @@ class InputPipeline:
 
         # Augmentation is drawn for a whole batch: it is cut up afterwards. Else slices are read.
         whole = training and len(self.preprocessor.augmentation) > 0
-        parts = 1 if share is None or whole else share.count
+        parts = 1 if slices is None or whole else slices.count
 
         def gather(index: Any) -> tuple[Any, Any, Any]:
             step = index // parts
             chosen = order[step * batch_size : (step + 1) * batch_size]
-            if share is not None and not whole:
-                chosen = _cut(chosen, share, index % parts)
+            if slices is not None and not whole:
+                chosen = slices.cut(chosen, index % parts)
             return read(chosen), tf.gather(labels, chosen), seeds[step] if training else ()
 
         if isinstance(source, np.ndarray):
@@ -326,14 +307,14 @@ class InputPipeline:
             lambda images, y, seeds: self._finish(images, y, seeds, training=training, patch=patch),
             **parallel,
         )
-        if share is not None and whole:
-            slices = tf.data.Dataset.range(share.count)
+        if slices is not None and whole:
+            indices = tf.data.Dataset.range(slices.count)
             dataset = dataset.flat_map(
-                lambda images, y: slices.map(
-                    lambda index: (_cut(images, share, index), _cut(y, share, index))
+                lambda images, y: indices.map(
+                    lambda index: (slices.cut(images, index), slices.cut(y, index))
                 )
             )
-            cardinality = (steps - first_step) * share.count
+            cardinality = (steps - first_step) * slices.count
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
         return dataset.prefetch(tf.data.AUTOTUNE if in_memory else READ_AHEAD)
 
@@ -377,41 +358,6 @@ class InputPipeline:
         if patch is not None:
             images, labels = ten_crops(images, *patch), keras.ops.repeat(labels, CROPS, axis=0)
         return self.preprocessor(images), labels
-
-
-def _cut(batch: Any, share: Share, index: Any) -> Any:
-    """Return slice number `index` of a process's share of a batch.
-
-    An empty one, which convolutions refuse, gets the first picture, which `_weigh` gives weight 0.
-    """
-    import tensorflow as tf
-
-    edges = tf.stack(share.bounds(tf.shape(batch, out_type=tf.int64)[0]))
-    begin, end = edges[index], edges[index + 1]
-    return tf.cond(begin < end, lambda: batch[begin:end], lambda: batch[:1])
-
-
-def _weigh(
-    batches: Any, share: Share, sizes: Sequence[int], class_weight: Mapping[int, float] | None
-) -> Any:
-    """Return slices with a weight an example: what the slice counts in the mean over its batch."""
-    import tensorflow as tf
-
-    edges = [np.array(share.bounds(size)) for size in sizes]
-    counts = [np.diff(each) / size for each, size in zip(edges, sizes, strict=True)]
-    parts = np.concatenate(counts) * share.replicas
-    weights = tf.data.Dataset.from_tensor_slices(parts.astype("float32"))
-
-    def weigh(batch: tuple[Any, Any], weight: Any) -> tuple[Any, Any, Any]:
-        images, labels = batch
-        examples = tf.fill(tf.shape(images)[:1], weight)
-        if class_weight is not None:
-            table = tf.constant([class_weight[label] for label in sorted(class_weight)], "float32")
-            classes = tf.argmax(labels, axis=1) if len(labels.shape) == 2 else labels
-            examples *= tf.gather(table, classes)
-        return images, labels, examples
-
-    return tf.data.Dataset.zip(batches, weights).map(weigh)
 
 
 class _Batches(keras.utils.PyDataset):

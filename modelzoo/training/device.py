@@ -3,16 +3,15 @@
 import contextlib
 import importlib.util
 import os
-import platform
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from modelzoo.errors import InputError
+from modelzoo.machine import processor_name, usable_cores
 
 # Into how many devices the CPU is divided, to try what several GPUs would do.
 CPU_DEVICES = "MODELZOO_CPU_DEVICES"
@@ -92,14 +91,14 @@ def start_framework(
                 _divide_cpu()
             gpus = _list_gpus(backend)
     if device == "cpu" or (device == "auto" and not gpus):
-        shares = _cores() if share_batches else 1
-        return Device("cpu:0", f"CPU: {_processor()}, {os.cpu_count()} cores", shares)
+        shares = usable_cores() if share_batches else 1
+        return Device("cpu:0", f"CPU: {processor_name()}, {os.cpu_count()} cores", shares)
     index = int(device.partition(":")[2] or 0)
     if index >= len(gpus):
         found = f"{len(gpus)} ({', '.join(gpus)})" if gpus else "none"
         raise InputError(
             f"--device {device}: not found. GPUs that {backend} sees: {found}; "
-            f"CPU: {_processor()}, {os.cpu_count()} cores.\n"
+            f"CPU: {processor_name()}, {os.cpu_count()} cores.\n"
             'Use --device cpu or auto; for NVIDIA cards on Linux, pip install "modelzoo[gpu]"'
         )
     return Device(f"gpu:{index}", f"GPU: {gpus[index]}")
@@ -112,16 +111,6 @@ def placement(variable: Any) -> str:
     if device is None or callable(device):
         device = next(iter(value.devices()))
     return str(device)
-
-
-def memory_peak() -> int | None:
-    """Return the most memory that this process has held, in bytes; None where nobody counts it."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _prepare_environment(backend: str, device: str) -> None:
@@ -139,17 +128,10 @@ def _prepare_environment(backend: str, device: str) -> None:
             os.environ["JAX_PLATFORMS"] = "cpu"
 
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    with contextlib.suppress(AttributeError):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _one_thread_an_operation() -> bool:
     """Ask TensorFlow for it, unless the environment says something else; return whether it will."""
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(_cores()))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
     return os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
 
 
@@ -214,12 +196,3 @@ def quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def _processor() -> str:
-    """Return the processor's name where the system tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -180,20 +180,20 @@ class TensorFlowReplicas(Replicas):
         self, pipeline: InputPipeline, first_step: int, class_weight: Mapping[int, float] | None
     ) -> Any:
         """Return the slices of this process; their weights hold the class weights."""
-        from modelzoo.data.pipeline import Share
+        from modelzoo.data.slices import Slices
 
-        def share(context: Any) -> Share:
+        def slices(context: Any) -> Slices:
             count = self.replicas // context.num_input_pipelines
-            return Share(self.replicas, count * context.input_pipeline_id, count)
+            return Slices(self.replicas, count * context.input_pipeline_id, count)
 
         distribute = self.strategy.distribute_datasets_from_function
         training = distribute(
-            lambda context: pipeline.training_batches(first_step, share(context), class_weight)
+            lambda context: pipeline.training_batches(first_step, slices(context), class_weight)
         )
         validation = None
         if pipeline.images_in("validation"):
             validation = distribute(
-                lambda context: pipeline.scoring_batches("validation", share=share(context))
+                lambda context: pipeline.scoring_batches("validation", slices=slices(context))
             )
         return training, validation, None
 

@@ -1,9 +1,7 @@
 """One training in one process. Importing this starts the framework: choose a device before."""
 
 import contextlib
-import importlib.metadata
 import math
-import platform
 import zlib
 from typing import Any
 
@@ -17,6 +15,7 @@ from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, suggest
 from modelzoo.files import replacing
+from modelzoo.machine import memory_peak, versions
 from modelzoo.training.callbacks import (
     EpochOrder,
     RestoreMetrics,
@@ -24,7 +23,7 @@ from modelzoo.training.callbacks import (
     ShowProgress,
     StopOnNaN,
 )
-from modelzoo.training.device import Device, memory_peak, placement
+from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
 from modelzoo.training.faster import check_shares, faster
@@ -390,14 +389,3 @@ def _to_numpy(variable: Any) -> np.ndarray:
         array: np.ndarray = variable.value.numpy()
         return array
     return np.asarray(keras.ops.convert_to_numpy(variable))
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a figure may depend on."""
-    found = {"python": platform.python_version()}
-    for package in ("modelzoo", "keras", "tensorflow", "jax", "torch", "numpy"):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
