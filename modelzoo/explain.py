@@ -29,7 +29,7 @@ def on_pictures(network: keras.Model, config: Config) -> keras.Model:
         shape (batch, height, width, channels). It shares the network's weights, and gradients
         flow through it to the pictures.
     """
-    from modelzoo.data.pipeline import Preprocessor
+    from modelzoo.data.preprocessor import Preprocessor
 
     data = config["data"]
     shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])

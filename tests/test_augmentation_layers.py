@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from modelzoo import keras_objects
-from modelzoo.data.pipeline import Preprocessor
+from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.errors import InputError
 from modelzoo.layers.pca_color_augmentation import (
     IMAGENET_EIGENVALUES,

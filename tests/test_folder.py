@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modelzoo.data.batches import NumpyBatches, Pass
 from modelzoo.data.datasets import check_dataset_name, load_dataset
 from modelzoo.data.folder import FolderImages, load_folder
-from modelzoo.data.pipeline import InputPipeline, _Batches
 from modelzoo.errors import InputError
 
 SHAPE = (8, 8, 3)
@@ -253,17 +253,19 @@ def test_memory_stays_flat_during_a_pass(tmp_path: Path, backend: str) -> None:
 
 def test_files_read_ahead_are_those_of_the_epoch(root: Path) -> None:
     """JAX and PyTorch: the next epoch's batches came in the order of the last."""
-    pipeline = InputPipeline(
-        load_folder(root, SHAPE), num_classes=3, batch_size=4, validation_split=0
-    )
-    batches = _Batches(pipeline, "train", 4, training=True)
-    early = np.asarray(batches[0][0])  # as Keras does, before the epoch begins
+    data = load_folder(root, SHAPE)
+    order, seeds = np.arange(len(data.x_train)), np.zeros((4, 0, 2), np.uint32)
+    made = Pass(data.x_train, data.y_train, order, seeds, 4, 0, lambda *batch: batch[:2])
+    batches = NumpyBatches(made)
+    early = batches[0][0]  # as Keras does, before the epoch begins
     for epoch in (1, 2):
-        pipeline.start_epoch(epoch)
+        order[:] = np.random.default_rng(epoch).permutation(order)
         for step in range(batches.num_batches):
-            expected = pipeline.data.x_train[pipeline._order[4 * step : 4 * step + 4]]
-            assert np.array_equal(np.asarray(batches[step][0]), expected)
-    assert early.shape == (4, *SHAPE)
+            images, labels = batches[step]
+            chosen = order[4 * step : 4 * step + 4]
+            assert np.array_equal(images, data.x_train[chosen])
+            assert np.array_equal(labels, data.y_train[chosen])
+    assert early.shape == (4, *SHAPE) and batches.num_batches == -(-len(order) // 4)
 
 
 def test_a_source_can_be_sent_to_another_process(root: Path) -> None:

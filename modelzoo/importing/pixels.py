@@ -135,7 +135,7 @@ def _score(
     prepared: dict[str, np.ndarray],
     inner: Sequence[Any],
 ) -> Outcome:
-    from modelzoo.data.pipeline import Preprocessor
+    from modelzoo.data.preprocessor import Preprocessor
 
     key = f"{trial.pixels.name}, {trial.pixels.geometry}"
     parts = []

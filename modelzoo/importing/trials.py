@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from modelzoo.data.pipeline import split_validation
 from modelzoo.data.source import Dataset
+from modelzoo.data.validation_split import split_validation
 from modelzoo.errors import InputError
 from modelzoo.importing.pixels import Forward
 from modelzoo.importing.recognise import Plan

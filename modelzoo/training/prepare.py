@@ -142,7 +142,7 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
 
     _check_image_size(config, images)
 
-    from modelzoo.data.pipeline import Preprocessor
+    from modelzoo.data.preprocessor import Preprocessor
 
     prepare = Preprocessor(config["data"]["preprocessing"])
     prepared = prepare.to_numpy(images)

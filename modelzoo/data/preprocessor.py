@@ -1,0 +1,88 @@
+"""The layers that a picture passes before the network, and those that change training pictures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from modelzoo import keras_objects
+from modelzoo.layers.random_patch import RandomPatch
+
+
+class Preprocessor:
+    """The layers that every picture passes before the network, and those for training pictures.
+
+    Args:
+        preprocessing: Keras layers by class name and configuration, as `data.preprocessing`.
+        augmentation: the same, applied to training pictures first, on pixels of 0..255.
+    """
+
+    def __init__(self, preprocessing: Sequence[Any] = (), augmentation: Sequence[Any] = ()) -> None:
+        self.layers = _make_layers(preprocessing, "data.preprocessing")
+        self.augmentation = _make_layers(augmentation, "data.augmentation")
+
+    def __call__(self, images: Any) -> Any:
+        """Return float32 pictures as the network expects them, from uint8 ones."""
+        images = keras.ops.cast(images, "float32")
+        for layer in self.layers:
+            images = layer(images)
+        return images
+
+    def to_numpy(self, images: np.ndarray) -> np.ndarray:
+        """Return what a call returns, as a NumPy array in float32."""
+        return np.asarray(keras.ops.convert_to_numpy(self(images)))
+
+    def augment(self, images: Any, labels: Any, seeds: Any = None) -> tuple[Any, Any]:
+        """Return a training batch, changed at random; MixUp and CutMix change the labels too.
+
+        Args:
+            images: (n, height, width, channels), 0..255.
+            labels: (n,), or (n, classes) if they are one-hot.
+            seeds: the row of `batch_seeds` for this batch; None draws on from where the layers are.
+        """
+        if not self.augmentation:
+            return images, labels
+        if seeds is None:
+            return self._augment(images, labels)
+        # No variable is written: batches may be made at the same time.
+        states = [(state, seeds[index]) for index, state in enumerate(self._random_states())]
+        mapping = [(state, keras.ops.cast(words, state.dtype)) for state, words in states]
+        with keras.StatelessScope(state_mapping=mapping):
+            return self._augment(images, labels)
+
+    def _augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        for layer in self.augmentation:
+            if not isinstance(layer, RandomPatch):  # which cuts bytes as well as floats, faster
+                images = keras.ops.cast(images, "float32")
+            if type(layer).__name__ in ("MixUp", "CutMix"):
+                mixed = layer({"images": images, "labels": labels}, training=True)
+                images, labels = mixed["images"], mixed["labels"]
+            else:
+                images = layer(images, training=True)
+        return images, labels
+
+    def batch_seeds(self, seed: int, epoch: int, steps: int) -> np.ndarray:
+        """Return the random state of each augmentation layer for each batch of an epoch.
+
+        uint32, (steps, states, 2). No two follow from each other: PyTorch's
+        generators take the sum of the two words, which neighbouring numbers would share.
+        """
+        states = len(self._random_states())
+        # Trailing zeros would make no difference to SeedSequence, and the order has [seed, epoch].
+        words = np.random.SeedSequence([seed, epoch, 1]).generate_state(steps * states * 2)
+        return words.reshape(steps, states, 2)
+
+    def _random_states(self) -> list[Any]:
+        return [
+            variable
+            for layer in self.augmentation
+            for variable in layer.variables
+            if variable.name == "seed_generator_state"
+        ]
+
+
+def _make_layers(specs: Sequence[Any], where: str) -> list[Any]:
+    return [
+        keras_objects.make("layer", spec, f"{where}.{index}") for index, spec in enumerate(specs)
+    ]

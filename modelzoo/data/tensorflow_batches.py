@@ -1,0 +1,91 @@
+"""The batches of a pass as a tf.data.Dataset, which makes them with no Python in between."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from modelzoo.data.batches import READ_AHEAD, Pass
+from modelzoo.data.slices import Slices
+from modelzoo.machine import usable_cores
+
+AUGMENTERS = min(8, usable_cores() // 2)  # batches made at once; half of the cores train
+
+
+class TensorFlowBatches:
+    """Gathers, finishes and cuts up the batches of a pass.
+
+    Args:
+        batches: what they are made of.
+        pixels: the pictures as a tensor, if they are in memory.
+        read: takes positions and returns the pictures there, if they are not.
+        slices: of every batch, in place of the whole.
+        whole_first: slices are cut from finished batches, as augmentation is drawn for a whole one;
+            else they are gathered alone.
+    """
+
+    def __init__(
+        self,
+        batches: Pass,
+        pixels: Any,
+        read: Callable[[np.ndarray], np.ndarray],
+        slices: Slices | None,
+        whole_first: bool,
+    ) -> None:
+        self.batches, self.pixels, self.read = batches, pixels, read
+        self.cut_first = None if whole_first else slices
+        self.cut_last = slices if whole_first else None
+        self.labels = tf.constant(batches.labels.astype("int32"))
+        with tf.device("cpu:0"):
+            self.order = tf.Variable(batches.order.astype("int64"), trainable=False)
+            self.seeds = tf.Variable(batches.seeds.astype("int64"), trainable=False)
+
+    def start_epoch(self) -> None:
+        """Take the order and the seeds as they are now."""
+        self.order.assign(self.batches.order)
+        self.seeds.assign(self.batches.seeds.astype("int64"))
+
+    def dataset(self) -> Any:
+        """Return the tf.data.Dataset."""
+        batches = self.batches
+        parts = self.cut_first.count if self.cut_first else 1
+        dataset = tf.data.Dataset.range(batches.first_step * parts, batches.steps * parts)
+        # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
+        ahead = 1 if batches.in_memory else READ_AHEAD
+        dataset = dataset.map(self._gather, **_at_once(ahead))
+        at_once = AUGMENTERS if batches.in_memory else max(2, AUGMENTERS)
+        dataset = dataset.map(batches.finish, **_at_once(at_once))
+        if self.cut_last:
+            dataset = self._cut_up(dataset, self.cut_last)
+        return dataset.prefetch(tf.data.AUTOTUNE if batches.in_memory else READ_AHEAD)
+
+    def _gather(self, index: Any) -> tuple[Any, Any, Any]:
+        """Return pictures, labels and seeds of a batch, or of one of its slices."""
+        step = index // self.cut_first.count if self.cut_first else index
+        chosen = self.batches.chosen(step, self.order)
+        if self.cut_first:
+            chosen = self.cut_first.cut(chosen, index % self.cut_first.count)
+        return self._images(chosen), tf.gather(self.labels, chosen), self.seeds[step]
+
+    def _images(self, chosen: Any) -> Any:
+        if self.batches.in_memory:
+            return tf.gather(self.pixels, chosen)
+        images = tf.numpy_function(self.read, [chosen], tf.uint8, stateful=False)
+        images.set_shape((None, *self.batches.images.shape[1:]))
+        return images
+
+    def _cut_up(self, dataset: Any, slices: Slices) -> Any:
+        indices = tf.data.Dataset.range(slices.count)
+        dataset = dataset.flat_map(
+            lambda images, y: indices.map(
+                lambda index: (slices.cut(images, index), slices.cut(y, index))
+            )
+        )
+        count = (self.batches.steps - self.batches.first_step) * slices.count
+        return dataset.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def _at_once(count: int) -> dict[str, Any]:
+    """Return what `map` takes, so that so many batches are made at once, in their order."""
+    return {"num_parallel_calls": count, "deterministic": True} if count > 1 else {}
