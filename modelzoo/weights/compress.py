@@ -73,6 +73,16 @@ class Kernel:
         """Put the values, rounded so, into the network."""
         self.variable.assign(self.rounded(exponent))
 
+    def facts(self) -> dict[str, Any]:
+        """Return what became of it."""
+        return {
+            "name": self.name,
+            "shape": list(self.values.shape),
+            "step": 2.0**self.exponent,
+            "zeros": float((self.rounded(self.exponent) == 0).mean()),
+            "bytes": self.size(self.exponent),
+        }
+
 
 @dataclass(frozen=True)
 class Compressed:
@@ -150,32 +160,23 @@ def compress(
         images = pipeline.images_in("validation")
         if not images:
             raise InputError(f"{data.name}: data.validation_split holds no images to choose by")
-
-        batches = pipeline.scoring_batches("validation")
         before = score(network, pipeline, "validation")
+        batches = pipeline.scoring_batches("validation")
 
         def move() -> float:
-            return float(
-                np.square(network.predict(batches, verbose=0) - before.probabilities).mean()
-            )
+            """Return how far the rounding has moved the answers."""
+            answers = network.predict(batches, verbose=0)
+            return float(np.square(answers - before.probabilities).mean())
 
-        zero_blind_taps(network)
-        kernels = _kernels_of(network)
-        for kernel in kernels:
-            kernel.use(kernel.exponent)
-        # What small arrays and the tables of HDF5 take, and what the estimates miss.
-        rest = len(_packed(config, network)) - sum(
-            kernel.size(kernel.exponent) for kernel in kernels
-        )
-        _round_until(kernels, max_bytes - rest, move, notify)
+        kernels = _round_network(config, network, max_bytes, move, notify)
         after = score(network, pipeline, "validation")
-        drop = before.accuracy - after.accuracy
-        if drop > max_drop + 1e-9:
-            raise RunError(
-                f"{max_bytes:,} bytes cost {drop:.4f} of accuracy on {images:,} validation images, "
-                f"more than {max_drop}; allow more bytes"
-            )
         content = _packed(config, network)
+    drop = before.accuracy - after.accuracy
+    if drop > max_drop + 1e-9:
+        raise RunError(
+            f"{max_bytes:,} bytes cost {drop:.4f} of accuracy on {images:,} validation images, "
+            f"more than {max_drop}; allow more bytes"
+        )
     if len(content) > max_bytes:
         raise RunError(f"{max_bytes:,} bytes are too few: the file takes {len(content):,}")
     write_bytes(out, content)
@@ -186,17 +187,27 @@ def compress(
         images=images,
         accuracy=(before.accuracy, after.accuracy),
         loss=(before.loss, after.loss),
-        kernels=[
-            {
-                "name": kernel.name,
-                "shape": list(kernel.values.shape),
-                "step": 2.0**kernel.exponent,
-                "zeros": float((kernel.rounded(kernel.exponent) == 0).mean()),
-                "bytes": kernel.size(kernel.exponent),
-            }
-            for kernel in kernels
-        ],
+        kernels=[kernel.facts() for kernel in kernels],
     )
+
+
+def _round_network(
+    config: Config,
+    network: keras.Model,
+    max_bytes: int,
+    measure_move: Callable[[], float],
+    notify: Callable[[str], None],
+) -> list[Kernel]:
+    """Round the kernels of a network until its file should fit; return them."""
+    zero_blind_taps(network)
+    kernels = _kernels_of(network)
+    for kernel in kernels:
+        kernel.use(kernel.exponent)
+    # What small arrays and the tables of HDF5 take, and what the estimates miss.
+    estimated = sum(kernel.size(kernel.exponent) for kernel in kernels)
+    rest = len(_packed(config, network)) - estimated
+    _round_until(kernels, max_bytes - rest, measure_move, notify)
+    return kernels
 
 
 def zero_blind_taps(network: keras.Model) -> int:
