@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -267,7 +267,7 @@ def _see(
 ) -> dict[str, Any]:
     """Return what the layers put out for one picture, the answer, and its saliency."""
     from modelzoo import explain
-    from modelzoo.training.evaluation import are_probabilities
+    from modelzoo.training.evaluation import unit_of
     from modelzoo.zoo import preprocess
 
     known = network.layers[1:]
@@ -276,14 +276,13 @@ def _see(
     chosen = layers or [n for n in kinds if kinds[n] not in UNCHANGED and n != last]
     found = explain.features(network, preprocess(config, pixels[np.newaxis]), [*chosen, last])
     outputs = found[last]
-    unit: Literal["probability", "score"] = "probability" if are_probabilities(outputs) else "score"
     by_pictures = explain.on_pictures(explain.before_softmax(network), config)
     followed = outputs.argmax(axis=1)
     moved = explain.saliency(by_pictures, pixels[np.newaxis].astype("float32"), followed)
     return {
         "features": {name: found[name][0] for name in chosen},
         "outputs": outputs[0],
-        "unit": unit,
+        "unit": unit_of(outputs),
         "kinds": kinds,
         "saliency": moved[0],
     }

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
 from modelzoo.training.prepare import build_network, scale_images
-from modelzoo.weights.find import find_weights as find_weights
+from modelzoo.weights.find import find_weights
 from modelzoo.weights.published import as_published, published_weights
 from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:
     import keras
 
-    from modelzoo.training.evaluation import Evaluation
+    from modelzoo.training.evaluation import Evaluation, Unit
     from modelzoo.weights.registry import Golden
 
 
@@ -184,7 +184,7 @@ class Prediction:
     file: str
     classes: list[tuple[str, float]]
     notes: tuple[str, ...]
-    unit: Literal["probability", "score"]
+    unit: Unit
 
 
 def predict(
@@ -217,14 +217,14 @@ def predict(
     from modelzoo.training.device import start_framework
 
     with start_framework(config["trainer"]["backend"], device).scope():
-        from modelzoo.training.evaluation import are_probabilities
+        from modelzoo.training.evaluation import unit_of
 
         network = build(config)
         load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
         outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
     names = class_names(config)
-    unit: Literal["probability", "score"] = "probability" if are_probabilities(outputs) else "score"
+    unit = unit_of(outputs)
     best = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
     return [
         Prediction(str(file), [(names[i], float(row[i])) for i in order], each.notes, unit)

@@ -67,7 +67,8 @@ def respond(networks: dict, picture: str, chosen: str = "lenet5/mnist", strength
 def test_a_network_answers_as_predict_does(networks, tmp_path):
     """The page and the command prepare a drawing in the same way."""
     from modelzoo.config import load_config
-    from modelzoo.zoo import find_weights, predict
+    from modelzoo.weights.find import find_weights
+    from modelzoo.zoo import predict
 
     drawing = np.full((200, 300), 255, np.uint8)
     drawing[40:160, 140:156] = 0

@@ -21,7 +21,8 @@ from modelzoo.data import datasets
 from modelzoo.data.source import Dataset
 from modelzoo.training.prepare import fit_config_to_data
 from modelzoo.training.run_folder import RunFolder
-from modelzoo.zoo import evaluate, find_weights
+from modelzoo.weights.find import find_weights
+from modelzoo.zoo import evaluate
 
 EVERYTHING_RANDOM = [
     "model.dropout=0.3",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from modelzoo.data.entry import entry_shape
 from modelzoo.data.images import PreparedImage, read_image
 from modelzoo.explain import before_softmax, on_pictures
 from modelzoo.robustness.attacks import fgsm
-from modelzoo.training.evaluation import are_probabilities
+from modelzoo.training.evaluation import unit_of
 from modelzoo.zoo import class_names
 
 # Layers that pass their input on unchanged once a network is trained.
@@ -81,9 +81,7 @@ class Network:
         blank = np.zeros(self.shape, np.uint8)
         values = self.answer(blank).values
         self.adversarial(blank, label=0, strength=0.1)
-        self.unit: Literal["probability", "score"] = (
-            "probability" if are_probabilities(values[np.newaxis]) else "score"
-        )
+        self.unit = unit_of(values[np.newaxis])
 
     def prepare(self, picture: bytes) -> PreparedImage:
         """Bring what is in a picture file to the network's input, as `modelzoo.predict` does.

@@ -75,8 +75,8 @@ def find(name: str) -> tuple[Config, Path]:
         InputError: there are none, or they cannot be fetched.
     """
     from modelzoo.weights.commands import split_name
+    from modelzoo.weights.find import find_weights
     from modelzoo.weights.published import as_published, published_weights
-    from modelzoo.zoo import find_weights
 
     config, wanted = split_name(name)
     published = published_weights(config, name, wanted or None)

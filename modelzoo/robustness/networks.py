@@ -112,7 +112,7 @@ def find_network(
     Raises:
         InputError: there is no such network, or its weights are not to be had.
     """
-    from modelzoo.zoo import find_weights
+    from modelzoo.weights.find import find_weights
 
     model, inner = _split(name)
     if inner and weights is not None:

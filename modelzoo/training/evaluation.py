@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -12,6 +12,8 @@ from modelzoo.config import Config
 from modelzoo.data.pipeline import InputPipeline, Patch
 from modelzoo.data.source import Dataset
 from modelzoo.data.ten_crops import CROPS
+
+Unit: TypeAlias = Literal["probability", "score"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class Evaluation:
 def are_probabilities(outputs: np.ndarray) -> bool:
     """Whether every row of a network's outputs is from 0 and sums to 1; else they are scores."""
     return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
+
+
+def unit_of(outputs: np.ndarray) -> Unit:
+    """Return what each of a network's outputs is."""
+    return "probability" if are_probabilities(outputs) else "score"
 
 
 def compile_for_scoring(model: keras.Model, config: Config) -> None:
