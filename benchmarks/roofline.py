@@ -26,9 +26,9 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 from benchmarks.compare import machine, summary
 from benchmarks.compare.runner import ROOT
 from benchmarks.compare.works import OURS
+from benchmarks.results import write_results
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError
-from modelzoo.files import write_text
 from modelzoo.machine import usable_cores
 
 SIZE = 2048  # of the matrices
@@ -57,7 +57,7 @@ def main() -> int:
         return 2
     report = {"machine": machine.describe(), "peaks": peaks, "networks": networks}
     report["reached"] = reached
-    write_text(options.out, json.dumps(report, indent=1) + "\n")
+    write_results(options.out, report)
     print(text(report))
     return 0
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.compare.machine import describe
 from benchmarks.compare.runner import ROOT
-from modelzoo.files import write_text
+from benchmarks.results import write_results
 
 OUT = ROOT / "results" / "steps.json"
 VARIANTS = {  # in the order in which each adds to the one before
@@ -113,9 +113,7 @@ def main() -> None:
         for variant, taken in variants.items():
             median = statistics.median(taken)
             print(f"{network:8} {variant:10} {median:7.2f} ms   {first / median:.2f}")
-    write_text(
-        options.out, json.dumps({"machine": describe(), "samples": samples}, indent=1) + "\n"
-    )
+    write_results(options.out, {"machine": describe(), "samples": samples})
 
 
 if __name__ == "__main__":

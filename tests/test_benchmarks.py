@@ -10,6 +10,7 @@ from benchmarks import gpu_throughput, roofline, speed_page
 from benchmarks.compare import child, keras_script, machine, runner, summary
 from benchmarks.compare.__main__ import main
 from benchmarks.compare.works import SHOWN, WORKS, Contestant, chosen_works
+from benchmarks.results import write_results
 from benchmarks.speed_chart import speed_chart
 from modelzoo.machine import memory_peak
 
@@ -331,3 +332,16 @@ def test_a_quick_comparison_runs(tmp_path, monkeypatch, capsys):
         assert measured["facts"][0]["parameters"] == 44_426
     assert "no_such_recipe" in recipe["left_out"]["modelzoo"]
     assert "plain Keras script" in capsys.readouterr().out
+
+
+def test_results_are_written_whole_and_briefly(tmp_path):
+    results = {
+        "machine": {"cores": 2},
+        "samples": [[1.5, 2e-07, -3], [4]],
+        "text": "[1, 2]",
+        "no": [],
+    }
+    write_results(tmp_path / "results.json", results)
+    text = (tmp_path / "results.json").read_text()
+    assert json.loads(text) == results
+    assert "[1.5, 2e-07, -3]" in text

@@ -21,10 +21,10 @@ from typing import Any
 
 from benchmarks.compare import machine, runner, summary
 from benchmarks.compare.works import WORKS, Contestant, Work, chosen_works
+from benchmarks.results import write_results
 from modelzoo.config import list_models, load_config
 from modelzoo.data.datasets import data_folder
 from modelzoo.errors import InputError, RunError, suggest
-from modelzoo.files import write_text
 from modelzoo.weights.find import find_weights
 
 OUT = runner.ROOT / "results" / "speed.json"
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             report["works"][work.name] = measured
             print(summary.table(work.name, measured), end="\n\n", flush=True)
             if out:  # after each work, so that an interruption loses one
-                write_text(out, json.dumps(report, indent=1) + "\n")
+                write_results(out, report)
     except InputError as error:
         _say(f"benchmarks.compare: {error}")
         return 2
