@@ -130,25 +130,11 @@ def _step(
     if kind == "BatchNormalization":
         return _normalization(layer, flow, path, read)
     if kind in ("MaxPooling2D", "AveragePooling2D"):
-        size = _pair(config.get("pool_size", 2), path, layer)
-        strides = size if config.get("strides") is None else _pair(config["strides"], path, layer)
-        padding = _padding(config.get("padding", "valid"), path, layer)
-        _slide(flow, size, strides, padding, flow.shape[2], path, layer)
-        kind = "max" if kind == "MaxPooling2D" else "average"
-        settings = {"pooling": kind, "size": size, "strides": strides, "padding": padding}
-        return Step("pool", layer.name, settings)
+        return _pooling(layer, flow, path)
     if kind == "ZeroPadding2D":
-        rows, columns = _padding_sizes(config.get("padding", 1), path, layer)
-        height, width, channels = flow.shape
-        flow.shape = (height + sum(rows), width + sum(columns), channels)
-        return Step("pad", layer.name, {"padding": [rows, columns]})
+        return _zero_padding(layer, flow, path)
     if kind == "Flatten" or (kind == "Reshape" and len(config.get("target_shape") or ()) == 1):
-        if len(flow.shape) == 1:
-            return None
-        if flow.channels_first and config.get("data_format") != "channels_first":
-            flow.unflattened = (flow.shape[0], flow.shape[1], flow.shape[2])
-        flow.shape = (int(np.prod(flow.shape)),)
-        return Step("flatten", layer.name)
+        return _flatten(layer, flow)
     if kind == "Dropout":
         return Step("dropout", layer.name, {"rate": _number(config.get("rate"), path, layer)})
     if kind in ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax"):
@@ -163,6 +149,33 @@ def _step(
         notes.append(f"{kind} ({layer.name}) is left out: it acts in training only")
         return None
     raise _refusal(path, layer, f"{kind} is not expected here")
+
+
+def _pooling(layer: Layer, flow: Flow, path: Path) -> Step:
+    config = layer.config
+    size = _pair(config.get("pool_size", 2), path, layer)
+    strides = size if config.get("strides") is None else _pair(config["strides"], path, layer)
+    padding = _padding(config.get("padding", "valid"), path, layer)
+    _slide(flow, size, strides, padding, flow.shape[2], path, layer)
+    kind = "max" if layer.kind == "MaxPooling2D" else "average"
+    settings = {"pooling": kind, "size": size, "strides": strides, "padding": padding}
+    return Step("pool", layer.name, settings)
+
+
+def _zero_padding(layer: Layer, flow: Flow, path: Path) -> Step:
+    rows, columns = _padding_sizes(layer.config.get("padding", 1), path, layer)
+    height, width, channels = flow.shape
+    flow.shape = (height + sum(rows), width + sum(columns), channels)
+    return Step("pad", layer.name, {"padding": [rows, columns]})
+
+
+def _flatten(layer: Layer, flow: Flow) -> Step | None:
+    if len(flow.shape) == 1:
+        return None
+    if flow.channels_first and layer.config.get("data_format") != "channels_first":
+        flow.unflattened = (flow.shape[0], flow.shape[1], flow.shape[2])
+    flow.shape = (int(np.prod(flow.shape)),)
+    return Step("flatten", layer.name)
 
 
 def _convolution(layer: Layer, flow: Flow, path: Path, read: Any) -> Step:
