@@ -15,6 +15,7 @@ from benchmarks.speed_chart import speed_chart
 from modelzoo.machine import memory_peak
 
 NETWORKS = {"lenet5": 44_426, "alexnet": 22_590_346}
+BATCHES = ["lenet5", pytest.param("alexnet", marks=pytest.mark.slow)]
 WITHOUT_DROPOUT = {"lenet5": {}, "alexnet": {"dropout": 0.0}}
 
 
@@ -40,7 +41,7 @@ def batch(request):
     return request.param, images, np.eye(10, dtype="float32")[np.arange(8)]
 
 
-@pytest.mark.parametrize("batch", NETWORKS, indirect=True)
+@pytest.mark.parametrize("batch", BATCHES, indirect=True)
 def test_the_script_does_the_same_arithmetic(batch):
     """Same parameters, same outputs from the same weights, same weights after a step."""
     name, images, labels = batch
@@ -54,7 +55,7 @@ def test_the_script_does_the_same_arithmetic(batch):
         np.testing.assert_allclose(own, ours, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch", NETWORKS, indirect=True)
+@pytest.mark.parametrize("batch", BATCHES, indirect=True)
 def test_pytorch_does_the_same_arithmetic(batch):
     """Same parameters, same outputs from the same weights, same weights after a step."""
     torch = pytest.importorskip("torch")

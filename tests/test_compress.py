@@ -72,7 +72,10 @@ def test_keras_itself_reads_a_small_file(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("max_bytes", "max_drop", "reason"),
-    [(1000, 1.0, "too few"), (52_000, 0.0, "of accuracy on 400 validation images")],
+    [
+        pytest.param(1000, 1.0, "too few", marks=pytest.mark.slow),
+        (52_000, 0.0, "of accuracy on 400 validation images"),
+    ],
 )
 def test_nothing_is_written_when_a_limit_cannot_be_kept(run, tmp_path, max_bytes, max_drop, reason):
     """Too few bytes, or too much accuracy lost for them."""

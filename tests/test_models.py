@@ -294,7 +294,17 @@ def test_lenet5_expresses_published_variants(arguments, total):
     assert total is None or model.count_params() == total
 
 
-@pytest.mark.parametrize("name", list_models())
+def every_model() -> list:
+    """Return all names; another recipe for a network that is there already counts as slow."""
+    seen, names = [], []
+    for name in list_models():
+        network = load_config(name)["model"]
+        names.append(pytest.param(name, marks=pytest.mark.slow) if network in seen else name)
+        seen.append(network)
+    return names
+
+
+@pytest.mark.parametrize("name", every_model())
 class TestEveryModel:
     """What holds for any network of the zoo."""
 

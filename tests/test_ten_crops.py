@@ -184,7 +184,9 @@ def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: An
         assert batch.shape == (2, side, side, 3)
 
 
-@pytest.mark.parametrize("model", ["alexnet_2012", "alexnet_owt"])
+@pytest.mark.parametrize(
+    "model", [pytest.param("alexnet_2012", marks=pytest.mark.slow), "alexnet_owt"]
+)
 def test_a_recipe_runs_from_pictures_to_ten_crops(
     model: str, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:

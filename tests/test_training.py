@@ -173,7 +173,7 @@ def resumed_as_if_never_stopped(cut: Path, whole: Path) -> bool:
     )
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
+@pytest.mark.parametrize("epoch", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_run_stopped_at_once_resumes_as_if_it_had_not_been(bars, tmp_path, monkeypatch, epoch):
     """Optimizer, order, dropout, augmentation, callbacks, best value or history start anew."""
     config = config_of("bars", 5, *EVERYTHING_RANDOM)
@@ -208,7 +208,7 @@ def test_ctrl_c_loses_no_batch(bars, tmp_path, monkeypatch, capsys, epoch, overr
 
     Five batches an epoch in executions of two: interrupted after the fourth.
     """
-    config = config_of("bars", 3, *overrides)
+    config, handler = config_of("bars", 3, *overrides), signal.getsignal(signal.SIGINT)
     Trainer(config, out=tmp_path / "whole").fit()
     with monkeypatch.context() as patched:
         interrupt_in_epoch(patched, epoch, press_ctrl_c, batch=2)
@@ -217,7 +217,7 @@ def test_ctrl_c_loses_no_batch(bars, tmp_path, monkeypatch, capsys, epoch, overr
     progress = RunFolder(tmp_path / "cut").load_progress()
     assert (progress.epochs_done, progress.batches_done, progress.batches) == (epoch, 4, 5)
     assert f"{epoch} of 3 epochs and batch 4 of 5 are saved" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     with monkeypatch.context() as patched:  # no batch is done twice
         interrupt_in_epoch(patched, epoch, stop_at_once, batch=1)
         with pytest.raises(KeyboardInterrupt):
