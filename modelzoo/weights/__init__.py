@@ -1,0 +1,1 @@
+"""Files of weights: found, fetched, checked, read, made small and published."""
