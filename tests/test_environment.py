@@ -1,0 +1,94 @@
+"""Odd places to run in: no home folder, nowhere for temporary files, odd names, odd terminals."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from modelzoo import cli
+from modelzoo.environment import NOWHERE, cache_folder, in_home
+from modelzoo.errors import InputError
+from modelzoo.training.device import quiet_stderr
+from modelzoo.weights.fetch import fetch
+from modelzoo.weights.registry import file_at, parse_source
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as a user without $HOME and without a line in the list of users."""
+
+    def unknown(user: object) -> None:
+        raise KeyError(user)
+
+    pwd = pytest.importorskip("pwd")
+    for name in ("HOME", "XDG_CACHE_HOME", "MODELZOO_HOME", "MODELZOO_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+@pytest.mark.parametrize("command", [["list", "--weights"], ["verify"]])
+def test_no_home_is_needed_for_what_is_in_the_package(
+    command: list[str], homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service has no home; no folder called `~` is made in place of one."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert cache_folder() == NOWHERE
+
+
+def test_without_a_home_the_variable_is_named(
+    homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fetched has to be kept somewhere; where is for the person to say."""
+    monkeypatch.setattr("modelzoo.environment.NOWHERE", Path(os.devnull) / "modelzoo")
+    (tmp_path / "w.h5").write_bytes(b"")
+    with pytest.raises(InputError, match="MODELZOO_HOME"):
+        fetch(file_at(f"file:{tmp_path / 'w.h5'}", "0" * 64))
+
+
+def test_an_older_platformdirs_names_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It returns `~/.cache`, which would be made in the working folder."""
+    monkeypatch.delenv("MODELZOO_HOME", raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: f"~/.cache/{name}")
+    assert cache_folder() == NOWHERE
+
+
+def test_a_home_of_nobody_is_a_name_like_another(tmp_path: Path) -> None:
+    """`~nobody-at-all/x` is named in the message, or is a file of that name."""
+    assert in_home("~no-such-user/x") == Path("~no-such-user/x")
+    assert cli.main(["train", "--model", "lenet5", "--dataset", "folder:~no-such-user/x"]) == 2
+    assert parse_source("file:///a%20b/c").value == str(Path("/a b/c"))
+
+
+def test_nowhere_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a library prints is not held back then; nothing else is lost."""
+
+    def refuse() -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with quiet_stderr():
+        ran = True
+    assert ran
+
+
+def test_every_text_is_read_and_written_with_its_encoding(tmp_path: Path) -> None:
+    """Windows and old locales have another default than UTF-8."""
+    code = (
+        "import sys; from modelzoo.cli import main\n"
+        "for line in ('list', 'info lenet5', 'list --weights', 'verify', 'train --help'):\n"
+        "    assert main(line.split()) == 0, line\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
