@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from modelzoo.arguments import make_parser
+from modelzoo.environment import name_home
 from modelzoo.errors import InputError, RunError
 
 INTERRUPTED = 130
@@ -60,6 +61,7 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     the end of a process is done here, and the system takes back the rest at once.
     """
     _open_streams()
+    name_home()
     code = main(arguments)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import platformdirs
 
-# The cache of a user without a home folder, as services have: a place that is not there. One in
-# the folder for temporary files would be anybody's to fill.
-NOWHERE = Path("/nonexistent/modelzoo")
+# The home and the cache of a user without a home folder, as services have: a place that is not
+# there. One in the folder for temporary files would be anybody's to fill.
+NO_HOME = "/nonexistent"
+NOWHERE = Path(NO_HOME, "modelzoo")
 
 
 def cache_folder() -> Path:
@@ -21,6 +22,14 @@ def cache_folder() -> Path:
     except RuntimeError:  # there is no home folder; older versions of platformdirs return "~/..."
         return NOWHERE
     return folder if folder.is_absolute() else NOWHERE
+
+
+def name_home() -> None:
+    """Give the process of a user without a home folder a name for it; Altair's import needs one."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = NO_HOME
 
 
 def in_home(path: str | os.PathLike[str]) -> Path:

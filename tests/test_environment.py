@@ -41,6 +41,22 @@ def test_no_home_is_needed_for_what_is_in_the_package(
     assert cache_folder() == NOWHERE
 
 
+def test_charts_are_drawn_without_a_home() -> None:
+    """Altair asks for the home folder when it is imported."""
+    code = (
+        "import pwd, os\n"
+        "def unknown(user): raise KeyError(user)\n"
+        "pwd.getpwuid = unknown\n"
+        "os.environ.pop('HOME', None)\n"
+        "from modelzoo import cli, commands\n"
+        "def command(options): import modelzoo.charts.curves\n"
+        "commands.list_models = command\n"
+        "cli.run_program(['list'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_without_a_home_the_variable_is_named(
     homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
