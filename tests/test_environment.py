@@ -6,13 +6,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import pytest
 
 from modelzoo import cli
+from modelzoo.config import load_config
+from modelzoo.data.source import Dataset
 from modelzoo.environment import NOWHERE, cache_folder, in_home
 from modelzoo.errors import InputError
+from modelzoo.printing import print_evaluation
 from modelzoo.training.device import quiet_stderr
+from modelzoo.training.evaluation import Evaluation, Scores
 from modelzoo.weights.fetch import fetch
 from modelzoo.weights.registry import file_at, parse_source
 
@@ -108,3 +113,22 @@ def test_every_text_is_read_and_written_with_its_encoding(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 300])
+def test_a_table_is_never_cut(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number or a name that a narrow terminal has no room for goes on in its next line."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ["airplane", "automobile", "bird", "cat", "deer", "sports car", "frog", "a", "b", "c"]
+    confusion = np.arange(1000, 1100).reshape(10, 10)
+    images = np.zeros((10, 1, 1, 1), np.uint8)
+    data = Dataset("drawn", images, np.arange(10), images, np.arange(10), tuple(names))
+    scores = Scores("test", 0.1, 0.5, np.arange(10), np.eye(10), 1.0)
+    print_evaluation(load_config("lenet5"), Evaluation(scores, data, confusion, names, 0))
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for word in (*names, "precision", *map(str, confusion.flat)):
+        assert out.count(word) >= 1, word
+    assert ("┃" in out) == (columns == 300)
