@@ -131,4 +131,4 @@ def test_a_table_is_never_cut(
     assert "…" not in out
     for word in (*names, "precision", *map(str, confusion.flat)):
         assert out.count(word) >= 1, word
-    assert ("┃" in out) == (columns == 300)
+    assert ("┃" in out) == (columns >= 80)  # the frame
