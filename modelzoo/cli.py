@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
     except SystemExit as end:
         return int(end.code or 0)
+    if sys.flags.optimize > 1:
+        reason = "python -OO (PYTHONOPTIMIZE=2) leaves out docstrings, which Altair needs; use -O"
+        return _fail(options.command, reason, 2)
     # A polite kill saves as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

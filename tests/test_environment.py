@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from modelzoo import cli
 from modelzoo.config import load_config
 from modelzoo.data.source import Dataset
 from modelzoo.environment import NOWHERE, cache_folder, in_home
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, RunError
 from modelzoo.printing import print_evaluation
 from modelzoo.training.device import quiet_stderr
 from modelzoo.training.evaluation import Evaluation, Scores
+from modelzoo.training.results import save_network
 from modelzoo.weights.fetch import fetch
 from modelzoo.weights.registry import file_at, parse_source
+from modelzoo.zoo import build
 
 
 @pytest.fixture
@@ -132,3 +135,32 @@ def test_a_table_is_never_cut(
     for word in (*names, "precision", *map(str, confusion.flat)):
         assert out.count(word) >= 1, word
     assert ("┃" in out) == (columns >= 80)  # the frame
+
+
+@pytest.mark.parametrize("year", [1970, 2110])
+def test_a_clock_that_no_archive_can_state_is_said(
+    year: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without a battery for its clock begins in 1970, and ZIP in 1980."""
+    network = build("lenet5")
+    save_network(network, tmp_path / "model.keras")
+    before = (tmp_path / "model.keras").read_bytes()
+    wrong = time.struct_time((year, 1, 1, 0, 0, 10, 3, 1, 0))
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "localtime", lambda *_: wrong)
+        with pytest.raises(RunError, match=rf"in the year {year}\n.*--resume"):
+            save_network(network, tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_docstrings_are_needed() -> None:
+    """Altair takes its own apart: said at once, not at the end of a training."""
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "modelzoo", "train", "--model", "lenet5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "PYTHONOPTIMIZE=2" in done.stderr

@@ -31,7 +31,7 @@ from modelzoo.training.fine_tuning import Start, freeze, load_start
 from modelzoo.training.fused_optimizers import fuse
 from modelzoo.training.interruption import Interruption
 from modelzoo.training.prepare import build_network, open_pipeline
-from modelzoo.training.results import write_results
+from modelzoo.training.results import save_network, write_results
 from modelzoo.training.run import Run
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.weights.reader import load_weights
@@ -340,8 +340,7 @@ class Session:
             is_chief=self.distribution.is_chief,
         )
         if run.is_chief:
-            with replacing(self.folder.model) as temporary:
-                self.single.save(temporary)
+            save_network(self.single, self.folder.model)
             write_results(run)
         self.folder.write_metrics(metrics)  # last: its presence says that the run is complete
         return run
