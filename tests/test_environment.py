@@ -16,6 +16,7 @@ from modelzoo.config import load_config
 from modelzoo.data.source import Dataset
 from modelzoo.environment import NOWHERE, cache_folder, in_home
 from modelzoo.errors import InputError, RunError
+from modelzoo.files import as_typed
 from modelzoo.printing import print_evaluation
 from modelzoo.training.device import quiet_stderr
 from modelzoo.training.evaluation import Evaluation, Scores
@@ -116,6 +117,14 @@ def test_every_text_is_read_and_written_with_its_encoding(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another shell quotes otherwise")
+def test_a_command_that_is_told_can_be_copied() -> None:
+    """A folder's name may hold a space or a quote."""
+    for name in ("run", "my run", "o'ne", "$(x)"):
+        told = f"printf %s {as_typed(Path(name))}"
+        assert subprocess.check_output(["sh", "-c", told], text=True) == name
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 300])

@@ -1,10 +1,13 @@
 """The package as others get it: its dependencies, and what is in its source archive."""
 
+import ast
 import tomllib
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+import modelzoo
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -31,3 +34,11 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
     assert pins.keys() == bounds.keys()
     for name, bound in bounds.items():
         assert Version(pins[name]) == Version(bound), name
+
+
+def test_type_checkers_see_every_public_name() -> None:
+    """A name that only `__getattr__` knows would have no type."""
+    tree = ast.parse((ROOT / "modelzoo" / "__init__.py").read_text("utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {each.names[0].asname: each.module for each in block.body}
+    assert seen == modelzoo._PUBLIC

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from modelzoo.errors import InputError, RunError
-from modelzoo.files import replacing
+from modelzoo.files import as_typed, replacing
 from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
 from modelzoo.training.run_folder import RunFolder
 
@@ -62,7 +62,7 @@ def save_network(network: keras.Model, path: Path) -> None:
             raise
         raise RunError(
             f"{path}: cannot be written: the clock of this machine is in the year {year}\n"
-            f"Set it, and go on with python -m train --resume {path.parent}"
+            f"Set it, and go on with python -m train --resume {as_typed(path.parent)}"
         ) from error
 
 

@@ -14,7 +14,7 @@ from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import replacing
+from modelzoo.files import as_typed, replacing
 from modelzoo.machine import memory_peak, versions
 from modelzoo.training.callbacks import (
     EpochOrder,
@@ -192,7 +192,7 @@ class Session:
             return self._finish()
         except KeyboardInterrupt:
             self._say(f"\ninterrupted; {self.saved} are saved in {self.folder.path}")
-            self._say(f"continue with: python -m train --resume {self.folder.path}")
+            self._say(f"continue with: python -m train --resume {as_typed(self.folder.path)}")
             raise
 
     def agree(self, progress: Progress) -> None:
