@@ -4,9 +4,24 @@ Importing this package starts no framework: each name is imported when it is fir
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelzoo.version import __version__
+
+if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr__` gives
+    from modelzoo.config import Config as Config
+    from modelzoo.config import list_models as list_models
+    from modelzoo.config import load_config as load_config
+    from modelzoo.errors import InputError as InputError
+    from modelzoo.errors import RunError as RunError
+    from modelzoo.explain import features as features
+    from modelzoo.explain import saliency as saliency
+    from modelzoo.exporting.export import export as export
+    from modelzoo.training.trainer import Trainer as Trainer
+    from modelzoo.training.trainer import resume as resume
+    from modelzoo.zoo import build as build
+    from modelzoo.zoo import load as load
+    from modelzoo.zoo import preprocess as preprocess
 
 _PUBLIC = {
     "Config": "modelzoo.config",

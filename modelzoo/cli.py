@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
+import io
 import os
 import signal
 import sys
@@ -11,6 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from modelzoo.arguments import make_parser
+from modelzoo.environment import name_home
 from modelzoo.errors import InputError, RunError
 
 INTERRUPTED = 130
@@ -23,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
     except SystemExit as end:
         return int(end.code or 0)
+    if sys.flags.optimize > 1:
+        reason = "python -OO (PYTHONOPTIMIZE=2) leaves out docstrings, which Altair needs; use -O"
+        return _fail(options.command, reason, 2)
     # A polite kill saves as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -37,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
+        # Our files say this for themselves: what is left is stdout, into a file.
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            reason = f"standard output: cannot be written: {error.strerror}"
+            return _fail(options.command, reason, 1)
         if os.environ.get("MODELZOO_DEBUG"):
             raise
         reason = f"{type(error).__name__}: {error}"
@@ -53,6 +63,8 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     TensorFlow takes a second to be taken apart piece by piece, for nothing: what has to be done at
     the end of a process is done here, and the system takes back the rest at once.
     """
+    _open_streams()
+    name_home()
     code = main(arguments)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -61,8 +73,26 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     os._exit(code)
 
 
+def _open_streams() -> None:
+    """Make the standard streams ones that can be written to.
+
+    One that the caller has closed becomes the null device: otherwise the next file that is opened
+    gets its number, and what a library prints to stderr gets into that file. A letter that the
+    encoding of the terminal lacks is escaped.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _fail(command: str, reason: object, code: int) -> int:
     # What a person typed, or a file holds, must not command the terminal.
     text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(reason))
-    print(f"modelzoo {command}: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told
+        print(f"modelzoo {command}: {text}", file=sys.stderr)
     return code

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -74,6 +75,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def as_typed(path: Path) -> str:
+    """Return a path as it has to be typed on a command line: quoted, if there is need."""
+    return shlex.quote(str(path)) if os.name == "posix" else f'"{path}"'
 
 
 def is_there(path: Path) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
@@ -52,7 +55,7 @@ def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
         columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
         shares = ["none" if row[name] is None else f"{row[name]:.4f}" for name in columns]
         shown.add_row(row["variant"], *shares, str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
-    Console(highlight=False, markup=False).print(shown)
+    _print_table(Console(highlight=False, markup=False), shown)
 
 
 def print_evaluation(config: Config, result: Evaluation) -> None:
@@ -67,12 +70,12 @@ def print_evaluation(config: Config, result: Evaluation) -> None:
     for row in per_class_table(result.confusion, names).itertuples(index=False):
         shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
         table.add_row(str(row[0]), f"{row[1]:,}", *shares)
-    console.print(table)
+    _print_table(console, table)
     if len(names) <= 20:
         matrix = Table("true", *names, title="Confusion matrix: rows are true, columns predicted")
         for name, counts in zip(names, result.confusion, strict=True):
             matrix.add_row(name, *(str(count) if count else "." for count in counts))
-        console.print(matrix)
+        _print_table(console, matrix)
     if result.data.note:
         console.print(f"note: {result.data.note}", soft_wrap=True)
     top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
@@ -81,6 +84,16 @@ def print_evaluation(config: Config, result: Evaluation) -> None:
         f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
         soft_wrap=True,
     )
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table with nothing cut: without its frame, if need be, and past the edge."""
+    available, unbounded = console.width, console.options.update(max_width=10_000)
+    if console.measure(table, options=unbounded).maximum > available:
+        table.box, table.pad_edge, table.collapse_padding = None, False, True
+    console.width = max(available, console.measure(table, options=unbounded).maximum)
+    console.print(table)
+    console.width = available
 
 
 def print_compressed(done: Compressed) -> None:

@@ -136,9 +136,11 @@ def per_class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.Dat
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that we want
         precision, recall = hits / predictions, hits / images
         f1 = np.where((images > 0) & (predictions > 0), 2 * hits / (images + predictions), np.nan)
+    # As objects: pandas 3 gives strings to PyArrow, where it is, which takes only what is UTF-8.
+    names = pd.Series([str(name) for name in class_names], dtype=object)
     return pd.DataFrame(
         {
-            "class": [str(name) for name in class_names],
+            "class": names,
             "images": images.astype(int),
             "precision": precision,
             "recall": recall,

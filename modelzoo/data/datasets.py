@@ -18,7 +18,7 @@ from modelzoo.data.offline_sets import OFFLINE_SETS
 from modelzoo.data.resize import with_image_shape
 from modelzoo.data.source import Dataset, ImageShape, ImageSource, LazyImages, check_image_shape
 from modelzoo.data.tfds_sets import check_tfds_name, load_tfds
-from modelzoo.environment import cache_folder, is_offline
+from modelzoo.environment import cache_folder, in_home, is_offline
 from modelzoo.errors import InputError
 
 __all__ = [
@@ -82,7 +82,7 @@ HOW_TO_GET = {  # data sets that nobody may pass on; {folder} is the data folder
 def data_folder() -> Path:
     """Where a person's own data sets lie: $MODELZOO_DATA, or `data` in the cache."""
     folder = os.environ.get("MODELZOO_DATA")
-    return Path(folder).expanduser() if folder else cache_folder() / "data"
+    return in_home(folder) if folder else cache_folder() / "data"
 
 
 def dataset_names() -> list[str]:

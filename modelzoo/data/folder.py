@@ -11,6 +11,7 @@ import numpy as np
 from modelzoo.data.encoded import EncodedImages
 from modelzoo.data.images import Fit, Ink
 from modelzoo.data.source import Dataset, ImageShape
+from modelzoo.environment import in_home
 from modelzoo.errors import InputError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
@@ -66,7 +67,7 @@ class FolderImages(EncodedImages):
 
 def check_folder(path: str | os.PathLike[str]) -> Path:
     """Return the folder `path`, or say that it or its train or test folder is not there."""
-    root = Path(path).expanduser()
+    root = in_home(path)
     for folder in (root, root / "train", root / "test"):
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such folder\n{LAYOUT}")

@@ -18,7 +18,7 @@ Advance = Callable[[str, int], None]
 def progress_of(total: int) -> Iterator[Advance]:
     """Give a function to call with what has just been done, in words, and how many pictures."""
     console = Console(stderr=True)
-    if console.is_terminal:
+    if console.is_interactive:
         what = TextColumn("{task.description}", markup=False)
         columns = (what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         bar = Progress(*columns, console=console, transient=True)

@@ -199,12 +199,13 @@ class ShowProgress(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Open the bar."""
         self.began = self.last_line = time.monotonic()
-        if self.console.is_terminal:
+        if self.console.is_interactive:
+            values = TextColumn("batches  {task.fields[values]}")
             self.bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("batches  {task.fields[values]}"),
+                *([values] if self.console.width >= 80 else []),
                 TimeRemainingColumn(),
                 console=self.console,
                 transient=True,

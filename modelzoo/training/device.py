@@ -180,11 +180,12 @@ def quiet_stderr() -> Iterator[None]:
     """Hold back what C++ libraries print in a block; let it through if the block fails."""
     sys.stderr.flush()
     try:
+        held = tempfile.TemporaryFile()  # noqa: SIM115, closed below
         kept = os.dup(2)
-    except OSError:  # no stderr at all
+    except OSError:  # nowhere to hold it, or no stderr at all
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    with held:
         os.dup2(held.fileno(), 2)
         try:
             yield

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import struct
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, RunError
+from modelzoo.files import as_typed, replacing
 from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    import keras
+
     from modelzoo.data.pipeline import InputPipeline
     from modelzoo.training.evaluation import Scores
     from modelzoo.training.run import Run
+
+ZIP_YEARS = (1980, 2107)  # that a ZIP archive can state
 
 
 def find_mistakes(scores: Scores, pipeline: InputPipeline) -> Mistakes:
@@ -39,6 +46,24 @@ def class_labels(scores: Scores, pipeline: InputPipeline) -> list[str]:
     """Return a name for every output of the network, also for those that the data set lacks."""
     outputs = scores.probabilities.shape[1]
     return [_name_of(pipeline.data.class_names, label) for label in range(outputs)]
+
+
+def save_network(network: keras.Model, path: Path) -> None:
+    """Write a network as a .keras file.
+
+    Raises:
+        RunError: the clock is at a time that no ZIP archive, and so no .keras file, can state.
+    """
+    try:
+        with replacing(path) as temporary:
+            network.save(temporary)
+    except (ValueError, struct.error) as error:
+        if ZIP_YEARS[0] <= (year := time.localtime().tm_year) <= ZIP_YEARS[1]:
+            raise
+        raise RunError(
+            f"{path}: cannot be written: the clock of this machine is in the year {year}\n"
+            f"Set it, and go on with python -m train --resume {as_typed(path.parent)}"
+        ) from error
 
 
 def write_results(run: Run) -> None:

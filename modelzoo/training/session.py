@@ -14,7 +14,7 @@ from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import replacing
+from modelzoo.files import as_typed, replacing
 from modelzoo.machine import memory_peak, versions
 from modelzoo.training.callbacks import (
     EpochOrder,
@@ -31,7 +31,7 @@ from modelzoo.training.fine_tuning import Start, freeze, load_start
 from modelzoo.training.fused_optimizers import fuse
 from modelzoo.training.interruption import Interruption
 from modelzoo.training.prepare import build_network, open_pipeline
-from modelzoo.training.results import write_results
+from modelzoo.training.results import save_network, write_results
 from modelzoo.training.run import Run
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.weights.reader import load_weights
@@ -192,7 +192,7 @@ class Session:
             return self._finish()
         except KeyboardInterrupt:
             self._say(f"\ninterrupted; {self.saved} are saved in {self.folder.path}")
-            self._say(f"continue with: python -m train --resume {self.folder.path}")
+            self._say(f"continue with: python -m train --resume {as_typed(self.folder.path)}")
             raise
 
     def agree(self, progress: Progress) -> None:
@@ -340,8 +340,7 @@ class Session:
             is_chief=self.distribution.is_chief,
         )
         if run.is_chief:
-            with replacing(self.folder.model) as temporary:
-                self.single.save(temporary)
+            save_network(self.single, self.folder.model)
             write_results(run)
         self.folder.write_metrics(metrics)  # last: its presence says that the run is complete
         return run

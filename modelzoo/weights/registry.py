@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 from msgspec import Meta
 
+from modelzoo.environment import in_home
 from modelzoo.errors import InputError
 
 LARGEST_FILE = 2 * 2**30  # of a file whose size nobody has declared
@@ -155,8 +157,8 @@ def parse_source(text: str) -> Source:
     if kind == "gdrive" and re.fullmatch(r"[\w-]{10,100}", value, re.ASCII):
         return Source("gdrive", value)
     if kind == "file" and value and "\0" not in value:
-        path = unquote(value[2:]) if value.startswith("///") else value  # file:///home/... too
-        return Source("file", str(Path(path).expanduser()))
+        path = url2pathname(value[2:]) if value.startswith("///") else value  # file:///home/...
+        return Source("file", str(in_home(path)))
     if colon and kind.lower() in ("http", "https"):
         check_url(text)
         return Source("url", text)

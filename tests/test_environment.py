@@ -1,0 +1,175 @@
+"""Odd places to run in: no home folder, nowhere for temporary files, odd names, odd terminals."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+
+from modelzoo import cli
+from modelzoo.config import load_config
+from modelzoo.data.source import Dataset
+from modelzoo.environment import NOWHERE, cache_folder, in_home
+from modelzoo.errors import InputError, RunError
+from modelzoo.files import as_typed
+from modelzoo.printing import print_evaluation
+from modelzoo.training.device import quiet_stderr
+from modelzoo.training.evaluation import Evaluation, Scores
+from modelzoo.training.results import save_network
+from modelzoo.weights.fetch import fetch
+from modelzoo.weights.registry import file_at, parse_source
+from modelzoo.zoo import build
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as a user without $HOME and without a line in the list of users."""
+
+    def unknown(user: object) -> None:
+        raise KeyError(user)
+
+    pwd = pytest.importorskip("pwd")
+    for name in ("HOME", "XDG_CACHE_HOME", "MODELZOO_HOME", "MODELZOO_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+@pytest.mark.parametrize("command", [["list", "--weights"], ["verify"]])
+def test_no_home_is_needed_for_what_is_in_the_package(
+    command: list[str], homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service has no home; no folder called `~` is made in place of one."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert cache_folder() == NOWHERE
+
+
+def test_charts_are_drawn_without_a_home() -> None:
+    """Altair asks for the home folder when it is imported."""
+    code = (
+        "import pwd, os\n"
+        "def unknown(user): raise KeyError(user)\n"
+        "pwd.getpwuid = unknown\n"
+        "os.environ.pop('HOME', None)\n"
+        "from modelzoo import cli, commands\n"
+        "def command(options): import modelzoo.charts.curves\n"
+        "commands.list_models = command\n"
+        "cli.run_program(['list'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_a_home_the_variable_is_named(
+    homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fetched has to be kept somewhere; where is for the person to say."""
+    monkeypatch.setattr("modelzoo.environment.NOWHERE", Path(os.devnull) / "modelzoo")
+    (tmp_path / "w.h5").write_bytes(b"")
+    with pytest.raises(InputError, match="MODELZOO_HOME"):
+        fetch(file_at(f"file:{tmp_path / 'w.h5'}", "0" * 64))
+
+
+def test_an_older_platformdirs_names_no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It returns `~/.cache`, which would be made in the working folder."""
+    monkeypatch.delenv("MODELZOO_HOME", raising=False)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: f"~/.cache/{name}")
+    assert cache_folder() == NOWHERE
+
+
+def test_a_home_of_nobody_is_a_name_like_another(tmp_path: Path) -> None:
+    """`~nobody-at-all/x` is named in the message, or is a file of that name."""
+    assert in_home("~no-such-user/x") == Path("~no-such-user/x")
+    assert cli.main(["train", "--model", "lenet5", "--dataset", "folder:~no-such-user/x"]) == 2
+    assert parse_source("file:///a%20b/c").value == str(Path("/a b/c"))
+
+
+def test_nowhere_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a library prints is not held back then; nothing else is lost."""
+
+    def refuse() -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with quiet_stderr():
+        ran = True
+    assert ran
+
+
+def test_every_text_is_read_and_written_with_its_encoding(tmp_path: Path) -> None:
+    """Windows and old locales have another default than UTF-8."""
+    code = (
+        "import sys; from modelzoo.cli import main\n"
+        "for line in ('list', 'info lenet5', 'list --weights', 'verify', 'train --help'):\n"
+        "    assert main(line.split()) == 0, line\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "warn_default_encoding", "-W", "error::EncodingWarning", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another shell quotes otherwise")
+def test_a_command_that_is_told_can_be_copied() -> None:
+    """A folder's name may hold a space or a quote."""
+    for name in ("run", "my run", "o'ne", "$(x)"):
+        told = f"printf %s {as_typed(Path(name))}"
+        assert subprocess.check_output(["sh", "-c", told], text=True) == name
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 300])
+def test_a_table_is_never_cut(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A number or a name that a narrow terminal has no room for goes on in its next line."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ["airplane", "automobile", "bird", "cat", "deer", "sports car", "frog", "a", "b", "c"]
+    confusion = np.arange(1000, 1100).reshape(10, 10)
+    images = np.zeros((10, 1, 1, 1), np.uint8)
+    data = Dataset("drawn", images, np.arange(10), images, np.arange(10), tuple(names))
+    scores = Scores("test", 0.1, 0.5, np.arange(10), np.eye(10), 1.0)
+    print_evaluation(load_config("lenet5"), Evaluation(scores, data, confusion, names, 0))
+    out = capsys.readouterr().out
+    assert "…" not in out
+    for word in (*names, "precision", *map(str, confusion.flat)):
+        assert out.count(word) >= 1, word
+    assert ("┃" in out) == (columns >= 80)  # the frame
+
+
+@pytest.mark.parametrize("year", [1970, 2110])
+def test_a_clock_that_no_archive_can_state_is_said(
+    year: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without a battery for its clock begins in 1970, and ZIP in 1980."""
+    network = build("lenet5")
+    save_network(network, tmp_path / "model.keras")
+    before = (tmp_path / "model.keras").read_bytes()
+    wrong = time.struct_time((year, 1, 1, 0, 0, 10, 3, 1, 0))
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "localtime", lambda *_: wrong)
+        with pytest.raises(RunError, match=rf"in the year {year}\n.*--resume"):
+            save_network(network, tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_docstrings_are_needed() -> None:
+    """Altair takes its own apart: said at once, not at the end of a training."""
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "modelzoo", "train", "--model", "lenet5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "PYTHONOPTIMIZE=2" in done.stderr
