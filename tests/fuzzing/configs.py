@@ -1,4 +1,4 @@
-"""YAML configurations: mutated as text and as values, loaded and built, and some of them trained."""
+"""YAML configurations: mutated as text and as values, loaded, built and trained."""
 
 import random
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from tests.fuzzing import material
-from tests.fuzzing.mutation import mutated_text, mutated_values
+from tests.fuzzing.mutation import mutated_text, mutated_values, with_other_number
 from tests.fuzzing.worker import Place, command
 
 LARGE = ("alexnet_2012", "alexnet_2012_single", "alexnet_owt")  # a second each to build
@@ -86,12 +86,17 @@ class Trainings:
 
 
 def mutated_config(text: str, chance: random.Random) -> bytes:
-    """Return a configuration changed as a text or as values."""
-    if chance.random() < 0.5:
+    """Return a configuration changed as a text, as values, or in the numbers of its network."""
+    way = chance.randrange(4)
+    if way < 2:
         return mutated_text(text, chance)
     values = yaml.safe_load(text)
     for _ in range(chance.choice((1, 1, 2, 3))):
-        values = mutated_values(values, chance)
+        if way == 2:
+            values = mutated_values(values, chance)
+        else:
+            section = chance.choice([key for key in ("model", "model", "data") if key in values])
+            values[section] = with_other_number(values[section], chance)
     return yaml.safe_dump(values, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 

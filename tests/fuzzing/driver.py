@@ -45,8 +45,8 @@ class Tally:
         """Return the figures in one line."""
         counts = [f"{self.counts[each]:,} {each}" for each in ("ok", "refused", "failed", "WRONG")]
         return (
-            f"{sum(self.counts.values()):,} cases: {', '.join(counts)}; longest {self.seconds:.1f} s "
-            f"(case {self.longest}), largest {self.bytes / 1e6:.0f} MB (case {self.largest})"
+            f"{sum(self.counts.values()):,} cases: {', '.join(counts)}; "
+            f"longest {self.seconds:.1f} s (case {self.longest}), largest {self.bytes / 1e6:.0f} MB (case {self.largest})"
         )
 
 

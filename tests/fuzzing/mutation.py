@@ -24,8 +24,8 @@ OTHERS: tuple[Any, ...] = (
     None, True, False, [], [[]], [[[]]], [None], [1, 2], [1, 2, 3], [0] * 50, ["a"], {}, {"a": 1},
     {"class_name": 3}, {"class_name": "Dense", "config": {"units": 2**40}},
     {"class_name": "Lambda", "config": {}}, {"class_name": "L2", "config": {"l2": "x"}},
-    {"class_name": "Zeros", "config": {"x": 1}}, {"class_name": "Constant", "config": {"value": []}},
-    {"config": {}},
+    {"class_name": "Zeros", "config": {"x": 1}}, {"config": {}},
+    {"class_name": "Constant", "config": {"value": []}},
 )  # fmt: skip
 ODD_KEYS: tuple[Any, ...] = (1, -1, 2.5, None, True, "", "²", "0", "class_name", "config", "a.b")
 EXTREMES = (b"\x00", b"\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\x00\x00\x00")
@@ -92,6 +92,25 @@ def mutated_values(values: Any, chance: random.Random, deeper: float = 0.75) -> 
         return values
 
 
+def with_other_number(values: Any, chance: random.Random) -> Any:
+    """Return plain values with one number in them changed, keys and kinds as they are."""
+    values = json.loads(json.dumps(values))
+    places: list[tuple[Any, Any]] = []
+    waiting = [values]
+    while waiting:
+        item = waiting.pop()
+        for key in item if isinstance(item, dict) else range(len(item)):
+            if isinstance(item[key], dict | list):
+                waiting.append(item[key])
+            elif isinstance(item[key], int | float) and not isinstance(item[key], bool):
+                places.append((item, key))
+    if places:
+        item, key = chance.choice(places)
+        other = chance.choice((*NUMBERS[:28], 300, 2000, 5000, 20_000, 10**6, 10**8))
+        item[key] = chance.choice((other, near(item[key], chance)))
+    return values
+
+
 def mutated_bytes(content: bytes, chance: random.Random, places: Sequence[int] = ()) -> bytes:
     """Return bytes with one to eight changes, half of them near `places` if there are some."""
     changed = bytearray(content)
@@ -130,7 +149,7 @@ PIECES = (
     "2012-01-01", "0x7fffffffffffffff", "0b11", "0o777", "1_000", "190:20:30", "~", "? ", "- ",
     "| ", "> ", "%YAML 9.9", "---", "...", "\t", "\x00", "\x85", "\u2028", "\ufeff", "{", "}", "[",
     "]", "'", '"', "#", "@", "`", ": ", "[" * 500, "{a: " * 200, "x" * 100_000, "9" * 5000,
-    "base: lenet5", "base: mutated.yaml", "base: ../mutated.yaml", "base: other.yaml", "name: ../up",
+    "base: lenet5", "base: mutated.yaml", "base: ../mutated.yaml", "name: ../up",
 )  # fmt: skip
 
 

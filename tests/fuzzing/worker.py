@@ -76,7 +76,7 @@ class Outcome:
     bytes: int = 0
 
 
-class Ended(Exception):  # noqa: N818
+class Ended(Exception):
     """A command has ended with another exit code than 0."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -197,9 +197,7 @@ class _Watch:
             self.seen.append(f"{event} {text[:200]}")
 
 
-def _run(
-    kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trace: bool
-) -> Outcome:
+def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trace: bool) -> Outcome:
     for folder in (place.inputs, place.work):
         _empty(folder)
     kept = [place.seeds, Path(os.environ["HOME"]), Path(os.environ["MODELZOO_DATA"])]
@@ -254,7 +252,14 @@ def _said(status: str, text: str) -> Outcome:
     """Return the outcome, unless its message helps nobody."""
     if not 1 <= len(text.splitlines()) <= 7 or not 12 <= len(text) <= 3000:
         return Outcome("WRONG", f"a message of {len(text.splitlines())} lines: {text[:600]!r}")
-    for bad in ("Traceback", "object at 0x", "<class '", "This is a bug", "NoneType", "KerasTensor"):
+    for bad in (
+        "Traceback",
+        "object at 0x",
+        "<class '",
+        "This is a bug",
+        "NoneType",
+        "KerasTensor",
+    ):
         if bad in text:
             return Outcome("WRONG", f"a message that says {bad}: {text[:600]!r}")
     if re.match(r"[\w.]*(Error|Exception)\b", text):
