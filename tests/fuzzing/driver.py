@@ -46,7 +46,8 @@ class Tally:
         counts = [f"{self.counts[each]:,} {each}" for each in ("ok", "refused", "failed", "WRONG")]
         return (
             f"{sum(self.counts.values()):,} cases: {', '.join(counts)}; "
-            f"longest {self.seconds:.1f} s (case {self.longest}), largest {self.bytes / 1e6:.0f} MB (case {self.largest})"
+            f"longest {self.seconds:.1f} s (case {self.longest}), "
+            f"largest {self.bytes / 1e6:.0f} MB (case {self.largest})"
         )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 GIGABYTE = 2**30
-ADDRESS_SPACE = 5 * GIGABYTE  # beyond what the process has when the cases begin
+DATA = 3 * GIGABYTE  # that may be mapped beyond what the process has when the cases begin
 LARGEST_FILE = GIGABYTE
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Events of Python's audit hooks, and which of their arguments are paths that would be changed.
@@ -112,17 +112,17 @@ def work(root: Path, connection: Connection) -> None:
                 prepared[kind] = _prepare(kind, root / "seeds" / kind)
                 connection.send("prepared")
             if not limited:
-                limit_address_space()
+                limit_memory()
                 limited = True
             here = Place(place.inputs, place.work, root / "seeds" / kind)
             chance = random.Random(f"{kind}/{seed}/{number}")
             connection.send(_run(prepared[kind], chance, here, watch, trace=trace))
 
 
-def limit_address_space() -> None:
+def limit_memory() -> None:
     """Let no case take the machine's memory: what asks for so much is told that there is none."""
-    size = _status("VmSize") + ADDRESS_SPACE
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    size = _status("VmData") + DATA  # not of address space: V8, which draws charts, reserves much
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 
 
