@@ -1,6 +1,7 @@
 """Read an .npz file, a data set's above all, believing nothing in it before it is checked."""
 
 import math
+import re
 import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     if dtype.hasobject:
         raise ValueError(f"{name} holds Python objects, which are never unpickled")
     size = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or size != stored:
+    if not all(0 <= side < 2**40 for side in shape) or size != stored:
         raise ValueError(f"{name} is said to be {shape} of {dtype}, but {stored:,} bytes are there")
     if size > max(SMALL, MAX_EXPANSION * entry.compress_size):
         raise ValueError(
@@ -160,4 +161,5 @@ def _wrong(where: str, what: str) -> InputError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return re.sub(r" at 0x[0-9a-f]+", "", text)[:160]

@@ -67,12 +67,14 @@ class Outcome:
         status: "ok"; "refused", an InputError or exit 2; "failed", a RunError or exit 1, such as
             the loss that became NaN; or "WRONG", what must not be.
         text: the message, or what was wrong.
-        seconds, bytes: how long it took, and the memory that it added at its peak.
+        seconds, processor: how long it took, and how much of the processor, on all cores.
+        bytes: the memory that it added at its peak.
     """
 
     status: str
     text: str = ""
     seconds: float = 0.0
+    processor: float = 0.0
     bytes: int = 0
 
 
@@ -203,14 +205,15 @@ def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trac
     kept = [place.seeds, Path(os.environ["HOME"]), Path(os.environ["MODELZOO_DATA"])]
     before = [_listing(folder) for folder in kept]
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts from what is held now
-    held, start = _status("VmRSS"), time.monotonic()
+    held, start, used = _status("VmRSS"), time.monotonic(), time.process_time()
     watch.seen.clear()
     watch.on = True
     try:
         outcome = _judged(kind, chance, place, trace)
     finally:
         watch.on = False
-    seconds, peak = time.monotonic() - start, _status("VmHWM") - held
+    seconds, processor = time.monotonic() - start, time.process_time() - used
+    peak = _status("VmHWM") - held
     os.chdir(place.work)
     wrong = [f"outside: {each}" for each in watch.seen[:3]]
     for folder, listing in zip(kept, before, strict=True):
@@ -222,7 +225,7 @@ def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trac
     gc.collect()
     if wrong and outcome.status != "WRONG":
         outcome = Outcome("WRONG", "\n".join(wrong))
-    return Outcome(outcome.status, outcome.text, seconds, peak)
+    return Outcome(outcome.status, outcome.text, seconds, processor, peak)
 
 
 def _judged(kind: Kind, chance: random.Random, place: Place, trace: bool) -> Outcome:
