@@ -41,9 +41,8 @@ def _show(kind: str, seed: int, number: int) -> bool:
     try:
         outcome = worker.run(kind, seed, number, limit=PATIENCE, trace=True)
         print(f"{kind} {number}: {outcome.status}: {outcome.text}")
-        print(
-            f"  {outcome.seconds:.1f} s, {outcome.processor:.1f} s of the processor, {outcome.bytes / 1e6:.0f} MB"
-        )
+        times = f"{outcome.seconds:.1f} s, {outcome.processor:.1f} s of the processor"
+        print(f"  {times}, {outcome.bytes / 1e6:.0f} MB")
         if outcome.status == "WRONG":
             print(f"  its files are kept in {worker.root}")
             worker.root = worker.root / "nothing"  # so that `close` leaves them

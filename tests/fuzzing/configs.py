@@ -95,7 +95,8 @@ def mutated_config(text: str, chance: random.Random) -> bytes:
         if way == 2:
             values = mutated_values(values, chance)
         else:
-            section = chance.choice([key for key in ("model", "model", "data") if key in values])
+            known = [key for key in ("model", "model", "data") if key in values] or ["variants"]
+            section = chance.choice(known)
             values[section] = with_other_number(values[section], chance)
     return yaml.safe_dump(values, allow_unicode=True).encode("utf-8", "surrogatepass")
 
