@@ -18,7 +18,7 @@ KINDS = {  # the module and the class
 
 
 def find(name: str) -> Kind:
-    """Return a kind, its module imported only now."""
-    module, _, cls = KINDS[name].partition(".")
+    """Return a kind by its name or MODULE.CLASS, its module imported only now."""
+    module, _, cls = KINDS.get(name, name).partition(".")
     kind: Kind = getattr(importlib.import_module(f"tests.fuzzing.{module}"), cls)()
     return kind

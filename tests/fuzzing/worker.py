@@ -42,11 +42,13 @@ class Place:
         inputs: where its files are made; empty at first.
         work: the current folder, empty at first, and again after a refusal.
         seeds: what `prepare` of its kind has left there.
+        number: of the case.
     """
 
     inputs: Path
     work: Path
     seeds: Path
+    number: int = -1
 
 
 class Kind(Protocol):
@@ -116,7 +118,7 @@ def work(root: Path, connection: Connection) -> None:
             if not limited:
                 limit_memory()
                 limited = True
-            here = Place(place.inputs, place.work, root / "seeds" / kind)
+            here = Place(place.inputs, place.work, root / "seeds" / kind, number)
             chance = random.Random(f"{kind}/{seed}/{number}")
             connection.send(_run(prepared[kind], chance, here, watch, trace=trace))
 
@@ -181,7 +183,7 @@ class _Watch:
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
             return
-        if event in NEVER:
+        if event in NEVER and not _is_own_helper(event, arguments):
             self.seen.append(f"{event} {arguments!r:.200}")
         elif event == "open":
             path, _, flags = arguments
@@ -197,6 +199,11 @@ class _Watch:
         text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100, resolves no link
         if not text.startswith((f"{self.root}/", "/dev/", "/proc/self/")):
             self.seen.append(f"{event} {text[:200]}")
+
+
+def _is_own_helper(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether a process is the one that takes the charts' JavaScript out of vl_convert."""
+    return event == "subprocess.Popen" and arguments[0] == sys.executable and "-P" in arguments[1]
 
 
 def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trace: bool) -> Outcome:
@@ -223,8 +230,9 @@ def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trac
     if peak > 2 * GIGABYTE:
         wrong.append(f"took {peak / GIGABYTE:.1f} GB; {outcome.status}: {outcome.text[:300]}")
     gc.collect()
-    if wrong and outcome.status != "WRONG":
-        outcome = Outcome("WRONG", "\n".join(wrong))
+    if wrong:
+        said = [outcome.text] if outcome.status == "WRONG" else []
+        outcome = Outcome("WRONG", "\n".join([*said, *wrong]))
     return Outcome(outcome.status, outcome.text, seconds, processor, peak)
 
 
