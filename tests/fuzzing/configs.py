@@ -78,7 +78,8 @@ class Trainings:
         values.pop("weights", None)
         for _ in range(chance.choice((1, 1, 2))):
             section = chance.choice([key for key in values if key not in ("about", "base", "name")])
-            values[section] = mutated_values(values[section], chance)
+            change = with_other_number if chance.random() < 0.6 else mutated_values
+            values[section] = change(values[section], chance)
         path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
         data = "tiny_rgb" if name.startswith("alexnet") else "tiny"
         given = ["--model", str(path), "--dataset", data, "--device", "cpu", "--out", "run"]

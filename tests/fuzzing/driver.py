@@ -18,7 +18,7 @@ from tests.fuzzing.worker import Outcome, environment, work
 SECONDS = 10.0  # for a case
 PATIENCE = 90.0  # seconds for its second try: on a busy machine, the processor's seconds count
 PREPARING = 180.0  # seconds for a worker to start the framework and make its files
-CASES = 250  # for a worker: frameworks keep something of every network
+CASES = 600  # for a worker: frameworks keep something of every network
 
 
 @dataclass
