@@ -181,6 +181,17 @@ def test_a_message_is_short() -> None:
     assert str(error).startswith("a.yaml: unknown") and str(error).endswith("\nUse another")
 
 
+def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
+    """Not with the address of the schedule that was made of its learning rate."""
+    from modelzoo.keras_objects import make
+
+    schedule = {"class_name": "CosineDecay", "config": {}}
+    schedule["config"] = {"initial_learning_rate": 0.1, "decay_steps": 5}
+    config = {"learning_rate": schedule, "momentum": 100}
+    with pytest.raises(InputError, match=r"'decay_steps': 5.*momentum"):
+        make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
+
+
 def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without this variable it keeps a number of the machine in the home folder, and uses it."""
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
