@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +26,7 @@ from modelzoo.data.ten_crops import CROPS, ten_crops
 from modelzoo.errors import InputError
 from modelzoo.layers.random_patch import RandomPatch
 from modelzoo.machine import usable_cores
+from modelzoo.models.plan import check_features
 
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
@@ -48,7 +50,8 @@ class Preprocessor:
     def __call__(self, images: Any) -> Any:
         """Return float32 pictures as the network expects them, from uint8 ones."""
         images = keras.ops.cast(images, "float32")
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
+            _check_size(layer, images.shape, f"data.preprocessing.{index}")
             images = layer(images)
         return images
 
@@ -75,7 +78,8 @@ class Preprocessor:
             return self._augment(images, labels)
 
     def _augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        for layer in self.augmentation:
+        for index, layer in enumerate(self.augmentation):
+            _check_size(layer, images.shape, f"data.augmentation.{index}")
             if not isinstance(layer, RandomPatch):  # which cuts bytes as well as floats, faster
                 images = keras.ops.cast(images, "float32")
             if type(layer).__name__ in ("MixUp", "CutMix"):
@@ -442,6 +446,20 @@ def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
     rank[by_class] = (np.arange(len(labels)) - first + 0.5) / np.repeat(counts, counts)
     chosen = shuffled[np.argsort(rank[shuffled], kind="stable")]
     return np.sort(chosen[count:]), np.sort(chosen[:count])
+
+
+def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:
+    """Refuse a layer that would make immense pictures, before it takes memory for them.
+
+    Raises:
+        InputError: as `check_features`.
+    """
+    try:
+        made = layer.compute_output_shape((None, *shape[1:]))
+    except (NotImplementedError, AttributeError, TypeError, ValueError):
+        return  # a layer that does not say, or takes no pictures: it will complain itself
+    if isinstance(made, tuple) and None not in made[1:]:
+        check_features(where, math.prod(made[1:-1]), 1, made[-1])
 
 
 def _make_layers(specs: Sequence[Any], where: str) -> list[Any]:

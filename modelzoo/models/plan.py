@@ -139,8 +139,8 @@ def check_features(where: str, height: int, width: int, maps: int) -> None:
     """Raise InputError if a layer makes more of one picture than memory can hold of a batch."""
     if height * width * maps > MAX_FEATURES:
         raise InputError(
-            f"{where}: would make {_count(height)}x{_count(width)}x{_count(maps)} numbers of each "
-            f"picture; at most {MAX_FEATURES:,} in all are computed"
+            f"{where}: would make {_count(height * width * maps)} numbers of each picture; at most "
+            f"{MAX_FEATURES:,} are computed"
         )
 
 

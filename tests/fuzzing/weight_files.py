@@ -130,8 +130,10 @@ def _change(path: Path, chance: random.Random) -> None:
             if "model_config" in file.attrs and chance.random() < 0.4:
                 _change_description(file, chance)
             elif chance.random() < 0.4 and with_texts:
-                _change_attribute(file[chance.choice(with_texts)], chance)
-            elif name in file:
+                item = file.get(chance.choice(with_texts))
+                if item is not None and len(item.attrs):
+                    _change_attribute(item, chance)
+            elif isinstance(file.get(name), h5py.Dataset):  # no change before has replaced it
                 _change_array(file, name, names, chance)
 
 
