@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from tests.fuzzing.driver import PATIENCE, Tally, Worker, run_cases
+from tests.fuzzing.driver import Tally, Worker, run_cases
 from tests.fuzzing.kinds import KINDS
 
 
@@ -39,10 +39,9 @@ def main() -> int:
 def _show(kind: str, seed: int, number: int) -> bool:
     worker = Worker()
     try:
-        outcome = worker.run(kind, seed, number, limit=PATIENCE, trace=True)
+        outcome = worker.run(kind, seed, number, trace=True)
         print(f"{kind} {number}: {outcome.status}: {outcome.text}")
-        times = f"{outcome.seconds:.1f} s, {outcome.processor:.1f} s of the processor"
-        print(f"  {times}, {outcome.bytes / 1e6:.0f} MB")
+        print(f"  {outcome.seconds:.1f} s, {outcome.bytes / 1e6:.0f} MB")
         if outcome.status == "WRONG":
             print(f"  its files are kept in {worker.root}")
             worker.root = worker.root / "nothing"  # so that `close` leaves them

@@ -69,14 +69,13 @@ class Outcome:
         status: "ok"; "refused", an InputError or exit 2; "failed", a RunError or exit 1, such as
             the loss that became NaN; or "WRONG", what must not be.
         text: the message, or what was wrong.
-        seconds, processor: how long it took, and how much of the processor, on all cores.
+        seconds: how long it took, less what it waited for a core of a busy machine.
         bytes: the memory that it added at its peak.
     """
 
     status: str
     text: str = ""
     seconds: float = 0.0
-    processor: float = 0.0
     bytes: int = 0
 
 
@@ -212,14 +211,14 @@ def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trac
     kept = [place.seeds, Path(os.environ["HOME"]), Path(os.environ["MODELZOO_DATA"])]
     before = [_listing(folder) for folder in kept]
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts from what is held now
-    held, start, used = _status("VmRSS"), time.monotonic(), time.process_time()
+    held, start = _status("VmRSS"), time.monotonic() - _waited()
     watch.seen.clear()
     watch.on = True
     try:
         outcome = _judged(kind, chance, place, trace)
     finally:
         watch.on = False
-    seconds, processor = time.monotonic() - start, time.process_time() - used
+    seconds = time.monotonic() - _waited() - start
     peak = _status("VmHWM") - held
     os.chdir(place.work)
     wrong = [f"outside: {each}" for each in watch.seen[:3]]
@@ -233,7 +232,7 @@ def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trac
     if wrong:
         said = [outcome.text] if outcome.status == "WRONG" else []
         outcome = Outcome("WRONG", "\n".join([*said, *wrong]))
-    return Outcome(outcome.status, outcome.text, seconds, processor, peak)
+    return Outcome(outcome.status, outcome.text, seconds, peak)
 
 
 def _judged(kind: Kind, chance: random.Random, place: Place, trace: bool) -> Outcome:
@@ -276,6 +275,11 @@ def _said(status: str, text: str) -> Outcome:
     if re.match(r"[\w.]*(Error|Exception)\b", text):
         return Outcome("WRONG", f"a message that is an exception's: {text[:600]!r}")
     return Outcome(status, text)
+
+
+def _waited() -> float:
+    """Return the seconds that this thread was ready to run, and had no core."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 def _status(name: str) -> int:
