@@ -3,16 +3,30 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST_LINE = 600  # characters of a message
+
 
 class InputError(ValueError):
     """What the caller gave is wrong: a name, a key, a value, a file. Exit code 2.
 
-    The message says what was wrong, where, and what to do, in at most five lines.
+    The message says what was wrong, where, and what to do, in at most five lines. A line that
+    somebody's text made long is cut.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(_shortened, message.split("\n"))))
 
 
 class RunError(RuntimeError):
     """The input was fine, but the work failed, as when a loss becomes NaN. Exit code 1."""
+
+
+def _shortened(line: str) -> str:
+    """Return a line without its middle if it is longer than people read."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    half = LONGEST_LINE // 2
+    return f"{line[:half]}[... {len(line) - 2 * half:,} characters ...]{line[-half:]}"
 
 
 def suggest(wrong: str, right: Iterable[str]) -> str:

@@ -66,7 +66,8 @@ def make(kind: str, spec: Any, where: str) -> Any:
     ours = {each.__name__ for each in OURS.get(kind, ())}
     if isinstance(spec, str) and kind in ("loss", "metric") and spec not in ours:
         return _by_short_name(kind, spec, where)
-    name, arguments = _read_spec(spec, where)
+    name, given = _read_spec(spec, where)
+    arguments = given
     cls = _find_class(kind, name, where)
     if kind == "optimizer":
         arguments = _with_learning_rate(arguments, where)
@@ -83,7 +84,7 @@ def make(kind: str, spec: Any, where: str) -> Any:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{where}: {name} refuses {arguments}: {reason[0]}") from None
+        raise InputError(f"{where}: {name} refuses {given}: {reason[0]}") from None
 
 
 def check_activation(names: str | Sequence[str], where: str) -> None:

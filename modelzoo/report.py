@@ -1,7 +1,6 @@
 """The report of a finished run, one HTML file that opens offline, and the data it was made from."""
 
 import html
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +12,7 @@ import pandas as pd
 
 from modelzoo import charts
 from modelzoo.charts.html_page import chart_box, render_page
+from modelzoo.data.npz import read_arrays
 from modelzoo.errors import InputError
 from modelzoo.files import write_bytes
 
@@ -179,25 +179,42 @@ def load_report_data(folder: Path) -> ReportData:
     path = Path(folder) / DATA_FILE
     advice = f"delete {folder}/metrics.json and python -m train --resume {folder} writes it again"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            stored = {name: archive[name] for name in archive.files}
-        data = ReportData(stored["confusion"], [*map(str, stored["class_names"])], None)
-        if "mistakes_images" in stored:
-            data.mistakes = Mistakes(
-                stored["mistakes_images"],
-                [*map(str, stored["mistakes_true"])],
-                [*map(str, stored["mistakes_predicted"])],
-                [*map(float, stored["mistakes_confidence"])],
-            )
+        data = _report_data(read_arrays(path))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: not found: is {folder} the folder of a finished run?\n"
             "One that was cut short is finished by python -m train --resume"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error})\n{advice}") from error
-    if data.confusion.shape != (len(data.class_names),) * 2:
-        raise InputError(f"{path}: damaged (the class names don't fit the matrix)\n{advice}")
+    return data
+
+
+def _report_data(stored: dict[str, np.ndarray]) -> ReportData:
+    """Return what the arrays of `save_report_data` stand for, or raise ValueError."""
+    kinds = {"confusion": ("iu", 2), "class_names": ("U", 1)}
+    of_mistakes = {"images": ("u", 4), "true": ("U", 1), "predicted": ("U", 1)}
+    of_mistakes["confidence"] = ("f", 1)
+    if "mistakes_images" in stored:
+        kinds |= {f"mistakes_{name}": kind for name, kind in of_mistakes.items()}
+    for name, (kind, dimensions) in kinds.items():
+        array = stored.get(name)
+        if array is None or array.dtype.kind not in kind or array.ndim != dimensions:
+            raise ValueError(f"{name} is missing, or is not what it should be")
+    confusion, names = stored["confusion"], [*map(str, stored["class_names"])]
+    if confusion.shape != (len(names),) * 2:
+        raise ValueError("the class names don't fit the matrix")
+    if confusion.size and confusion.min() < 0:
+        raise ValueError("the matrix counts less than nothing")
+    data = ReportData(confusion, names, None)
+    if "mistakes_images" in stored:
+        images, true, predicted, confidence = (stored[f"mistakes_{name}"] for name in of_mistakes)
+        if len({len(images), len(true), len(predicted), len(confidence)}) > 1:
+            raise ValueError("there are more mistakes in one array than in another")
+        if images.dtype != np.uint8 or images.shape[3] not in (1, 3):
+            raise ValueError(f"mistakes_images are {images.dtype} {images.shape}, not pictures")
+        names_of = [*map(str, true)], [*map(str, predicted)]
+        data.mistakes = Mistakes(images, *names_of, [*map(float, confidence)])
     return data
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,21 +137,33 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
 
     `gap` is the accuracy on training images less that on validation images; both are None where
     none are kept for validation.
+
+    Raises:
+        InputError: the metrics.json of a run is missing or damaged.
     """
     rows = []
     for name, folder in folders.items():
-        metrics = json.loads(RunFolder(folder).metrics.read_bytes())
+        file = RunFolder(folder)
+        metrics = file.read_metrics()
+        for column in COLUMNS:
+            value = metrics.get(column)
+            if not _is_number(value) and not (value is None and column == "val_accuracy"):
+                raise InputError(f"{file.metrics}: {column}: {value!r:.80} should be a number")
         row = {"variant": name, **{column: metrics[column] for column in COLUMNS}}
         trained, validated = row["train_accuracy"], row["val_accuracy"]
         rows.append({**row, "gap": None if validated is None else trained - validated})
     return rows
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Path]:
     from modelzoo import charts
 
     write_text(out / "study.csv", pd.DataFrame(table_of(folders)).to_csv(index=False))
-    histories = {name: pd.read_csv(RunFolder(path).history) for name, path in folders.items()}
+    histories = {name: RunFolder(path).read_history() for name, path in folders.items()}
     chart = charts.curves_side_by_side(histories, study.title)
     drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
     return [out / "study.csv", *drawn]

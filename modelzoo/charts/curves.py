@@ -45,14 +45,15 @@ def training_curves(history: pd.DataFrame) -> Chart:
 
 
 def epochs_of(history: pd.DataFrame) -> pd.DataFrame:
-    """Return a history's rows as numbers, NaN for what is none, without those of no epoch.
+    """Return a history's rows as finite numbers, NaN for the others, without those of no epoch.
 
     Raises:
         InputError: the history has no column `epoch`.
     """
     if "epoch" not in history:
         raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
-    return history.apply(pd.to_numeric, errors="coerce").dropna(subset=["epoch"])
+    numbers = history.apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
+    return numbers.dropna(subset=["epoch"])
 
 
 def curve_rows(

@@ -1,5 +1,9 @@
-"""Read a data set from an .npz file, believing nothing that is in it before it is checked."""
+"""Read an .npz file, a data set's above all, believing nothing in it before it is checked."""
 
+import math
+import re
+import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +12,8 @@ import numpy as np
 from modelzoo.errors import InputError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+MAX_EXPANSION = 200  # bytes out of one compressed byte, of an array above `SMALL`
+SMALL = 2**24  # bytes
 LARGEST_LABEL = 100_000  # more classes than this is a mistake, and would fill memory with names
 EXPECTED = (
     "It must hold x_train, x_test: uint8 (n, height, width) or (n, height, width, 1 or 3),\n"
@@ -32,12 +38,64 @@ def read_npz(path: Path, class_count: int | None = None) -> CheckedArrays:
     Nothing in the file is unpickled. It must have `class_count` classes, if that is given.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in (*KEYS, "class_names") if key in archive}
-    except Exception as error:  # a damaged zip or header raises a dozen unrelated kinds
-        reason = _first_line(error) if path.stat().st_size else "the file is empty"
-        raise InputError(f"{path} can't be read as an .npz file: {reason}\n{EXPECTED}") from error
+        arrays = read_arrays(path, (*KEYS, "class_names"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be read as an .npz file: {error}\n{EXPECTED}") from error
     return check_arrays(arrays, str(path), class_count)
+
+
+def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file by their names, only those in `names` if that is given.
+
+    Nothing is unpickled, and no more memory is taken than the file can fill.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is damaged, or an entry is no array; the message is one line.
+    """
+    if not path.stat().st_size:
+        raise ValueError("the file is empty")
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                name = entry.filename.removesuffix(".npy")
+                if names is not None and name not in names:
+                    continue
+                if name in arrays:
+                    raise ValueError(f"{name!r:.80} is there twice")
+                _check_entry(archive, entry)
+                with archive.open(entry) as file:
+                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged zip or header raises a dozen unrelated kinds
+        raise ValueError(_first_line(error)) from error
+    return arrays
+
+
+def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Refuse an entry that is no array, or whose header and sizes don't agree."""
+    name = f"{entry.filename!r:.80}"
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"{name} is of an unknown version {version}")
+        stored = entry.file_size - file.tell()
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds Python objects, which are never unpickled")
+    size = math.prod(shape) * dtype.itemsize
+    if not all(0 <= side < 2**40 for side in shape) or size != stored:
+        raise ValueError(f"{name} is said to be {shape} of {dtype}, but {stored:,} bytes are there")
+    if size > max(SMALL, MAX_EXPANSION * entry.compress_size):
+        raise ValueError(
+            f"{name} would grow from {entry.compress_size:,} to {size:,} bytes: it may be made to "
+            "fill the memory"
+        )
 
 
 def check_arrays(
@@ -103,4 +161,5 @@ def _wrong(where: str, what: str) -> InputError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return re.sub(r" at 0x[0-9a-f]+", "", text)[:160]

@@ -1,5 +1,6 @@
 """The layers that a picture passes before the network, and those that change training pictures."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from modelzoo import keras_objects
 from modelzoo.layers.random_patch import RandomPatch
+from modelzoo.models.plan import check_features
 
 
 class Preprocessor:
@@ -25,7 +27,8 @@ class Preprocessor:
     def __call__(self, images: Any) -> Any:
         """Return float32 pictures as the network expects them, from uint8 ones."""
         images = keras.ops.cast(images, "float32")
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
+            _check_size(layer, images.shape, f"data.preprocessing.{index}")
             images = layer(images)
         return images
 
@@ -52,7 +55,8 @@ class Preprocessor:
             return self._augment(images, labels)
 
     def _augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        for layer in self.augmentation:
+        for index, layer in enumerate(self.augmentation):
+            _check_size(layer, images.shape, f"data.augmentation.{index}")
             if not isinstance(layer, RandomPatch):  # which cuts bytes as well as floats, faster
                 images = keras.ops.cast(images, "float32")
             if type(layer).__name__ in ("MixUp", "CutMix"):
@@ -80,6 +84,20 @@ class Preprocessor:
             for variable in layer.variables
             if variable.name == "seed_generator_state"
         ]
+
+
+def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:
+    """Refuse a layer that would make immense pictures, before it takes memory for them.
+
+    Raises:
+        InputError: as `check_features`.
+    """
+    try:
+        made = layer.compute_output_shape((None, *shape[1:]))
+    except (NotImplementedError, AttributeError, TypeError, ValueError):
+        return  # a layer that does not say, or takes no pictures: it will complain itself
+    if isinstance(made, tuple) and None not in made[1:]:
+        check_features(where, math.prod(made[1:-1]), 1, made[-1])
 
 
 def _make_layers(specs: Sequence[Any], where: str) -> list[Any]:

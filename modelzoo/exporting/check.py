@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def largest_difference(found: np.ndarray, expected: np.ndarray, output: str) -> 
 
 def run_onnx(path: Path, source: str, output: str, images: np.ndarray) -> np.ndarray:
     """Return what ONNX Runtime answers."""
+    # It would report to its maker, and keep a number of this machine in the home folder.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

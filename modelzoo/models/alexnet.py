@@ -12,6 +12,8 @@ from modelzoo.models.plan import (
     Padding,
     Pooling,
     Size,
+    check_layers,
+    check_size,
     per_layer,
     plan_stages,
     positive,
@@ -130,11 +132,12 @@ def alexnet(
         pool_padding=pool_padding,
     )
     activations = per_layer("activation", activation, len(stages))
-    dense_activations = per_layer("dense_activation", dense_activation, len(dense_units))
+    hidden = check_layers("dense_units", dense_units)
+    dense_activations = per_layer("dense_activation", dense_activation, hidden)
     (feature_rate,) = rates("feature_dropout", feature_dropout, 1)
     dropouts = rates("dropout", dropout, len(dense_units))
     units_of = [positive("dense_units", units) for units in dense_units]
-    positive("num_classes", num_classes)
+    check_size(input_shape, stages, [*units_of, positive("num_classes", num_classes)])
     weighted = len(stages) + len(units_of) + 1
     starts = [
         {"kernel_initializer": kernel, "bias_initializer": bias}

@@ -10,6 +10,8 @@ from modelzoo.models.plan import (
     Padding,
     Pooling,
     Size,
+    check_layers,
+    check_size,
     per_layer,
     plan_stages,
     positive,
@@ -73,7 +75,7 @@ def lenet5(
         An uncompiled `keras.Model`. With the defaults it has 44,426 parameters.
 
     Raises:
-        InputError: an argument is out of range, or a window does not fit.
+        InputError: an argument is out of range or immense, or a window does not fit.
 
     Reference:
         LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
@@ -97,10 +99,11 @@ def lenet5(
     )
     conv_activations = per_layer("conv_activation", conv_activation, len(stages))
     pool_activations = per_layer("pool_activation", pool_activation, len(stages))
-    dense_activations = per_layer("dense_activation", dense_activation, len(dense_units))
+    hidden = check_layers("dense_units", dense_units)
+    dense_activations = per_layer("dense_activation", dense_activation, hidden)
     dropouts = rates("dropout", dropout, len(dense_units))
     units_of = [positive("dense_units", units) for units in dense_units]
-    positive("num_classes", num_classes)
+    check_size(input_shape, stages, [*units_of, positive("num_classes", num_classes)])
 
     from keras import Input, Model, layers  # only now: signatures are read without a framework
 

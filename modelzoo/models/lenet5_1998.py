@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from modelzoo.errors import InputError
 from modelzoo.models.digit_codes import CODE_HEIGHT, CODE_WIDTH, digit_codes, random_codes
-from modelzoo.models.plan import check_input_shape, check_table, positive, slide
+from modelzoo.models.plan import check_input_shape, check_parameters, check_table, positive, slide
 
 if TYPE_CHECKING:
     import keras
@@ -73,7 +73,11 @@ def lenet5_1998(
     size = slide(size, (5, 5), (1, 1), "valid", "C3")
     size = slide(size, (2, 2), (2, 2), "valid", "S4")
     size = slide(size, (5, 5), (1, 1), "valid", "C5")
-    output_codes = _codes(codes, positive("num_classes", num_classes))
+    code_length = CODE_HEIGHT * CODE_WIDTH
+    parameters = 25 * (channels * maps + maps * filters + filters * 120)
+    parameters += (120 * size[0] * size[1] + positive("num_classes", num_classes)) * code_length
+    check_parameters(parameters)
+    output_codes = _codes(codes, num_classes)
 
     from keras import Input, Model, layers  # only now: signatures are read without a framework
 
@@ -96,9 +100,7 @@ def lenet5_1998(
         ),  # 10x10x16
         TrainableSubsampling(coefficient_initializer=FanInUniform(4), name="S4"),  # 5x5x16
         layers.Conv2D(120, 5, kernel_initializer=FanInUniform(c5_inputs), name="C5"),  # 1x1x120
-        layers.Dense(
-            CODE_HEIGHT * CODE_WIDTH, kernel_initializer=FanInUniform(f6_inputs), name="F6"
-        ),  # 84
+        layers.Dense(code_length, kernel_initializer=FanInUniform(f6_inputs), name="F6"),  # 84
     )
     x = inputs
     for layer in trained:

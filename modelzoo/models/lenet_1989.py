@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.models.plan import check_input_shape, check_table, positive
+from modelzoo.models.plan import check_input_shape, check_parameters, check_table, positive
 
 if TYPE_CHECKING:
     import keras
@@ -62,8 +62,12 @@ def lenet_1989(
     """
     height, width, channels = check_input_shape(input_shape)
     maps, filters = check_table("connection_table", connection_table)
-    positive("num_classes", num_classes)
-    positive("hidden_units", hidden_units)
+    h3_inputs = -(-height // 4) * -(-width // 4) * filters
+    biases = -(-height // 2) * -(-width // 2) * maps + h3_inputs  # one for each unit
+    parameters = 25 * (channels * maps + maps * filters) + biases
+    hidden = positive("hidden_units", hidden_units)
+    parameters += h3_inputs * hidden + hidden * positive("num_classes", num_classes)
+    check_parameters(parameters)
 
     from keras import Input, Model, layers  # only now: signatures are read without a framework
 
@@ -73,7 +77,6 @@ def lenet_1989(
 
     h2_inputs = [25 * sum(column) for column in zip(*connection_table, strict=True)]
     by_kernel = [inputs for inputs in h2_inputs for _ in range(inputs // 25)]
-    h3_inputs = -(-height // 4) * -(-width // 4) * filters
 
     def shared(table: Sequence[Sequence[int]], fan_in: int | Sequence[int], name: str) -> Any:
         """Return a layer that moves 5x5 kernels by 2 over a picture with background around it."""

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.errors import InputError
-from modelzoo.models.plan import check_input_shape, pair, per_layer, positive
+from modelzoo.models.plan import (
+    check_features,
+    check_input_shape,
+    check_layers,
+    check_parameters,
+    pair,
+    per_layer,
+    positive,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -90,13 +98,14 @@ def neocognitron(
         "learning_selectivity": learning_selectivity, "saturation": saturation,
         "s_decay": s_decay, "c_decay": c_decay, "initial": initial, "c_size": c_size,
     }  # fmt: skip
-    spread = {key: per_layer(key, value, len(s_size)) for key, value in given.items()}
+    count = check_layers("s_size", s_size)
+    spread = {key: per_layer(key, value, count) for key, value in given.items()}
     modules = [
         {"s_size": size, **{key: values[index] for key, values in spread.items()}}
         for index, size in enumerate(s_size)
     ]
     pads = _place(check_input_shape(input_shape), modules)
-    positive("num_classes", num_classes)
+    _check_size(input_shape[2], modules, positive("num_classes", num_classes))
     positive("organizing_steps", organizing_steps)
 
     from keras import Input, layers  # only now: signatures are read without a framework
@@ -164,6 +173,21 @@ def _place(shape: tuple[int, int, int], modules: Sequence[dict[str, Any]]) -> li
             sides = sizes
         pads.append(of_module)
     return pads
+
+
+def _check_size(planes: int, modules: Sequence[dict[str, Any]], num_classes: int) -> None:
+    """Refuse immense layers; `planes` are those of the input."""
+    parameters, cells = 0, 0
+    for number, module in enumerate(modules, start=1):
+        for kind in ("s", "c"):
+            height, width = pair(f"{kind}_size", module[f"{kind}_size"])
+            check_features(f"{kind}_size: module {number}", height, width, module["planes"])
+            cells = height * width * module["planes"]
+        # Eight times: what a starts from is computed in float64, in steps.
+        parameters += 8 * module["s_area"] ** 2 * planes * module["planes"]
+        parameters += 8 * module["c_area"] ** 2 * module["planes"]
+        planes = module["planes"]
+    check_parameters(parameters + cells * num_classes)
 
 
 def _surround(

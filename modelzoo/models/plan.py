@@ -3,6 +3,7 @@
 Everything here is plain arithmetic, so that a wrong argument is refused before a framework starts.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,12 @@ Normalization = Literal["batch", "local_response", "none"]
 # One size for all layers, or a list with one a layer, where a size is n or [height, width].
 Size = int | Sequence[int | Sequence[int]]
 KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config: {...}}
+
+# A slip of the keyboard asks for a thousand times as much as was meant. To initialise a network
+# takes three times its weights: below 2 GB with these, twice what AlexNet has.
+MAX_PARAMETERS = 2**27
+MAX_FEATURES = 2**26  # numbers that a layer makes of one picture: 268 MB in float32
+MAX_LAYERS = 200
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ class Stage:
     pool_size: tuple[int, int]
     pool_strides: tuple[int, int]
     pool_padding: str
+    parameters: int  # of the convolution
+    outputs: tuple[int, int, int]  # height, width, maps
 
 
 def plan_stages(
@@ -56,9 +65,9 @@ def plan_stages(
 
     Raises:
         InputError: a list of the wrong length, a number below 1, a window larger than what it
-            slides over, or groups that do not divide the maps.
+            slides over, groups that do not divide the maps, or an immense layer.
     """
-    count = len(maps)
+    count = check_layers("maps", maps)
     height, width, channels = check_input_shape(input_shape)
     columns = {
         "kernel_size": [
@@ -78,28 +87,72 @@ def plan_stages(
         settings = {key: column[index] for key, column in columns.items()}
         zeros, settings["padding"] = zeros_and_padding(settings["padding"])
         stride = pool_strides[index]
-        stage = Stage(
-            filters=positive("maps", maps[index]),
-            zeros=zeros,
-            pool_strides=settings["pool_size"] if stride is None else pair("pool_strides", stride),
-            **settings,
-        )
-        if channels % stage.groups or stage.filters % stage.groups:
+        stride = settings["pool_size"] if stride is None else pair("pool_strides", stride)
+        filters, groups_here = positive("maps", maps[index]), settings["groups"]
+        if channels % groups_here or filters % groups_here:
             raise InputError(
-                f"groups: {stage.groups} groups divide neither or only one of the {channels} input "
-                f"channels and the {stage.filters} maps of convolution {index + 1}; both are needed"
+                f"groups: {groups_here} groups divide neither or only one of the {channels} input "
+                f"channels and the {filters} maps of convolution {index + 1}; both are needed"
             )
-        where = f"convolution {index + 1}"
+        where, kernel = f"convolution {index + 1}", settings["kernel_size"]
         padded = height + 2 * zeros, width + 2 * zeros
-        height, width = slide(padded, stage.kernel_size, stage.strides, stage.padding, where)
-        if stage.pooling != "none":
+        height, width = slide(padded, kernel, settings["strides"], settings["padding"], where)
+        check_features(where, height, width, filters)
+        if settings["pooling"] != "none":
             where = f"the pooling after convolution {index + 1}"
-            height, width = slide(
-                (height, width), stage.pool_size, stage.pool_strides, stage.pool_padding, where
+            size, padding = settings["pool_size"], settings["pool_padding"]
+            height, width = slide((height, width), size, stride, padding, where)
+        stages.append(
+            Stage(
+                filters=filters,
+                zeros=zeros,
+                pool_strides=stride,
+                parameters=(math.prod(kernel) * channels // groups_here + 1) * filters,
+                outputs=(height, width, filters),
+                **settings,
             )
-        channels = stage.filters
-        stages.append(stage)
+        )
+        channels = filters
     return stages
+
+
+def check_size(input_shape: Sequence[int], stages: Sequence[Stage], units: Sequence[int]) -> None:
+    """Refuse an immense network: convolutions, then fully connected layers of so many units."""
+    inputs = math.prod(stages[-1].outputs if stages else input_shape)
+    parameters = sum(stage.parameters for stage in stages)
+    for each in units:
+        parameters += (inputs + 1) * each
+        inputs = each
+    check_parameters(parameters)
+
+
+def check_parameters(count: int) -> None:
+    """Raise InputError if a network has more parameters than are built."""
+    if count > MAX_PARAMETERS:
+        raise InputError(
+            f"it would have {_count(count)} parameters; at most {MAX_PARAMETERS:,} are built\n"
+            "Use fewer maps or units, smaller kernels or input_shape, or larger strides"
+        )
+
+
+def check_features(where: str, height: int, width: int, maps: int) -> None:
+    """Raise InputError if a layer makes more of one picture than memory can hold of a batch."""
+    if height * width * maps > MAX_FEATURES:
+        raise InputError(
+            f"{where}: would make {_count(height * width * maps)} numbers of each picture; at most "
+            f"{MAX_FEATURES:,} are computed"
+        )
+
+
+def check_layers(name: str, layers: Sequence[Any]) -> int:
+    """Return how many layers a list describes, or raise InputError if they are immensely many."""
+    if len(layers) > MAX_LAYERS:
+        raise InputError(f"{name}: {len(layers):,} layers; at most {MAX_LAYERS} are built")
+    return len(layers)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 10**15 else "more than 10**15"
 
 
 PADDINGS = ("valid", "same")
@@ -112,6 +165,7 @@ def check_input_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise InputError(f"input_shape: {list(shape)} should be [height, width, channels]")
     height, width, channels = (positive("input_shape", size) for size in shape)
+    check_features("input_shape", height, width, channels)
     return height, width, channels
 
 

@@ -10,15 +10,19 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import msgspec
 import numpy as np
 
 from modelzoo.config import Config, load_config
+from modelzoo.data.npz import read_arrays
 from modelzoo.errors import InputError
 from modelzoo.files import is_there, replacing, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 
@@ -134,6 +138,33 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self.history, text.getvalue())
 
+    def read_history(self) -> "pd.DataFrame":
+        """Return history.csv, a row an epoch.
+
+        Raises:
+            InputError: it is missing, or no table.
+        """
+        import pandas as pd
+
+        try:
+            return pd.read_csv(self.history)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.history}: cannot be read: {_reason(error)}") from None
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Return metrics.json.
+
+        Raises:
+            InputError: it is missing, or holds no JSON object.
+        """
+        try:
+            metrics = json.loads(self.metrics.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{self.metrics}: cannot be read: {_reason(error)}") from None
+        if not isinstance(metrics, dict):
+            raise InputError(f"{self.metrics}: should hold an object, not {metrics!r:.80}")
+        return metrics
+
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json."""
         write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
@@ -164,11 +195,14 @@ class RunFolder:
 
     def _read_state(self, *, arrays: bool) -> tuple[list[np.ndarray], Progress]:
         try:
-            with np.load(self.state, allow_pickle=False) as saved:
-                progress = msgspec.convert(json.loads(saved["progress"].tobytes()), Progress)
-                count = len(saved.files) - 1 if arrays else 0
-                found = [saved[f"array{index}"] for index in range(count)]
-        except Exception as error:  # zip, zlib, json, numpy: each damage has its own exception
+            saved = read_arrays(self.state, None if arrays else ("progress",))
+            if missing := {"progress", *(f"array{n}" for n in range(len(saved) - 1))} - set(saved):
+                raise ValueError(f"{min(missing)} is missing")
+            progress = msgspec.convert(json.loads(saved.pop("progress").tobytes()), Progress)
+            found = [saved[f"array{index}"] for index in range(len(saved))]
+            if others := [str(array.dtype) for array in found if array.dtype.kind not in "fiub"]:
+                raise ValueError(f"it holds {others[0]}, not numbers")
+        except (OSError, ValueError, RecursionError) as error:  # msgspec's and json's are such
             raise InputError(f"{self.state}: damaged, cannot resume from it: {error}") from None
         if progress.epochs_done and not self.best_weights.is_file():
             raise InputError(f"{self.best_weights}: is missing; the run cannot go on without it")
@@ -202,6 +236,13 @@ class SharedRunFolder(RunFolder):
         """Write nothing; the arrays are read, which may need every worker."""
         for _ in arrays:
             pass
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong with a file, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def default_path(model: str, dataset: str) -> Path:

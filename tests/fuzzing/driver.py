@@ -1,0 +1,145 @@
+"""Start workers, give them cases, end those that hang, and count what came of it."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tests.fuzzing.worker import Outcome, environment, work
+
+SECONDS = 10.0  # for a case
+PATIENCE = 100.0  # seconds until it hangs for certain, however busy the machine is
+PREPARING = 180.0  # seconds for a worker to start the framework and make its files
+CASES = 600  # for a worker: frameworks keep something of every network
+
+
+@dataclass
+class Tally:
+    """What came of the cases of one kind."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: dict[int, Outcome] = field(default_factory=dict)
+    seconds: float = 0.0  # of the longest case
+    bytes: int = 0  # of the largest
+    longest: int = -1
+    largest: int = -1
+
+    def add(self, number: int, outcome: Outcome) -> None:
+        """Count a case."""
+        self.counts[outcome.status] += 1
+        if outcome.status == "WRONG":
+            self.wrong[number] = outcome
+        if outcome.seconds > self.seconds:
+            self.seconds, self.longest = outcome.seconds, number
+        if outcome.bytes > self.bytes:
+            self.bytes, self.largest = outcome.bytes, number
+
+    def __str__(self) -> str:
+        """Return the figures in one line."""
+        counts = [f"{self.counts[each]:,} {each}" for each in ("ok", "refused", "failed", "WRONG")]
+        return (
+            f"{sum(self.counts.values()):,} cases: {', '.join(counts)}; "
+            f"longest {self.seconds:.1f} s (case {self.longest}), "
+            f"largest {self.bytes / 1e6:.0f} MB (case {self.largest})"
+        )
+
+
+class Worker:
+    """A process for cases of any kind, in a folder of its own."""
+
+    def __init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="fuzzing-"))
+        (self.root / "data").mkdir()
+        self.prepared: set[str] = set()
+        self.done = 0
+        context = multiprocessing.get_context("spawn")
+        self._pipe: Connection
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=work, args=(self.root, theirs), daemon=True)
+        with _environment(environment(self.root)):
+            self._process.start()
+        theirs.close()
+
+    def run(
+        self, kind: str, seed: int, number: int, *, limit: float = PATIENCE, trace: bool = False
+    ) -> Outcome:
+        """Run a case; if it hangs or ends the process, say so, and use this worker no more."""
+        self.done += 1
+        try:
+            self._pipe.send((kind, seed, number, trace))
+            if kind not in self.prepared:
+                if not self._pipe.poll(PREPARING):
+                    raise RuntimeError(f"{kind}: the worker is not ready after {PREPARING:g} s")
+                if self._pipe.recv() != "prepared":
+                    raise RuntimeError(f"{kind}: could not be prepared")
+                self.prepared.add(kind)
+            start = time.monotonic()
+            if self._pipe.poll(limit):
+                outcome: Outcome = self._pipe.recv()
+                if outcome.seconds <= SECONDS:
+                    return outcome
+                return replace(outcome, status="WRONG", text=f"slow: {outcome.text}")
+            os.kill(self._process.pid or 0, signal.SIGUSR1)  # shows where it hangs
+            time.sleep(0.5)
+            self._process.kill()
+            self._process.join()
+            return Outcome("WRONG", f"hangs: no answer in {limit:g} s", time.monotonic() - start)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join()
+            if kind not in self.prepared:
+                raise RuntimeError(f"{kind}: the worker ended while it was prepared") from None
+            return Outcome("WRONG", f"ended the process, exit code {self._process.exitcode}")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it waits for the next case."""
+        return self._process.is_alive()
+
+    def close(self) -> None:
+        """End the process, and remove its folder."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def run_cases(kind: str, seed: int, numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
+    """Run cases of a kind, in one worker after the other.
+
+    A case that is slow is tried once more: threads of the framework wait for busy cores, too.
+    """
+    worker: Worker | None = None
+    try:
+        for number in numbers:
+            for attempt in range(2):
+                if worker is None:
+                    worker = Worker()
+                outcome = worker.run(kind, seed, number)
+                if not worker.is_usable or worker.done >= CASES:
+                    worker.close()
+                    worker = None
+                if attempt or not outcome.text.startswith("slow: "):
+                    break
+            yield number, outcome
+    finally:
+        if worker is not None:
+            worker.close()
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,24 @@
+"""The kinds of input that are mutated, by the name that the command takes."""
+
+import importlib
+
+from tests.fuzzing.worker import Kind
+
+KINDS = {  # the module and the class
+    "configs": "configs.Configs",
+    "trainings": "configs.Trainings",
+    "commands": "commands.Commands",
+    "h5": "weight_files.H5Files",
+    "pth": "weight_files.StateDicts",
+    "pictures": "pictures.Pictures",
+    "arrays": "arrays.Arrays",
+    "registry": "registry.Registry",
+    "runs": "runs.Runs",
+}
+
+
+def find(name: str) -> Kind:
+    """Return a kind by its name or MODULE.CLASS, its module imported only now."""
+    module, _, cls = KINDS.get(name, name).partition(".")
+    kind: Kind = getattr(importlib.import_module(f"tests.fuzzing.{module}"), cls)()
+    return kind

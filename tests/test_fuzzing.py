@@ -1,0 +1,297 @@
+"""What fuzzing has found, and a few cases again: `python -m tests.fuzzing` runs thousands."""
+
+import io
+import os
+import sys
+import types
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modelzoo import charts
+from modelzoo.config import load_config
+from modelzoo.data.npz import read_arrays, read_npz
+from modelzoo.errors import InputError
+from modelzoo.exporting.check import run_onnx
+from modelzoo.report import Mistakes, load_report_data, save_report_data
+from modelzoo.study import table_of
+from modelzoo.training.run_folder import Progress, RunFolder
+from tests.fuzzing.driver import Tally, Worker
+from tests.fuzzing.kinds import KINDS
+
+IMMENSE = {
+    "lenet5": [
+        "model.dense_units=[100000000]",
+        "model.dense_units=[20000, 20000]",
+        "model.num_classes=2000000",
+        "model.conv_maps=[6, 100000000]",
+        "model.conv_maps.0=100000000",
+        "model.input_shape=[100000, 100000, 1]",
+        "model.input_shape=[28, 28, 1000000000000]",
+        f"model.dense_units={[1] * 201}",
+        f"model.conv_maps={[1] * 5000}",
+        "model.num_classes=1" + "0" * 400,
+    ],
+    "alexnet": ["model.dense_units=[4096, 40000]", "model.kernel_size=[11, 5, 900, 900, 900]"],
+    "lenet5_1998": ["model.input_shape=[8000, 8000, 1]", "model.codes=random"],
+    "lenet_1989": ["model.hidden_units=100000000", "model.input_shape=[4000, 4000, 3]"],
+    "neocognitron": ["model.planes=100000", "model.num_classes=1000000000"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [(name, each) for name, all_ in IMMENSE.items() for each in all_]
+)
+def test_an_immense_layer_is_refused_before_a_framework_starts(
+    name: str, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras would ask for the memory first."""
+    more = ["model.num_classes=1000000000"] if setting.endswith("random") else []
+    if setting.startswith("model.kernel_size"):
+        more = ["model.conv_padding=same", "model.groups=1"]
+    config = load_config(name, overrides=[setting, *more])
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(InputError, match=r"at most [\d,]+ are (built|computed)"):
+        config.builder(**config.builder_arguments)
+
+
+@pytest.mark.parametrize("size", ["100", "10" * 50])
+def test_the_largest_layer_of_a_module_counts(size: str) -> None:
+    """Areas of the Neocognitron are squares: 100 a side of 24 planes are too many already."""
+    overrides = [f"model.s_area={size}", "model.s_size=[16]", "model.c_size=[16]"]
+    overrides += ["model.c_area=1", "model.c_strides=1", "model.planes=2000", "model.column=1"]
+    overrides += [f"model.{key}=1.0" for key in ("selectivity", "reinforcement", "s_decay")]
+    config = load_config("neocognitron", overrides=[*overrides, "model.learning_selectivity=null"])
+    with pytest.raises(InputError, match=r"at most|do not cover"):
+        config.builder(**config.builder_arguments)
+
+
+def header(shape: Any, descr: str = "|u1", numbers: bytes = b"") -> bytes:
+    """Return an .npy file that says anything of the numbers behind."""
+    text = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + numbers
+
+
+def zipped(entries: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return an archive."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", compression) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+LIES = {
+    "no array": (b"touch ran", "magic"),
+    "nothing": (b"", "magic"),
+    "pickle": (header((1,), "|O", b"\x80\x04]\x94."), "Python objects"),
+    "larger": (header((2**40,), numbers=bytes(8)), "8 bytes are there"),
+    "smaller": (header((4,), numbers=bytes(8)), "8 bytes are there"),
+    "negative": (header((-2, -4), numbers=bytes(8)), "8 bytes are there"),
+    "endless and empty": (header((2**70, 0)), "0 bytes are there"),
+    "code": (header("__import__('os')"), "shape is not valid"),
+    "version": (b"\x93NUMPY\x09\x09" + bytes(100), "9"),
+    "call": (header((1,)).replace(b"'|u1'", b"eval()"), "malformed|parse"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_an_entry_that_lies_is_refused(case: str, tmp_path: Path) -> None:
+    """NumPy returns what is no array as bytes, and allocates what a header says."""
+    content, word = LIES[case]
+    path = tmp_path / "lies.npz"
+    path.write_bytes(zipped([("x_train.npy", content)]))
+    with pytest.raises(ValueError, match=word) as caught:
+        read_arrays(path)
+    assert " at 0x" not in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"lies\.npz can't be read"):
+        read_npz(path)
+
+
+def test_an_entry_is_not_there_twice(tmp_path: Path) -> None:
+    """Two readers would take another one each."""
+    right = header((1,), numbers=b"x")
+    with pytest.warns(UserWarning, match="Duplicate"):
+        (tmp_path / "two.npz").write_bytes(zipped([("x.npy", right), ("x.npy", right)]))
+    with pytest.raises(ValueError, match="twice"):
+        read_arrays(tmp_path / "two.npz")
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """100 MB of zeros are 100 kB in the file; they are not unpacked to find that out."""
+    bomb = header((10**8,), numbers=bytes(10**8))
+    (tmp_path / "bomb.npz").write_bytes(zipped([("x.npy", bomb)], zipfile.ZIP_DEFLATED))
+    del bomb
+    with pytest.raises(ValueError, match="would grow from"):
+        read_arrays(tmp_path / "bomb.npz")
+
+
+def test_only_the_arrays_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    """What else lies in a file of data is nobody's business."""
+    entries = [("x.npy", header((1,), numbers=b"x")), ("notes.txt", b"no array")]
+    (tmp_path / "more.npz").write_bytes(zipped(entries))
+    assert read_arrays(tmp_path / "more.npz", ["x"])["x"].tolist() == [ord("x")]
+
+
+def test_a_state_of_texts_is_refused(tmp_path: Path) -> None:
+    """Its arrays go into variables."""
+    folder = RunFolder(tmp_path)
+    folder.save_state([np.array(["weights"])], Progress())
+    assert folder.load_progress() == Progress()
+    with pytest.raises(InputError, match="damaged, cannot resume from it: it holds <U7"):
+        folder.load_state()
+
+
+@pytest.mark.parametrize("name", ["true", "confidence", "images", "class_names", "confusion"])
+def test_report_data_that_do_not_fit_together_are_refused(name: str, tmp_path: Path) -> None:
+    """One wrong picture fewer, one class fewer."""
+    wrong = Mistakes(np.zeros((2, 3, 3, 1), np.uint8), ["a", "b"], ["b", "a"], [0.5, 0.9])
+    path = save_report_data(tmp_path, np.eye(2, dtype=int), ["a", "b"], wrong)
+    arrays = read_arrays(path)
+    key = name if name in arrays else f"mistakes_{name}"
+    np.savez(path, **(arrays | {key: arrays[key][:-1]}))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"report-data\.npz: damaged"):
+        load_report_data(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"epochs": "x"}', "[" * 10**5, "\x00"])
+def test_metrics_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
+    """A study's table reads what its runs wrote."""
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(InputError, match=r"metrics\.json: "):
+        table_of({"one": tmp_path})
+
+
+def test_an_epoch_without_an_end_is_left_out() -> None:
+    """It is no place on an axis."""
+    history = pd.DataFrame({"epoch": [1, np.inf, -np.inf], "loss": [1.0, 2.0, 3.0]})
+    chart = charts.training_curves(history)
+    assert "Training curves over 1 epochs" in str(chart.to_dict())
+
+
+def test_a_message_is_short() -> None:
+    """Whatever somebody's file holds."""
+    error = InputError(f"a.yaml: unknown {'x' * 10**6!r}\nUse another")
+    assert len(str(error)) < 700
+    assert str(error).startswith("a.yaml: unknown") and str(error).endswith("\nUse another")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"class_name": "Resizing", "config": {"height": 10**5, "width": 10**5}},
+        {"class_name": "ZeroPadding2D", "config": {"padding": 10**6}},
+        {"class_name": "UpSampling2D", "config": {"size": 10**4}},
+        {"class_name": "Dense", "config": {"units": 10**9}},
+    ],
+    ids=lambda layer: layer["class_name"],
+)
+def test_a_layer_that_makes_immense_pictures_is_refused(layer: dict[str, Any]) -> None:
+    """Before it takes 80 GB for two of them."""
+    from modelzoo.data.pipeline import Preprocessor
+
+    images = np.zeros((2, 28, 28, 1), np.uint8)
+    with pytest.raises(InputError, match=r"data\.preprocessing\.0: would make [\d,]+ numbers"):
+        Preprocessor([layer])(images)
+    with pytest.raises(InputError, match=r"data\.augmentation\.0: would make [\d,]+ numbers"):
+        Preprocessor([], [layer]).augment(images, np.zeros(2))
+
+
+def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
+    """Not with the address of the schedule that was made of its learning rate."""
+    from modelzoo.keras_objects import make
+
+    schedule = {"class_name": "CosineDecay", "config": {}}
+    schedule["config"] = {"initial_learning_rate": 0.1, "decay_steps": 5}
+    config = {"learning_rate": schedule, "momentum": 100}
+    with pytest.raises(InputError, match=r"'decay_steps': 5.*momentum"):
+        make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
+
+
+def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this variable it keeps a number of the machine in the home folder, and uses it."""
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    seen = []
+
+    def session(*_: Any, **__: Any) -> None:
+        seen.append(os.environ["ORT_DISABLE_TELEMETRY"])
+        raise NotImplementedError
+
+    runtime = types.SimpleNamespace(InferenceSession=session)
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError):
+        run_onnx(Path("x.onnx"), "x", "y", np.zeros((1, 1)))
+    assert seen == ["1"]
+
+
+# The fuzzer itself
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """A process without a framework."""
+    started = Worker()
+    yield started
+    started.close()
+
+
+NOTICED = [
+    "KeyError at wrong.py", "a message that is an exception's", "a message of 1 lines",
+    "left behind", "changed: ('foreign'", "changed: ('kept'", "outside: os.mkdir", "os.system",
+    "took 2.", "ok", "refused something.yaml",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n == 8)) for n in range(len(NOTICED))],
+)
+def test_the_fuzzer_notices(number: int, worker: Worker) -> None:
+    """What each case does wrong is said; what is right is called so."""
+    outcome = worker.run("wrong.Wrong", 0, number)
+    said = outcome.text if outcome.status == "WRONG" else f"{outcome.status} {outcome.text}".strip()
+    assert NOTICED[number] in said
+
+
+@pytest.mark.parametrize(("number", "word"), [(98, "hangs"), (99, "exit code 7")])
+def test_a_worker_that_hangs_or_dies_is_noticed(number: int, word: str) -> None:
+    """The case is named, and the next one gets a worker of its own."""
+    worker = Worker()
+    try:
+        outcome = worker.run("wrong.Wrong", 0, number, limit=0.2)
+        assert outcome.status == "WRONG" and word in outcome.text
+    finally:
+        worker.close()
+    assert not worker.root.exists()
+
+
+# Cases. The last ones train, draw and export: they take longest.
+
+COUNTS = {
+    "configs": 120, "registry": 60, "h5": 80, "pth": 40, "pictures": 60, "arrays": 50, "runs": 8,
+    "commands": 12, "trainings": 3,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutated_input_is_used_or_refused(kind: str, cases: Worker) -> None:
+    """No traceback, no hang, no 2 GB, nothing outside of the given folders."""
+    tally = Tally()
+    for number in range(COUNTS[kind]):
+        tally.add(number, cases.run(kind, 1980, number))
+    assert not tally.wrong
+    assert tally.counts["refused"] and tally.counts["ok"]
+
+
+@pytest.fixture(scope="module")
+def cases() -> Iterator[Worker]:
+    """One process with the framework for the cases of all kinds."""
+    started = Worker()
+    yield started
+    started.close()
