@@ -116,8 +116,9 @@ class SaveProgress(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the saved state back, after the callbacks have reset themselves."""
         for callback, values in zip(self.others, self.progress.callbacks, strict=False):
-            for name, value in values.items():
-                setattr(callback, name, value)
+            for name in STATE:
+                if name in values:
+                    setattr(callback, name, values[name])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock, and note the learning rate that this epoch starts with."""
