@@ -36,7 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as a RuntimeError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, OSError) or "errno" in reason or "write" in reason:
-            raise InputError(f"{path}: cannot be written: {reason.splitlines()[0]}") from error
+            of_the_system = re.search(
+                "error message = '([^']+)'", reason
+            )  # within h5py's own words
+            reason = of_the_system[1] if of_the_system else reason.splitlines()[0]
+            raise InputError(f"{path}: cannot be written: {reason}") from None
         raise
     finally:
         with contextlib.suppress(OSError):  # a read-only disk says so even if it is not there

@@ -18,6 +18,7 @@ import functools
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -162,7 +163,7 @@ class Training:
         """Wait until the names in the run's folder are as wanted, or the process has ended."""
         while self.runs and time.monotonic() < self.began + LIMIT:
             try:
-                names = os.listdir(self.folder)
+                names = [path.name for path in self.folder.iterdir()]
             except OSError:
                 names = []
             if is_time(names):
@@ -558,7 +559,7 @@ def pair(found: Path, expected: Path) -> tuple[Path, Path]:
 
 def _same(what: str, found: object, expected: object) -> None:
     if found != expected:
-        raise Lost(f"{what}: {str(found)[:1500]}\nis not\n{str(expected)[:1500]}")
+        raise Lost(f"{what}: {str(found)[:500]}\nis not\n{str(expected)[:500]}")
 
 
 def arrays_of(path: Path) -> dict[str, object]:
@@ -590,12 +591,10 @@ def datasets_of(path: Path) -> dict[str, tuple[str, bytes]]:
     return found
 
 
-def network_of(path: Path) -> tuple[object, object]:
+def network_of(path: Path) -> tuple[str, dict[str, tuple[str, bytes]]]:
     with zipfile.ZipFile(path) as file, tempfile.TemporaryDirectory() as folder:
-        return (
-            json.loads(file.read("config.json")),
-            datasets_of(Path(file.extract("model.weights.h5", folder))),
-        )
+        architecture = re.sub(r'"shared_object_id": \d+', "", file.read("config.json").decode())
+        return architecture, datasets_of(Path(file.extract("model.weights.h5", folder)))
 
 
 # The loop

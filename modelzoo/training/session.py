@@ -36,6 +36,7 @@ from modelzoo.training.run import Run
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.weights.cache import sha256_of
 from modelzoo.weights.reader import load_weights
+from modelzoo.weights.writer import save_weights
 
 
 class Session:
@@ -296,9 +297,8 @@ class Session:
         if self.single is not self.model:
             self.single.set_weights(self.model.get_weights())
         if self.distribution.is_chief:
-            with replacing(self.folder.best_weights) as temporary:
-                self.single.save_weights(temporary)
-                self.progress.best_sha256 = sha256_of(temporary)
+            save_weights(self.single, self.folder.best_weights)
+            self.progress.best_sha256 = sha256_of(self.folder.best_weights)
 
     def _variables(self) -> list[Any]:
         """Weights, the random state of dropout, the optimizer's memory, and running metrics."""
