@@ -202,8 +202,6 @@ def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:
     Raises:
         InputError: a folder is named twice or holds no history, or there are too many.
     """
-    import pandas as pd
-
     from modelzoo import charts
     from modelzoo.training.run_folder import RunFolder
 
@@ -212,12 +210,7 @@ def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:
         raise InputError("plot: a run is named twice")
     histories = {}
     for run, name in zip(runs, _short_names(paths), strict=True):
-        history = RunFolder(run).history
-        try:
-            histories[name] = pd.read_csv(history)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise InputError(f"{history}: cannot be read: {reason}") from None
+        histories[name] = RunFolder(run).read_history()
     return _save(charts.compare_runs(histories), out or ".", "comparison", suffix)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,10 +140,13 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for name, folder in folders.items():
-        metrics = json.loads(RunFolder(folder).metrics.read_bytes())
-        row = {"variant": name, **{column: metrics[column] for column in COLUMNS}}
-        trained, validated = row["train_accuracy"], row["val_accuracy"]
-        rows.append({**row, "gap": None if validated is None else trained - validated})
+        metrics = RunFolder(folder).read_metrics()
+        try:
+            row = {"variant": name, **{column: metrics[column] for column in COLUMNS}}
+            trained, validated = row["train_accuracy"], row["val_accuracy"]
+            rows.append({**row, "gap": None if validated is None else trained - validated})
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{RunFolder(folder).metrics}: damaged: {error}") from None
     return rows
 
 
@@ -152,7 +154,7 @@ def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Pa
     from modelzoo import charts
 
     write_text(out / "study.csv", pd.DataFrame(table_of(folders)).to_csv(index=False))
-    histories = {name: pd.read_csv(RunFolder(path).history) for name, path in folders.items()}
+    histories = {name: RunFolder(path).read_history() for name, path in folders.items()}
     chart = charts.curves_side_by_side(histories, study.title)
     drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
     return [out / "study.csv", *drawn]

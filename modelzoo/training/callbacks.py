@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.errors import RunError
 from modelzoo.training.interruption import Interruption
-from modelzoo.training.run_folder import Progress as RunProgress
+from modelzoo.training.state import Progress as RunProgress
 
 PLAIN_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from modelzoo.errors import InputError
 from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
 from modelzoo.training.run_folder import RunFolder
 
@@ -76,10 +74,7 @@ def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
 
     folder = RunFolder(path)
     data = load_report_data(path)
-    try:
-        history = pd.read_csv(folder.history)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder.history}: cannot be read: {error}") from None
+    history = folder.read_history()
     target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")
     drawn = charts_of_run(history, data.confusion, data.class_names, data.mistakes)
     return [

@@ -3,24 +3,23 @@
 import contextlib
 import csv
 import io
-import itertools
 import json
-import math
 import time
-import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
-import msgspec
 import numpy as np
 
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
 from modelzoo.files import is_there, remove_leftovers, replacing, sync_folder, write_text
+from modelzoo.training.state import Progress, read_arrays, read_progress, write_state
 from modelzoo.weights.cache import state_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 LOCK = ".lock"
@@ -35,53 +34,6 @@ FILES = (
     "report.html",
     "metrics.json",
 )
-
-
-@dataclass
-class Progress:
-    """Where a run stands; with the arrays of the model, all that resuming needs.
-
-    The last four tell of the epoch that was begun, if the state was saved within one.
-    """
-
-    epochs_done: int = 0
-    history: list[dict[str, int | float]] = field(default_factory=list)
-    callbacks: list[dict[str, int | float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_value: float | None = None
-    best_sha256: str = ""  # of best.weights.h5; "" while the arrays hold the same weights
-    stopped: bool = False  # by early stopping, before the last epoch
-    batches_done: int = 0
-    batches: int = 0  # in an epoch
-    seconds: float = 0.0  # that the batches done took
-    learning_rate: float = 0.0  # that the epoch began with
-
-    def told(self, epochs: int) -> str:
-        """Return how much is done, such as "12 of 50 epochs and batch 800 of 1407"."""
-        within = f" and batch {self.batches_done} of {self.batches}" if self.batches_done else ""
-        return f"{self.epochs_done} of {epochs} epochs{within}"
-
-    @property
-    def is_at_best(self) -> bool:
-        """Whether the weights saved with it are those of the best epoch."""
-        return (
-            self.epochs_done > 0 and self.best_epoch == self.epochs_done and not self.batches_done
-        )
-
-    def check(self) -> None:
-        """Raise ValueError unless all numbers agree, as those of every run do."""
-        numbers = [row.get("epoch") for row in self.history]
-        times = [row.get("seconds", 0.0) for row in self.history]
-        agrees = (
-            numbers == list(range(1, self.epochs_done + 1))
-            and all("loss" in row for row in self.history)
-            and all(0 < seconds < math.inf for seconds in times)
-            and (1 if numbers else 0) <= self.best_epoch <= self.epochs_done
-            and (self.batches_done == 0 or 0 < self.batches_done < self.batches)
-            and 0 <= self.seconds < math.inf
-        )
-        if not agrees:
-            raise ValueError("its numbers contradict each other")
 
 
 class RunFolder:
@@ -115,9 +67,10 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether the result is there: metrics.json is written last, and is no use if damaged."""
         try:
-            return isinstance(json.loads(self.metrics.read_bytes()), dict)
-        except (OSError, ValueError, RecursionError):
+            self.read_metrics()
+        except InputError:
             return False
+        return True
 
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
@@ -179,6 +132,8 @@ class RunFolder:
 
     def lock(self) -> None:
         """Keep other trainings out, for as long as this process has the folder."""
+        if (self.path / LOCK).is_symlink():  # old versions of filelock empty what it points to
+            raise InputError(f"{self.path / LOCK}: is a link; remove it")
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -188,13 +143,13 @@ class RunFolder:
 
     def release(self) -> None:
         """Let others in; leave nothing behind where nothing came of the run."""
-        if not self._lock.is_locked:
-            return
-        with contextlib.suppress(OSError):  # Windows removes no open file; a disk may be read-only
-            if self._has_config and not self.is_begun:
-                self.config.unlink(missing_ok=True)
-            (self.path / LOCK).unlink(missing_ok=True)
-        self._lock.release()
+        if self._lock.is_locked:
+            # Windows removes no open file, a read-only disk none at all.
+            with contextlib.suppress(OSError):
+                if self._has_config and not self.is_begun:
+                    self.config.unlink(missing_ok=True)
+                (self.path / LOCK).unlink(missing_ok=True)
+            self._lock.release()
         with contextlib.suppress(OSError):  # not empty
             for folder in self._made:
                 folder.rmdir()
@@ -219,10 +174,32 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self.history, text.getvalue())
 
+    def read_history(self) -> "pd.DataFrame":
+        """Read history.csv; raise InputError if that cannot be."""
+        import pandas as pd
+
+        try:
+            return pd.read_csv(self.history)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["empty"])[0]
+            raise InputError(f"{self.history}: cannot be read: {reason}") from None
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Read metrics.json; raise InputError if the run has none, or a damaged one."""
+        try:
+            metrics = json.loads(self.metrics.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"{self.metrics}: cannot be read: {reason}") from None
+        if not isinstance(metrics, dict):
+            raise InputError(f"{self.metrics}: holds no metrics")
+        return metrics
+
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json, which says that the run is finished."""
-        self.previous_state.unlink(missing_ok=True)
-        write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
+        with replacing(self.metrics) as temporary:
+            self.previous_state.unlink(missing_ok=True)
+            temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
     def reopen(self) -> None:
         """Let the run go on from the state that was read: a damaged one goes, and metrics.json."""
@@ -251,15 +228,10 @@ class RunFolder:
         before is kept, for a disk that loses what it said it had written; no more than two lie
         there at any time.
         """
-        note = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
-        named = ((f"array{index}", array) for index, array in enumerate(arrays))
         with replacing(self.state) as temporary:
             if self.state.exists():
                 self.previous_state.unlink(missing_ok=True)
-            with zipfile.ZipFile(temporary, "w") as file:
-                for name, array in itertools.chain([("progress", note)], named):
-                    with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
+            write_state(temporary, arrays, progress)
             if self.state.exists():
                 self.state.replace(self.previous_state)
 
@@ -276,7 +248,7 @@ class RunFolder:
             if not is_there(path):
                 continue
             try:
-                progress = _read_progress(path)
+                progress = read_progress(path)
             except Exception as error:  # zip, zlib, json, numpy: each damage has its own exception
                 problem = problem or f"{path}: damaged: {str(error)[:300]}"
                 continue
@@ -293,11 +265,11 @@ class RunFolder:
         """Read what `save_state` wrote; raise what `load_progress` does."""
         progress = self.load_progress()
         try:
-            with zipfile.ZipFile(self._chosen) as file:
-                count = len(file.namelist()) - 1
-                arrays = [_read_array(file, f"array{index}") for index in range(count)]
-        except Exception as error:
-            raise InputError(f"{self._chosen}: damaged: {str(error)[:300]}") from None
+            arrays = read_arrays(self._chosen)
+        except Exception as error:  # its checksums are right: it was written so
+            raise InputError(
+                f"{self._chosen}: holds no state of a run: {str(error)[:300]}"
+            ) from None
         return arrays, progress
 
 
@@ -331,30 +303,6 @@ class SharedRunFolder(RunFolder):
         """Write nothing; the arrays are read, which may need every worker."""
         for _ in arrays:
             pass
-
-
-def _read_progress(path: Path) -> Progress:
-    """Check every byte of a state against its checksums, and return where the run stood."""
-    with zipfile.ZipFile(path) as file:
-        if any(each.compress_type != zipfile.ZIP_STORED for each in file.infolist()):
-            raise ValueError("compressed")  # it could grow beyond any memory
-        broken = file.testzip()
-        if broken is not None:
-            raise ValueError(f"{broken} is not what was written")
-        values = json.loads(_read_array(file, "progress").tobytes())
-    progress = msgspec.convert(values, Progress)
-    progress.check()
-    return progress
-
-
-def _read_array(file: zipfile.ZipFile, name: str) -> np.ndarray:
-    with file.open(f"{name}.npy") as member:
-        array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{name} holds no numbers")
-        if member.read(1):
-            raise ValueError(f"{name} is longer than it says")
-    return array
 
 
 def default_path(model: str, dataset: str) -> Path:

@@ -33,7 +33,8 @@ from modelzoo.training.interruption import Interruption
 from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import write_results
 from modelzoo.training.run import Run
-from modelzoo.training.run_folder import Progress, RunFolder
+from modelzoo.training.run_folder import RunFolder
+from modelzoo.training.state import Progress
 from modelzoo.weights.cache import sha256_of
 from modelzoo.weights.reader import load_weights
 from modelzoo.weights.writer import save_weights
