@@ -224,6 +224,14 @@ class Try:
         moment = self.chance.choice(names or tuple(MOMENTS))
         self.tell(f"{moment}, {MOMENTS[moment](self, training)}")
 
+    def check_signalled(self, ended: Ended) -> None:
+        """Check how a process ended that was sent signals."""
+        self.tell(f"ended {ended.code}")
+        python_starts = ended.code < 0 or ended.err.rstrip().endswith("KeyboardInterrupt")
+        if python_starts and not self.run.exists():
+            return  # Python itself, before any code of ours
+        ended.check(0, 130, -signal.SIGKILL)
+
     def go_on(self, *interruptions: Callable[["Try", Training], None]) -> None:
         """Resume until the run is finished, interrupted again as often as is said."""
         left = list(interruptions)
@@ -236,7 +244,7 @@ class Try:
             training = self.start(resume=self.is_begun)
             if left:
                 left.pop()(self, training)
-                training.end().check(0, 130, -signal.SIGKILL)
+                self.check_signalled(training.end())
                 continue
             ended = training.end().check(0, 2)
             if ended.code == 0 or "is finished" in ended.err:
@@ -329,8 +337,7 @@ def by_signal(number: int, chosen: Try) -> None:
     training = chosen.start()
     chosen.wait_for_a_moment(training)
     send(training, number)
-    ended = training.end().check(0, -9 if number == signal.SIGKILL else 130)
-    chosen.tell(f"ended {ended.code}")
+    chosen.check_signalled(training.end())
     chosen.go_on()
 
 
@@ -345,7 +352,7 @@ def in_a_row(chosen: Try) -> None:
 
     training = chosen.start()
     interrupt(chosen, training)
-    training.end().check(0, 130, -9)
+    chosen.check_signalled(training.end())
     chosen.go_on(*[interrupt] * chosen.chance.randint(1, 3))
 
 
@@ -356,8 +363,7 @@ def twice(chosen: Try) -> None:
     for _ in range(chosen.chance.randint(2, 3)):
         send(training, chosen.chance.choice([signal.SIGINT, signal.SIGINT, signal.SIGTERM]))
         training.wait(chosen.chance.choice([0, 0.001, 0.02, 0.3]))
-    ended = training.end().check(0, 130)
-    chosen.tell(f"ended {ended.code}")
+    chosen.check_signalled(training.end())
     chosen.go_on()
 
 
