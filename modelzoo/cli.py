@@ -63,9 +63,14 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     TensorFlow takes a second to be taken apart piece by piece, for nothing: what has to be done at
     the end of a process is done here, and the system takes back the rest at once.
     """
-    _open_streams()
-    name_home()
-    code = main(arguments)
+    try:
+        _open_streams()
+        name_home()
+        code = main(arguments)
+    except KeyboardInterrupt:  # a second one, while the first was answered
+        code = INTERRUPTED
+    for each in (signal.SIGINT, signal.SIGTERM):  # what had to be saved is saved
+        signal.signal(each, signal.SIG_IGN)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more

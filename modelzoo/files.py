@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import tempfile
 import uuid
@@ -15,7 +16,9 @@ from modelzoo.errors import InputError
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; move it into place when the block ends well.
 
-    The temporary name keeps the suffixes, since libraries choose their format by them.
+    The temporary name keeps the suffixes, since libraries choose their format by them. The content
+    is on the disk before its name is, and the name before this returns: after a power cut, too, a
+    reader finds the old file or the new one.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full. `path` is as it was.
@@ -27,16 +30,40 @@ def replacing(path: Path) -> Iterator[Path]:
         raise InputError(f"{path.parent}: cannot be a folder: {error.strerror}") from error
     try:
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("rb+") as written:  # Windows brings no file to the disk that is read
             os.fsync(written.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as a RuntimeError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, OSError) or "errno" in reason or "write" in reason:
-            raise InputError(f"{path}: cannot be written: {reason.splitlines()[0]}") from error
+            of_the_system = re.search(
+                "error message = '([^']+)'", reason
+            )  # within h5py's own words
+            reason = of_the_system[1] if of_the_system else reason.splitlines()[0]
+            raise InputError(f"{path}: cannot be written: {reason}") from None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk says so even if it is not there
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what `replacing` left when its process was killed; nobody may be writing there."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*"):
+            if re.match(r"\.[0-9a-f]{8}\.", path.name):
+                path.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can do that."""
+    with contextlib.suppress(OSError):  # Windows opens no folder, and does it by itself
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -102,9 +102,9 @@ def run_study(
         _check_same(folders[name], config)
     for name, config in study.variants.items():
         folder = RunFolder(folders[name])
-        if folder.metrics.exists():
+        if folder.is_finished:
             continue
-        if folder.state.exists():
+        if folder.is_begun:
             resume(folder.path, device=device, console=console)
         else:
             _train(Trainer(config, device=device, out=folder.path, console=console), folder)
@@ -118,7 +118,7 @@ def _train(trainer: Trainer, folder: RunFolder) -> None:
     try:
         trainer.fit()
     finally:
-        if not folder.state.exists():
+        if not folder.is_begun:
             asked.unlink()
             with contextlib.suppress(OSError):  # other variants are there
                 asked.parent.rmdir()
@@ -171,7 +171,7 @@ def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Pa
 
 def _check_same(path: Path, config: Config) -> None:
     """Refuse to count another configuration's run as this variant's."""
-    if not RunFolder(path).state.exists():
+    if not RunFolder(path).is_begun:
         return
     asked = _asked(path)  # read again, so that keys which it lacks have their defaults
     if not asked.is_file() or load_config(config_file=asked).to_yaml() != config.to_yaml():

@@ -549,19 +549,6 @@ def test_a_state_that_lies_is_not_resumed(
         shutil.rmtree(damaged)
 
 
-def test_a_run_without_its_best_weights_is_not_resumed(
-    run: Path, files: Path, refuses: Refuses
-) -> None:
-    """Found before an epoch is trained for nothing."""
-    damaged = files / "damaged"
-    shutil.copytree(run, damaged)
-    try:
-        (damaged / "best.weights.h5").unlink()
-        refuses("train --resume {files}/damaged --epochs 2", "best.weights.h5")
-    finally:
-        shutil.rmtree(damaged)
-
-
 def test_a_run_is_not_overwritten(run: Path, refuses: Refuses) -> None:
     """A folder that holds a run is named, with the two ways on."""
     refuses(f"{TINY_TRAIN} --out {run}", str(run), "--resume", "--out")
@@ -633,9 +620,7 @@ def test_a_disk_that_takes_nothing_is_said(
     refuses(f"{TINY_TRAIN} --device cpu{out}", "state.npz", os.strerror(error))
 
 
-@pytest.mark.parametrize(
-    ("size", "left"), [("300k", []), ("800k", ["best.weights.h5", "config.yaml", "state.npz"])]
-)
+@pytest.mark.parametrize(("size", "left"), [("300k", []), ("800k", ["config.yaml", "state.npz"])])
 def test_a_really_full_disk_is_said(
     size: str, left: list[str], work_folder: Path, files: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

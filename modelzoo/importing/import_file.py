@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelzoo.config import load_config
 from modelzoo.errors import InputError
-from modelzoo.files import replacing, write_text
+from modelzoo.files import write_text
 from modelzoo.importing.description import read_description
 from modelzoo.importing.imported import Imported, plain
 from modelzoo.importing.recognise import Plan, recognise
@@ -121,6 +121,7 @@ def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
 def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
     from modelzoo.training.prepare import build_network
     from modelzoo.weights.reader import assign_arrays
+    from modelzoo.weights.writer import save_weights
 
     network = build_network(found.config)
     assign_arrays(network, found.plan.arrays, str(source))
@@ -133,8 +134,7 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
     named = found.config.with_values({"about": about}, "the import")
     found.config = dataclasses.replace(named, name=found.config.name)
     found.yaml, found.weights = yaml, weights
-    with replacing(weights) as temporary:
-        network.save_weights(temporary)
+    save_weights(network, weights)
     head = "".join(f"{line}\n" for line in _head(found, source))
     write_text(yaml, head + found.config.to_yaml())
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.errors import RunError
 from modelzoo.training.interruption import Interruption
-from modelzoo.training.run_folder import Progress as RunProgress
+from modelzoo.training.state import Progress as RunProgress
 
 PLAIN_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
@@ -116,8 +116,9 @@ class SaveProgress(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the saved state back, after the callbacks have reset themselves."""
         for callback, values in zip(self.others, self.progress.callbacks, strict=False):
-            for name, value in values.items():
-                setattr(callback, name, value)
+            for name in STATE:
+                if name in values:
+                    setattr(callback, name, values[name])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock, and note the learning rate that this epoch starts with."""

@@ -3,52 +3,37 @@
 import contextlib
 import csv
 import io
-import itertools
 import json
 import time
-import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
-import msgspec
 import numpy as np
 
 from modelzoo.config import Config, load_config
-from modelzoo.data.npz import read_arrays
 from modelzoo.errors import InputError
-from modelzoo.files import is_there, replacing, write_text
+from modelzoo.files import as_typed, is_there, remove_leftovers, replacing, sync_folder, write_text
+from modelzoo.training.state import Progress, read_arrays, read_progress, write_state
+from modelzoo.weights.cache import state_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
-
-
-@dataclass
-class Progress:
-    """Where a run stands; with the arrays of the model, all that resuming needs.
-
-    The last four tell of the epoch that was begun, if the state was saved within one.
-    """
-
-    epochs_done: int = 0
-    history: list[dict[str, int | float]] = field(default_factory=list)
-    callbacks: list[dict[str, int | float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_value: float | None = None
-    stopped: bool = False  # by early stopping, before the last epoch
-    batches_done: int = 0
-    batches: int = 0  # in an epoch
-    seconds: float = 0.0  # that the batches done took
-    learning_rate: float = 0.0  # that the epoch began with
-
-    def told(self, epochs: int) -> str:
-        """Return how much is done, such as "12 of 50 epochs and batch 800 of 1407"."""
-        within = f" and batch {self.batches_done} of {self.batches}" if self.batches_done else ""
-        return f"{self.epochs_done} of {epochs} epochs{within}"
+LOCK = ".lock"
+FILES = (
+    "config.yaml",
+    "history.csv",
+    "best.weights.h5",
+    "state.npz",
+    "state.previous.npz",
+    "model.keras",
+    "report-data.npz",
+    "report.html",
+    "metrics.json",
+)
 
 
 class RunFolder:
@@ -56,7 +41,8 @@ class RunFolder:
 
     config.yaml: the resolved configuration; history.csv: a row an epoch; best.weights.h5: the
     weights of the best validation epoch; model.keras: the network with them; metrics.json,
-    report.html and report-data.npz: written at the end; state.npz: what `--resume` needs.
+    report.html and report-data.npz: written at the end; state.npz: what `--resume` needs, and
+    state.previous.npz the one before, until the run is finished.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -65,42 +51,89 @@ class RunFolder:
         self.best_weights = self.path / "best.weights.h5"
         self.model, self.metrics = self.path / "model.keras", self.path / "metrics.json"
         self.state = self.path / "state.npz"
-        self._lock = filelock.FileLock(self.path / ".lock")
+        self.previous_state = self.path / "state.previous.npz"
+        self._lock = filelock.FileLock(self.path / LOCK)
         self._made: list[Path] = []  # folders that were not there before
+        self._has_config = False  # one that is worth nothing without a state
+        self._chosen = self.state  # which of the two is read
+        self.warning = ""  # of what was chosen, in words
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a state to resume from."""
+        return is_there(self.state) or is_there(self.previous_state)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the result is there: metrics.json is written last, and is no use if damaged."""
+        try:
+            self.read_metrics()
+        except InputError:
+            return False
+        return True
 
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
-        """Make a new folder and lock it, or refuse one that holds something."""
+        """Make a new folder and lock it, or refuse one that holds something.
+
+        What a training left that was killed before it could save anything is no hindrance.
+        """
         folder = cls(path)
         folder._made = [each for each in (path, *path.parents) if not is_there(each)]
-        if is_there(folder.state):
-            raise InputError(
-                f"{path}: already holds a run; continue it with --resume {path}, "
-                "or choose another --out"
-            )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(each.name != ".lock" for each in path.iterdir()):
-                raise InputError(f"{path}: is not empty; choose another --out")
+            was_killed = is_there(path / LOCK)
+            folder.lock()
+            if was_killed:
+                remove_leftovers(path)
+                folder._has_config = True
+            folder._refuse_what_holds_something()
         except FileExistsError:
             raise InputError(f"{path}: is a file; choose another --out") from None
         except OSError as error:
+            folder.release()
             raise InputError(f"{path}: cannot be made or read: {error.strerror}") from None
-        folder.lock()
+        except BaseException:
+            folder.release()
+            raise
+        for made in folder._made:
+            sync_folder(made.parent)
         return folder
+
+    def _refuse_what_holds_something(self) -> None:
+        if self.is_begun:
+            raise InputError(
+                f"{self.path}: already holds a run; continue it with --resume {as_typed(self.path)}, "
+                "or choose another --out"
+            )
+        ours = {LOCK, self.config.name} if self._has_config else {LOCK}
+        if any(each.name not in ours for each in self.path.iterdir()):
+            raise InputError(f"{self.path}: is not empty; choose another --out")
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open and lock the folder of a run that was begun, to resume it."""
         folder = cls(path)
-        for needed in (folder.config, folder.state):
-            if not needed.is_file():
-                raise InputError(f"{path}: holds no run to resume: {needed.name} is missing")
+        if not is_there(path):
+            raise InputError(f"{path}: there is no such folder")
+        if not folder.is_begun:
+            raise InputError(
+                f"{path}: holds no run to resume: {folder.state.name} is missing. A training that "
+                "ended before it saved anything is started again as it was, with the same --out"
+            )
+        if not folder.config.is_file():
+            raise InputError(f"{path}: holds no run to resume: {folder.config.name} is missing")
+        for name in FILES:
+            if (path / name).is_dir():
+                raise InputError(f"{path / name}: is a folder, in place of a file of the run")
         folder.lock()
+        remove_leftovers(path)
         return folder
 
     def lock(self) -> None:
         """Keep other trainings out, for as long as this process has the folder."""
+        if (self.path / LOCK).is_symlink():  # old versions of filelock empty what it points to
+            raise InputError(f"{self.path / LOCK}: is a link; remove it")
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -110,17 +143,20 @@ class RunFolder:
 
     def release(self) -> None:
         """Let others in; leave nothing behind where nothing came of the run."""
-        if not self.state.exists():
-            self.config.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # Windows removes no open file
-            (self.path / ".lock").unlink(missing_ok=True)
-        self._lock.release()
+        if self._lock.is_locked:
+            # Windows removes no open file, a read-only disk none at all.
+            with contextlib.suppress(OSError):
+                if self._has_config and not self.is_begun:
+                    self.config.unlink(missing_ok=True)
+                (self.path / LOCK).unlink(missing_ok=True)
+            self._lock.release()
         with contextlib.suppress(OSError):  # not empty
             for folder in self._made:
                 folder.rmdir()
 
     def write_config(self, config: Config) -> None:
         """Write the resolved configuration, with the command that runs it again in its head."""
+        self._has_config = True
         head = f"# Resolved by modelzoo: python -m train --config {self.config}\n"
         write_text(self.config, head + config.to_yaml())
 
@@ -166,47 +202,81 @@ class RunFolder:
         return metrics
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
-        """Write metrics.json."""
-        write_text(self.metrics, json.dumps(metrics, indent=2) + "\n")
+        """Write metrics.json, which says that the run is finished."""
+        with replacing(self.metrics) as temporary:
+            self.previous_state.unlink(missing_ok=True)
+            temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+    def reopen(self) -> None:
+        """Let the run go on from the state that was read: a damaged one goes, and metrics.json."""
+        try:
+            self.metrics.unlink(missing_ok=True)
+            if self._chosen == self.previous_state:
+                self.previous_state.replace(self.state)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
+        self._chosen = self.state
+
+    def check_best_weights(self, progress: Progress) -> None:
+        """Raise InputError unless best.weights.h5 is the file that `progress` tells of."""
+        state = state_of(self.best_weights, progress.best_sha256 or None)
+        if state in ("damaged", "missing"):
+            raise InputError(
+                f"{self.best_weights}: is {state}; the run cannot go on without the weights of its "
+                f"best epoch, {progress.best_epoch}.\n"
+                f"Train it anew: python -m train --config {as_typed(self.config)} --out ANOTHER"
+            )
 
     def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
         """Write everything that resuming needs into one file, so that its parts always agree.
 
-        The arrays are taken one after the other: memory holds no second copy of them all.
+        The arrays are taken one after the other: memory holds no second copy of them all. The state
+        before is kept, for a disk that loses what it said it had written; no more than two lie
+        there at any time.
         """
-        note = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
-        named = ((f"array{index}", array) for index, array in enumerate(arrays))
-        with replacing(self.state) as temporary, zipfile.ZipFile(temporary, "w") as file:
-            for name, array in itertools.chain([("progress", note)], named):
-                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+        with replacing(self.state) as temporary:
+            if self.state.exists():
+                self.previous_state.unlink(missing_ok=True)
+            write_state(temporary, arrays, progress)
+            if self.state.exists():
+                self.state.replace(self.previous_state)
 
     def load_progress(self) -> Progress:
-        """Read where the run stands, without its arrays.
+        """Read where the run stands, from the newest state of which every byte is as it was.
+
+        `warning` says so if that is not the last one that was saved.
 
         Raises:
-            InputError: the file is damaged; nothing else in the folder is touched.
+            InputError: no state is whole; nothing else in the folder is touched.
         """
-        return self._read_state(arrays=False)[1]
+        self.warning, problem = "", ""
+        for path in (self.state, self.previous_state):
+            if not is_there(path):
+                continue
+            try:
+                progress = read_progress(path)
+            except Exception as error:  # zip, zlib, json, numpy: each damage has its own exception
+                problem = problem or f"{path}: damaged: {str(error)[:300]}"
+                continue
+            if problem:
+                self.warning = f"{problem}; going on from the state before it"
+            self._chosen = path
+            return progress
+        raise InputError(
+            f"{problem}\nNothing can be resumed from it; train anew: "
+            f"python -m train --config {as_typed(self.config)} --out ANOTHER"
+        )
 
     def load_state(self) -> tuple[list[np.ndarray], Progress]:
         """Read what `save_state` wrote; raise what `load_progress` does."""
-        return self._read_state(arrays=True)
-
-    def _read_state(self, *, arrays: bool) -> tuple[list[np.ndarray], Progress]:
+        progress = self.load_progress()
         try:
-            saved = read_arrays(self.state, None if arrays else ("progress",))
-            if missing := {"progress", *(f"array{n}" for n in range(len(saved) - 1))} - set(saved):
-                raise ValueError(f"{min(missing)} is missing")
-            progress = msgspec.convert(json.loads(saved.pop("progress").tobytes()), Progress)
-            found = [saved[f"array{index}"] for index in range(len(saved))]
-            if others := [str(array.dtype) for array in found if array.dtype.kind not in "fiub"]:
-                raise ValueError(f"it holds {others[0]}, not numbers")
-        except (OSError, ValueError, RecursionError) as error:  # msgspec's and json's are such
-            raise InputError(f"{self.state}: damaged, cannot resume from it: {error}") from None
-        if progress.epochs_done and not self.best_weights.is_file():
-            raise InputError(f"{self.best_weights}: is missing; the run cannot go on without it")
-        return found, progress
+            arrays = read_arrays(self._chosen)
+        except Exception as error:  # its checksums are right: it was written so
+            raise InputError(
+                f"{self._chosen}: holds no state of a run: {str(error)[:300]}"
+            ) from None
+        return arrays, progress
 
 
 class SharedRunFolder(RunFolder):
@@ -231,6 +301,9 @@ class SharedRunFolder(RunFolder):
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write nothing."""
+
+    def reopen(self) -> None:
+        """Remove nothing."""
 
     def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
         """Write nothing; the arrays are read, which may need every worker."""

@@ -14,7 +14,7 @@ from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import as_typed, replacing
+from modelzoo.files import as_typed
 from modelzoo.machine import memory_peak, versions
 from modelzoo.training.callbacks import (
     EpochOrder,
@@ -33,8 +33,11 @@ from modelzoo.training.interruption import Interruption
 from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import save_network, write_results
 from modelzoo.training.run import Run
-from modelzoo.training.run_folder import Progress, RunFolder
+from modelzoo.training.run_folder import RunFolder
+from modelzoo.training.state import Progress
+from modelzoo.weights.cache import sha256_of
 from modelzoo.weights.reader import load_weights
+from modelzoo.weights.writer import save_weights
 
 
 class Session:
@@ -148,10 +151,18 @@ class Session:
         self.folder = folder
         arrays, self.progress = folder.load_state()
         self._assign(arrays)
-        if self.progress.epochs_done and self.single is not self.model:
-            load_weights(self.single, folder.best_weights)
         self.saved = self.progress.told(self.config["fit"]["epochs"])
+        if self.progress.is_at_best:  # it may have been killed before it had written them
+            self._keep_best()
+        elif self.progress.epochs_done:
+            if (
+                not folder.warning
+            ):  # else a later epoch, which is trained again, may have other ones
+                folder.check_best_weights(self.progress)
+            if self.single is not self.model:
+                load_weights(self.single, folder.best_weights)
         folder.write_config(self.config)
+        folder.reopen()
         folder.write_history(self.progress.history)
 
     def _assign(self, arrays: list[np.ndarray]) -> None:
@@ -190,8 +201,9 @@ class Session:
                 self._fit_rest(epochs, interruption)
             interruption.end()
             return self._finish()
-        except KeyboardInterrupt:
-            self._say(f"\ninterrupted; {self.saved} are saved in {self.folder.path}")
+        except (KeyboardInterrupt, InputError) as error:  # Ctrl-C, or a disk that takes no more
+            what = "\ninterrupted; " if isinstance(error, KeyboardInterrupt) else ""
+            self._say(f"{what}{self.saved} are saved in {self.folder.path}")
             self._say(f"continue with: python -m train --resume {as_typed(self.folder.path)}")
             raise
 
@@ -207,7 +219,7 @@ class Session:
             self.distribution.agree(f"{self.config.to_yaml()}\n{state}")
 
     def _advice(self) -> str:
-        return f"Start all of them again with --resume {self.folder.path}"
+        return f"Start all of them again with --resume {as_typed(self.folder.path)}"
 
     def _fit_rest(self, epochs: int, interruption: Interruption) -> None:
         """Train up to `epochs`; the rest of an epoch, which has fewer batches, by itself."""
@@ -266,23 +278,28 @@ class Session:
     def _end_epoch(
         self, epoch: int, values: dict[str, float], callbacks: list[dict[str, float]]
     ) -> None:
-        """Keep the best weights, then save the state: so a kill in between loses nothing."""
+        """Save the state, then the best weights: after a kill in between, the state has them."""
         progress = self.progress
         value = values.get("val_accuracy", values.get("accuracy"))
         no_validation = "val_accuracy" not in values
         if progress.best_value is None or no_validation or (value or 0.0) > progress.best_value:
-            progress.best_value, progress.best_epoch = value, epoch + 1
-            if self.single is not self.model:
-                self.single.set_weights(self.model.get_weights())
-            if self.distribution.is_chief:
-                with replacing(self.folder.best_weights) as temporary:
-                    self.single.save_weights(temporary)
+            progress.best_value, progress.best_epoch, progress.best_sha256 = value, epoch + 1, ""
         progress.history.append({"epoch": epoch + 1, **values})
         progress.epochs_done, progress.callbacks = epoch + 1, callbacks
         progress.stopped = bool(self.trained.stop_training)
         progress.batches_done, progress.seconds = 0, 0.0
         self._save_state()
+        if progress.is_at_best:
+            self._keep_best()
         self.folder.write_history(progress.history)
+
+    def _keep_best(self) -> None:
+        """Write best.weights.h5 from the network as it is."""
+        if self.single is not self.model:
+            self.single.set_weights(self.model.get_weights())
+        if self.distribution.is_chief:
+            save_weights(self.single, self.folder.best_weights)
+            self.progress.best_sha256 = sha256_of(self.folder.best_weights)
 
     def _variables(self) -> list[Any]:
         """Weights, the random state of dropout, the optimizer's memory, and running metrics."""
@@ -324,6 +341,7 @@ class Session:
         del self.trained  # and the optimizer's memory, twice that of the weights, with it
         self.single.trainable = True  # whoever opens it decides what to freeze
         if self.distribution.is_chief:
+            self.folder.check_best_weights(self.progress)
             load_weights(self.single, self.folder.best_weights)
         compile_for_scoring(self.single, self.config)
         scores = score(self.single, self.pipeline, "test")

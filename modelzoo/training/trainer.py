@@ -184,7 +184,7 @@ def resume(
             config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
         progress = folder.load_progress()
         done, total = progress.epochs_done, config["fit"]["epochs"]
-        if folder.metrics.exists() and (done >= total or progress.stopped):
+        if folder.is_finished and (done >= total or progress.stopped):
             raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
         chosen = _start(config, device, cluster, own_process)
 
@@ -205,6 +205,8 @@ def resume(
             del data
             session.agree(progress)
             session.restore(folder)
+            if folder.warning:
+                notify(f"warning: {folder.warning}")
             said = f"resuming {path}: {progress.told(total)} are done"
             console.print(said, markup=False, highlight=False, soft_wrap=True)
             return session.run()

@@ -1,0 +1,357 @@
+"""What a run's folder holds after a kill, a power cut or damage, and what is made of it."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelzoo import InputError, Trainer, cli, files, load_config, resume
+from modelzoo.training.run_folder import RunFolder
+from modelzoo.training.state import Progress
+
+ARRAYS = [np.arange(6, dtype="float32").reshape(2, 3), np.array(7, "int64")]
+
+
+def saved(epochs: int) -> tuple[list[np.ndarray], Progress]:
+    """Return what a run would save after some epochs; each differs."""
+    rows = [{"epoch": e + 1, "loss": 1.0, "seconds": 2.0} for e in range(epochs)]
+    return [array + epochs for array in ARRAYS], Progress(epochs, rows, best_epoch=epochs)
+
+
+def a_folder(path: Path, epochs: int) -> RunFolder:
+    """Write the states of a run, one after the other, as a training does."""
+    path.mkdir()
+    folder = RunFolder(path)
+    folder.config.write_text("base: lenet5\n")
+    for done in range(epochs + 1):
+        folder.save_state(*saved(done))
+    return folder
+
+
+def is_state_of(folder: RunFolder, epochs: int) -> bool:
+    arrays, progress = folder.load_state()
+    wanted, _ = saved(epochs)
+    same = all(np.array_equal(a, b) for a, b in zip(arrays, wanted, strict=True))
+    return same and progress.epochs_done == epochs
+
+
+# Starting
+
+
+def test_what_a_killed_start_left_is_in_nobody_s_way(tmp_path):
+    """The same command again was refused: the folder was not empty."""
+    for name in (".lock", "config.yaml", ".0123abcd.state.npz", ".89abcdef.config.yaml"):
+        (tmp_path / name).write_text("left")
+    with pytest.raises(InputError, match=r"holds no run to resume.*started again as it was"):
+        RunFolder.open(tmp_path)
+    folder = RunFolder.create(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.yaml"]
+    folder.release()  # nothing came of this one either
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_others_are_not_taken_for_leftovers(tmp_path):
+    """Where no training was killed, nothing is deleted: not even what has our names."""
+    for name in ("config.yaml", ".0123abcd.state.npz"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        RunFolder.create(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "config.yaml": "mine",
+        ".0123abcd.state.npz": "mine",
+    }
+
+
+def test_a_folder_in_use_is_said_to_be(tmp_path):
+    """A second training was told to --resume the first, which was still running."""
+    a_folder(tmp_path / "run", 1)
+    code = (
+        "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "run" / ".lock")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        for attempt in (RunFolder.create, RunFolder.open):
+            with pytest.raises(InputError, match="another training is writing"):
+                attempt(tmp_path / "run")
+        other.kill()
+    with pytest.raises(InputError, match="already holds a run"):
+        RunFolder.create(tmp_path / "run")
+    RunFolder.open(tmp_path / "run").release()
+
+
+def test_a_link_for_a_lock_is_not_followed(tmp_path):
+    """The file that it points to could be emptied."""
+    folder = a_folder(tmp_path / "run", 1)
+    (tmp_path / "thesis").write_text("years of work")
+    (folder.path / ".lock").symlink_to(tmp_path / "thesis")
+    with pytest.raises(InputError, match=r"\.lock: is a link"):
+        RunFolder.open(folder.path)
+    assert (tmp_path / "thesis").read_text() == "years of work"
+
+
+def test_a_folder_in_the_place_of_a_file_is_said_before_training(tmp_path):
+    """Hours later, the results could not be written."""
+    folder = a_folder(tmp_path / "run", 1)
+    folder.metrics.mkdir()
+    with pytest.raises(InputError, match=r"metrics\.json: is a folder"):
+        RunFolder.open(folder.path)
+
+
+# The state
+
+
+def test_a_byte_that_changed_is_noticed_wherever_it_is(tmp_path):
+    """Never other arrays; 400 of its bytes, one at a time."""
+    folder = a_folder(tmp_path / "run", 2)
+    whole, chance = folder.state.read_bytes(), random.Random(0)
+    went_back = 0
+    for place in chance.sample(range(len(whole)), 400):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << chance.randrange(8)
+        folder.state.write_bytes(damaged)
+        if is_state_of(folder, 2):  # a byte that says nothing, such as the file's time
+            continue
+        assert is_state_of(folder, 1) and "state.npz: damaged" in folder.warning
+        went_back += 1
+    assert went_back > 250
+
+
+@pytest.mark.parametrize("left", [b"", b"PK", None])
+def test_a_state_that_is_lost_costs_the_epoch_after_the_one_before(tmp_path, left):
+    """None: it is not there at all, as when a kill comes between two names."""
+    folder = a_folder(tmp_path / "run", 3)
+    folder.state.unlink() if left is None else folder.state.write_bytes(left)
+    folder = RunFolder.open(folder.path)
+    assert is_state_of(folder, 2) and bool(folder.warning) == (left is not None)
+    folder.reopen()  # the good one must not be given up for the damaged one
+    assert not folder.previous_state.exists()
+    folder.save_state(*saved(3))
+    assert is_state_of(folder, 3)
+    folder.state.unlink()
+    assert is_state_of(folder, 2)
+    folder.release()
+
+
+def test_two_damaged_states_are_refused_with_the_way_on(tmp_path):
+    """The first is named, and how to train anew."""
+    folder = a_folder(tmp_path / "run", 2)
+    for path in (folder.state, folder.previous_state):
+        path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"state\.npz: damaged.*\n.*train anew: python -m train"):
+        folder.load_progress()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs_done": -1},
+        {"epochs_done": 3},
+        {"best_epoch": 3},
+        {"best_epoch": 0},
+        {"history": [{"epoch": 1, "loss": 1.0, "seconds": 1.0}]},
+        {"history": [{"epoch": 1, "seconds": 1.0}, {"epoch": 2, "seconds": 1.0}]},
+        {"history": [{"epoch": e, "loss": 1.0, "seconds": 0.0} for e in (1, 2)]},
+        {"batches_done": 5, "batches": 5},
+        {"batches_done": -2},
+        {"seconds": float("nan")},
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(tmp_path, changes):
+    """They would end in an IndexError, or in history.csv with gaps."""
+    folder = a_folder(tmp_path / "run", 0)
+    arrays, progress = saved(2)
+    for name, value in changes.items():
+        setattr(progress, name, value)
+    folder.save_state(arrays, progress)
+    folder.previous_state.unlink()
+    with pytest.raises(InputError, match=r"state\.npz: damaged: .*contradict"):
+        folder.load_progress()
+
+
+def test_a_state_that_would_grow_is_refused(tmp_path):
+    """A small compressed file could fill the memory."""
+    folder = a_folder(tmp_path / "run", 0)
+    np.savez_compressed(folder.state, progress=np.zeros(10**6))
+    with pytest.raises(InputError, match=r"state\.npz: damaged: compressed"):
+        folder.load_progress()
+
+
+def test_a_result_that_is_no_json_is_none(tmp_path):
+    """An empty metrics.json made a run finished for ever."""
+    folder = a_folder(tmp_path / "run", 1)
+    for content, is_finished in (("", False), ("[]", False), ("[" * 99_999, False), ("{}", True)):
+        folder.metrics.write_text(content)
+        assert folder.is_finished is is_finished
+
+
+# Files
+
+
+def test_a_file_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
+    """After a power cut the name could stand for nothing."""
+    done: list[str] = []
+    fsync, rename = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name[-8:]}")
+        fsync(descriptor)
+
+    def noted_rename(self: Path, target: Path) -> Path:
+        done.append(f"rename to {target.name}")
+        rename(self, target)
+        return target
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_rename)
+    (tmp_path / "a folder").mkdir()
+    files.write_text(tmp_path / "a folder" / "file.txt", "text")
+    assert done == ["sync file.txt", "rename to file.txt", "sync a folder"]
+
+
+def test_a_read_only_disk_is_said_and_nothing_else(tmp_path, monkeypatch):
+    """Tidying up fails there as well; that must not hide why."""
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(InputError, match="file: cannot be written: Read-only file system"):
+        files.write_text(tmp_path / "file", "text")
+    folder = RunFolder.create(tmp_path / "run")
+    folder.release()  # says nothing
+
+
+def test_a_second_ctrl_c_ends_as_the_first_would(monkeypatch):
+    """It came while the first was answered, and ended in a traceback."""
+    codes: list[int] = []
+
+    def interrupted(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(cli.atexit, "_run_exitfuncs", lambda: None)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        cli.run_program(["list"])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert codes == [130]
+
+
+# Whole runs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of the same configuration, of two epochs and of three; the second is the best."""
+    from conftest import draw_bars
+
+    work = tmp_path_factory.mktemp("runs")
+    (x_train, y_train), (x_test, y_test) = draw_bars(100, 0), draw_bars(20, 1)
+    np.savez(work / "bars.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MODELZOO_DATA", str(work))
+        for epochs in (2, 3):
+            options = [f"fit.epochs={epochs}", "data.batch_size=25", "data.validation_split=20"]
+            config = load_config("lenet5", dataset="bars", overrides=options)
+            run = Trainer(config, device="cpu", out=work / f"{epochs} epochs").fit()
+    assert run.metrics["best_epoch"] >= 1
+    return work
+
+
+@pytest.fixture
+def run(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A copy of the run of two epochs."""
+    monkeypatch.setenv("MODELZOO_DATA", str(runs))
+    shutil.copytree(runs / "2 epochs", tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def same_weights(folder: RunFolder, whole: Path) -> bool:
+    """Whether best.weights.h5 is byte for byte that of another run."""
+    return folder.best_weights.read_bytes() == (whole / "best.weights.h5").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [None, b"", b"damaged"])
+def test_best_weights_of_the_last_epoch_are_in_the_state_too(run, runs, content):
+    """A kill between the two files, or damage to one, cost the run."""
+    arrays, progress = run.load_state()
+    progress.best_epoch, progress.best_sha256 = 2, ""  # as it is when the second is the best
+    run.save_state(arrays, progress)
+    run.best_weights.unlink() if content is None else run.best_weights.write_bytes(content)
+    run.metrics.unlink()
+    assert resume(run.path, device="cpu").metrics["best_epoch"] == 2
+    assert run.best_weights.stat().st_size == (runs / "2 epochs/best.weights.h5").stat().st_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_older_best_weights_are_refused_before_training(run, content):
+    """Other weights would be scored, and published, as the best."""
+    arrays, progress = run.load_state()
+    progress.best_epoch = 1
+    progress.best_sha256 = "0" * 64
+    run.save_state(arrays, progress)
+    if content is None:
+        run.best_weights.unlink()
+    state = run.state.read_bytes()
+    with pytest.raises(
+        InputError, match=r"best\.weights\.h5: is (missing|damaged).*\nTrain it anew"
+    ):
+        resume(run.path, device="cpu", epochs=3)
+    assert run.state.read_bytes() == state
+
+
+@pytest.mark.slow
+def test_a_longer_run_that_was_killed_is_not_finished(run, runs, monkeypatch):
+    """metrics.json of the shorter one said so, and --resume refused to go on."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("modelzoo.training.session.write_results", killed)
+        with pytest.raises(KeyboardInterrupt):
+            resume(run.path, device="cpu", epochs=3)
+    assert not run.is_finished
+    assert resume(run.path, device="cpu").metrics["epochs"] == 3
+    assert same_weights(run, runs / "3 epochs")
+    assert sorted(p.name for p in run.path.iterdir()) == sorted(
+        p.name for p in (runs / "3 epochs").iterdir()
+    )
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_the_state_before(run, runs, capsys):
+    """And says so; it ends in the same weights."""
+    shutil.copy(run.state, run.previous_state)
+    run.state.write_bytes(run.state.read_bytes()[:-1000])
+    resume(run.path, device="cpu", epochs=3)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "state.npz: damaged" in said and "going on from the state before it" in said
+    assert same_weights(run, runs / "3 epochs")
+
+
+@pytest.mark.slow
+def test_a_damaged_result_is_written_again(run, runs):
+    """With the same numbers."""
+    expected = json.loads(run.metrics.read_text())["test_loss"]
+    run.metrics.write_bytes(b"\0" * 100)
+    assert resume(run.path, device="cpu").metrics["test_loss"] == expected
+    assert run.is_finished
