@@ -168,7 +168,8 @@ def test_any_other_value_is_accepted_or_refused(key: str, value: Any) -> None:
     "text",
     ["", "packages", "https:", "https://a b", "https://a\nb", "https://[x", "https://a:99999999/",
      "file:", "file:a\0b", "gdrive:", "gdrive:short", "javascript:alert(1)", "s3://bucket/x",
-     "http://localhost.example/x", "http://localhost@weights.example/x", "//a.example/x"],
+     "http://localhost.example/x", "http://localhost@weights.example/x", "//a.example/x",
+     "http://weights.example\\@localhost/x"],
 )  # fmt: skip
 def test_what_is_no_source(text: str) -> None:
     """An address without TLS is one on this machine only."""
