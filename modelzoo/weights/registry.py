@@ -88,9 +88,11 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def file_of(self, model: str) -> "WeightsFile":
         """Return the file that this entry describes, as the network `model` publishes it."""
-        # The hash in its name keeps the files of two releases apart in one cache.
+        # The hash in its name keeps the files of two releases apart in one cache; the hash of the
+        # sources, what nobody vouches for from the file of the same name in another YAML.
+        mark = self.sha256 or hashlib.sha256("\n".join(self.sources).encode()).hexdigest()
         suffix = ".pth" if self.format == "torch" else ".weights.h5" if self.sha256 else ".h5"
-        name = f"{self.name}-{self.sha256[:8]}{suffix}" if self.sha256 else f"{self.name}{suffix}"
+        name = f"{self.name}-{mark[:8]}{suffix}"
         return WeightsFile(
             label=f"{model}/{self.name}",
             file=f"{model}/{name}",
