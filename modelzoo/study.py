@@ -13,7 +13,7 @@ import pandas as pd
 from modelzoo.config import Config, load_config, packaged_folder
 from modelzoo.config.layers import Layer, check_top_level, read_yaml
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import is_there, write_text
+from modelzoo.files import is_there, ordinary, write_csv, write_text
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.trainer import Trainer, resume
 
@@ -141,7 +141,7 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for name, folder in folders.items():
-        metrics = json.loads(RunFolder(folder).metrics.read_bytes())
+        metrics = json.loads(ordinary(RunFolder(folder).metrics).read_bytes())
         row = {"variant": name, **{column: metrics[column] for column in COLUMNS}}
         trained, validated = row["train_accuracy"], row["val_accuracy"]
         rows.append({**row, "gap": None if validated is None else trained - validated})
@@ -151,8 +151,10 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
 def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Path]:
     from modelzoo import charts
 
-    write_text(out / "study.csv", pd.DataFrame(table_of(folders)).to_csv(index=False))
-    histories = {name: pd.read_csv(RunFolder(path).history) for name, path in folders.items()}
+    rows = table_of(folders)
+    write_csv(out / "study.csv", list(rows[0]), rows)
+    tables = {name: ordinary(RunFolder(path).history) for name, path in folders.items()}
+    histories = {name: pd.read_csv(table) for name, table in tables.items()}
     chart = charts.curves_side_by_side(histories, study.title)
     drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
     return [out / "study.csv", *drawn]

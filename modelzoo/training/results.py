@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from modelzoo.errors import InputError
+from modelzoo.files import ordinary
 from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
 from modelzoo.training.run_folder import RunFolder
 
@@ -76,8 +77,9 @@ def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
 
     folder = RunFolder(path)
     data = load_report_data(path)
+    table = ordinary(folder.history)
     try:
-        history = pd.read_csv(folder.history)
+        history = pd.read_csv(table)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder.history}: cannot be read: {error}") from None
     target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")

@@ -1,8 +1,6 @@
 """The folder of a run: what is written, when, and how it is read back to resume."""
 
 import contextlib
-import csv
-import io
 import itertools
 import json
 import time
@@ -18,7 +16,8 @@ import numpy as np
 
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
-from modelzoo.files import is_there, replacing, write_text
+from modelzoo.files import is_there, replacing, write_csv, write_text
+from modelzoo.terminal import on_one_line
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 
@@ -117,7 +116,8 @@ class RunFolder:
 
     def write_config(self, config: Config) -> None:
         """Write the resolved configuration, with the command that runs it again in its head."""
-        head = f"# Resolved by modelzoo: python -m train --config {self.config}\n"
+        command = on_one_line(f"python -m train --config {self.config}")
+        head = f"# Resolved by modelzoo: {command}\n"
         write_text(self.config, head + config.to_yaml())
 
     def read_config(self) -> Config:
@@ -128,11 +128,7 @@ class RunFolder:
         """Write history.csv; further metrics of the configuration follow the fixed columns."""
         known = [name for name in HISTORY if not rows or any(name in row for row in rows)]
         others = sorted({name for row in rows for name in row} - set(HISTORY))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [*known, *others], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.history, text.getvalue())
+        write_csv(self.history, [*known, *others], rows)
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write metrics.json."""
