@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 from modelzoo import commands
 from modelzoo.demo import commands as demo_commands
 from modelzoo.robustness import commands as robustness_commands
+from modelzoo.terminal import say
 from modelzoo.version import __version__
 
 
@@ -27,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         if unknown.startswith("--"):
             known = [name for action in self._option_actions() for name in action.option_strings]
             message += suggest(unknown.partition("=")[0], [n for n in known if n.startswith("--")])
-        print(f"{self.prog}: {message}\n(see {self.prog} --help)", file=sys.stderr)
+        say(f"{self.prog}: {message}\n(see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
     def _option_actions(self) -> list[argparse.Action]:

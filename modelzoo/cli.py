@@ -15,6 +15,7 @@ from typing import NoReturn
 from modelzoo.arguments import make_parser
 from modelzoo.environment import name_home
 from modelzoo.errors import InputError, RunError
+from modelzoo.terminal import say
 
 INTERRUPTED = 130
 
@@ -96,8 +97,6 @@ def _open_streams() -> None:
 
 
 def _fail(command: str, reason: object, code: int) -> int:
-    # What a person typed, or a file holds, must not command the terminal.
-    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(reason))
     with contextlib.suppress(OSError):  # nobody can be told
-        print(f"modelzoo {command}: {text}", file=sys.stderr)
+        say(f"modelzoo {command}: {reason}", file=sys.stderr)
     return code

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo import printing
 from modelzoo.errors import InputError, RunError
 from modelzoo.options import chosen_config, chosen_weights, share, whole_number
+from modelzoo.terminal import say
 
 if TYPE_CHECKING:
     from modelzoo.config import Config
@@ -97,7 +98,7 @@ def evaluate(options: argparse.Namespace) -> None:
     else:
         printing.print_evaluation(config, result)
         if promised:
-            print(f"published: {promised}")
+            say(f"published: {promised}")
     if options.check and published:
         sys.stdout.flush()
         check_against_published(published, result)
@@ -124,9 +125,9 @@ def predict(options: argparse.Namespace) -> None:
         return
     for each in found:
         form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
-        print(f"{each.file}: {', '.join(form.format(*pair) for pair in each.classes)}")
+        say(f"{each.file}: {', '.join(form.format(*pair) for pair in each.classes)}")
         for note in each.notes:
-            print(f"  {note}")
+            say(f"  {note}")
 
 
 def list_models(options: argparse.Namespace) -> None:
@@ -155,9 +156,9 @@ def list_models(options: argparse.Namespace) -> None:
         print(json.dumps(rows))
         return
     width = max(len(row["name"]) for row in rows)
-    print(f"{'NAME':{width}} {'YEAR':5} {'PARAMETERS':>11}  {'INPUT':10} {'DATA SET':14} TITLE")
+    say(f"{'NAME':{width}} {'YEAR':5} {'PARAMETERS':>11}  {'INPUT':10} {'DATA SET':14} TITLE")
     for row in rows:
-        print(
+        say(
             f"{row['name']:{width}} {row['year']:<5} {row['parameters']:>11,}  "
             f"{printing.as_text(row['input_shape']):10} {row['dataset']:14} {row['title']}"
         )
@@ -186,19 +187,19 @@ def info(options: argparse.Namespace) -> None:
         "epochs": config["fit"]["epochs"],
         "weights": None if config.weights else "none published",
     }
-    print(config.name)
+    say(config.name)
     for key, value in rows.items():
         if value not in (None, ""):
-            print(f"  {key + ':':12}{value}")
+            say(f"  {key + ':':12}{value}")
     for number, entry in enumerate(config.weights):
-        print(
+        say(
             f"  {'' if number else 'weights:':12}{entry.name}: {entry.scores}"
             f"{', needs --allow-unverified' if entry.unverified else ''}"
         )
     if options.layers:
         printing.print_layers(config)
     else:
-        print(f"  layers and shapes: modelzoo info {options.model or options.config} --layers")
+        say(f"  layers and shapes: modelzoo info {options.model or options.config} --layers")
 
 
 def list_weights(options: argparse.Namespace) -> None:
@@ -208,12 +209,12 @@ def list_weights(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    print(f"{'WEIGHTS':24} {'DATA SET':16} {'ACCURACY':>8} {'BYTES':>12}  WHERE")
+    say(f"{'WEIGHTS':24} {'DATA SET':16} {'ACCURACY':>8} {'BYTES':>12}  WHERE")
     for row in rows:
         label = f"{row['model']}/{row['name']}"
         size = f"{row['bytes']:,}" if row["bytes"] else "?"
         data, accuracy = row["scores"]["dataset"], row["scores"]["accuracy"]
-        print(f"{label:24} {data:16} {accuracy:8.4f} {size:>12}  {row['where']}")
+        say(f"{label:24} {data:16} {accuracy:8.4f} {size:>12}  {row['where']}")
 
 
 def pull(options: argparse.Namespace) -> None:
@@ -224,11 +225,9 @@ def pull(options: argparse.Namespace) -> None:
         print(json.dumps({"files": done}))
     else:
         for row in done:
-            print(
-                f"{row['weights']}: {row['path']} (from {row['source']}, SHA-256 {row['sha256']})"
-            )
+            say(f"{row['weights']}: {row['path']} (from {row['source']}, SHA-256 {row['sha256']})")
             if not row["verified"]:
-                print("  unverified: this hash was never published; the file is held to it now")
+                say("  unverified: this hash was never published; the file is held to it now")
     if problems:
         sys.stdout.flush()
         raise InputError("\n".join(problems))
@@ -253,8 +252,8 @@ def verify(options: argparse.Namespace) -> None:
         print(json.dumps({"files": rows, "wrong": len(wrong)}))
     else:
         for each in checked:
-            print(f"{WORDS[each.state]:12} {each.label} ({each.path})")
-        print(f"{len(checked)} files, {len(wrong)} wrong")
+            say(f"{WORDS[each.state]:12} {each.label} ({each.path})")
+        say(f"{len(checked)} files, {len(wrong)} wrong")
     if wrong:
         sys.stdout.flush()
         names = ", ".join(sorted({each.label for each in wrong}))
@@ -289,13 +288,13 @@ def plot(options: argparse.Namespace) -> None:
     if len(options.runs) > 1:
         from modelzoo.drawing import plot_together
 
-        print(plot_together(options.runs, options.format, options.out))
+        say(plot_together(options.runs, options.format, options.out))
         return
     from modelzoo.training.results import save_charts
 
     run, out = Path(options.runs[0]), options.out and Path(options.out)
     for path in save_charts(run, options.format, out):
-        print(path)
+        say(path)
 
 
 def draw(options: argparse.Namespace) -> None:
@@ -329,7 +328,7 @@ def study(options: argparse.Namespace) -> None:
         return
     printing.print_study(chosen.title, table)
     for path in files:
-        print(path)
+        say(path)
 
 
 def import_file(options: argparse.Namespace) -> None:
@@ -347,7 +346,7 @@ def import_file(options: argparse.Namespace) -> None:
         print(json.dumps(found.summary()))
     else:
         for line in found.lines():
-            print(line)
+            say(line)
 
 
 def export(options: argparse.Namespace) -> None:

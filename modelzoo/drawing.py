@@ -13,6 +13,7 @@ import numpy as np
 
 from modelzoo.errors import InputError, suggest
 from modelzoo.files import replacing
+from modelzoo.terminal import say
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +39,7 @@ def draw(options: argparse.Namespace) -> None:
     if options.what != "convolution" and options.filter is not None:
         raise InputError(f"draw {options.what}: --filter is for convolution")
     chart, stem = DRAWINGS[options.what](options)
-    print(_save(chart, options.out, stem, options.format))
+    say(_save(chart, options.out, stem, options.format))
 
 
 def _draw_activations(options: argparse.Namespace) -> tuple[Chart, str]:
@@ -141,9 +142,9 @@ def features(options: argparse.Namespace) -> None:
         }
         print(json.dumps(summary))
         return
-    print(f"{options.image}: {best}")
+    say(f"{options.image}: {best}")
     for line in (*(f"  {note}" for note in read.notes), *files):
-        print(line)
+        say(line)
 
 
 def filters(options: argparse.Namespace) -> None:
@@ -181,11 +182,11 @@ def filters(options: argparse.Namespace) -> None:
         print(json.dumps(summary))
         return
     for note in notes:
-        print(f"{options.image}: {note}")
-    print(files["figure"])
+        say(f"{options.image}: {note}")
+    say(files["figure"])
     for each in done:
         cut = f" ({each.clipped:.1%} of the values cut off at 0 or 255)" if each.clipped else ""
-        print(f"{files[each.name]}{cut}")
+        say(f"{files[each.name]}{cut}")
 
 
 def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:

@@ -1,15 +1,20 @@
 """Write files so that a reader finds the old one or the new one, never half of one."""
 
 import contextlib
+import csv
+import io
 import os
 import re
 import shlex
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from modelzoo.errors import InputError
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula may begin
 
 
 @contextlib.contextmanager
@@ -107,6 +112,30 @@ def write_text(path: Path, text: str) -> None:
 def as_typed(path: Path) -> str:
     """Return a path as it has to be typed on a command line: quoted, if there is need."""
     return shlex.quote(str(path)) if os.name == "posix" else f'"{path}"'
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table, whole or not at all; a row's missing values stay empty.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front: names of
+    classes, variants and metrics come from others.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, columns))
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def ordinary(path: Path) -> Path:
+    """Return `path`, or raise an InputError if it is a pipe or a device, which may never end."""
+    if is_there(path) and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is not an ordinary file")
+    return path
 
 
 def is_there(path: Path) -> bool:

@@ -25,7 +25,9 @@ from modelzoo.losses import BipolarMeanSquaredError, MAPCriterion
 
 # Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
 CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau")
-NEVER = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}  # run foreign code
+CODE = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
+LOOKUPS = ("IntegerLookup", "StringLookup", "TextVectorization")  # their vocabulary may be a path
+NEVER = dict.fromkeys(CODE, "runs code of its own") | dict.fromkeys(LOOKUPS, "reads files")
 KINDS: dict[str, tuple[Any, type]] = {
     "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
     "schedule": (keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
@@ -80,6 +82,11 @@ def make(kind: str, spec: Any, where: str) -> Any:
         default = parameters[key].default if key in parameters else None
         if isinstance(arguments[key], str) and _is_number(kind, key, default):
             raise InputError(f"{where}.config.{key}: {arguments[key]!r} should be a number")
+        if _holds_mapping(arguments[key]):  # Keras would deserialise it
+            raise InputError(
+                f"{where}.config.{key}: {arguments[key]!r:.80} should be a number, a text or a "
+                "list of them; objects within objects are not made"
+            )
     try:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
@@ -120,13 +127,13 @@ def _find_class(kind: str, name: str, where: str) -> type:
         each
         for each, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, base) and value is not base
-    } - NEVER
+    } - set(NEVER)
     if kind == "callback":
         names &= set(CALLBACKS)
     ours = {each.__name__: each for each in OURS.get(kind, ())}
     names |= set(ours)
     if name in NEVER:
-        raise InputError(f"{where}: {name} runs code of its own, which no configuration may")
+        raise InputError(f"{where}: {name} {NEVER[name]}, which no configuration may")
     if name not in names:
         raise InputError(
             f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}"
@@ -163,6 +170,12 @@ def _is_number(kind: str, key: str, default: Any) -> bool:
     if kind in ("optimizer", "schedule"):
         return key != "name"
     return type(default) in (int, float)
+
+
+def _holds_mapping(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_holds_mapping(each) for each in value)
+    return isinstance(value, Mapping)
 
 
 def _with_learning_rate(arguments: dict[str, Any], where: str) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelzoo.terminal import make_console, say
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -20,34 +22,33 @@ def print_layers(config: Config) -> None:
     from modelzoo.zoo import build, describe
 
     heads = f"{'OUTPUT SHAPE':14} {'PARAMETERS':>12} {'OPERATIONS':>14}"
-    print(f"\n  {'LAYER':10} {'TYPE':28} {heads}")
+    say(f"\n  {'LAYER':10} {'TYPE':28} {heads}")
     network = build(config)
     described = describe(network)
     for layer in described:
         shape, operations = as_text(layer["output_shape"]), _count(layer["operations"])
-        print(
+        say(
             f"  {layer['name']:10} {layer['type']:28} {shape:14} {layer['parameters']:>12,} "
             f"{operations:>14}"
         )
     counts = [layer["operations"] for layer in described]
     total = None if None in counts else sum(counts)
-    print(f"  {'total':54} {network.count_params():>12,} {_count(total):>14}")
-    print("  operations: additions and multiplications for one picture")
+    say(f"  {'total':54} {network.count_params():>12,} {_count(total):>14}")
+    say("  operations: additions and multiplications for one picture")
 
 
 def print_run(run: Run) -> None:
     metrics = run.metrics
     best = f", best of {metrics['epochs']} epochs: {metrics['best_epoch']}"
-    print(
+    say(
         f"test accuracy {metrics['test_accuracy']:.4f}, loss {metrics['test_loss']:.4f} "
         f"({metrics['test_images']:,} test images of {metrics['dataset']}{best})"
     )
-    print(f"report: {run.folder / 'report.html'}")
-    print(f"weights: {run.folder / 'best.weights.h5'}")
+    say(f"report: {run.folder / 'report.html'}")
+    say(f"weights: {run.folder / 'best.weights.h5'}")
 
 
 def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table("variant", "training", "validation", "gap", "test", "epochs", "min", title=title)
@@ -55,17 +56,16 @@ def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
         columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
         shares = ["none" if row[name] is None else f"{row[name]:.4f}" for name in columns]
         shown.add_row(row["variant"], *shares, str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
-    _print_table(Console(highlight=False, markup=False), shown)
+    _print_table(make_console(), shown)
 
 
 def print_evaluation(config: Config, result: Evaluation) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from modelzoo.report import per_class_table
 
     scores, names = result.scores, result.class_names
-    console = Console(highlight=False, markup=False)
+    console = make_console()
     table = Table("class", "images", "precision", "recall", "F1", title="Each class")
     for row in per_class_table(result.confusion, names).itertuples(index=False):
         shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
@@ -97,22 +97,22 @@ def _print_table(console: Console, table: Table) -> None:
 
 
 def print_compressed(done: Compressed) -> None:
-    print(f"{'ARRAY':24} {'SHAPE':16} {'STEP':>10} {'ZEROS':>7} {'BYTES':>11}")
+    say(f"{'ARRAY':24} {'SHAPE':16} {'STEP':>10} {'ZEROS':>7} {'BYTES':>11}")
     for kernel in done.kernels:
-        print(
+        say(
             f"{kernel['name']:24} {as_text(kernel['shape']):16} {kernel['step']:>10.3g} "
             f"{kernel['zeros']:>7.1%} {kernel['bytes']:>11,}"
         )
     (before, after), (loss_before, loss_after) = done.accuracy, done.loss
-    print(
+    say(
         f"{done.images:,} validation images of {done.dataset}: accuracy {before:.4f} -> "
         f"{after:.4f}, loss {loss_before:.4f} -> {loss_after:.4f}"
     )
-    print(f"{done.path}: {done.bytes:,} bytes")
+    say(f"{done.path}: {done.bytes:,} bytes")
 
 
 def print_notice(message: str) -> None:
-    print(message, file=sys.stderr)
+    say(message, file=sys.stderr)
 
 
 def _count(number: int | None) -> str:

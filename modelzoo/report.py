@@ -14,7 +14,7 @@ from modelzoo import charts
 from modelzoo.charts.html_page import chart_box, render_page
 from modelzoo.data.npz import read_arrays
 from modelzoo.errors import InputError
-from modelzoo.files import write_bytes
+from modelzoo.files import ordinary, write_bytes
 
 DATA_FILE = "report-data.npz"
 PAGE_FILE = "report.html"
@@ -176,7 +176,7 @@ def load_report_data(folder: Path) -> ReportData:
     Raises:
         InputError: the file is missing or damaged.
     """
-    path = Path(folder) / DATA_FILE
+    path = ordinary(Path(folder) / DATA_FILE)
     advice = f"delete {folder}/metrics.json and python -m train --resume {folder} writes it again"
     try:
         data = _report_data(read_arrays(path))

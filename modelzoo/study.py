@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from modelzoo.config import Config, load_config, packaged_folder
 from modelzoo.config.layers import Layer, check_top_level, read_yaml
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import is_there, write_text
+from modelzoo.files import is_there, write_csv, write_text
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.trainer import Trainer, resume
 
@@ -162,7 +160,8 @@ def _is_number(value: Any) -> bool:
 def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Path]:
     from modelzoo import charts
 
-    write_text(out / "study.csv", pd.DataFrame(table_of(folders)).to_csv(index=False))
+    rows = table_of(folders)
+    write_csv(out / "study.csv", list(rows[0]), rows)
     histories = {name: RunFolder(path).read_history() for name, path in folders.items()}
     chart = charts.curves_side_by_side(histories, study.title)
     drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]

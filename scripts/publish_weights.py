@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modelzoo.errors import InputError, RunError
 from modelzoo.printing import print_notice
+from modelzoo.terminal import say
 from modelzoo.weights.publish import entry_text, publish
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     try:
         entry = publish(options.run, model, name, max_bytes=options.max_bytes, notify=print_notice)
     except (InputError, RunError) as error:
-        print(error, file=sys.stderr)
+        say(error, file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     print(entry_text(entry), end="")
     return 0

@@ -10,6 +10,7 @@ wrote itself: metrics.json, history.csv and config.yaml.
 
 import argparse
 import json
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from modelzoo import charts
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
+from modelzoo.terminal import say
 from modelzoo.training.device import start_framework
 from modelzoo.zoo import build, describe
 
@@ -32,6 +34,7 @@ RESULTS, CARDS, README = ROOT / "results", ROOT / "docs" / "models", ROOT / "REA
 BEGIN, END = "<!-- results: written by scripts/update_docs.py -->", "<!-- end of results -->"
 KEPT = ("metrics.json", "history.csv", "config.yaml")
 # What decides the outcome of a run; titles and published weights do not.
+NAME = re.compile("[a-z0-9_]{1,64}")  # of a data set; it becomes a folder's name, too
 DECISIVE = ("model", "data", "compile", "fit")
 
 
@@ -96,7 +99,7 @@ def main() -> int:
                 write_text(path, text)
             draw_curves()
     except InputError as error:
-        print(error, file=sys.stderr)
+        say(error, file=sys.stderr)
         return 2
     for path, _ in stale:
         print(f"{path.relative_to(ROOT)}: {'is out of date' if options.check else 'written'}")
@@ -113,7 +116,13 @@ def add(run: Path, name: str | None = None) -> Path:
         metrics = json.loads((run / "metrics.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{run}: is no finished run: {error}") from None
+    named = isinstance(metrics, dict) and isinstance(metrics.get("dataset"), str)
+    counts = [metrics.get(key) for key in ("epochs", "seed")] if named else [None]
+    if not all(type(count) is int for count in counts) or not NAME.fullmatch(metrics["dataset"]):
+        raise InputError(f"{run}: metrics.json does not say which data set, epochs and seed")
     name = name or metrics["model"]
+    if name not in list_models():
+        raise InputError(f"{run}: {name!r:.80} is not a packaged configuration")
     ran, packaged = load_config(run), load_config(name, dataset=metrics["dataset"])
     for section in DECISIVE:
         given, usual = _comparable(ran[section]), _comparable(packaged[section])
@@ -305,7 +314,7 @@ def _trainings(found: Sequence[Result]) -> list[str]:
         lines.append(
             f"| {each.config} | {m['dataset']} | {m['epochs']} | {m['seed']} | {m['best_epoch']} | "
             f"{validation} | {m['test_accuracy']:.4f} | {m['seconds'] / 60:.1f} | "
-            f"{m['device']}, {m['backend']} |"
+            f"{_cell(m['device'])}, {_cell(m['backend'])} |"
         )
     lines.append("")
     for group in grouped(found):
@@ -321,6 +330,11 @@ def _trainings(found: Sequence[Result]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _cell(text: object) -> str:
+    """Return text that stays text in a table's cell; a run's files may come from anybody."""
+    return re.sub(r"[^\w .,:;()/@+-]", "_", str(text))
 
 
 def curve_name(result: Result) -> str:

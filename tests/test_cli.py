@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ TINY = """\
 base: lenet5
 data: {dataset: tiny, batch_size: 16, validation_split: 12}
 """
+SECRET = "nobody-shall-read-this"
 COMMANDS = ("train", "evaluate", "predict", "list", "info", "plot")
 
 
@@ -46,7 +48,14 @@ def work_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(work_folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
     """Start a Python process in the work folder, with its data sets only."""
-    environment = os.environ | {"MODELZOO_DATA": str(work_folder / "data"), "MODELZOO_OFFLINE": "1"}
+    environment = os.environ | {
+        "MODELZOO_DATA": str(work_folder / "data"),
+        "MODELZOO_OFFLINE": "1",
+        "API_KEY": SECRET,
+        "USER": SECRET,
+        "LOGNAME": SECRET,
+        "HOSTNAME": SECRET,
+    }
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=work_folder,
@@ -173,6 +182,14 @@ def test_train_prints_one_json_object(trained: tuple[Path, str, str]) -> None:
     assert "model.num_classes is set to 3" in err
     assert "Traceback" not in err
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_run_s_files_hold_nothing_of_the_environment(trained: tuple[Path, str, str]) -> None:
+    """They are sent to others: no variable, no user, no host, and no path that was not given."""
+    home = re.compile(rf"{re.escape(str(Path.home()))}(?!\w)".encode())
+    for path in trained[0].rglob("*"):
+        content = path.read_bytes()
+        assert SECRET.encode() not in content and not home.search(content), path
 
 
 def test_evaluate_repeats_the_training_s_score(

@@ -233,6 +233,28 @@ def test_only_requests_for_this_page_pass(host, headers, status):
     assert (refused and refused[0]) == status
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", None),
+        ("/gradio_api/queue/join", None),
+        ("/gradio_api/file=/etc/passwd", 404),
+        ("/gradio_api/file/etc/passwd", 404),
+        ("/gradio_api/file=https://evil.example/", 404),
+        ("/gradio_api/upload", 404),
+        ("/gradio_api/upload_progress", 404),
+        ("/gradio_api/proxy=http://127.0.0.1:22/", 404),
+        ("/gradio_api/stream/a/b/c", 404),
+        ("/gradio_api/component_server", 404),
+        ("/gradio_api/what_a_later_gradio_adds", 404),
+    ],
+)
+def test_parts_of_gradio_that_the_page_has_no_use_for_are_closed(path, status):
+    """One of them sends a browser wherever an address says (Gradio 6.17)."""
+    refused = serve.Guard(None, "127.0.0.1").refusal(GOOD, path)
+    assert (refused and refused[0]) == status
+
+
 def test_a_port_in_use_is_one_clear_error():
     with serve.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
@@ -529,9 +551,10 @@ def test_the_server_gives_no_files_and_takes_none(demo_url, tmp_path):
     assert status("", {"Host": "evil.example"}) == 403
     assert status("", {"Origin": "https://evil.example"}) == 403
     for path in ("/etc/passwd", str(Path(modelzoo.__file__)), str(Path.cwd() / "README.md")):
-        assert status(f"gradio_api/file={path}") in (403, 404)
+        assert status(f"gradio_api/file={path}") == 404
+        assert status(f"static/..{path}") in (403, 404)
     form = (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nabc\r\n--x--\r\n'
     )
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert status("gradio_api/upload", kind, form) == 413
+    assert status("gradio_api/upload", kind, form) == 404

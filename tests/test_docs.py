@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -73,3 +74,46 @@ def test_a_run_of_another_recipe_is_not_kept(update_docs, tmp_path, monkeypatch)
     (run / "metrics.json").unlink()
     with pytest.raises(InputError, match="no finished run"):
         update_docs.add(run)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ({"dataset": "../../../evil"}, "does not say which data set"),
+        ({"dataset": "a/b"}, "does not say which data set"),
+        ({"dataset": 5}, "does not say which data set"),
+        ({"epochs": "../1"}, "does not say which data set"),
+        ({"model": "../evil"}, "not a packaged configuration"),
+    ],
+)
+def test_a_run_of_somebody_else_does_not_choose_the_folder(
+    metrics, message, update_docs, tmp_path, monkeypatch
+):
+    """What metrics.json says becomes a path."""
+    monkeypatch.setattr(update_docs, "RESULTS", tmp_path / "results")
+    run = tmp_path / "run"
+    shutil.copytree(next((ROOT / "results" / "lenet5").iterdir()), run)
+    found = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(found | metrics))
+    with pytest.raises(InputError, match=message):
+        update_docs.add(run)
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_cell_of_a_model_card_holds_text(update_docs):
+    """A run says itself which machine it ran on."""
+    evil = "CPU | <script>alert(1)</script> ![x](https://evil.example)\n# head `code`"
+    assert not set(update_docs._cell(evil)) & set("|<>![]`#\n")
+    assert update_docs._cell("CPU: AMD EPYC, 2 cores") == "CPU: AMD EPYC, 2 cores"
+
+
+def test_every_promise_of_the_security_policy_names_its_tests():
+    """A test that is renamed or deleted takes its promise with it."""
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(\w+)`", text)
+    assert len(named) > 40
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text("utf-8"), f"{file}::{test}"
+    promises = text.partition("## What is promised")[2].partition("\n## ")[0]
+    rows = [line for line in promises.splitlines() if line.startswith("- ")]
+    assert rows and all("::" in row for row in promises.split("\n- ")[1:])

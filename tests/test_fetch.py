@@ -2,6 +2,7 @@
 
 import contextlib
 import email.utils
+import gzip
 import hashlib
 import http.server
 import os
@@ -85,7 +86,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.answers: dict[str, Answer] = {"/good": good}
         self.asked: list[tuple[str, str | None]] = []
         self.lock = threading.Lock()
-        self.stop = threading.Event()
+        self.stop, self.hung_up = threading.Event(), threading.Event()
         self.scheme = "https" if context else "http"
         if context:
             self.socket = context.wrap_socket(self.socket, server_side=True)
@@ -213,6 +214,21 @@ def false_gzip(handler: Handler) -> None:
     handler.send(200, DATA, Content_Encoding="gzip")
 
 
+def bomb(handler: Handler) -> None:
+    """A megabyte that stands for a gigabyte."""
+    handler.send(200, gzip.compress(bytes(1 << 24)) * 64, Content_Encoding="gzip")
+
+
+def endless_redirect(handler: Handler) -> None:
+    """The way to the file, and then bytes until the client hangs up."""
+    handler.send(302, Location="/bad?again", Content_Length=None)
+    with contextlib.suppress(OSError):
+        while not handler.server.stop.is_set():
+            handler.wfile.write(DATA)
+        return
+    handler.server.hung_up.set()
+
+
 # Name: (what the server does, what the message says of it, how often it is asked).
 FAULTS: dict[str, tuple[Answer, str, int]] = {
     "404": (status(404), "HTTP 404 Not Found", 1),
@@ -259,11 +275,17 @@ FAULTS: dict[str, tuple[Answer, str, int]] = {
     "redirect to a file": (redirect("file:///etc/passwd"), "redirects to file:///etc/passwd", 1),
     "redirect to http": (redirect("http://weights.example/a"), "which is not https", 1),
     "redirect to ftp": (redirect("ftp://127.0.0.1/a"), "redirects to ftp://127.0.0.1/a", 1),
+    "redirect elsewhere in disguise": (
+        redirect("http://weights.example\\@127.0.0.1/a"),
+        "which is not https",
+        1,
+    ),
     "redirect to nothing": (redirect("https://"), "which is not https", 1),
     "part not asked for": (lambda h: h.send(206, DATA[5:]), "another part than asked for", 1),
     "not HTTP": (garbled, "no connection", 2),
     "damaged chunks": (damaged_chunks, "broke", 2),
-    "false gzip": (false_gzip, "", 1),
+    "false gzip": (false_gzip, "encoded ('gzip')", 1),
+    "gzip bomb": (bomb, "encoded ('gzip')", 1),
 }
 
 
@@ -293,7 +315,7 @@ def test_a_faulty_source_is_left_for_the_next(
 
 def test_the_faults_are_many() -> None:
     """The number that the documentation gives."""
-    assert len(FAULTS) == 33
+    assert len(FAULTS) == 35
 
 
 @pytest.mark.parametrize(
@@ -368,6 +390,13 @@ def test_where_redirects_may_lead(url: str, location: str, allowed: bool) -> Non
     else:
         with pytest.raises(Failure):
             check_redirect(url, location, 1, 5)
+
+
+def test_the_body_of_a_redirect_is_not_read(server: Server) -> None:
+    """It may be endless, and libraries read it into memory; whoever sends it finds nobody there."""
+    server.answers |= {"/bad": endless_redirect, "/bad?again": good}
+    assert fetch.fetch(weights_file(server.url("/bad"))).path.read_bytes() == DATA
+    assert server.hung_up.wait(5)
 
 
 def test_a_certificate_that_nobody_signed(server: Server, tls_server: Server) -> None:
@@ -504,10 +533,11 @@ def test_a_mirror_is_tried_first(server: Server, monkeypatch: pytest.MonkeyPatch
 def test_passwords_are_not_shown(server: Server) -> None:
     """An address may hold one; messages don't."""
     server.answers["/bad"] = status(401)
-    url = server.url("/bad").replace("://", "://me:secret@")
-    with pytest.raises(InputError) as refused:
-        fetch.fetch(weights_file(url))
-    assert "secret" not in str(refused.value)
+    for password in ("secret", "se@secret", "secret%2F"):
+        url = server.url("/bad").replace("://", f"://me:{password}@")
+        with pytest.raises(InputError) as refused:
+            fetch.fetch(weights_file(url))
+        assert "secret" not in str(refused.value)
 
 
 # What is on this machine already

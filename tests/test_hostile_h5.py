@@ -274,6 +274,11 @@ def no_json(file: h5py.File, root: h5py.Group) -> None:
     file.attrs["model_config"] = "cos\nsystem\n(S'touch ran'\ntR."
 
 
+def unclosed_text(file: h5py.File, root: h5py.Group) -> None:
+    """A text of escaped quotes without an end: looking for that from each of them takes hours."""
+    file.attrs["model_config"] = '"' + '\\"' * 2_000_000
+
+
 def deep_json(file: h5py.File, root: h5py.Group) -> None:
     """A description nested 100,000 deep."""
     file.attrs["model_config"] = '{"class_name": ' + "[" * 100_000 + "]" * 100_000 + "}"
@@ -390,6 +395,7 @@ FAULTS: dict[Callable[[h5py.File, h5py.Group], None], tuple[str, ...]] = {
     huge_attribute: ("too large",),
     repeated_text: ("layer_names", "too large"),
     no_json: ("model_config", "JSON"),
+    unclosed_text: ("model_config", "JSON"),
     deep_json: ("model_config", "deep"),
     long_number: ("model_config",),
     absurd_units: ("dense", "units"),
@@ -495,8 +501,8 @@ def test_a_hostile_file_is_not_imported(
 # What only the description tells is left alone when the network is ours.
 OF_THE_DESCRIPTION = {
     code_in_a_lambda, lambda_in_a_nested_network, unknown_layer, unknown_activation, no_json,
-    deep_json, long_number, absurd_units, description_of_another_kind, layer_left_out,
-    escape_sequences,
+    unclosed_text, deep_json, long_number, absurd_units, description_of_another_kind,
+    layer_left_out, escape_sequences,
 }  # fmt: skip
 
 

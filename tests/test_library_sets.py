@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import sys
 import types
 from pathlib import Path
@@ -88,13 +89,14 @@ def stand_in_for_datasets(
             raise FileNotFoundError(f"{path} doesn't exist on the Hub\nand more")
         return Builder()
 
+    folder = Path(os.environ["HF_HOME"])
     module = types.ModuleType("datasets")
     module.__spec__ = importlib.util.spec_from_loader("datasets", None)
     module.ClassLabel, module.Image = ClassLabel, Picture
-    module.config = types.SimpleNamespace()
+    module.config = types.SimpleNamespace(HF_DATASETS_CACHE=str(folder / "datasets"))
     module.load_dataset_builder = load_dataset_builder
     hub = types.ModuleType("huggingface_hub")
-    hub.constants = types.SimpleNamespace()
+    hub.constants = types.SimpleNamespace(HF_HUB_CACHE=str(folder / "hub"))
     monkeypatch.setitem(sys.modules, "datasets", module)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
 
@@ -164,6 +166,29 @@ def test_a_broken_picture_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = load_dataset("hf:owner/name", image_shape=SHAPE)
     with pytest.raises(InputError, match="hf:owner/name train, picture 6: the file is"):
         data.x_train[:]
+
+
+def test_a_record_opens_no_file_outside_of_its_data_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may name one in place of carrying it: any picture on this machine, or `..` to it."""
+    inside, outside = tmp_path / "HF_HOME" / "hub" / "1.png", tmp_path / "private.png"
+    inside.parent.mkdir(parents=True)
+    for path in (inside, outside):
+        path.write_bytes(png(1))
+    (inside.parent / "link.png").symlink_to(outside)
+    splits = {"train": records(9), "test": records(3)}
+    named = [inside, outside, inside.parent / "../../private.png", inside.parent / "link.png", "x"]
+    for number, path in enumerate(named):
+        splits["train"]["image"][number] = {"bytes": None, "path": str(path)}
+    stand_in_for_datasets(monkeypatch, splits, "parquet")
+    monkeypatch.chdir(tmp_path)
+    Path("x").write_bytes(png(1))
+    data = load_dataset("hf:owner/name", image_shape=SHAPE)
+    assert data.x_train[0][0, 0, 0] == 1
+    for number in range(1, len(named)):
+        with pytest.raises(InputError, match=f"picture {number}: a record names the file"):
+            data.x_train[number : number + 1]
 
 
 def test_a_data_set_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,4 +72,7 @@ def test_only_a_finished_run_of_that_network_is_published(run, tmp_path):
         publish(tmp_path, "lenet5", "digits", folder=tmp_path)
     with pytest.raises(InputError, match="other things than alexnet"):
         publish(run, "alexnet", "digits", folder=tmp_path)
+    for model, name in (("lenet5", "../x"), ("../lenet5", "x"), ("lenet5", "a/b")):
+        with pytest.raises(InputError, match="NETWORK/NAME"):
+            publish(run, model, name, folder=tmp_path)
     assert not list(tmp_path.iterdir())

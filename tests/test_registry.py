@@ -168,7 +168,8 @@ def test_any_other_value_is_accepted_or_refused(key: str, value: Any) -> None:
     "text",
     ["", "packages", "https:", "https://a b", "https://a\nb", "https://[x", "https://a:99999999/",
      "file:", "file:a\0b", "gdrive:", "gdrive:short", "javascript:alert(1)", "s3://bucket/x",
-     "http://localhost.example/x", "http://localhost@weights.example/x", "//a.example/x"],
+     "http://localhost.example/x", "http://localhost@weights.example/x", "//a.example/x",
+     "http://weights.example\\@localhost/x"],
 )  # fmt: skip
 def test_what_is_no_source(text: str) -> None:
     """An address without TLS is one on this machine only."""
@@ -262,7 +263,7 @@ def test_verify(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert [row["state"] for row in json.loads(out)["files"]] == ["good", "good"]
     shipped = len(list(cache.PACKAGED.glob("*/*.h5")))
     assert f"{shipped + 2} files, 0 wrong" in run(capsys, "verify")[1]  # by their records
-    path = home / "weights" / "own" / "free.h5"
+    (path,) = (home / "weights" / "own").glob("free-????????.h5")
     path.write_bytes(DATA + b"x")
     for names in ((), ("own.yaml",), ("own.yaml/free",)):
         code, out, err = run(capsys, "verify", *names)
@@ -274,6 +275,17 @@ def test_verify(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert code == 0 and "no hash" in out
     cache.record_path(path).write_text("x")
     assert run(capsys, "verify")[0] == 1
+
+
+def test_unverified_files_of_two_configurations_are_kept_apart(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What somebody's YAML of the same name brought here does not pass for the published file."""
+    run(capsys, "pull", "own.yaml/free", "--allow-unverified")
+    Path("other.h5").write_bytes(DATA)
+    write_config([UNVERIFIED | {"name": "free", "sources": ["file:other.h5"]}])
+    code, _, err = run(capsys, "pull", "own.yaml/free")
+    assert code == 2 and "--allow-unverified" in err
 
 
 def test_verify_misses_what_should_be_shipped(tmp_path: Path) -> None:

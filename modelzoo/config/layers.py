@@ -10,12 +10,11 @@ from typing import Any, NoReturn
 import yaml
 
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import is_there
+from modelzoo.files import is_there, ordinary
 
 MAX_BYTES = 1_000_000  # a configuration is a page of text
-
-
 MAX_DEPTH = 20
+NUMBERS = (":int", ":float")  # the ends of YAML's tags
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _read_text(path: Path) -> str:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; a YAML file (or the folder of a run) is needed")
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if ordinary(path).stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, not a configuration")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -132,6 +131,11 @@ def _check_nodes(node: yaml.Node, key: str, lines: dict[str, int], path: Path) -
     line = node.start_mark.line + 1
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
         raise InputError(f"{path}, line {line}: the tag {node.tag} is not allowed")
+    if isinstance(node, yaml.ScalarNode) and ":" in node.value and node.tag.endswith(NUMBERS):
+        raise InputError(  # which takes minutes to work out, where it is long
+            f"{path}, line {line}: {node.value:.40} is a number to the base of 60 in YAML; if it "
+            "should be a text, put it in quotes"
+        )
     if isinstance(node, yaml.SequenceNode):
         children = [(str(index), child) for index, child in enumerate(node.value)]
     elif isinstance(node, yaml.MappingNode):

@@ -77,6 +77,7 @@ def load_hugging_face(name: str, image_shape: ImageShape | None, **image_options
     except Exception as error:  # of the Hub, of HTTP, of Arrow: each has its own kinds
         offline = "; MODELZOO_OFFLINE is set" if is_offline() else ""
         raise DatasetUnavailable(f"{name} can't be loaded: {first_line(error)}{offline}") from error
+    own = _own_folders(path)
     features = next(iter(splits.values())).features
     label = the_only(name, "classes (ClassLabel)", features, datasets.ClassLabel, "label")
     image = the_only(name, "pictures (Image)", features, datasets.Image, "image")
@@ -90,7 +91,7 @@ def load_hugging_face(name: str, image_shape: ImageShape | None, **image_options
         records = records.cast_column(image, datasets.Image(decode=False))
 
         def fetch(positions: list[int]) -> Sequence[bytes | Path]:
-            return [_content(each) for each in records[positions][image]]
+            return [_content(each, own) for each in records[positions][image]]
 
         return LibraryImages(f"{name} {split}", count, fetch, shape, **image_options)
 
@@ -121,8 +122,25 @@ def _import() -> Any:
     return datasets
 
 
-def _content(value: dict[str, Any]) -> bytes | Path:
-    """Return what is in a picture's file; a folder's pictures are named, not carried."""
+def _own_folders(path: str) -> list[Path]:
+    """Return where the files of a data set lie: in its folder, or in the library's caches."""
+    import datasets
+    import huggingface_hub
+
+    caches = [datasets.config.HF_DATASETS_CACHE, huggingface_hub.constants.HF_HUB_CACHE]
+    folder = [path] if path.startswith(("/", ".")) else []
+    return [Path(each).resolve() for each in (*caches, *folder)]
+
+
+def _content(value: dict[str, Any], own: Sequence[Path]) -> bytes | Path:
+    """Return what is in a picture's file; a folder's pictures are named, not carried.
+
+    Raises:
+        InputError: the record names a file that is not the data set's: any on this machine.
+    """
     if value["bytes"] is not None:
         return value["bytes"]
-    return Path(value["path"] or "")
+    path = Path(value["path"] or "")
+    if not any(path.resolve().is_relative_to(folder) for folder in own):
+        raise InputError(f"a record names the file {path}, which is none of the data set's")
+    return path

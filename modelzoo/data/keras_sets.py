@@ -11,6 +11,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Never
 
@@ -19,6 +20,7 @@ from modelzoo.environment import is_offline
 from modelzoo.errors import InputError
 
 KERAS_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+FALLBACK = Path("/tmp/.keras")  # noqa: S108, Keras' choice
 FETCH_TIMEOUT = 15.0  # seconds without an answer
 # What Keras' readers raise on a file that is there but broken.
 DAMAGE = (EOFError, KeyError, UnpicklingError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
@@ -38,6 +40,7 @@ def load_from_keras(name: str, class_count: int) -> CheckedArrays:
     # Keras tells of its downloads on stdout, where a program may be reading JSON.
     with contextlib.redirect_stdout(sys.stderr):
         load_data = importlib.import_module(f"keras.datasets.{name}").load_data
+        _refuse_foreign_folder(name)
         try:
             with _bounded_network():
                 (x_train, y_train), (x_test, y_test) = load_data()
@@ -47,6 +50,21 @@ def load_from_keras(name: str, class_count: int) -> CheckedArrays:
     if x_train.shape[1] == 3:  # CIFAR, where keras.json says channels_first
         arrays |= {key: arrays[key].transpose(0, 2, 3, 1) for key in ("x_train", "x_test")}
     return check_arrays(arrays, f"Keras' copy of {name}", class_count)
+
+
+def _refuse_foreign_folder(name: str) -> None:
+    """Refuse the folder that Keras turns to where its own can't be written to, if others made it.
+
+    Keras believes what it finds in its folder; this one anybody can lay out for others.
+    """
+    if os.access(Path(_keras_home()).expanduser(), os.W_OK):
+        return
+    with contextlib.suppress(OSError, AttributeError):  # not there yet; Windows
+        if FALLBACK.lstat().st_uid != os.getuid():
+            raise DatasetUnavailable(
+                f"{name} can't be loaded: {_keras_home()} can't be written to, and {FALLBACK}, "
+                "which Keras would use, belongs to another user; KERAS_HOME names a folder"
+            )
 
 
 @contextlib.contextmanager
@@ -74,10 +92,10 @@ def _explained(name: str, error: Exception) -> InputError:
     if isinstance(error, DAMAGE) or (isinstance(error, ValueError) and "hash" not in reason):
         return InputError(
             f"{name}: Keras' own copy of it is damaged ({reason})\n"
-            f"Delete {name.replace('_', '-')} from {_keras_folder()} and run this again."
+            f"Delete {name.replace('_', '-')} from {_keras_home()}/datasets and run this again."
         )
     return DatasetUnavailable(f"{name} can't be fetched: {reason}")
 
 
-def _keras_folder() -> str:
-    return os.path.join(os.environ.get("KERAS_HOME") or "~/.keras", "datasets")  # noqa: PTH118
+def _keras_home() -> str:
+    return os.environ.get("KERAS_HOME") or "~/.keras"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo.errors import InputError
+from modelzoo.terminal import say
 
 if TYPE_CHECKING:
     from modelzoo.config import Config
@@ -33,14 +34,14 @@ def demo(options: argparse.Namespace) -> None:
     found = {name: find(name) for name in options.model or packaged_networks()}
     with serve.listen(options.host, int(options.port)) as listening, _own_folder():
         url = _url(options.host, listening)
-        print(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
+        say(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
         networks = load(found)
         page = serve.Guard(make_page(networks), options.host)
 
         def started() -> None:
-            print(f"modelzoo demo: {url} (Ctrl-C ends it)", flush=True)
+            say(f"modelzoo demo: {url} (Ctrl-C ends it)", flush=True)
             if not serve.is_local(options.host):
-                print(
+                say(
                     "Everyone who reaches this machine over the network can open the page and use "
                     "its processor.",
                     file=sys.stderr,
@@ -51,7 +52,7 @@ def demo(options: argparse.Namespace) -> None:
         try:
             serve.serve(page, listening, started)
         except KeyboardInterrupt:  # the way to end it
-            print("modelzoo demo: ended", file=sys.stderr)
+            say("modelzoo demo: ended", file=sys.stderr)
             gc.freeze()  # or Python searches the framework's objects for seconds before it exits
 
 
@@ -99,7 +100,7 @@ def load(found: Mapping[str, tuple[Config, Path]]) -> dict[str, Network]:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     networks = {}
     for label, (config, path) in found.items():
-        print(f"loading {label}", file=sys.stderr)
+        say(f"loading {label}", file=sys.stderr)
         model = build(config)
         load_weights(model, path)
         networks[label] = Network(config, model, label)

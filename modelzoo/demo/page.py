@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo.demo import show
 from modelzoo.demo.serve import MAX_FILE_BYTES
 from modelzoo.errors import InputError
+from modelzoo.terminal import say
 
 if TYPE_CHECKING:
     from modelzoo.demo.answer import Network
@@ -32,6 +33,7 @@ INVITATION = (
 )
 STRENGTH = 0.1
 MOST_STRENGTH = 0.3
+MOST_WAITING = 20  # questions at once, whoever asks; each may hold a picture of MAX_FILE_BYTES
 FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "sans-serif")  # none has to be fetched
 MONOSPACE = ("Consolas", "Menlo", "Liberation Mono", "monospace")
 
@@ -92,7 +94,7 @@ class Responder:
         except Exception as error:
             if os.environ.get("MODELZOO_DEBUG"):
                 traceback.print_exc()
-            print(f"modelzoo demo: {type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
+            say(f"modelzoo demo: {type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
             yield _failed("This could not be answered. The terminal says why.")
 
     def _answer(
@@ -214,6 +216,7 @@ def make_page(networks: Mapping[str, Network]) -> Any:
                 concurrency_id="answer",
                 api_name=False,
             )
+    blocks.queue(max_size=MOST_WAITING)
     application = FastAPI(openapi_url=None)
     return gradio.mount_gradio_app(
         application,

@@ -24,6 +24,13 @@ POLICY = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
+# What the page uses of Gradio's interface. The rest gives files of this machine, takes uploads, and
+# asks other servers.
+INTERFACE = "/gradio_api/"
+USED = tuple(
+    f"{INTERFACE}{part}"
+    for part in ("queue/", "startup-events", "heartbeat/", "info", "app_id", "cancel", "reset")
+)
 HEADERS = [
     (b"content-security-policy", POLICY.encode()),
     (b"referrer-policy", b"no-referrer"),
@@ -95,7 +102,7 @@ class Guard:
         headers = {
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
-        if reason := self.refusal(headers):
+        if reason := self.refusal(headers, scope["path"]):
             await _refuse(send, *reason)
             return
 
@@ -106,8 +113,10 @@ class Guard:
 
         await self.app(scope, _limited(receive), send_with_headers)
 
-    def refusal(self, headers: dict[str, str]) -> tuple[int, str] | None:
+    def refusal(self, headers: dict[str, str], path: str = "/") -> tuple[int, str] | None:
         """Return the status and the reason why a request is refused; None if it is not."""
+        if path.startswith(INTERFACE) and not path.startswith(USED):
+            return 404, "The page has no such part.\n"
         address = headers.get("host", "")
         if not self._is_known(_host_name(f"//{address}")):
             return 403, "This address is not known here. Use the one that modelzoo printed.\n"

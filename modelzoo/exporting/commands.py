@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 import json
 
+from modelzoo.terminal import say
+
 
 def export(options: argparse.Namespace) -> None:
     """Export as the options say, and print what came of it."""
@@ -22,10 +24,10 @@ def export(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(dataclasses.asdict(done) | {"path": str(done.path)}))
         return
-    print(f"{done.path} ({done.bytes:,} bytes)")
-    print(f"  input:   {done.facts['input']}")
-    print(f"  output:  {done.facts['output']}")
-    print(
+    say(f"{done.path} ({done.bytes:,} bytes)")
+    say(f"  input:   {done.facts['input']}")
+    say(f"  output:  {done.facts['output']}")
+    say(
         f"  checked: {done.pictures}; largest difference {done.difference:.2g} "
         f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}"
     )

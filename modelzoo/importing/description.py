@@ -117,7 +117,8 @@ def activation_layer(layer: Layer, path: Path) -> str:
 
 def _parsed(text: str, path: Path) -> Any:
     depth = deepest = 0
-    for bracket in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+    # A text that is never closed runs to the end: to look for its end from each quote takes hours.
+    for bracket in re.finditer(r'(?s)"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', text):
         first = bracket[0][0]
         depth += (first in "[{") - (first in "]}")
         deepest = max(deepest, depth)

@@ -13,9 +13,10 @@ from modelzoo.config import load_config
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
 from modelzoo.importing.description import read_description
-from modelzoo.importing.imported import Imported, plain
+from modelzoo.importing.imported import Imported
 from modelzoo.importing.recognise import Plan, recognise
 from modelzoo.importing.steps import make_steps
+from modelzoo.terminal import on_one_line
 from modelzoo.version import __version__
 from modelzoo.weights.hdf5 import CheckedFile, check_signature, open_checked
 from modelzoo.weights.layouts import Stored, find_layers
@@ -126,7 +127,7 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
     network = build_network(found.config)
     assign_arrays(network, found.plan.arrays, str(source))
     about = {
-        "title": f"Imported from {plain(source.name)}",
+        "title": f"Imported from {on_one_line(source.name)[:300]}",
         "year": None,
         "parameters": network.count_params(),
         "source": "",
@@ -167,7 +168,7 @@ def _head(found: Imported, source: Path) -> list[str]:
     texts += [f"Assumed: {each}" for each in found.assumptions]
     texts += [f"Rewritten: {each}" for each in found.plan.notes]
     lines = []
-    for text in texts:
+    for text in (on_one_line(each)[:300] for each in texts):
         indent = " " * (len(text) - len(text.lstrip()) + 2)
-        lines += textwrap.wrap(plain(text), 98, subsequent_indent=indent, break_on_hyphens=False)
+        lines += textwrap.wrap(text, 98, subsequent_indent=indent, break_on_hyphens=False)
     return [f"# {line}" for line in lines]

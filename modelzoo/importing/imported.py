@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config
 from modelzoo.importing.recognise import Plan
+from modelzoo.terminal import on_one_line
 
 if TYPE_CHECKING:
     from modelzoo.training.evaluation import Scores
@@ -88,9 +89,4 @@ class Imported:
             )
         lines.append(f"configuration: {self.yaml}")
         lines.append(f"weights: {self.weights}")
-        return [plain(line) for line in lines]
-
-
-def plain(text: str) -> str:
-    """Return text that stands on one line and commands no terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:300]
+        return [on_one_line(line)[:300] for line in lines]

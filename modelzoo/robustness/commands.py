@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import math
 import os
@@ -14,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import is_there, write_text
+from modelzoo.files import is_there, write_csv
 from modelzoo.printing import print_notice
+from modelzoo.terminal import say
 
 if TYPE_CHECKING:
     from modelzoo.charts import Chart
@@ -78,12 +77,12 @@ def attack(options: argparse.Namespace) -> None:
     if options.json:
         _print_json(summary, pictures, seed, rows, files)
         return
-    print(f"{network.label} on {pictures.described}; strength: largest change of a pixel, 0 to 1")
+    say(f"{network.label} on {pictures.described}; strength: largest change of a pixel, 0 to 1")
     if pictures.note:
-        print(f"note: {pictures.note}")
+        say(f"note: {pictures.note}")
     _print_table(rows, ("method", "strength"))
     if published is not None:
-        print(f"published accuracy, all test images, strength 0: {published:.4f}")
+        say(f"published accuracy, all test images, strength 0: {published:.4f}")
     _print_files(files)
 
 
@@ -127,9 +126,9 @@ def robustness(options: argparse.Namespace) -> None:
     if options.json:
         _print_json({"models": list(models)}, pictures, seed, rows, files)
         return
-    print(f"{pictures.described}; every network is shown the same pictures")
+    say(f"{pictures.described}; every network is shown the same pictures")
     if pictures.note:
-        print(f"note: {pictures.note}")
+        say(f"note: {pictures.note}")
     _print_table(rows, ("model", "kind", "strength"))
     _print_files(files)
 
@@ -175,11 +174,7 @@ def _write(
 ) -> list[Path]:
     from modelzoo.charts import save
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(out / table, text.getvalue())
+    write_csv(out / table, list(rows[0]), rows)
     return [out / table, *(save(chart, out / f"{name}.{suffix}") for name, chart in charts.items())]
 
 
@@ -208,9 +203,9 @@ def _print_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
     for row, values in zip([None, *rows], [columns, *cells], strict=True):
         accuracy = "accuracy" if row is None else f"{row['accuracy']:.4f}"
         texts = [f"{value:{width}}" for value, width in zip(values, widths, strict=True)]
-        print("  ".join([*texts, accuracy]))
+        say("  ".join([*texts, accuracy]))
 
 
 def _print_files(files: Sequence[Path]) -> None:
     for path in files:
-        print(path)
+        say(path)

@@ -14,6 +14,7 @@ from modelzoo.weights.cache import sha256_of
 from modelzoo.weights.find import find_weights
 from modelzoo.weights.published import published_weights
 from modelzoo.weights.reader import load_weights, weighted_layers
+from modelzoo.weights.registry import without_password
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +71,7 @@ def find_start(config: Config, *, allow_unverified: bool = False) -> Start | Non
         packaged = source.name in list_models() and published in load_config(source.name).weights
         # A run's folder does not hold the YAML that somebody has written weights into.
         weights = f"{source.name}/{published.name}" if packaged else str(path)
-    return Start(weights, path, found)
+    return Start(without_password(weights), path, found)  # it is written into the run's files
 
 
 def head_of(network: keras.Model, num_classes: int) -> Any:

@@ -1,8 +1,6 @@
 """The folder of a run: what is written, when, and how it is read back to resume."""
 
 import contextlib
-import csv
-import io
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +12,17 @@ import numpy as np
 
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
-from modelzoo.files import as_typed, is_there, remove_leftovers, replacing, sync_folder, write_text
+from modelzoo.files import (
+    as_typed,
+    is_there,
+    ordinary,
+    remove_leftovers,
+    replacing,
+    sync_folder,
+    write_csv,
+    write_text,
+)
+from modelzoo.terminal import on_one_line
 from modelzoo.training.state import Progress, read_arrays, read_progress, write_state
 from modelzoo.weights.cache import state_of
 
@@ -103,8 +111,8 @@ class RunFolder:
     def _refuse_what_holds_something(self) -> None:
         if self.is_begun:
             raise InputError(
-                f"{self.path}: already holds a run; continue it with --resume {as_typed(self.path)}, "
-                "or choose another --out"
+                f"{self.path}: already holds a run; continue it with "
+                f"--resume {as_typed(self.path)}, or choose another --out"
             )
         ours = {LOCK, self.config.name} if self._has_config else {LOCK}
         if any(each.name not in ours for each in self.path.iterdir()):
@@ -157,7 +165,8 @@ class RunFolder:
     def write_config(self, config: Config) -> None:
         """Write the resolved configuration, with the command that runs it again in its head."""
         self._has_config = True
-        head = f"# Resolved by modelzoo: python -m train --config {self.config}\n"
+        command = on_one_line(f"python -m train --config {as_typed(self.config)}")
+        head = f"# Resolved by modelzoo: {command}\n"
         write_text(self.config, head + config.to_yaml())
 
     def read_config(self) -> Config:
@@ -168,11 +177,7 @@ class RunFolder:
         """Write history.csv; further metrics of the configuration follow the fixed columns."""
         known = [name for name in HISTORY if not rows or any(name in row for row in rows)]
         others = sorted({name for row in rows for name in row} - set(HISTORY))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [*known, *others], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.history, text.getvalue())
+        write_csv(self.history, [*known, *others], rows)
 
     def read_history(self) -> "pd.DataFrame":
         """Return history.csv, a row an epoch.
@@ -183,7 +188,7 @@ class RunFolder:
         import pandas as pd
 
         try:
-            return pd.read_csv(self.history)
+            return pd.read_csv(ordinary(self.history))
         except (OSError, ValueError) as error:
             raise InputError(f"{self.history}: cannot be read: {_reason(error)}") from None
 
@@ -194,7 +199,7 @@ class RunFolder:
             InputError: it is missing, or holds no JSON object.
         """
         try:
-            metrics = json.loads(self.metrics.read_bytes())
+            metrics = json.loads(ordinary(self.metrics).read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.metrics}: cannot be read: {_reason(error)}") from None
         if not isinstance(metrics, dict):

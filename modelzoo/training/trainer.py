@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError
+from modelzoo.terminal import make_console
 from modelzoo.training.cluster import Cluster, read_cluster
 from modelzoo.training.device import Device, start_framework
 from modelzoo.training.distribution import start_distribution
@@ -225,12 +226,8 @@ def _start(config: Config, device: str, cluster: Cluster, own_process: bool) -> 
 
 
 def _default_console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
+    return make_console(stderr=True)
 
 
 def _quiet_console() -> Console:
-    from rich.console import Console
-
-    return Console(quiet=True)
+    return make_console(quiet=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from modelzoo.environment import is_offline, mirror_prefix
 from modelzoo.errors import InputError
+from modelzoo.terminal import say
 from modelzoo.weights.cache import (
     Decision,
     cached_path,
@@ -260,7 +261,7 @@ def _only_one_process(path: Path, label: str) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            print(f"{label}: waiting for another process that fetches it", file=sys.stderr)
+            say(f"{label}: waiting for another process that fetches it", file=sys.stderr)
             lock.acquire()
     except OSError as error:
         raise InputError(

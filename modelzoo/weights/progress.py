@@ -6,6 +6,8 @@ import sys
 import time
 from types import TracebackType
 
+from modelzoo.terminal import make_console, say
+
 PLAIN_INTERVAL = 10.0  # seconds between two lines
 
 
@@ -35,11 +37,10 @@ class Progress:
 
     def say(self, message: str) -> None:
         """Print a line, above the bar if there is one."""
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
         if self._bar is None:
-            print(text, file=sys.stderr, flush=True)
+            say(message, file=sys.stderr, flush=True)
         else:
-            self._bar.console.print(text, markup=False, highlight=False)  # type: ignore[attr-defined]
+            self._bar.console.print(message)  # type: ignore[attr-defined]
 
     def __enter__(self) -> Progress:
         return self
@@ -55,12 +56,11 @@ class Progress:
             bar.stop()  # type: ignore[attr-defined]
 
     def _start_bar(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        bar = Bar(*columns, console=Console(stderr=True), transient=True)
+        bar = Bar(*columns, console=make_console(stderr=True), transient=True)
         self._task = bar.add_task("", total=self.total)
         bar.start()
         self._bar = bar

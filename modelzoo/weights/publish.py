@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +14,10 @@ import msgspec
 import numpy as np
 import yaml
 
-from modelzoo.config import Config, load_config
+from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError
-from modelzoo.files import write_bytes
-from modelzoo.weights.registry import PublishedWeights, Scores
+from modelzoo.files import ordinary, write_bytes
+from modelzoo.weights.registry import NAME, PublishedWeights, Scores
 
 if TYPE_CHECKING:
     import keras
@@ -54,8 +55,10 @@ def publish(
         InputError: the run is not finished, or its network is another one.
         RunError: `max_bytes` cannot be kept.
     """
+    if model not in list_models() or not re.fullmatch(NAME, name):
+        raise InputError(f"{model}/{name}: should be NETWORK/NAME, of a packaged network")
     try:
-        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+        metrics = json.loads(ordinary(run / "metrics.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{run}: is no finished run: {error}") from None
     trained, target = load_config(run), load_config(model, dataset=metrics["dataset"])

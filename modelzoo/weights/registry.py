@@ -90,9 +90,11 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def file_of(self, model: str) -> "WeightsFile":
         """Return the file that this entry describes, as the network `model` publishes it."""
-        # The hash in its name keeps the files of two releases apart in one cache.
+        # The hash in its name keeps the files of two releases apart in one cache; the hash of the
+        # sources, what nobody vouches for from the file of the same name in another YAML.
+        mark = self.sha256 or hashlib.sha256("\n".join(self.sources).encode()).hexdigest()
         suffix = ".pth" if self.format == "torch" else ".weights.h5" if self.sha256 else ".h5"
-        name = f"{self.name}-{self.sha256[:8]}{suffix}" if self.sha256 else f"{self.name}{suffix}"
+        name = f"{self.name}-{mark[:8]}{suffix}"
         return WeightsFile(
             label=f"{model}/{self.name}",
             file=f"{model}/{name}",
@@ -175,7 +177,8 @@ def check_url(url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or not re.fullmatch(r"[\x21-\x7e]+", url):
+    # Libraries disagree on which host http://one\\@two/ names; no address needs such characters.
+    if not host or not re.fullmatch(r"[\x21-\x7e]+", url) or set(url) & set('\\"<>^`{|}'):
         raise InputError(f"{url!r:.200} is not an address")
     local = parts.scheme == "http" and host in LOCAL_HOSTS
     if parts.scheme != "https" and not local:
@@ -184,7 +187,7 @@ def check_url(url: str) -> None:
 
 def without_password(url: str) -> str:
     """Return an address without the user and password that may stand in it."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url, count=1)
+    return re.sub(r"(?<=://)[^/?#]*@", "", url, count=1)
 
 
 def file_at(source: str, sha256: str | None) -> WeightsFile:

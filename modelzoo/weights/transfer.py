@@ -195,6 +195,7 @@ def _over_http(url: str, sink: Sink, size: int | None, limits: Limits) -> None:
     def inspect(answer: Any, **_: Any) -> None:  # of every redirect, too, before it is followed
         answers.append(answer)
         if answer.is_redirect:
+            answer.close()  # or requests would read its body, however long, into memory
             check_redirect(answer.url, answer.headers["Location"], len(answers), limits.redirects)
         else:
             _check_answer(answer, sink, size)
@@ -247,8 +248,11 @@ def _check_answer(answer: Any, sink: Sink, size: int | None) -> None:
             raise Failure("another part than asked for", retry=bool(sink.offset), restart=True)
     elif sink.offset:
         sink.restart()  # it does not know Range
+    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):  # a few of its bytes could stand for all of memory
+        raise Failure(f"sends it encoded ({encoding!r:.40}), which was not asked for")
     length = answer.headers.get("Content-Length", "")
-    if not length.isdecimal() or "Content-Encoding" in answer.headers:
+    if not length.isdecimal():
         return
     total = sink.offset + int(length)
     if size is not None and total != size:
