@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo.errors import InputError, suggest
 from modelzoo.files import is_there, write_csv
 from modelzoo.printing import print_notice
+from modelzoo.progress import Progress
 from modelzoo.terminal import say
 
 if TYPE_CHECKING:
@@ -49,15 +50,14 @@ def attack(options: argparse.Namespace) -> None:
     )
     with start_framework(network.config["trainer"]["backend"], options.device).scope():
         from modelzoo.robustness.examples import pictures_chart
-        from modelzoo.robustness.measuring import attack_methods, attack_rows
-        from modelzoo.robustness.progress import progress_of
+        from modelzoo.robustness.measuring import attack_methods, attack_rows, counted
 
         model, softmax = network.build()
         pictures = open_pictures([network], count, seed, print_notice)
         methods = attack_methods(METHODS[options.method], steps, seed)
         work = len(methods) * len(strengths) * len(pictures.labels)
-        with progress_of(work) as advance:
-            rows = attack_rows(model, pictures, methods, strengths, advance)
+        with Progress(work) as progress:
+            rows = attack_rows(model, pictures, methods, strengths, counted(progress))
         figure = pictures_chart(model, softmax, pictures, methods, rows, network.label)
     from modelzoo.charts.adversarial import attack_curves
 
@@ -110,14 +110,13 @@ def robustness(options: argparse.Namespace) -> None:
     side = min(networks[0].picture_shape[:2])
     strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
     with start_framework(networks[0].config["trainer"]["backend"], options.device).scope():
-        from modelzoo.robustness.measuring import corruption_rows
-        from modelzoo.robustness.progress import progress_of
+        from modelzoo.robustness.measuring import corruption_rows, counted
 
         pictures = open_pictures(networks, count, seed, print_notice)
         models = {network.label: network.build()[0] for network in networks}
         work = len(models) * sum(map(len, strengths.values())) * len(pictures.labels)
-        with progress_of(work) as advance:
-            rows = corruption_rows(models, pictures, strengths, seed, advance)
+        with Progress(work) as progress:
+            rows = corruption_rows(models, pictures, strengths, seed, counted(progress))
     axis_titles = {name: kind.title for name, kind in KINDS.items()}
     chart = corruption_curves(
         rows, axis_titles, f"Accuracy on changed pictures, {pictures.described}"

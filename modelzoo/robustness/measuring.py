@@ -9,14 +9,28 @@ from typing import Any
 import keras
 import numpy as np
 
+from modelzoo.progress import Progress
 from modelzoo.robustness.attacks import BATCH_SIZE, answers, fgsm, pgd
 from modelzoo.robustness.corruptions import KINDS
 from modelzoo.robustness.networks import Pictures
-from modelzoo.robustness.progress import Advance
 
 LARGE_BATCH_BYTES = 64_000_000  # of float32 pictures
 Row = dict[str, Any]
 Attack = Callable[[keras.Model, np.ndarray, np.ndarray, float], np.ndarray]
+Advance = Callable[[str, int], None]
+
+
+def counted(progress: Progress) -> Advance:
+    """Return a function to call with what has just been done, in words, and how many pictures."""
+    done, total = 0, progress.total or 1
+    progress.begin()
+
+    def advance(what: str, pictures: int) -> None:
+        nonlocal done
+        done += pictures
+        progress.show(done, lambda: f"{what}: {done / total:.0%} of all pictures done", what=what)
+
+    return advance
 
 
 def attack_methods(names: Sequence[str], steps: int, seed: int) -> dict[str, Attack]:

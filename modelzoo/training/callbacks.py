@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.errors import RunError
+from modelzoo.progress import Progress
 from modelzoo.training.interruption import Interruption
 from modelzoo.training.state import Progress as RunProgress
 
-PLAIN_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
+LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
 
 
@@ -191,63 +191,40 @@ class ShowProgress(keras.callbacks.Callback):
 
     def __init__(self, console: Console, progress: RunProgress, epochs: int, steps: int) -> None:
         super().__init__()
-        self.console, self.epochs, self.steps = console, epochs, steps
+        self.epochs, self.steps = epochs, steps
         self.first_step = progress.batches_done
         self.seconds_before = progress.seconds  # that the epoch took before this process
         self.done_before = progress.epochs_done + self.first_step / steps  # in epochs
-        self.bar: Progress | None = None
+        self.shown = Progress(steps, console=console, interval=LINE_INTERVAL)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Open the bar."""
-        self.began = self.last_line = time.monotonic()
-        if self.console.is_interactive:
-            values = TextColumn("batches  {task.fields[values]}")
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                *([values] if self.console.width >= 80 else []),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
-            self.bar.start()
-            self.task = self.bar.add_task("", total=self.steps, values="")
+        """Look at the clock."""
+        self.began = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start a new bar."""
-        self.epoch, self.epoch_began = epoch, time.monotonic()
-        if self.bar:
-            self.bar.reset(self.task, description=f"epoch {epoch + 1}/{self.epochs}", values="")
+        self.epoch, self.epoch_began = f"epoch {epoch + 1}/{self.epochs}", time.monotonic()
+        self.shown.begin(self.epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show how far the epoch is."""
-        now = time.monotonic()
         done = min(self.first_step + batch + 1, self.steps)
-        if self.bar:
-            self.bar.update(self.task, completed=done, values=_numbers(logs))
-        elif now - self.last_line > PLAIN_INTERVAL:
-            self.last_line = now
-            left = (now - self.epoch_began) / (batch + 1) * (self.steps - done)
-            self.console.print(
-                f"epoch {self.epoch + 1}/{self.epochs}: batch {done} of {self.steps}  "
-                f"{_numbers(logs)}  {_duration(left)} left in this epoch",
-                highlight=False,
-                soft_wrap=True,
-            )
+
+        def line() -> str:
+            seconds = (time.monotonic() - self.epoch_began) / (batch + 1) * (self.steps - done)
+            left = f"{_duration(seconds)} left in this epoch"
+            return f"{self.epoch}: batch {done} of {self.steps}  {_numbers(logs)}  {left}"
+
+        self.shown.show(done, line, note=f"batches  {_numbers(logs)}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Print the epoch's line, with what is left of the run."""
-        self.last_line = now = time.monotonic()
+        now = time.monotonic()
         done = epoch + 1 - self.done_before
         left = (now - self.began) / done * (self.epochs - epoch - 1)
         seconds = now - self.epoch_began + self.seconds_before
-        self.console.print(
-            f"epoch {epoch + 1}/{self.epochs}  {_numbers(logs)}  {seconds:.1f} s"
-            + (f", {_duration(left)} left" if left else ""),
-            highlight=False,
-            soft_wrap=True,
-        )
+        said = f", {_duration(left)} left" if left else ""
+        self.shown.say(f"{self.epoch}  {_numbers(logs)}  {seconds:.1f} s{said}")
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the bar."""
@@ -255,8 +232,7 @@ class ShowProgress(keras.callbacks.Callback):
 
     def close(self) -> None:
         """Give the terminal back, also after an interruption."""
-        if self.bar:
-            self.bar.stop()
+        self.shown.close()
 
 
 def learning_rate_of(model: keras.Model) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from modelzoo.environment import is_offline, mirror_prefix
 from modelzoo.errors import InputError
+from modelzoo.progress import Progress
 from modelzoo.terminal import say
 from modelzoo.weights.cache import (
     Decision,
@@ -27,7 +28,6 @@ from modelzoo.weights.cache import (
     weights_folder,
     write_record,
 )
-from modelzoo.weights.progress import Progress
 from modelzoo.weights.registry import Source, WeightsFile, parse_source
 from modelzoo.weights.transfer import Failure, Limits, transfer
 
@@ -106,11 +106,13 @@ def _look(file: WeightsFile, allow_unverified: bool) -> Fetched | Decision:
 
 def _fetch(file: WeightsFile, path: Path, decision: Decision, limits: Limits) -> Fetched:
     """Try each source in turn; the first whose bytes are right fills `path`."""
+    from rich.progress import DownloadColumn
+
     expected = file.sha256 or read_record(path)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     answers: list[str] = []
     try:
-        with Progress(file.label, file.bytes) as progress:
+        with Progress(file.bytes, unit=DownloadColumn()) as progress:
             if "damaged" in decision.reason:
                 progress.say(f"{file.label}: the file {decision.reason}; fetching it again")
             for source in decision.sources:
@@ -139,7 +141,14 @@ def _from_source(
 ) -> str:
     """Fill `part` from one source, with retries; return its SHA-256, which is the expected one."""
     offset = attempt = 0
-    progress.begin(source)
+    size = f"{file.bytes:,} bytes " if file.bytes else ""
+    progress.say(f"{file.label}: fetching {size}from {source}")
+    progress.begin()
+
+    def advance(done: int) -> None:
+        share = f" ({done / file.bytes:.0%})" if file.bytes else ""
+        progress.show(done, lambda: f"{file.label}: {done:,} bytes{share}")
+
     while True:
         attempt += 1
         try:
@@ -150,7 +159,7 @@ def _from_source(
                 size=file.bytes,
                 max_bytes=file.max_bytes,
                 limits=limits,
-                advance=progress.advance,
+                advance=advance,
             )
             return _checked(part, file, expected, resumed=offset > 0)
         except Failure as failure:
