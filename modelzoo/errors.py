@@ -29,6 +29,13 @@ def _shortened(line: str) -> str:
     return f"{line[:half]}[... {len(line) - 2 * half:,} characters ...]{line[-half:]}"
 
 
+def reason_of(error: BaseException) -> str:
+    """Return in one line, of at most 300 characters, what an exception of a library says."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:300]
+
+
 def suggest(wrong: str, right: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for a near miss, else the whole choice if it is a short one."""
     names = sorted(right)

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from modelzoo.errors import InputError, suggest
+from modelzoo.errors import InputError, reason_of, suggest
 from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
 from modelzoo.layers.euclidean_rbf import EuclideanRBF
 from modelzoo.layers.local_response_normalization import LocalResponseNormalization
@@ -90,8 +90,7 @@ def make(kind: str, spec: Any, where: str) -> Any:
     try:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{where}: {name} refuses {given}: {reason[0]}") from None
+        raise InputError(f"{where}: {name} refuses {given}: {reason_of(error)}") from None
 
 
 def check_activation(names: str | Sequence[str], where: str) -> None:

@@ -17,14 +17,13 @@ from modelzoo.data.library_sets import (
     Library,
     LibraryImages,
     choose_test_split,
-    first_line,
     make_dataset,
     needed_shape,
     the_only,
 )
 from modelzoo.data.source import Dataset, ImageShape
 from modelzoo.environment import is_offline
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 
 HUGGING_FACE = Library("hf", "datasets")
 BUILDERS = ("arrow", "cache", "imagefolder", "parquet")  # "cache": what was prepared before
@@ -76,7 +75,7 @@ def load_hugging_face(name: str, image_shape: ImageShape | None, **image_options
         raise
     except Exception as error:  # of the Hub, of HTTP, of Arrow: each has its own kinds
         offline = "; MODELZOO_OFFLINE is set" if is_offline() else ""
-        raise DatasetUnavailable(f"{name} can't be loaded: {first_line(error)}{offline}") from error
+        raise DatasetUnavailable(f"{name} can't be loaded: {reason_of(error)}{offline}") from error
     own = _own_folders(path)
     features = next(iter(splits.values())).features
     label = the_only(name, "classes (ClassLabel)", features, datasets.ClassLabel, "label")

@@ -17,7 +17,7 @@ from typing import Any, Never
 
 from modelzoo.data.npz import CheckedArrays, check_arrays
 from modelzoo.environment import is_offline
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 
 KERAS_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 FALLBACK = Path("/tmp/.keras")  # noqa: S108, Keras' choice
@@ -88,7 +88,7 @@ class _ClosedNetwork(urllib.request.OpenerDirector):
 
 
 def _explained(name: str, error: Exception) -> InputError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    reason = reason_of(error)
     if isinstance(error, DAMAGE) or (isinstance(error, ValueError) and "hash" not in reason):
         return InputError(
             f"{name}: Keras' own copy of it is damaged ({reason})\n"

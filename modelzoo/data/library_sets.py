@@ -155,8 +155,3 @@ def needed_shape(name: str, image_shape: ImageShape | None) -> ImageShape:
             "Its pictures may be of any size, and a network takes one."
         )
     return image_shape
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an exception of a library says, in at most 300 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

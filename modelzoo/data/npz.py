@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 MAX_EXPANSION = 200  # bytes out of one compressed byte, of an array above `SMALL`
@@ -161,5 +161,4 @@ def _wrong(where: str, what: str) -> InputError:
 
 
 def _first_line(error: Exception) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return re.sub(r" at 0x[0-9a-f]+", "", text)[:160]
+    return re.sub(r" at 0x[0-9a-f]+", "", reason_of(error))

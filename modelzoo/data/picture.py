@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 80_000_000  # below the size at which Pillow itself begins to warn of a bomb
@@ -54,9 +54,8 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except Exception as error:  # on a damaged file Pillow raises a dozen unrelated kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise InputError(
-            f"{name} is damaged or of an unusual kind: {reason}\n"
+            f"{name} is damaged or of an unusual kind: {reason_of(error)}\n"
             "Open it in a picture program and save it as PNG, or leave it out."
         ) from error
 

@@ -16,14 +16,13 @@ from modelzoo.data.library_sets import (
     Library,
     LibraryImages,
     choose_test_split,
-    first_line,
     make_dataset,
     needed_shape,
     the_only,
 )
 from modelzoo.data.source import Dataset, ImageShape
 from modelzoo.environment import cache_folder, is_offline
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 from modelzoo.files import replacing
 
 TFDS = Library("tfds", "tensorflow_datasets")
@@ -73,7 +72,7 @@ def load_tfds(name: str, image_shape: ImageShape | None, **image_options: Any) -
         try:
             return builder.as_data_source(split=split, decoders=others)
         except Exception as error:
-            raise InputError(f"{name}: {split} can't be read: {first_line(error)}") from error
+            raise InputError(f"{name}: {split} can't be read: {reason_of(error)}") from error
 
     sources = {split: source_of(split) for split in builder.info.splits}
 
@@ -112,7 +111,7 @@ def _prepared_builder(tfds: Any, name: str, rest: str) -> Any:
     except InputError:
         raise
     except Exception as error:  # of its registry, of HTTP, of a builder
-        raise DatasetUnavailable(f"{name} can't be loaded: {first_line(error)}") from error
+        raise DatasetUnavailable(f"{name} can't be loaded: {reason_of(error)}") from error
     return builder
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 
 MAX_FILE_BYTES = 20_000_000
 MAX_BODY_BYTES = 30_000_000  # a file in base64, and what stands around it
@@ -57,7 +57,7 @@ def listen(host: str, port: int) -> socket.socket:
                 f"--port {port}: is in use on {host}, perhaps by another page of modelzoo\n"
                 "Stop that, or let the page take a free port: --port 0"
             ) from error
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise InputError(
             f"--host {host}: cannot be listened on: {reason}\n"
             "Give an address of this machine, or none: 127.0.0.1 is seen by this machine alone."

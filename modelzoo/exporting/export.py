@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from modelzoo.config import Config, load_config
-from modelzoo.errors import InputError, RunError, suggest
+from modelzoo.errors import InputError, RunError, reason_of, suggest
 from modelzoo.files import is_there, staging
 from modelzoo.version import __version__
 from modelzoo.weights.find import find_weights
@@ -151,8 +151,7 @@ def export_network(
             writers.WRITERS[format](wrapped, output, staged, facts)
             found = check.RUNNERS[format](staged, wrapped.input.name, output, images)
         except Exception as error:  # each converter and each runtime has its own kinds
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise RunError(f"{config.name}: cannot become {format}: {reason[:300]}") from error
+            raise RunError(f"{config.name}: cannot become {format}: {reason_of(error)}") from error
         difference = check.largest_difference(found, expected, output)
         if not difference <= check.TOLERANCE:  # also NaN
             raise RunError(

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.errors import InputError, RunError
+from modelzoo.errors import InputError, RunError, reason_of
 from modelzoo.training.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -356,7 +356,7 @@ def _worker_strategy(cluster: Cluster) -> Any:
 def _missing(cluster: Cluster, error: Exception) -> RunError:
     own = cluster.addresses[cluster.index]
     others = ", ".join(each for each in cluster.addresses if each != own)
-    reason = str(error).strip().splitlines()[0].partition(". ")[0]
+    reason = reason_of(error).partition(". ")[0]
     return RunError(
         f"worker {cluster.index} ({own}) did not reach the others ({others:.200}) within "
         f"{patience()} s ({PATIENCE}): {reason:.200}"

@@ -10,7 +10,7 @@ import numpy as np
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.entry import entry_shape
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 
 SMALL_SPLIT = 0.2  # share of a data set that is too small for its configuration
 
@@ -37,8 +37,7 @@ def build_network(config: Config) -> keras.Model:
     except InputError as error:
         raise InputError(f"{config.name}: model.{error}") from None
     except (ValueError, TypeError) as error:
-        first_line = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"{config.name}: model: Keras refuses it: {first_line}") from None
+        raise InputError(f"{config.name}: model: Keras refuses it: {reason_of(error)}") from None
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -11,7 +11,7 @@ import filelock
 import numpy as np
 
 from modelzoo.config import Config, load_config
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 from modelzoo.files import (
     as_typed,
     is_there,
@@ -190,7 +190,7 @@ class RunFolder:
         try:
             return pd.read_csv(ordinary(self.history))
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.history}: cannot be read: {_reason(error)}") from None
+            raise InputError(f"{self.history}: cannot be read: {reason_of(error)}") from None
 
     def read_metrics(self) -> dict[str, Any]:
         """Return metrics.json.
@@ -201,7 +201,7 @@ class RunFolder:
         try:
             metrics = json.loads(ordinary(self.metrics).read_bytes())
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{self.metrics}: cannot be read: {_reason(error)}") from None
+            raise InputError(f"{self.metrics}: cannot be read: {reason_of(error)}") from None
         if not isinstance(metrics, dict):
             raise InputError(f"{self.metrics}: should hold an object, not {metrics!r:.80}")
         return metrics
@@ -314,13 +314,6 @@ class SharedRunFolder(RunFolder):
         """Write nothing; the arrays are read, which may need every worker."""
         for _ in arrays:
             pass
-
-
-def _reason(error: Exception) -> str:
-    """Return what is wrong with a file, in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def default_path(model: str, dataset: str) -> Path:

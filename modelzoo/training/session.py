@@ -13,7 +13,7 @@ from rich.console import Console
 from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError, suggest
+from modelzoo.errors import InputError, reason_of, suggest
 from modelzoo.files import as_typed
 from modelzoo.machine import memory_peak, versions
 from modelzoo.training.callbacks import (
@@ -119,8 +119,7 @@ class Session:
             known = set(tried.compute_metrics(images, labels, predicted))
             tried.reset_metrics()  # and now they have their variables
         except Exception as error:  # the frameworks have many kinds for values that do not fit
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{what}: cannot be used: {reason[:300]}") from error
+            raise InputError(f"{what}: cannot be used: {reason_of(error)}") from error
         if self.pipeline.images_in("validation"):
             known |= {f"val_{name}" for name in known}
         for index, callback in enumerate(self.callbacks):

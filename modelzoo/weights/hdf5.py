@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 from modelzoo.weights.registry import TORCH_SUFFIXES
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -115,7 +115,7 @@ class CheckedFile:
         try:
             array = np.asarray(dataset[()])
         except (OSError, RuntimeError, ValueError) as error:
-            raise self.refuse(path, f"cannot be read: {_first_line(error)}") from None
+            raise self.refuse(path, f"cannot be read: {reason_of(error)}") from None
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = int(array.size - np.isfinite(array).sum())
             raise self.refuse(path, f"{bad:,} of {array.size:,} numbers are NaN or infinite")
@@ -220,7 +220,7 @@ def open_checked(path: Path) -> Iterator[CheckedFile]:
     try:
         file = h5py.File(path, "r", locking="best-effort")
     except (OSError, RuntimeError, ValueError) as error:
-        reason = _first_line(error)
+        reason = reason_of(error)
         what = "is cut off" if "truncated" in reason else "is damaged"
         raise InputError(f"{path}: {what}: {reason}\nFetch or copy it again") from None
     with file:
@@ -231,7 +231,7 @@ def open_checked(path: Path) -> Iterator[CheckedFile]:
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path}: is damaged: {_first_line(error)}") from None
+            raise InputError(f"{path}: is damaged: {reason_of(error)}") from None
 
 
 def _walk(checked: CheckedFile) -> None:
@@ -344,8 +344,3 @@ def _check_size(checked: CheckedFile, path: str, dataset: Any) -> None:
         each = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
         if each > max(2 * size, 1 << 16) or dataset.id.get_num_chunks() > MAX_CHUNKS:
             raise checked.refuse(path, f"is stored in parts of an absurd size, {each:,} bytes each")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:200]

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
 from modelzoo.weights.hdf5 import check_signature
 
 MAX_ENTRIES = 5_000  # of the archive: one for each tensor
@@ -116,8 +116,9 @@ def open_state_dict(path: Path) -> Iterator[StateDict]:
     except InputError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, struct.error) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{path}: is damaged: {reason}\nFetch or copy it again") from None
+        raise InputError(
+            f"{path}: is damaged: {reason_of(error)}\nFetch or copy it again"
+        ) from None
 
 
 def _check_archive(state: StateDict) -> None:
