@@ -112,6 +112,7 @@ def run_study(
 def _train(trainer: Trainer, folder: RunFolder) -> None:
     """Train a variant; a training that could not begin leaves nothing."""
     asked = _asked(folder.path)
+    made = [each for each in asked.parents if not is_there(each)]
     write_text(asked, trainer.config.to_yaml())
     try:
         trainer.fit()
@@ -119,7 +120,8 @@ def _train(trainer: Trainer, folder: RunFolder) -> None:
         if not folder.is_begun:
             asked.unlink()
             with contextlib.suppress(OSError):  # other variants are there
-                asked.parent.rmdir()
+                for each in made:
+                    each.rmdir()
 
 
 def variant_folders(study: Study, out: Path) -> dict[str, Path]:

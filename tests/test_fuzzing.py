@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelzoo import charts
+from modelzoo import charts, cli
 from modelzoo.config import load_config
 from modelzoo.data.npz import read_arrays, read_npz
 from modelzoo.errors import InputError
@@ -165,6 +165,19 @@ def test_metrics_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(InputError, match=r"metrics\.json: "):
         table_of({"one": tmp_path})
+
+
+def test_a_study_that_cannot_begin_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its own nor `runs`, where that goes by default."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    text = "title: one\nbase: lenet5\ndataset: shapes\nvariants: {one: {}}\n"
+    (tmp_path / "one.yaml").write_text(text)
+    assert cli.main(["study", str(tmp_path / "one.yaml"), "--device", "tpu"]) == 2
+    assert "--device tpu" in capsys.readouterr().err
+    assert not list(Path().iterdir())
 
 
 def test_an_epoch_without_an_end_is_left_out() -> None:
