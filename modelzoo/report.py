@@ -196,6 +196,9 @@ def load_report_data(folder: Path) -> ReportData:
         raise InputError(f"{path}: damaged ({error})\n{advice}") from error
     if data.confusion.shape != (len(data.class_names),) * 2:
         raise InputError(f"{path}: damaged (the class names don't fit the matrix)\n{advice}")
+    few = data.mistakes
+    if few and (few.images.dtype != np.uint8 or few.images.ndim != 4):
+        raise InputError(f"{path}: damaged (the pictures are none)\n{advice}")
     return data
 
 

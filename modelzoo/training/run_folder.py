@@ -179,10 +179,14 @@ class RunFolder:
         import pandas as pd
 
         try:
-            return pd.read_csv(self.history)
+            history = pd.read_csv(self.history)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["empty"])[0]
             raise InputError(f"{self.history}: cannot be read: {reason}") from None
+        for name in ("epoch", "loss"):
+            if name not in history or history[name].dtype.kind not in "iuf":
+                raise InputError(f"{self.history}: damaged: there are no numbers for {name!r}")
+        return history
 
     def read_metrics(self) -> dict[str, Any]:
         """Read metrics.json; raise InputError if the run has none, or a damaged one."""
