@@ -1,4 +1,4 @@
-"""A few of the tries of `python -m tests.interruptions`, which makes hundreds."""
+"""A few of the tries of `python -m tests.interruptions` and `python -m tests.damaged_runs`."""
 
 import subprocess
 import sys
@@ -9,17 +9,26 @@ import pytest
 WAYS = ("power-cut", "lying-disk", "read-only", "clock", "second")  # others: test_training.py
 
 
-@pytest.mark.slow
-def test_a_run_is_the_same_however_it_was_interrupted():
-    """Other weights, a gap in the history, a file left over, or a folder that nobody can use."""
-    pytest.importorskip("mlxtend")
-    options = ["--times", str(len(WAYS)), "--ways", *WAYS, "--recipes", "saved-often"]
+def run_harness(*arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.interruptions", *options],
+        [sys.executable, "-m", *arguments],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ", 0 lost" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_however_it_was_interrupted():
+    """Other weights, a gap in the history, a file left over, or a folder that nobody can use."""
+    pytest.importorskip("mlxtend")
+    options = ["--times", str(len(WAYS)), "--ways", *WAYS, "--recipes", "saved-often"]
+    run_harness("tests.interruptions", *options)
+
+
+@pytest.mark.slow
+def test_damage_is_mended_or_named():
+    """A traceback, other weights, or a file outside of the run's folder changed."""
+    run_harness("tests.damaged_runs", "--times", "6", "--seed", "2")

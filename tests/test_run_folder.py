@@ -194,6 +194,15 @@ def test_a_result_that_is_no_json_is_none(tmp_path):
         assert folder.is_finished is is_finished
 
 
+@pytest.mark.parametrize("text", ["", "PK\x03\x04", "epoch,loss\n1,x\n", "a,b\n1,2\n"])
+def test_a_history_that_is_none_is_named(tmp_path, text):
+    """Charts said which column they lacked, but not of which file."""
+    folder = RunFolder(tmp_path)
+    folder.history.write_text(text)
+    with pytest.raises(InputError, match=r"history\.csv: (damaged|cannot be read)"):
+        folder.read_history()
+
+
 # Files
 
 

@@ -188,9 +188,13 @@ class RunFolder:
         import pandas as pd
 
         try:
-            return pd.read_csv(ordinary(self.history))
+            history = pd.read_csv(ordinary(self.history))
         except (OSError, ValueError) as error:
             raise InputError(f"{self.history}: cannot be read: {reason_of(error)}") from None
+        for name in ("epoch", "loss"):
+            if name not in history or history[name].dtype.kind not in "iuf":
+                raise InputError(f"{self.history}: damaged: there are no numbers for {name!r}")
+        return history
 
     def read_metrics(self) -> dict[str, Any]:
         """Return metrics.json.
