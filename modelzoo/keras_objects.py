@@ -73,6 +73,10 @@ def make(kind: str, spec: Any, where: str) -> Any:
     cls = _find_class(kind, name, where)
     if kind == "optimizer":
         arguments = _with_learning_rate(arguments, where)
+    if kind == "schedule" and isinstance(arguments.get("values"), list):
+        # TensorFlow multiplies no 1 by 0.5.
+        values = [float(n) if type(n) is int else n for n in arguments["values"]]
+        arguments = {**arguments, "values": values}
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     known = set(parameters) - {"self", "args", "kwargs"}
     known |= {"name", "dtype", "seed"} if kind == "layer" else set()

@@ -226,6 +226,29 @@ def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
         make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
 
 
+def test_a_schedule_may_mix_whole_numbers_and_others() -> None:
+    """`values: [1, 0.1]` is what people write; TensorFlow multiplies no int by a float."""
+    from modelzoo.keras_objects import make
+
+    config = {"boundaries": [2, 4], "values": [1, 0.5, 0]}
+    schedule = {"class_name": "PiecewiseConstantDecay", "config": config}
+    made = make("schedule", schedule, "compile.optimizer.config.learning_rate")
+    assert [float(made(step)) for step in (0, 2, 3, 5)] == [1, 1, 0.5, 0]
+
+
+def test_a_schedule_that_cannot_be_computed_is_refused(
+    bars: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the first epoch, and by its key."""
+    config = "{boundaries: [[1], 2], values: [1, 2, 3]}"
+    rate = f"{{class_name: PiecewiseConstantDecay, config: {config}}}"
+    words = ["train", "--model", "mlp", "--dataset", "bars", "--device", "cpu", "--out", "out"]
+    setting = f"compile.optimizer.config.learning_rate={rate}"
+    assert cli.main([*words, "--set", setting]) == 2
+    assert "compile.optimizer" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
 def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without this variable it keeps a number of the machine in the home folder, and uses it."""
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)

@@ -22,6 +22,7 @@ from modelzoo.training.callbacks import (
     SaveProgress,
     ShowProgress,
     StopOnNaN,
+    learning_rate_of,
 )
 from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
@@ -103,8 +104,10 @@ class Session:
 
     def _rehearse(self) -> None:
         """Try two pictures: what does not fit together is refused before a run begins."""
-        what, wanted = "data.preprocessing, data.augmentation", tuple(self.model.input_shape[1:])
+        what, wanted = "compile.optimizer", tuple(self.model.input_shape[1:])
         try:
+            learning_rate_of(self.trained)
+            what = "data.preprocessing, data.augmentation"
             images, labels = self.pipeline.first_images()
             if tuple(images.shape[1:]) != wanted:
                 raise ValueError(f"they make {tuple(images.shape[1:])}, the network takes {wanted}")

@@ -40,7 +40,7 @@ def header(chance: random.Random) -> bytes:
     text = chance.choice((repr(said), "(" * 500, "__import__('os').system('touch canary')"))
     if chance.random() < 0.7:
         text = repr(said)
-    encoded = text[: 2**16 - 1].encode("latin-1", "replace") + b"\n"
+    encoded = text[: 2**16 - 2].encode("latin-1", "replace") + b"\n"
     version = chance.choice((b"\x01\x00", b"\x01\x00", b"\x02\x00", b"\x09\x09"))
     size = len(encoded).to_bytes(2 if version == b"\x01\x00" else 4, "little")
     return b"\x93NUMPY" + version + size + encoded + bytes(chance.choice((0, 8, 1000)))

@@ -18,7 +18,8 @@ from tests.fuzzing.worker import Outcome, environment, work
 SECONDS = 10.0  # for a case
 PATIENCE = 100.0  # seconds until it hangs for certain, however busy the machine is
 PREPARING = 180.0  # seconds for a worker to start the framework and make its files
-CASES = 600  # for a worker: frameworks keep something of every network
+CASES = 600  # for a worker: frameworks keep something of every network,
+TRAININGS = 60  # and much of every training
 
 
 @dataclass
@@ -123,7 +124,9 @@ def run_cases(kind: str, seed: int, numbers: Iterable[int]) -> Iterator[tuple[in
                 if worker is None:
                     worker = Worker()
                 outcome = worker.run(kind, seed, number)
-                if not worker.is_usable or worker.done >= CASES:
+                if not worker.is_usable or worker.done >= (
+                    TRAININGS if kind == "trainings" else CASES
+                ):
                     worker.close()
                     worker = None
                 if attempt or not outcome.text.startswith("slow: "):

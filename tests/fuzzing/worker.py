@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 GIGABYTE = 2**30
-DATA = 3 * GIGABYTE  # that may be mapped beyond what the process has when the cases begin
+DATA = 3 * GIGABYTE  # that may be mapped beyond what the process has when a case begins
 LARGEST_FILE = GIGABYTE
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Events of Python's audit hooks, and which of their arguments are paths that would be changed.
@@ -107,16 +107,13 @@ def work(root: Path, connection: Connection) -> None:
     watch = _Watch(root)
     sys.addaudithook(watch.see)
     prepared: dict[str, Kind] = {}
-    limited = False
     with contextlib.suppress(EOFError):
         while True:
             kind, seed, number, trace = connection.recv()
             if kind not in prepared:
                 prepared[kind] = _prepare(kind, root / "seeds" / kind)
                 connection.send("prepared")
-            if not limited:
-                limit_memory()
-                limited = True
+            limit_memory()
             here = Place(place.inputs, place.work, root / "seeds" / kind, number)
             chance = random.Random(f"{kind}/{seed}/{number}")
             connection.send(_run(prepared[kind], chance, here, watch, trace=trace))
@@ -125,7 +122,7 @@ def work(root: Path, connection: Connection) -> None:
 def limit_memory() -> None:
     """Let no case take the machine's memory: what asks for so much is told that there is none."""
     size = _status("VmData") + DATA  # not of address space: V8, which draws charts, reserves much
-    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+    resource.setrlimit(resource.RLIMIT_DATA, (size, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 
 
