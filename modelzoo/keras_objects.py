@@ -82,8 +82,11 @@ def make(kind: str, spec: Any, where: str) -> Any:
         if key not in known:
             raise InputError(f"{where}: {name} has no argument {key!r}{suggest(str(key), known)}")
         default = parameters[key].default if key in parameters else None
-        if isinstance(arguments[key], str) and _is_number(kind, key, default):
-            raise InputError(f"{where}.config.{key}: {arguments[key]!r} should be a number")
+        value = arguments[key]
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise InputError(f"{where}.config.{key}: {value!r:.80} should be true or false")
+        if isinstance(value, str) and _is_number(kind, key, default):
+            raise InputError(f"{where}.config.{key}: {value!r:.80} should be a number")
     try:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use

@@ -226,6 +226,18 @@ def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
         make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
 
 
+@pytest.mark.parametrize("value", [2**63 - 1, 1, "yes", None, [True]])
+def test_a_switch_is_true_or_false(value: Any) -> None:
+    """Keras takes anything, and TensorFlow fails in the first batch."""
+    from modelzoo.keras_objects import make
+
+    config = {"learning_rate": 0.1, "momentum": 0.5, "nesterov": value}
+    with pytest.raises(
+        InputError, match=r"optimizer\.config\.nesterov: .* should be true or false"
+    ):
+        make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
+
+
 def test_a_schedule_may_mix_whole_numbers_and_others() -> None:
     """`values: [1, 0.1]` is what people write; TensorFlow multiplies no int by a float."""
     from modelzoo.keras_objects import make
