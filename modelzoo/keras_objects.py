@@ -84,13 +84,7 @@ def make(kind: str, spec: Any, where: str) -> Any:
         if key not in known:
             raise InputError(f"{where}: {name} has no argument {key!r}{suggest(str(key), known)}")
         default = parameters[key].default if key in parameters else None
-        if isinstance(arguments[key], str) and _is_number(kind, key, default):
-            raise InputError(f"{where}.config.{key}: {arguments[key]!r} should be a number")
-        if _holds_mapping(arguments[key]):  # Keras would deserialise it
-            raise InputError(
-                f"{where}.config.{key}: {arguments[key]!r:.80} should be a number, a text or a "
-                "list of them; objects within objects are not made"
-            )
+        _check_argument(kind, key, arguments[key], default, f"{where}.config.{key}")
     try:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
@@ -173,6 +167,19 @@ def _is_number(kind: str, key: str, default: Any) -> bool:
     if kind in ("optimizer", "schedule"):
         return key != "name"
     return type(default) in (int, float)
+
+
+def _check_argument(kind: str, key: str, value: Any, default: Any, where: str) -> None:
+    """Refuse what Keras would take, and fail at later or turn into an object."""
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise InputError(f"{where}: {value!r:.80} should be true or false")
+    if isinstance(value, str) and _is_number(kind, key, default):
+        raise InputError(f"{where}: {value!r:.80} should be a number")
+    if _holds_mapping(value):
+        raise InputError(
+            f"{where}: {value!r:.80} should be a number, a text or a list of them; objects within "
+            "objects are not made"
+        )
 
 
 def _holds_mapping(value: Any) -> bool:

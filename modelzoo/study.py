@@ -149,7 +149,8 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
             value = metrics.get(column)
             if not _is_number(value) and not (value is None and column == "val_accuracy"):
                 raise InputError(f"{file.metrics}: {column}: {value!r:.80} should be a number")
-        row = {"variant": name, **{column: metrics[column] for column in COLUMNS}}
+        row: dict[str, Any] = {"variant": name}
+        row |= {column: metrics.get(column) for column in COLUMNS}
         trained, validated = row["train_accuracy"], row["val_accuracy"]
         rows.append({**row, "gap": None if validated is None else trained - validated})
     return rows

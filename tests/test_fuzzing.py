@@ -1,6 +1,7 @@
 """What fuzzing has found, and a few cases again: `python -m tests.fuzzing` runs thousands."""
 
 import io
+import json
 import os
 import sys
 import types
@@ -187,6 +188,22 @@ def test_an_epoch_without_an_end_is_left_out() -> None:
     assert "Training curves over 1 epochs" in str(chart.to_dict())
 
 
+@pytest.mark.parametrize("epoch", ["2000000000", "1" + "0" * 400, "1e300", "-5", "x", ""])
+def test_an_epoch_may_be_any_number(epoch: str, tmp_path: Path) -> None:
+    """A tick of the axis is not looked for among two thousand million epochs."""
+    (tmp_path / "history.csv").write_text(f"epoch,loss\n1,{epoch}\n{epoch},3\n7,1\n")
+    history = RunFolder(tmp_path).read_history()
+    chart = charts.training_curves(history)
+    assert len(str(chart.to_dict())) < 100_000
+
+
+def test_a_run_without_validation_has_no_gap(tmp_path: Path) -> None:
+    """Its metrics.json may leave that out."""
+    columns = ("train_accuracy", "test_accuracy", "epochs", "best_epoch", "seconds")
+    (tmp_path / "metrics.json").write_text(json.dumps(dict.fromkeys(columns, 1)))
+    assert table_of({"one": tmp_path})[0]["gap"] is None
+
+
 def test_a_message_is_short() -> None:
     """Whatever somebody's file holds."""
     error = InputError(f"a.yaml: unknown {'x' * 10**6!r}\nUse another")
@@ -223,6 +240,18 @@ def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
     schedule["config"] = {"initial_learning_rate": 0.1, "decay_steps": 5}
     config = {"learning_rate": schedule, "momentum": 100}
     with pytest.raises(InputError, match=r"'decay_steps': 5.*momentum"):
+        make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, 1, "yes", None, [True]])
+def test_a_switch_is_true_or_false(value: Any) -> None:
+    """Keras takes anything, and TensorFlow fails in the first batch."""
+    from modelzoo.keras_objects import make
+
+    config = {"learning_rate": 0.1, "momentum": 0.5, "nesterov": value}
+    with pytest.raises(
+        InputError, match=r"optimizer\.config\.nesterov: .* should be true or false"
+    ):
         make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
 
 

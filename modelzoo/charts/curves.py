@@ -16,6 +16,7 @@ SERIES = {  # column prefix, colour, dash, point shape
     "validation": ("val_", VERMILLION, [6, 3], "diamond"),
 }
 POINTS_SHOWN = 30  # more would hide the line; the others are there for their tooltips
+MOST_EPOCHS = 2**31 - 1  # as `fit.epochs`
 
 
 def training_curves(history: pd.DataFrame) -> Chart:
@@ -52,8 +53,16 @@ def epochs_of(history: pd.DataFrame) -> pd.DataFrame:
     """
     if "epoch" not in history:
         raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
-    numbers = history.apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
-    return numbers.dropna(subset=["epoch"])
+    numbers = history.map(_finite)
+    return numbers[numbers["epoch"].between(1, MOST_EPOCHS)]
+
+
+def _finite(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def curve_rows(
@@ -178,4 +187,4 @@ def _epoch_ticks(first: int, last: int) -> list[int]:
         for size in (1, 2, 5)
         if (last - first) / (size * 10**power) <= 12
     )
-    return [first] if first == last else [e for e in range(first, last + 1) if e % step == 0]
+    return [first] if first == last else list(range(-(-first // step) * step, last + 1, step))
