@@ -358,11 +358,23 @@ class Session:
             is_chief=self.distribution.is_chief,
         )
         if run.is_chief:
-            with replacing(self.folder.model) as temporary:
-                self.single.save(temporary)
+            self._save_model()
             write_results(run)
         self.folder.write_metrics(metrics)  # last: its presence says that the run is complete
         return run
+
+    def _save_model(self) -> None:
+        """Write model.keras, a zip file, which knows no time before 1980."""
+        with replacing(self.folder.model) as temporary:
+            try:
+                self.single.save(temporary)
+            except ValueError as error:
+                if "before 1980" not in str(error):
+                    raise
+                raise InputError(
+                    f"{self.folder.model}: cannot be written: the clock of this machine stands "
+                    "before 1980; set it"
+                ) from None
 
     def _metrics(self, scores: Scores) -> dict[str, Any]:
         progress, history = self.progress, self.progress.history
