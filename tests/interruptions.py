@@ -577,6 +577,11 @@ def contents_of(folder: Path) -> dict[str, object]:
 
 
 def _same(what: str, found: object, expected: object) -> None:
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for key in found.keys() | expected.keys():
+            if found.get(key) != expected.get(key):
+                what, found, expected = f"{what}, {key}", found.get(key), expected.get(key)
+                break
     if found != expected:
         raise Lost(f"{what}: {str(found)[:500]}\nis not\n{str(expected)[:500]}")
 
