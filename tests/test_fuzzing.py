@@ -189,10 +189,9 @@ def test_an_epoch_without_an_end_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("epoch", ["2000000000", "1" + "0" * 400, "1e300", "-5", "x", ""])
-def test_an_epoch_may_be_any_number(epoch: str, tmp_path: Path) -> None:
+def test_an_epoch_may_be_any_number(epoch: str) -> None:
     """A tick of the axis is not looked for among two thousand million epochs."""
-    (tmp_path / "history.csv").write_text(f"epoch,loss\n1,{epoch}\n{epoch},3\n7,1\n")
-    history = RunFolder(tmp_path).read_history()
+    history = pd.read_csv(io.StringIO(f"epoch,loss\n1,{epoch}\n{epoch},3\n7,1\n"))
     chart = charts.training_curves(history)
     assert len(str(chart.to_dict())) < 100_000
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelzoo.errors import RunError
-from modelzoo.files import as_typed, replacing
+from modelzoo.errors import InputError
+from modelzoo.files import replacing
 from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
 from modelzoo.training.run_folder import RunFolder
 
@@ -51,18 +51,17 @@ def save_network(network: keras.Model, path: Path) -> None:
     """Write a network as a .keras file.
 
     Raises:
-        RunError: the clock is at a time that no ZIP archive, and so no .keras file, can state.
+        InputError: the clock is at a time that no ZIP archive, and so no .keras file, can state.
     """
     try:
         with replacing(path) as temporary:
             network.save(temporary)
-    except (ValueError, struct.error) as error:
+    except (ValueError, struct.error):
         if ZIP_YEARS[0] <= (year := time.localtime().tm_year) <= ZIP_YEARS[1]:
             raise
-        raise RunError(
-            f"{path}: cannot be written: the clock of this machine is in the year {year}\n"
-            f"Set it, and go on with python -m train --resume {as_typed(path.parent)}"
-        ) from error
+        raise InputError(
+            f"{path}: cannot be written: the clock of this machine is in the year {year}; set it"
+        ) from None
 
 
 def write_results(run: Run) -> None:

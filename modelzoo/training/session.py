@@ -289,7 +289,7 @@ class Session:
         progress.history.append({"epoch": epoch + 1, **values})
         progress.epochs_done, progress.callbacks = epoch + 1, callbacks
         progress.stopped = bool(self.trained.stop_training)
-        progress.batches_done, progress.seconds = 0, 0.0
+        progress.batches_done, progress.batches, progress.seconds = 0, 0, 0.0
         self._save_state()
         if progress.is_at_best:
             self._keep_best()

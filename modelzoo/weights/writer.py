@@ -22,7 +22,11 @@ def save_weights(network: keras.Model, path: Path) -> None:
     Raises:
         InputError: the folder cannot be written to, or the disk is full. `path` is as it was.
     """
-    sizes = [math.prod(variable.shape) for variable in network.variables]
+    variables = list(network.variables)
+    optimizer = getattr(network, "optimizer", None)
+    if optimizer is not None:  # Keras writes its memory too
+        variables += optimizer.variables
+    sizes = [math.prod(variable.shape) for variable in variables]
     with replacing(path) as temporary:
         _check_space(temporary, 4 * sum(sizes) + PER_VARIABLE * len(sizes))
         network.save_weights(temporary)
