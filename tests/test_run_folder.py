@@ -9,11 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
 from modelzoo import InputError, Trainer, cli, files, load_config, resume
-from modelzoo.training.run_folder import RunFolder
+from modelzoo.training.run_folder import RunFolder, SharedRunFolder
 from modelzoo.training.state import Progress
 
 ARRAYS = [np.arange(6, dtype="float32").reshape(2, 3), np.array(7, "int64")]
@@ -87,6 +88,20 @@ def test_a_folder_in_use_is_said_to_be(tmp_path):
     with pytest.raises(InputError, match="already holds a run"):
         RunFolder.create(tmp_path / "run")
     RunFolder.open(tmp_path / "run").release()
+
+
+def test_only_who_has_the_lock_tidies_up(tmp_path):
+    """A --resume that was refused took a file that the first training was writing."""
+    run = a_folder(tmp_path / "run", 1).path
+    written = run / ".0123abcd.state.npz"
+    written.write_text("half of it")
+    first = filelock.FileLock(run / ".lock")
+    with first, pytest.raises(InputError, match="another training is writing"):
+        resume(run)
+    SharedRunFolder.open(run)
+    assert written.exists()
+    RunFolder.open(run).release()
+    assert not written.exists()
 
 
 def test_a_link_for_a_lock_is_not_followed(tmp_path):

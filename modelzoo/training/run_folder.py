@@ -93,7 +93,7 @@ class RunFolder:
             was_killed = is_there(path / LOCK)
             folder.lock()
             if was_killed:
-                remove_leftovers(path)
+                folder.tidy()
                 folder._has_config = True
             folder._refuse_what_holds_something()
         except FileExistsError:
@@ -135,7 +135,7 @@ class RunFolder:
             if (path / name).is_dir():
                 raise InputError(f"{path / name}: is a folder, in place of a file of the run")
         folder.lock()
-        remove_leftovers(path)
+        folder.tidy()
         return folder
 
     def lock(self) -> None:
@@ -148,6 +148,10 @@ class RunFolder:
             raise InputError(f"{self.path}: another training is writing to this folder") from None
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
+
+    def tidy(self) -> None:
+        """Remove the temporary files of a training that was killed; the folder must be locked."""
+        remove_leftovers(self.path)
 
     def release(self) -> None:
         """Let others in; leave nothing behind where nothing came of the run."""
@@ -298,6 +302,9 @@ class SharedRunFolder(RunFolder):
 
     def lock(self) -> None:
         """Leave the lock to the chief."""
+
+    def tidy(self) -> None:
+        """Remove nothing: what looks like a leftover may be a file that is being written."""
 
     def release(self) -> None:
         """Leave the lock, and tidying up, to the chief."""
