@@ -84,8 +84,8 @@ class RunFolder:
                 raise InputError(f"{path}: is not empty; choose another --out")
         except FileExistsError:
             raise InputError(f"{path}: is a file; choose another --out") from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be made or read: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a zero byte
+            raise InputError(f"{path}: cannot be made or read: {_reason(error)}") from None
         folder.lock()
         return folder
 
