@@ -31,8 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be a folder: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path.parent}: cannot be a folder: {reason}") from error
     try:
         yield temporary
         with temporary.open("rb+") as written:  # Windows brings no file to the disk that is read
@@ -81,6 +82,8 @@ def staging(folder: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written to, the disk is full, or a name is taken.
     """
+    if "\0" in str(folder):
+        raise InputError(f"{folder}: no folder can have this name")
     made = [each for each in (folder, *folder.parents) if not is_there(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)

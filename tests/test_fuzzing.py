@@ -277,6 +277,31 @@ def test_a_schedule_that_cannot_be_computed_is_refused(
     assert not Path("out").exists()
 
 
+def test_weights_that_end_as_nan_are_not_the_best(
+    bars: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An epoch of one batch: its loss is computed before the step that ruins the weights."""
+    words = ["train", "--model", "mlp", "--dataset", "bars", "--device", "cpu", "--out", "out"]
+    settings = ["data.batch_size=200", "data.validation_split=0"]
+    settings.append("compile.optimizer={class_name: SGD, config: {learning_rate: 1e39}}")
+    assert cli.main([*words, *(part for each in settings for part in ("--set", each))]) == 1
+    assert "the weights became NaN or infinite in epoch 1" in capsys.readouterr().err
+    assert not Path("out/best.weights.h5").exists()
+
+
+@pytest.mark.parametrize("command", ["plot {run}", "draw activations", "train --model lenet5"])
+def test_a_folder_whose_name_cannot_be_is_refused(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A zero byte is no OSError."""
+    wrong = Mistakes(np.zeros((0, 3, 3, 1), np.uint8), [], [], [])
+    save_report_data(tmp_path, np.eye(2, dtype=int), ["a", "b"], wrong)
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,1\n")
+    words = [word.format(run=tmp_path) for word in command.split()]
+    assert cli.main([*words, "--out", "a\0b"]) == 2
+    assert "a\\x00b: cannot be" in capsys.readouterr().err
+
+
 def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without this variable it keeps a number of the machine in the home folder, and uses it."""
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)

@@ -98,12 +98,11 @@ class RunFolder:
             folder._refuse_what_holds_something()
         except FileExistsError:
             raise InputError(f"{path}: is a file; choose another --out") from None
-        except OSError as error:
+        except BaseException as error:
             folder.release()
-            raise InputError(f"{path}: cannot be made or read: {error.strerror}") from None
-        except BaseException:
-            folder.release()
-            raise
+            if isinstance(error, InputError) or not isinstance(error, OSError | ValueError):
+                raise  # ValueError: a zero byte in the name
+            raise InputError(f"{path}: cannot be made or read: {reason_of(error)}") from None
         for made in folder._made:
             sync_folder(made.parent)
         return folder

@@ -13,7 +13,7 @@ from rich.console import Console
 from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError, reason_of, suggest
+from modelzoo.errors import InputError, RunError, reason_of, suggest
 from modelzoo.files import as_typed
 from modelzoo.machine import memory_peak, versions
 from modelzoo.training.callbacks import (
@@ -282,6 +282,12 @@ class Session:
     ) -> None:
         """Save the state, then the best weights: after a kill in between, the state has them."""
         progress = self.progress
+        if not all(np.isfinite(_to_numpy(each)).all() for each in self.model.trainable_variables):
+            raise RunError(  # the loss of the last batch was computed before
+                f"the weights became NaN or infinite in epoch {epoch + 1} (learning rate "
+                f"{learning_rate_of(self.trained):g}). Lower the learning rate, or look for "
+                "pictures or labels that are not what they seem"
+            )
         value = values.get("val_accuracy", values.get("accuracy"))
         no_validation = "val_accuracy" not in values
         if progress.best_value is None or no_validation or (value or 0.0) > progress.best_value:
