@@ -28,12 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written to, or the disk is full. `path` is as it was.
     """
+    check_folder_name(path.parent)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path.parent}: cannot be a folder: {reason}") from error
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be a folder: {error.strerror}") from error
     try:
         yield temporary
         with temporary.open("rb+") as written:  # Windows brings no file to the disk that is read
@@ -82,8 +82,7 @@ def staging(folder: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written to, the disk is full, or a name is taken.
     """
-    if "\0" in str(folder):
-        raise InputError(f"{folder}: no folder can have this name")
+    check_folder_name(folder)
     made = [each for each in (folder, *folder.parents) if not is_there(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +131,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def check_folder_name(folder: Path) -> None:
+    """Refuse a zero byte, which every function of the system answers with a ValueError."""
+    if "\0" in str(folder):
+        raise InputError(f"{folder}: no folder can have this name")
 
 
 def ordinary(path: Path) -> Path:

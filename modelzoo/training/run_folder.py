@@ -14,6 +14,7 @@ from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError, reason_of
 from modelzoo.files import (
     as_typed,
+    check_folder_name,
     is_there,
     ordinary,
     remove_leftovers,
@@ -86,6 +87,7 @@ class RunFolder:
 
         What a training left that was killed before it could save anything is no hindrance.
         """
+        check_folder_name(path)
         folder = cls(path)
         folder._made = [each for each in (path, *path.parents) if not is_there(each)]
         try:
@@ -98,11 +100,12 @@ class RunFolder:
             folder._refuse_what_holds_something()
         except FileExistsError:
             raise InputError(f"{path}: is a file; choose another --out") from None
-        except BaseException as error:
+        except OSError as error:
             folder.release()
-            if isinstance(error, InputError) or not isinstance(error, OSError | ValueError):
-                raise  # ValueError: a zero byte in the name
-            raise InputError(f"{path}: cannot be made or read: {reason_of(error)}") from None
+            raise InputError(f"{path}: cannot be made or read: {error.strerror}") from None
+        except BaseException:
+            folder.release()
+            raise
         for made in folder._made:
             sync_folder(made.parent)
         return folder
