@@ -299,7 +299,7 @@ def test_a_folder_whose_name_cannot_be_is_refused(
     (tmp_path / "history.csv").write_text("epoch,loss\n1,1\n")
     words = [word.format(run=tmp_path) for word in command.split()]
     assert cli.main([*words, "--out", "a\0b"]) == 2
-    assert "a\\x00b: cannot be" in capsys.readouterr().err
+    assert "a\\x00b: no folder can have this name" in capsys.readouterr().err
 
 
 def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
