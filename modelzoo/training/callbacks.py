@@ -236,8 +236,15 @@ class ShowProgress(keras.callbacks.Callback):
 
 
 def learning_rate_of(model: keras.Model) -> float:
-    """Return the learning rate of the next batch, also where each replica has a copy."""
-    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    """Return the learning rate of the next batch, also where each replica has a copy.
+
+    Raises:
+        ValueError: a schedule gives several.
+    """
+    rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    if rate.shape:
+        raise ValueError(f"the learning rate is no number, but of the shape {rate.shape}")
+    return float(rate)
 
 
 def _numbers(logs: dict[str, Any] | None) -> str:
