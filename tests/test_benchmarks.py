@@ -55,6 +55,7 @@ def test_the_script_does_the_same_arithmetic(batch):
         np.testing.assert_allclose(own, ours, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", BATCHES, indirect=True)
 def test_pytorch_does_the_same_arithmetic(batch):
     """Same parameters, same outputs from the same weights, same weights after a step."""

@@ -102,6 +102,7 @@ def test_curves_of_one_epoch_show_points_and_one_integer_tick():
     assert x["axis"]["values"] == [1] and x["scale"]["domain"] == [0.5, 1.5]
 
 
+@pytest.mark.slow
 def test_curves_of_a_long_run_have_few_integer_ticks():
     spec = charts.training_curves(history(1000)).to_dict()
     ticks = layers_with(spec["hconcat"][0], "shape")[0]["encoding"]["x"]["axis"]["values"]

@@ -35,6 +35,7 @@ def sizes(path: Path) -> dict[str, h5py.Dataset]:
     return found
 
 
+@pytest.mark.slow
 def test_a_small_file_holds_the_rounded_network(run, tmp_path, capsys):
     """Limits are kept, kernels are float16 multiples of one power of two, small arrays exact."""
     out = tmp_path / "small.weights.h5"
@@ -70,6 +71,7 @@ def test_keras_itself_reads_a_small_file(run, tmp_path):
     assert again.path.read_bytes() == done.path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("max_bytes", "max_drop", "reason"),
     [

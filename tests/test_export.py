@@ -119,6 +119,7 @@ def test_every_trained_network_can_be_exported(name, weights, format, tmp_path):
     assert done.facts["output"].startswith("probabilities" if probabilities else "scores")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_groups_and_normalisation(format, tmp_path):
     """AlexNet's two towers, which Keras computes in functions of their own, at a small size."""

@@ -449,6 +449,7 @@ def test_drive_says_no(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetch.fetch(weights_file(drive, server.url())).source == server.url()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["web page", "nothing", "hangs", "wrong bytes", "too much"])
 def test_drive_brings_something_else(
     fault: str, server: Server, monkeypatch: pytest.MonkeyPatch

@@ -389,6 +389,7 @@ def trained(path: Path, size: int, scale: float, offset: float, *, weights_only:
         path.with_name("w.h5").replace(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "scale", "offset", "scaling"),
     [(28, 1 / 255, 0.0, "0..1"), (32, 1 / 127.5, -1.0, "-1..1"), (32, 1 / 255, 0.0, "0..1")],

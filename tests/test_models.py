@@ -346,6 +346,7 @@ class TestEveryModel:
         again = keras.models.load_model(tmp_path / "a.keras")
         assert np.array_equal(model(images), again(images))
 
+    @pytest.mark.slow
     def test_training_lowers_the_loss(self, name):
         """Gradients reach every layer, and a few steps on one batch fit it better."""
         keras.utils.set_random_seed(0)

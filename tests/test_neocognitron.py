@@ -266,6 +266,7 @@ def learned(model: keras.Model) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(w) for layer in layers for w in (layer.a, layer.b)]
 
 
+@pytest.mark.slow
 def test_fit_organizes_picture_by_picture_without_labels():
     """Neither the batch size nor a label, nor a batch after the last step, changes an S-cell."""
     labels = digits.presentations()[1][:20]
@@ -342,6 +343,7 @@ def test_patterns_stand_everywhere_once():
     assert len(data.x_test) == len(data.y_test) == 408 and data.x_test.max() == 255
 
 
+@pytest.mark.slow
 def test_each_of_five_digits_gets_a_cell_of_its_own(benchmark_1980):
     """The paper's demonstration: 20 presentations of each, at random positions (seed 1)."""
     cells = benchmark_1980.organize(seed=1)
@@ -375,6 +377,7 @@ def benchmark_1980() -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_the_command_reads_the_digits_anywhere(tmp_path):
     """`python -m train --model neocognitron`: 408 test pictures, all places in the field."""
     run = Trainer(load_config("neocognitron"), out=tmp_path / "run").fit()

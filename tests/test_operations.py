@@ -49,6 +49,7 @@ def test_operations_agree_with_tensorflow():
     assert counted == total_operations(network) + biases + softmax
 
 
+@pytest.mark.slow
 def test_every_packaged_network_is_counted():
     """No layer of ours is left out; what has its own learning rule has no backward pass."""
     for name in list_models():

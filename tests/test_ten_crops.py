@@ -86,6 +86,7 @@ def test_scores_are_those_of_averaged_probabilities(trained: tuple[Path, Any], c
     assert one["loss"] != pytest.approx(found["loss"])
 
 
+@pytest.mark.slow
 def test_the_loss_is_told_without_penalties(trained: tuple[Path, Any]) -> None:
     """A regularizer belongs to the training; it would hide how good the probabilities are."""
     import keras
@@ -184,6 +185,7 @@ def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: An
         assert batch.shape == (2, side, side, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", [pytest.param("alexnet_2012", marks=pytest.mark.slow), "alexnet_owt"]
 )

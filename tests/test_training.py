@@ -157,6 +157,7 @@ def test_the_best_validation_epoch_is_what_is_kept_and_scored(bars, tmp_path):
         assert np.array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_history(bars, tmp_path):
     """Two runs with the same seed differ, or two seeds don't."""
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
@@ -277,6 +278,7 @@ def test_a_begun_epoch_needs_the_same_batches(bars, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "config.yaml").read_text() == other
 
 
+@pytest.mark.slow
 def test_a_state_of_an_older_version_resumes(bars, tmp_path):
     """It says nothing of batches within an epoch."""
     Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
@@ -293,6 +295,7 @@ def test_a_state_of_an_older_version_resumes(bars, tmp_path):
     assert same_state(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_early_stopping_is_remembered(bars, tmp_path):
     """A run that stopped early would go on training when resumed after a kill at the end."""
     stop = "fit.callbacks=[{class_name: EarlyStopping, config: {monitor: val_loss, patience: 0, "
@@ -302,6 +305,7 @@ def test_early_stopping_is_remembered(bars, tmp_path):
     assert resume(run.folder).metrics["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_only_be_lengthened(bars, tmp_path):
     """Resuming it would score the test set once more for nothing."""
     Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
