@@ -22,6 +22,7 @@ from modelzoo.exporting.check import run_onnx
 from modelzoo.report import Mistakes, load_report_data, save_report_data
 from modelzoo.study import table_of
 from modelzoo.training.run_folder import Progress, RunFolder
+from modelzoo.weights.find import find_weights
 from tests.fuzzing.driver import Tally, Worker
 from tests.fuzzing.kinds import KINDS
 
@@ -300,6 +301,18 @@ def test_a_folder_whose_name_cannot_be_is_refused(
     words = [word.format(run=tmp_path) for word in command.split()]
     assert cli.main([*words, "--out", "a\0b"]) == 2
     assert "a\\x00b: no folder can have this name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["lenet_1989", "lenet5_1998", "neocognitron"])
+def test_weights_are_not_those_of_a_model_that_nothing_is_searched_for(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its configuration has none of the keys that a search for LeNet-5 varies."""
+    weights = find_weights(load_config("lenet5"), "lenet5", "mnist")
+    words = ["import", str(weights), "--model", model, "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 2
+    assert f"does not hold the weights of {model}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,11 +31,17 @@ KEPT_PARAMETERS = 20_000_000  # of the networks that are built at the same time
 def plan_by_configuration(
     checked: CheckedFile, stored: Stored, given: Config, assumptions: list[str]
 ) -> Plan | None:
-    """Return the configuration's own network with the file's arrays; None if they do not fit."""
+    """Return the configuration's own network with the file's arrays; None if they do not fit.
+
+    Raises:
+        InputError: they do not, and the network is none whose settings `find_network` could vary.
+    """
     network = build_network(given)
     try:
         load_weights(network, checked.path)
     except InputError:
+        if "pooling" not in given["model"]:
+            raise
         return None
     arrays = [
         np.asarray(keras.ops.convert_to_numpy(weight))
