@@ -57,7 +57,7 @@ def save_network(network: keras.Model, path: Path) -> None:
         with replacing(path) as temporary:
             network.save(temporary)
     except (ValueError, struct.error):
-        if ZIP_YEARS[0] <= (year := time.localtime().tm_year) <= ZIP_YEARS[1]:
+        if ZIP_YEARS[0] <= (year := time.localtime(time.time()).tm_year) <= ZIP_YEARS[1]:
             raise
         raise InputError(
             f"{path}: cannot be written: the clock of this machine is in the year {year}; set it"
