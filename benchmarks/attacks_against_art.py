@@ -21,8 +21,9 @@ import torch
 from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescentPyTorch
 from art.estimators.classification import PyTorchClassifier
 
+from modelzoo.resolve import resolve
 from modelzoo.robustness.attacks import answers, fgsm, pgd
-from modelzoo.robustness.networks import find_network, open_pictures
+from modelzoo.robustness.networks import build_scores, open_pictures
 
 FULL_RANGE = 255.0
 
@@ -36,8 +37,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
 
-    network = find_network(options.model, backend="torch")
-    model, _ = network.build()
+    network = resolve(options.model, backend="torch")
+    model, _ = build_scores(network)
     pictures = open_pictures([network], options.images, 0, print)
     images, labels = np.asarray(pictures.images, "float32"), pictures.labels
     classifier = PyTorchClassifier(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from modelzoo import commands
@@ -12,6 +13,14 @@ from modelzoo.demo import commands as demo_commands
 from modelzoo.robustness import commands as robustness_commands
 from modelzoo.terminal import say
 from modelzoo.version import __version__
+
+SHORT_NAMES = {"--lr": "--learning-rate"}
+
+
+def _keys() -> Iterable[str]:
+    from modelzoo.config.sections import all_keys
+
+    return all_keys()
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,10 +33,14 @@ class Parser(argparse.ArgumentParser):
         if wrong:
             choices = message.partition("choose from ")[2].rstrip(")").replace("'", "").split(", ")
             message = f"{message.partition(': invalid')[0]}: {wrong!r}{suggest(wrong, choices)}"
-        unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0]
+        unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
         if unknown.startswith("--"):
-            known = [name for action in self._option_actions() for name in action.option_strings]
-            message += suggest(unknown.partition("=")[0], [n for n in known if n.startswith("--")])
+            options = [name for action in self._option_actions() for name in action.option_strings]
+            right = {name: name for name in options if name.startswith("--")}
+            if "--set" in right:
+                right = {f"--{key.rpartition('.')[2]}": f"--set {key}=" for key in _keys()} | right
+            near = difflib.get_close_matches(SHORT_NAMES.get(unknown, unknown), right, 1)
+            message += f"; did you mean {right[near[0]]!r}?" if near else suggest("", options)
         say(f"{self.prog}: {message}\n(see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
@@ -83,7 +96,9 @@ def _add_training(add: Add) -> None:
     )
     _add_config_options(train)
     _add_weights_option(train)
-    train.add_argument("--epochs", metavar="N", help="passes over the training images")
+    train.add_argument("--epochs", metavar="N", help="how often each training image is seen")
+    train.add_argument("--batch-size", metavar="N", help="images in a batch")
+    train.add_argument("--learning-rate", metavar="X", help="of the optimizer")
     train.add_argument("--seed", metavar="N", help="of weights, order and augmentation (0)")
     train.add_argument("--precision", metavar="P", help="float32, mixed_bfloat16, mixed_float16")
     train.add_argument("--out", metavar="DIR", help="folder for the run's files")

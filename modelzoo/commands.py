@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo import printing
 from modelzoo.errors import InputError, RunError
-from modelzoo.options import chosen_config, chosen_weights, share, whole_number
+from modelzoo.files import as_typed
+from modelzoo.options import chosen_config, chosen_source, read_shortcuts, share, whole_number
 from modelzoo.terminal import say
 
 if TYPE_CHECKING:
@@ -21,19 +22,10 @@ def train(options: argparse.Namespace) -> None:
     from modelzoo.training.trainer import Trainer, resume
 
     if options.resume is not None:
-        _refuse_beside_resume(options)
-        epochs = None if options.epochs is None else whole_number("--epochs", options.epochs)
-        run = resume(
-            options.resume,
-            epochs=epochs,
-            device=options.device,
-            distribute=options.distribute,
-            own_process=True,
-        )
+        changes = _changes_to_a_run(options)
+        run = resume(options.resume, device=options.device, own_process=True, **changes)
     else:
-        config = chosen_config(options, ("epochs", "seed", "precision", "backend", "distribute"))
-        if options.sha256 is not None and options.weights is None:
-            raise InputError("--sha256: is that of --weights, which is not given")
+        config = chosen_config(options)
         trainer = Trainer(
             config,
             device=options.device,
@@ -56,14 +48,17 @@ def evaluate(options: argparse.Namespace) -> None:
     from modelzoo.weights.published import check_against_published, published_scores
     from modelzoo.zoo import evaluate
 
-    config, published, weights = chosen_weights(options)
+    source = chosen_source(options, for_scores=True)
+    config, published = source.config, source.published
     if options.check and published is None:
         raise InputError("--check: compares with published weights; --weights names other ones")
     if options.check and options.crops != 1:
         raise InputError("--check: what is published was measured with --crops 1")
+    if source.notice:
+        printing.print_notice(source.notice)
     result = evaluate(
         config,
-        weights,
+        source.weights,
         split=options.split,
         device=options.device,
         notify=printing.print_notice,
@@ -75,8 +70,9 @@ def evaluate(options: argparse.Namespace) -> None:
         scores = result.scores
         summary = {
             "model": config.name,
-            "weights": published.name if published else str(weights),
-            "weights_file": str(weights),
+            "weights": source.name,
+            "weights_file": str(source.weights),
+            "trained_on": source.trained_on,
             "dataset": result.data.name,
             "split": scores.split,
             "images": len(scores.labels),
@@ -91,6 +87,7 @@ def evaluate(options: argparse.Namespace) -> None:
             "parameters": result.parameters,
             "seconds": scores.seconds,
             "note": result.data.note,
+            "notice": source.notice,
             "confusion": result.confusion.tolist(),
             "classes": result.class_names,
         }
@@ -109,8 +106,10 @@ def predict(options: argparse.Namespace) -> None:
 
     if options.top < 1:
         raise InputError(f"--top {options.top}: should be at least 1")
-    config, published, weights = chosen_weights(options)
-    found = predict(config, weights, options.images, top=options.top, device=options.device)
+    source = chosen_source(options)
+    found = predict(
+        source.config, source.weights, options.images, top=options.top, device=options.device
+    )
     if options.json:
         summaries = [
             {
@@ -120,8 +119,8 @@ def predict(options: argparse.Namespace) -> None:
             }
             for each in found
         ]
-        name = published.name if published else str(weights)
-        print(json.dumps({"model": config.name, "weights": name, "images": summaries}))
+        told = {"model": source.config.name, "weights": source.name, "images": summaries}
+        print(json.dumps(told))
         return
     for each in found:
         form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
@@ -165,7 +164,7 @@ def list_models(options: argparse.Namespace) -> None:
 
 
 def info(options: argparse.Namespace) -> None:
-    config = chosen_config(options, ())
+    config = chosen_config(options)
     if options.json or options.layers:
         from modelzoo.training.device import start_framework
 
@@ -268,10 +267,10 @@ def compress(options: argparse.Namespace) -> None:
     max_bytes = whole_number("--max-bytes", options.max_bytes)
     if max_bytes < 1:
         raise InputError(f"--max-bytes {max_bytes}: should be at least 1")
-    config, _, weights = chosen_weights(options)
+    source = chosen_source(options)
     done = compress(
-        config,
-        weights,
+        source.config,
+        source.weights,
         Path(options.out),
         max_bytes=max_bytes,
         max_drop=share("--max-drop", options.max_drop),
@@ -355,12 +354,42 @@ def export(options: argparse.Namespace) -> None:
     export(options)
 
 
-def _refuse_beside_resume(options: argparse.Namespace) -> None:
-    """A run goes on as it began: only its length and its devices can change."""
-    names = ("model", "config", "dataset", "weights", "seed", "precision", "backend", "out", "set")
-    for name in names:
-        if getattr(options, name):
-            raise InputError(f"--{name}: cannot be changed by --resume; a run goes on as it began")
+def _changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `resume` shall change: a run goes on as it began but for length and devices.
+
+    Raises:
+        InputError: an option says otherwise than the run.
+    """
+    from modelzoo.training.run_folder import RunFolder
+
+    read_shortcuts(options)  # what is no number is refused first, whatever the folder holds
+    folder = RunFolder(options.resume)
+    folder.check_is_begun()
+    own, asked = folder.read_config(), chosen_config(options, model=folder.config)
+    start, sha256 = own["trainer"]["weights"], own["trainer"]["weights_sha256"]
+    names = {  # what an option may say of the run itself
+        "model": (own.name, folder.path, folder.config),
+        "weights": (start, str(start).removeprefix(f"{own.name}/")),
+        "sha256": (sha256,),
+        "out": (folder.path,),
+    }
+    said = [
+        f"--{name} {given}: not what {folder.path} was trained with ({known[0]})"
+        for name, known in names.items()
+        if (given := getattr(options, name)) is not None
+        and Path(given) not in [Path(str(each)) for each in known]
+    ]
+    key = own.difference(asked, without=("fit.epochs", "trainer.distribute"))
+    if key is not None:
+        values = f"{key} is {own.value(key)!r} in {folder.path}, not {asked.value(key)!r}"
+        said.append(f"{asked.origin(key)}: {values}")
+    if said:
+        raise InputError(
+            f"{said[0]}\nA resumed run goes on as it began; only --epochs, --device and "
+            "--distribute may change. To train from its weights with other settings: "
+            f"python -m train --model {own.name} --weights {as_typed(folder.path)}"
+        )
+    return {"epochs": asked["fit"]["epochs"], "distribute": asked["trainer"]["distribute"]}
 
 
 def _facts(config: Config) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from modelzoo.charts import Chart
     from modelzoo.config import Config
+    from modelzoo.resolve import Source
 
 # They pass values on as they are, or in another shape, once a network is trained.
 UNCHANGED = ("Flatten", "Dropout")
@@ -66,7 +67,7 @@ def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
     from modelzoo.options import chosen_config
     from modelzoo.training.device import start_framework
 
-    config = chosen_config(options, ("backend",))
+    config = chosen_config(options)
     start_framework(config["trainer"]["backend"], "cpu")
     from modelzoo.zoo import build, describe
 
@@ -76,13 +77,13 @@ def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
 
 def _draw_kernels(options: argparse.Namespace) -> tuple[Chart, str]:
     from modelzoo import charts
-    from modelzoo.options import chosen_weights
+    from modelzoo.options import chosen_source
 
-    config, _, weights = chosen_weights(options)
-    network = _start(config, weights, "cpu")
-    name, kernels = _kernels_of(network, config.name, options.layer)
-    title = f"{config.name}: kernels of {name}"
-    return charts.kernels(kernels, title), f"{config.name}-{_in_a_file_name(name)}-kernels"
+    source = chosen_source(options)
+    label = source.config.name
+    name, kernels = _kernels_of(_start(source, "cpu"), label, options.layer)
+    chart = charts.kernels(kernels, f"{label}: kernels of {name}")
+    return chart, f"{label}-{_in_a_file_name(name)}-kernels"
 
 
 DRAWINGS = {
@@ -96,16 +97,14 @@ DRAWINGS = {
 def features(options: argparse.Namespace) -> None:
     """Draw what each layer of a network makes of a picture, and the pixels its answer hangs on."""
     from modelzoo import charts
-    from modelzoo.data.entry import entry_shape
     from modelzoo.data.images import read_image
-    from modelzoo.options import chosen_weights
+    from modelzoo.options import chosen_source
     from modelzoo.zoo import class_names
 
-    config, published, weights = chosen_weights(options)
-    data = config["data"]
-    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
-    read = read_image(options.image, shape, **config["image"])
-    network = _start(config, weights, options.device)
+    source = chosen_source(options)
+    config = source.config
+    read = read_image(options.image, source.image_shape, **config["image"])
+    network = _start(source, options.device)
     seen = _see(config, network, read.pixels, options.layer)
     names = class_names(config)
     order = np.argsort(-seen["outputs"], kind="stable")
@@ -133,7 +132,7 @@ def features(options: argparse.Namespace) -> None:
     if options.json:
         summary = {
             "model": config.name,
-            "weights": published.name if published else str(weights),
+            "weights": source.name,
             "image": str(options.image),
             "notes": list(read.notes),
             "classes": [{"name": name, seen["unit"]: value} for name, value in ranked[:10]],
@@ -224,17 +223,12 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(above).as_posix() for path in paths]
 
 
-def _start(config: Config, weights: Path, device: str) -> keras.Model:
+def _start(source: Source, device: str) -> keras.Model:
     """Start the framework, build the network and load its weights."""
     from modelzoo.training.device import start_framework
 
-    with start_framework(config["trainer"]["backend"], device).scope():
-        from modelzoo.weights.reader import load_weights
-        from modelzoo.zoo import build
-
-        network = build(config)
-        load_weights(network, weights)
-    return network
+    with start_framework(source.config["trainer"]["backend"], device).scope():
+        return source.build()
 
 
 def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str, np.ndarray]:

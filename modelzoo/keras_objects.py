@@ -73,10 +73,6 @@ def make(kind: str, spec: Any, where: str) -> Any:
     cls = _find_class(kind, name, where)
     if kind == "optimizer":
         arguments = _with_learning_rate(arguments, where)
-    if kind == "schedule" and isinstance(arguments.get("values"), list):
-        # TensorFlow multiplies no 1 by 0.5.
-        values = [float(n) if type(n) is int else n for n in arguments["values"]]
-        arguments = {**arguments, "values": values}
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     known = set(parameters) - {"self", "args", "kwargs"}
     known |= {"name", "dtype", "seed"} if kind == "layer" else set()
@@ -85,6 +81,9 @@ def make(kind: str, spec: Any, where: str) -> Any:
             raise InputError(f"{where}: {name} has no argument {key!r}{suggest(str(key), known)}")
         default = parameters[key].default if key in parameters else None
         _check_argument(kind, key, arguments[key], default, f"{where}.config.{key}")
+        # Where Keras means a number such as 1.0, it refuses 1, or computes with whole numbers.
+        if type(default) is float or (kind == "schedule" and key != "boundaries"):
+            arguments = {**arguments, key: _as_float(arguments[key])}
     try:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
@@ -160,6 +159,13 @@ def _by_short_name(kind: str, name: str, where: str) -> str:
         near = suggest(name, set(names) - {"get", "serialize", "deserialize"})
         raise InputError(f"{where}: keras has no {kind} {name!r}{near}")
     return name
+
+
+def _as_float(value: Any) -> Any:
+    """Return a whole number, or each of a list, as a float, and anything else as it is."""
+    if isinstance(value, list):
+        return [_as_float(each) for each in value]
+    return float(value) if type(value) is int else value
 
 
 def _is_number(kind: str, key: str, default: Any) -> bool:

@@ -4,54 +4,80 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelzoo.errors import InputError
+from modelzoo.printing import print_notice
 
 if TYPE_CHECKING:
     from modelzoo.config import Config
-    from modelzoo.weights.registry import PublishedWeights
+    from modelzoo.resolve import Source
 
 
-def chosen_config(options: argparse.Namespace, shortcuts: Sequence[str]) -> Config:
-    """Read the configuration that --model, --config, --dataset, --set and shortcuts describe."""
+SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train --help`
+    "epochs": "fit.epochs",
+    "batch_size": "data.batch_size",
+    "learning_rate": "compile.optimizer.config.learning_rate",
+    "seed": "trainer.seed",
+    "precision": "trainer.precision",
+    "backend": "trainer.backend",
+    "distribute": "trainer.distribute",
+}
+
+
+def chosen_config(options: argparse.Namespace, model: str | Path | None = None) -> Config:
+    """Read the configuration that --model, --config, --dataset, --set and SHORTCUTS describe.
+
+    Args:
+        options: of a command; those that it lacks are left out.
+        model: in place of --model.
+    """
     from modelzoo.config import load_config
 
+    shortcuts = read_shortcuts(options)
     config = load_config(
-        options.model, config_file=options.config, dataset=options.dataset, overrides=options.set
+        options.model if model is None else model,
+        config_file=options.config,
+        dataset=options.dataset,
+        overrides=options.set,
     )
-    for name in shortcuts:
-        value = getattr(options, name)
-        if value is not None:
-            section = "fit" if name == "epochs" else "trainer"
-            if name in ("epochs", "seed"):
-                value = whole_number(f"--{name}", value)
-            config = config.with_values({section: {name: value}}, f"--{name}")
+    for option, (key, value) in shortcuts.items():
+        before, values = config.value(key), value
+        if isinstance(before, dict):
+            print_notice(f"{option} {value}: replaces the schedule {before.get('class_name')}")
+        for part in reversed(key.split(".")):
+            values = {part: values}
+        config = config.with_values(values, option)
     return config
 
 
-def chosen_weights(
-    options: argparse.Namespace,
-) -> tuple[Config, PublishedWeights | None, Path]:
-    """Return the configuration, the published weights that are meant, if any, and their file."""
-    from modelzoo.weights.find import find_weights
-    from modelzoo.weights.published import as_published, published_weights
+def read_shortcuts(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
+    """Return {option: (key, value)} of the SHORTCUTS that are given, or raise an InputError."""
+    given = {name: getattr(options, name, None) for name in SHORTCUTS}
+    return {
+        (option := f"--{name.replace('_', '-')}"): (SHORTCUTS[name], READERS[name](option, text))
+        for name, text in given.items()
+        if text is not None
+    }
 
-    config = chosen_config(options, ("backend",))
-    published = published_weights(config, options.model, options.weights)
-    # Unless told otherwise, weights are scored on their own data, which names their classes, too.
-    if published and options.dataset is None and not config.is_set("data.dataset"):
-        config = as_published(config, published)
-    path = find_weights(
-        config,
+
+def chosen_source(options: argparse.Namespace, *, for_scores: bool = False) -> Source:
+    """Find the network and the weights that --model, --weights and their companions name."""
+    from modelzoo.resolve import resolve
+
+    return resolve(
         options.model,
         options.weights,
+        config_file=options.config,
+        dataset=options.dataset,
+        overrides=options.set,
+        backend=options.backend,
         sha256=options.sha256,
         allow_unverified=options.allow_unverified,
+        for_scores=for_scores,
     )
-    return config, published, path
 
 
 def whole_number(option: str, text: str) -> int:
@@ -59,6 +85,28 @@ def whole_number(option: str, text: str) -> int:
     if not text.removeprefix("-").isdecimal() or len(text) > 20:
         raise InputError(f"{option} {text:.80}: should be a whole number")
     return int(text)
+
+
+def positive_number(option: str, text: str) -> float:
+    """Return the number above 0 in an option's text, or raise an InputError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InputError(f"{option} {text:.80}: should be a number above 0")
+    return value
+
+
+def _text(option: str, text: str) -> str:
+    return text
+
+
+READERS: dict[str, Callable[[str, str], Any]] = {  # of the values of SHORTCUTS
+    **dict.fromkeys(SHORTCUTS, _text),
+    **dict.fromkeys(("epochs", "batch_size", "seed"), whole_number),
+    "learning_rate": positive_number,
+}
 
 
 def share(option: str, text: str) -> float:

@@ -58,9 +58,7 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
         raise InputError(f"unknown study {str(study)!r}{suggest(str(study), list_studies())}")
     layer = read_yaml(path)
     check_top_level(layer, KEYS)
-    base = load_config(
-        _text(layer, "base"), dataset=_text(layer, "dataset"), overrides=overrides or []
-    )
+    base = load_config(_text(layer, "base"), dataset=_text(layer, "dataset"))
     common = base.with_values(_sections(path, layer.values, "common"), f"{path}: common")
     variants = _sections(path, layer.values, "variants")
     if not variants:
@@ -68,7 +66,7 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
     configs = {
         str(name): common.with_values(
             _sections(path, variants, name, "variants."), f"{path}: variants.{name}"
-        )
+        ).with_overrides(overrides or [])
         for name in variants
     }
     return Study(path.stem, _text(layer, "title"), configs)

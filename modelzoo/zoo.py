@@ -11,9 +11,8 @@ import numpy as np
 
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
+from modelzoo.resolve import resolve
 from modelzoo.training.prepare import build_network, scale_images
-from modelzoo.weights.find import find_weights
-from modelzoo.weights.published import as_published, published_weights
 from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:
@@ -52,26 +51,23 @@ def load(
     """Build a network and load weights into it, fetching them if they are not on this machine.
 
     Args:
-        model: a packaged name, a path to a YAML, or the folder of a run.
+        model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, or a configuration.
         weights: a published name, the path of an .h5 or .pth file or of a run's folder, or the
             address of a file. By default the weights of the run that `model` names, or the first
-            published ones.
-        sha256: of one's own file; an address needs it, or `allow_unverified`.
-        allow_unverified: take a file whose SHA-256 nobody has published. Its hash is written down
-            then, and the file is held to it from then on.
+            ones that are published for the configuration's data set.
+        sha256: of a custom file; an address needs it, or `allow_unverified`.
+        allow_unverified: take a file whose SHA-256 is not published. Its hash is written down
+            then, and later copies have to match it.
 
     Returns:
         A `keras.Model`, not compiled.
 
     Raises:
-        InputError: no such weights, they are not to be had, or they belong to another network.
+        InputError: no such weights, they are unavailable, or they belong to another network or
+            data set.
     """
-    config = model if isinstance(model, Config) else load_config(model)
-    published = published_weights(config, model, weights)
-    path = find_weights(config, model, weights, sha256=sha256, allow_unverified=allow_unverified)
-    network = build(as_published(config, published) if published else config)
-    load_weights(network, path)
-    return network
+    source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
+    return source.build()
 
 
 def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:

@@ -335,7 +335,6 @@ BAD_COMMANDS = {
     "endless out": (TINY_TRAIN + " --out " + "x" * 300, "xxx", "too long"),
     "resume missing": ("train --resume {files}/no", "/no", "no such folder"),
     "resume nothing": ("train --resume {files}/nothing", "nothing", "state.npz"),
-    "resume with a model": ("train --resume {files}/nothing --model lenet5", "--model", "--resume"),
     "resume with words": ("train --resume {files}/nothing --epochs x", "--epochs x"),
     "evaluate without weights": ("evaluate --model lenet5_augmented", "lenet5", "weights"),
     "missing weights": (

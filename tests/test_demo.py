@@ -38,9 +38,10 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def networks() -> dict:
-    from modelzoo.demo.commands import find, load
+    from modelzoo.demo.commands import load
+    from modelzoo.resolve import resolve
 
-    return load({name: find(name) for name in ("lenet5/mnist", "lenet5_1998/mnist")})
+    return load({name: resolve(name) for name in ("lenet5/mnist", "lenet5_1998/mnist")})
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -75,7 +76,7 @@ def test_a_network_answers_as_predict_does(networks, tmp_path):
     path = tmp_path / "one.png"
     path.write_bytes(png(drawing))
     config = load_config("lenet5")
-    expected = predict(config, find_weights(config, "lenet5", "mnist"), [path], top=10)[0]
+    expected = predict(config, find_weights(config, "mnist"), [path], top=10)[0]
     network = networks["lenet5/mnist"]
     given = network.prepare(path.read_bytes())
     values = network.answer(given.pixels).values

@@ -308,7 +308,7 @@ def test_weights_are_not_those_of_a_model_that_nothing_is_searched_for(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its configuration has none of the keys that a search for LeNet-5 varies."""
-    weights = find_weights(load_config("lenet5"), "lenet5", "mnist")
+    weights = find_weights(load_config("lenet5"), "mnist")
     words = ["import", str(weights), "--model", model, "--out", str(tmp_path / "out")]
     assert cli.main(words) == 2
     assert f"does not hold the weights of {model}" in capsys.readouterr().err

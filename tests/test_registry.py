@@ -229,7 +229,7 @@ def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         ("pull lenet6", "'lenet5'"),
         ("pull alexnet/documents", "did you mean 'document'"),
-        ("pull alexnet/../x", "unknown model 'alexnet/..'"),
+        ("pull alexnet/../x", "unknown model 'alexnet/../x'"),
         ("pull alexnet/document", "--allow-unverified"),
         ("pull alexnet/document --allow-unverified", "MODELZOO_OFFLINE"),
         ("pull", "NAME"),
@@ -343,7 +343,7 @@ def published(network_file: Path, bars: Path) -> Callable[..., Path]:
     def write(accuracy: float = 0.5, golden: Any = None, split: str = "test") -> Path:
         scores = ENTRY["scores"] | {"accuracy": accuracy, "split": split}
         entry = ENTRY | found | {"scores": scores} | ({"golden": golden} if golden else {})
-        return write_config([entry], data={"dataset": "mnist", "validation_split": 40})
+        return write_config([entry], data={"dataset": "bars", "validation_split": 40})
 
     return write
 

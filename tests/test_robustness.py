@@ -260,7 +260,7 @@ def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
     run = tmp_path / "a run"
     run.mkdir()
     (run / "config.yaml").write_text(config.to_yaml())
-    (run / "best.weights.h5").write_bytes(find_weights(config, "lenet5", "mnist").read_bytes())
+    (run / "best.weights.h5").write_bytes(find_weights(config, "mnist").read_bytes())
     command = ["robustness", "lenet5/mnist", str(run), "--dataset", "mnist5k", "--images", "30"]
     assert cli.main([*command, "--out", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

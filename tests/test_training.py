@@ -147,7 +147,7 @@ def test_the_best_validation_epoch_is_what_is_kept_and_scored(bars, tmp_path):
     accuracies = run.history["val_accuracy"]
     assert run.metrics["best_epoch"] == accuracies.idxmax() + 1
     config = load_config(run.folder)
-    again = evaluate(config, find_weights(config, run.folder, None))
+    again = evaluate(config, find_weights(config, run.folder))
     assert again.scores.accuracy == run.metrics["test_accuracy"]
     assert again.scores.loss == pytest.approx(run.metrics["test_loss"], rel=1e-6)
     validation = evaluate(config, run.folder / "best.weights.h5", split="validation")

@@ -232,12 +232,6 @@ def test_bad_input_is_refused(case, digits, tmp_path, monkeypatch, capfd):
     assert "Traceback" not in said and list(tmp_path.iterdir()) == []
 
 
-def test_weights_do_not_go_with_resume(tmp_path, capsys):
-    """A run goes on as it began."""
-    assert cli.main(["train", "--resume", str(tmp_path), "--weights", "mnist"]) == 2
-    assert "--weights: cannot be changed by --resume" in capsys.readouterr().err
-
-
 def test_all_but_head_needs_a_head():
     """Else it would freeze everything."""
     with pytest.raises(InputError, match=r"all-but-head would leave; name the layers"):

@@ -111,7 +111,7 @@ def _open_report(out: Path | None) -> dict[str, Any]:
 def _measure(work: Work, options: argparse.Namespace) -> dict[str, Any]:
     """Let all contestants do a work, in turn, and return all that came of it."""
     settings = {**work.settings, **(work.quick if options.quick else {})}
-    settings["weights"] = str(find_weights(load_config("lenet5"), "lenet5", "mnist"))
+    settings["weights"] = str(find_weights(load_config("lenet5"), "mnist"))
     if "recipe" in settings:
         recipes = {"lenet5_fast": options.lenet5_recipe, "alexnet_fast": options.alexnet_recipe}
         settings["recipe"] = recipes[settings["recipe"]]

@@ -5,7 +5,7 @@ Each section is the keyword arguments of one call, and its keys and types are re
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from modelzoo.config.layers import (
     merge_layers,
     parse_override,
     read_yaml,
+    where_given,
 )
 from modelzoo.config.sections import SECTIONS, TOP_LEVEL, check_labels_suit_loss, check_section
 from modelzoo.errors import InputError, suggest
@@ -58,14 +59,22 @@ class Config:
         return {key: value for key, value in self["model"].items() if key != "builder"}
 
     def with_values(
-        self, values: Mapping[str, Any], origin: str, *, by_hand: bool = False
+        self, values: Mapping[str, Any], origin: str, *, found: bool = False
     ) -> "Config":
         """Return this configuration with `values`, nested as in the YAML, laid over it.
 
-        What was given by hand, as with --set, stays above them unless they are `by_hand`, too.
+        Args:
+            values: sections with keys, as in the YAML.
+            origin: where they come from, for messages.
+            found: the program found them out, such as the number of classes of a data set: they
+                replace what the files say, but nothing that was given by hand.
         """
-        layer = Layer(dict(values), Origins(origin), by_hand=by_hand)
+        layer = Layer(dict(values), Origins(origin), by_hand=not found)
         return _assemble(self.name, (*self.layers, layer))
+
+    def with_overrides(self, overrides: Sequence[str]) -> "Config":
+        """Return this configuration with "SECTION.KEY=VALUE" laid over it, VALUE in YAML."""
+        return _assemble(self.name, (*self.layers, *map(parse_override, overrides)))
 
     def with_dataset(self, dataset: str) -> "Config":
         """Return this configuration for another data set, `per_dataset` applied, overrides kept."""
@@ -76,6 +85,36 @@ class Config:
     def is_set(self, key: str) -> bool:
         """Whether `key`, such as "model.num_classes", was given by hand and not by a YAML."""
         return any(layer.by_hand and holds(layer.values, key) for layer in self.layers)
+
+    def last_layer(self, key: str) -> int:
+        """Return the place, in the order in which they are laid over each other, of a key's layer.
+
+        -1 if no layer holds the key.
+        """
+        places = [i for i, layer in enumerate(self.layers) if holds(layer.values, key)]
+        return max(places, default=-1)
+
+    def difference(self, other: "Config", without: Sequence[str] = ()) -> str | None:
+        """Return the first key, such as "data.batch_size", whose value `other` has otherwise.
+
+        Keys in `without` are not looked at.
+        """
+        keys = _different(self.sections, other.sections)
+        return next((key for key in keys if key not in without), None)
+
+    def value(self, key: str) -> Any:
+        """Return the value of a key such as "compile.optimizer.config.learning_rate", or None."""
+        found: Any = self.sections
+        for part in key.split("."):
+            if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+                found = found[int(part)]
+            else:
+                found = found.get(part) if isinstance(found, dict) else None
+        return found
+
+    def origin(self, key: str) -> str:
+        """Return what gave a key its value: a file with its line, or an option."""
+        return where_given(key, self.layers)
 
     def to_yaml(self) -> str:
         """Return the resolved configuration: running it again repeats the run."""
@@ -97,7 +136,10 @@ def load_config(
         model: a packaged name such as "lenet5", a path to a YAML, or the folder of a run.
         config_file: a YAML whose keys are laid over the model's, or stand alone without `model`.
         dataset: in place of `data.dataset`; what the YAML says under `per_dataset` is applied.
-        overrides: "SECTION.KEY=VALUE", with VALUE in YAML; they win over everything else.
+        overrides: "SECTION.KEY=VALUE", with VALUE in YAML.
+
+    What is said later replaces what was said earlier: the YAML's bases, the YAML, `config_file`,
+    `dataset`, `overrides`, and then what is laid over the configuration that this returns.
 
     Raises:
         InputError: naming the file, the line, the key and the nearest right name.
@@ -116,7 +158,8 @@ def load_config(
         name = name or _name_of(path, file_layers)
         layers += file_layers
     if dataset is not None:
-        layers.append(Layer({"data": {"dataset": dataset}}, Origins("--dataset")))
+        choice = {"data": {"dataset": dataset}}
+        layers.append(Layer(choice, Origins("--dataset"), by_hand=True))
     layers += [parse_override(text) for text in overrides]
     return _assemble(name, tuple(layers))
 
@@ -148,6 +191,17 @@ def packaged_folder() -> Path:
     """Return where the YAML files of the package are."""
     inside = Path(__file__).parents[1] / "configs"  # in a wheel
     return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"  # in a checkout
+
+
+def _different(one: Any, other: Any, key: str = "") -> Iterator[str]:
+    """Yield the keys of the values that differ."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        if one != other:
+            yield key
+        return
+    for name in {**one, **other}:
+        below = f"{key}.{name}" if key else str(name)
+        yield from _different(one.get(name), other.get(name), below)
 
 
 def _name_of(path: Path, layers: Sequence[Layer]) -> str:

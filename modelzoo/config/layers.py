@@ -32,7 +32,12 @@ class Origins:
 
 @dataclass(frozen=True)
 class Layer:
-    """One source of keys: a YAML, a base of it, or an override."""
+    """One source of keys: a YAML, a base of it, or an override.
+
+    Attributes:
+        by_hand: an option of the command line or an argument in Python, which a value that the
+            program finds out never replaces.
+    """
 
     values: dict[str, Any]
     origins: Origins
@@ -197,6 +202,8 @@ def _merge(below: Any, above: Any, origins: Origins, key: str) -> Any:
                 raise InputError(f"{where}: {key} has {len(below)} entries, none numbered {index}")
             merged_list[int(index)] = _merge(below[int(index)], value, origins, f"{key}.{index}")
         return merged_list
+    if isinstance(above, dict) and set(above) == {"config"} and isinstance(below, str):
+        below = {"class_name": below}  # an object of Keras that was named without arguments
     if not isinstance(above, dict) or not isinstance(below, dict):
         return copy.deepcopy(above)
     other_class = "class_name" in above and above["class_name"] != below.get("class_name")

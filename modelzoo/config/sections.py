@@ -5,7 +5,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -112,6 +112,15 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     hints = typing.get_type_hints(function, localns={"keras": keras})
     signature = inspect.signature(function)
     return {name: (hints[name], each.default) for name, each in signature.parameters.items()}
+
+
+def all_keys() -> Iterator[str]:
+    """Yield all keys that `--set` takes, but for the arguments of Keras' objects."""
+    for section, function in SECTIONS.items():
+        yield from (f"{section}.{name}" for name in parameters_of(function))
+    for builder in BUILDERS.values():
+        yield from (f"model.{name}" for name in parameters_of(builder))
+    yield from (f"compile.optimizer.config.{name}" for name in ("momentum", "weight_decay"))
 
 
 def check_section(section: str, values: Any, layers: Sequence[Layer]) -> dict[str, Any]:

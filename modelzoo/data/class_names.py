@@ -1,5 +1,8 @@
 """What the classes of the well-known data sets are called, in the order of their numbers."""
 
+# Data sets that are made of another one's images: weights for one of them suit the others.
+MADE_OF = {"cifar10_jpeg75": "cifar10", "mnist16": "mnist", "mnist5k": "mnist"}
+
 DIGITS = tuple("0123456789")
 
 FASHION_MNIST = (
@@ -58,3 +61,8 @@ SHAPES = (
     "heart",
     "arrow",
 )
+
+
+def same_images(one: str, other: str) -> bool:
+    """Whether two data sets are made of the same images, and so have the same classes."""
+    return MADE_OF.get(one, one) == MADE_OF.get(other, other)

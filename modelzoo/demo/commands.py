@@ -12,26 +12,26 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo.errors import InputError
 from modelzoo.terminal import say
 
 if TYPE_CHECKING:
-    from modelzoo.config import Config
     from modelzoo.demo.answer import Network
+    from modelzoo.resolve import Source
 
 
 def demo(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
     from modelzoo.demo import serve
     from modelzoo.demo.page import check_gradio, make_page
+    from modelzoo.resolve import resolve
 
     check_gradio()
     if not options.port.isdecimal() or int(options.port) > 65535:
         raise InputError(f"--port {options.port:.80}: should be a whole number from 0 to 65535")
-    found = {name: find(name) for name in options.model or packaged_networks()}
+    found = {name: resolve(name) for name in options.model or packaged_networks()}
     with serve.listen(options.host, int(options.port)) as listening, _own_folder():
         url = _url(options.host, listening)
         say(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
@@ -69,41 +69,20 @@ def packaged_networks() -> list[str]:
     return sorted(names, key=lambda name: not name.startswith("lenet5/"))
 
 
-def find(name: str) -> tuple[Config, Path]:
-    """Return the configuration and the weights of "lenet5/mnist", "lenet5" or a run's folder.
-
-    Raises:
-        InputError: there are none, or they cannot be fetched.
-    """
-    from modelzoo.weights.commands import split_name
-    from modelzoo.weights.find import find_weights
-    from modelzoo.weights.published import as_published, published_weights
-
-    config, wanted = split_name(name)
-    published = published_weights(config, name, wanted or None)
-    if published:
-        config = as_published(config, published)
-    return config, find_weights(config, name, wanted or None)
-
-
-def load(found: Mapping[str, tuple[Config, Path]]) -> dict[str, Network]:
+def load(found: Mapping[str, Source]) -> dict[str, Network]:
     """Build networks and load their weights, by their label."""
     from modelzoo.training.device import start_framework
 
-    backend = next(iter(found.values()))[0]["trainer"]["backend"]
+    backend = next(iter(found.values())).config["trainer"]["backend"]
     start_framework(backend, "cpu")  # one small picture at a time
     from modelzoo.demo.answer import Network
-    from modelzoo.weights.reader import load_weights
-    from modelzoo.zoo import build
 
     # It takes the first calls of several networks for one that is traced again and again.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     networks = {}
-    for label, (config, path) in found.items():
+    for label, source in found.items():
         say(f"loading {label}", file=sys.stderr)
-        model = build(config)
-        load_weights(model, path)
-        networks[label] = Network(config, model, label)
+        networks[label] = Network(source.config, source.build(), label)
     return networks
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from modelzoo.config import Config, load_config
+from modelzoo.config import Config
 from modelzoo.errors import InputError, RunError, reason_of, suggest
 from modelzoo.files import is_there, staging
+from modelzoo.resolve import Source, resolve
 from modelzoo.version import __version__
-from modelzoo.weights.find import find_weights
-from modelzoo.weights.published import as_published, published_weights
-from modelzoo.weights.registry import PublishedWeights
 
 if TYPE_CHECKING:
     import keras
@@ -92,12 +90,8 @@ def export(
         PosixPath('lenet5-mnist.onnx')
     """
     check_format(format)
-    config = model if isinstance(model, Config) else load_config(model)
-    published = published_weights(config, model, weights)
-    path = find_weights(config, model, weights, sha256=sha256, allow_unverified=allow_unverified)
-    if published is not None:
-        config = as_published(config, published)
-    stem = f"{_stem(config, published, path)}{'-scaled' if scaled else ''}"
+    source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
+    stem = f"{_stem(source)}{'-scaled' if scaled else ''}"
     target = Path(out) / f"{stem}{SUFFIXES[format]}"
     if is_there(Path(out)) and not Path(out).is_dir():
         raise InputError(f"{out}: is a file; choose another --out")
@@ -105,16 +99,13 @@ def export(
         raise InputError(f"{target}: is there already; move it away, or give another --out")
 
     from modelzoo.training.device import start_framework
-    from modelzoo.weights.reader import load_weights
 
     start_framework("tensorflow", "cpu")  # all three begin as TensorFlow's graph
-    from modelzoo.training.prepare import build_network
-
     # Files hold float32 in any case: the network that they are compared with does, too.
-    config = config.with_values({"trainer": {"precision": "float32"}}, "export")
-    network = build_network(config)
-    load_weights(network, path)
-    return export_network(config, network, target, format, _origin(published, path), scaled=scaled)
+    float32 = {"trainer": {"precision": "float32"}}
+    config = source.config.with_values(float32, "export")
+    network = replace(source, config=config).build()
+    return export_network(config, network, target, format, _origin(source), scaled=scaled)
 
 
 def export_network(
@@ -176,21 +167,22 @@ def check_format(format: str) -> None:
         )
 
 
-def _stem(config: Config, published: PublishedWeights | None, path: Path) -> str:
+def _stem(source: Source) -> str:
     """Return the name without suffix: lenet5-mnist, or that of the run."""
-    if published is not None:
-        return f"{config.name}-{published.name}"
-    if path.name == "best.weights.h5":
-        return path.resolve().parent.name
-    return f"{config.name}-{path.name.partition('.')[0]}"
+    if source.published is not None:
+        return f"{source.config.name}-{source.published.name}"
+    if source.weights.name == "best.weights.h5":
+        return source.weights.resolve().parent.name
+    return f"{source.config.name}-{source.weights.name.partition('.')[0]}"
 
 
-def _origin(published: PublishedWeights | None, path: Path) -> dict[str, Any]:
+def _origin(source: Source) -> dict[str, Any]:
     from modelzoo.weights.cache import sha256_of
 
-    origin: dict[str, Any] = {"weights_sha256": sha256_of(path)}
+    origin: dict[str, Any] = {"weights_sha256": sha256_of(source.weights)}
+    published = source.published
     if published is None:
-        return {"weights": path.name, **origin}
+        return {"weights": source.weights.name, **origin}
     scores = {"dataset": published.scores.dataset, "accuracy": published.scores.accuracy}
     return {"weights": published.name, **origin, "licence": published.licence, **scores}
 

@@ -46,11 +46,12 @@ def fit_state_dict(
     with open_state_dict(path) as state:
         config = given or _packaged(state, dataset, overrides)
         # What was set by hand wins, here as everywhere.
-        config = config.with_values({"model": {"num_classes": classes_of(state)}}, "the import")
+        classes = {"model": {"num_classes": classes_of(state)}}
+        config = config.with_values(classes, "the import", found=True)
         network = build_network(config)
         arrays = read_for(network, weighted_layers(network), state)
     source = config.name
-    config = config.with_values({"model": {"name": name[:60]}}, "the import")
+    config = config.with_values({"model": {"name": name[:60]}}, "the import", found=True)
     plan = Plan(config["model"]["builder"], config["model"], arrays, notes=list(NOTES))
     assumed = (
         f"activations, padding, pooling and pixels as in {source}, whose arrays have the same "

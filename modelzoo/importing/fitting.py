@@ -166,4 +166,6 @@ def _config_for(
 
 
 def _with(config: Config, values: dict[str, Any]) -> Config:
-    return dataclasses.replace(config.with_values(values, "the import"), name=config.name)
+    return dataclasses.replace(
+        config.with_values(values, "the import", found=True), name=config.name
+    )

@@ -132,7 +132,7 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
         "parameters": network.count_params(),
         "source": "",
     }
-    named = found.config.with_values({"about": about}, "the import")
+    named = found.config.with_values({"about": about}, "the import", found=True)
     found.config = dataclasses.replace(named, name=found.config.name)
     found.yaml, found.weights = yaml, weights
     save_weights(network, weights)

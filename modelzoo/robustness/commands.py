@@ -19,6 +19,7 @@ from modelzoo.terminal import say
 
 if TYPE_CHECKING:
     from modelzoo.charts import Chart
+    from modelzoo.resolve import Source
     from modelzoo.robustness.measuring import Row
     from modelzoo.robustness.networks import Pictures
 
@@ -28,7 +29,8 @@ MOST_STRENGTHS = 100
 
 def attack(options: argparse.Namespace) -> None:
     """Measure accuracy against strength, draw it and some adversarial pictures."""
-    from modelzoo.robustness.networks import find_network, open_pictures
+    from modelzoo.resolve import resolve
+    from modelzoo.robustness.networks import build_scores, check_comparable, open_pictures
     from modelzoo.training.device import start_framework
 
     strengths = sorted({0.0, *_numbers("--strengths", options.strengths)})
@@ -40,19 +42,22 @@ def attack(options: argparse.Namespace) -> None:
         )
     steps = _whole("--steps", options.steps, 1, 10_000)
     count, seed, out = _common(options)
-    network = find_network(
+    network = resolve(
         options.name,
-        weights=options.weights,
+        options.weights,
         dataset=options.dataset,
         backend=options.backend,
         sha256=options.sha256,
         allow_unverified=options.allow_unverified,
+        for_scores=True,
     )
+    check_comparable([network])
+    _print_notices([network])
     with start_framework(network.config["trainer"]["backend"], options.device).scope():
         from modelzoo.robustness.examples import pictures_chart
         from modelzoo.robustness.measuring import attack_methods, attack_rows, counted
 
-        model, softmax = network.build()
+        model, softmax = build_scores(network)
         pictures = open_pictures([network], count, seed, print_notice)
         methods = attack_methods(METHODS[options.method], steps, seed)
         work = len(methods) * len(strengths) * len(pictures.labels)
@@ -89,8 +94,9 @@ def attack(options: argparse.Namespace) -> None:
 def robustness(options: argparse.Namespace) -> None:
     """Measure accuracy against corruptions of one or several networks, and draw it."""
     from modelzoo.charts.robustness import MOST_SERIES, corruption_curves
+    from modelzoo.resolve import resolve
     from modelzoo.robustness.corruptions import KINDS, check_kinds, strengths_for
-    from modelzoo.robustness.networks import check_comparable, find_network, open_pictures
+    from modelzoo.robustness.networks import build_scores, check_comparable, open_pictures
     from modelzoo.training.device import start_framework
 
     kinds = check_kinds(options.kinds.split(","))
@@ -103,17 +109,18 @@ def robustness(options: argparse.Namespace) -> None:
         raise InputError(f"{len(options.names)} networks: at most {MOST_SERIES} fit in one chart")
     count, seed, out = _common(options)
     networks = [
-        find_network(name, dataset=options.dataset, backend=options.backend)
+        resolve(name, dataset=options.dataset, backend=options.backend, for_scores=True)
         for name in options.names
     ]
     check_comparable(networks)
-    side = min(networks[0].picture_shape[:2])
+    _print_notices(networks)
+    side = min(networks[0].image_shape[:2])
     strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
     with start_framework(networks[0].config["trainer"]["backend"], options.device).scope():
         from modelzoo.robustness.measuring import corruption_rows, counted
 
         pictures = open_pictures(networks, count, seed, print_notice)
-        models = {network.label: network.build()[0] for network in networks}
+        models = {network.label: build_scores(network)[0] for network in networks}
         work = len(models) * sum(map(len, strengths.values())) * len(pictures.labels)
         with Progress(work) as progress:
             rows = corruption_rows(models, pictures, strengths, seed, counted(progress))
@@ -141,6 +148,12 @@ def _common(options: argparse.Namespace) -> tuple[int | None, int, Path]:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"--out {options.out}: {there} is no folder that can be written to")
     return count, seed, out
+
+
+def _print_notices(networks: Sequence[Source]) -> None:
+    for each in networks:
+        if each.notice:
+            print_notice(each.notice)
 
 
 def _whole(option: str, text: str, least: int, most: int) -> int:

@@ -4,62 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelzoo.config import Config, load_config
 from modelzoo.data.datasets import check_dataset_name
-from modelzoo.data.entry import entry_shape
-from modelzoo.data.source import ImageShape, ImageSource, as_text
+from modelzoo.data.source import ImageSource, as_text
 from modelzoo.errors import InputError
-from modelzoo.files import is_there
-from modelzoo.weights.published import as_published, published_weights
 
 if TYPE_CHECKING:
     import keras
 
-
-@dataclass(frozen=True)
-class Named:
-    """A network with its weights, not yet built.
-
-    Attributes:
-        label: "lenet5/mnist", or the name of a run's folder.
-        config: for the data set that the weights were made for, unless another was asked for.
-        weights: their file.
-        published_accuracy: on the test set of that data set, 0 to 1, if it is published.
-    """
-
-    label: str
-    config: Config
-    weights: Path
-    published_accuracy: float | None = None
-
-    @property
-    def dataset(self) -> str:
-        """The name of the data set."""
-        return str(self.config["data"]["dataset"])
-
-    @property
-    def picture_shape(self) -> ImageShape:
-        """Height, width and channels of the pictures that enter its preprocessing."""
-        data = self.config["data"]
-        return entry_shape(
-            self.config["model"]["input_shape"], data["preprocessing"], data["image_size"]
-        )
-
-    def build(self) -> tuple[keras.Model, bool]:
-        """Return a model from pictures in 0..255 to scores, and whether they go into a softmax."""
-        from modelzoo.explain import before_softmax, on_pictures
-        from modelzoo.weights.reader import load_weights
-        from modelzoo.zoo import build
-
-        network = build(self.config)
-        load_weights(network, self.weights)
-        scores = before_softmax(network)
-        return on_pictures(scores, self.config), scores is not network
+    from modelzoo.resolve import Source
 
 
 @dataclass(frozen=True)
@@ -90,57 +46,24 @@ class Pictures:
         return f"{which} test images of {self.dataset}"
 
 
-def find_network(
-    name: str,
-    *,
-    weights: str | None = None,
-    dataset: str | None = None,
-    backend: str | None = None,
-    sha256: str | None = None,
-    allow_unverified: bool = False,
-) -> Named:
-    """Find a network's configuration and weights; fetch the weights if need be.
+def build_scores(source: Source) -> tuple[keras.Model, bool]:
+    """Return a model from pictures in 0..255 to scores, and whether they go into a softmax."""
+    from modelzoo.explain import before_softmax, on_pictures
 
-    Args:
-        name: NAME or NAME/WEIGHTS, a YAML, or the folder of a run.
-        weights: as for `modelzoo.load`, instead of those in `name`.
-        dataset: in place of the one that the weights were made for.
-        backend: in place of the configuration's.
-        sha256: as for `modelzoo.load`.
-        allow_unverified: as for `modelzoo.load`.
-
-    Raises:
-        InputError: there is no such network, or its weights are not to be had.
-    """
-    from modelzoo.weights.find import find_weights
-
-    model, inner = _split(name)
-    if inner and weights is not None:
-        raise InputError(f"{name} names weights already; leave out --weights {weights:.80}")
-    weights = weights or inner
-    config = load_config(model, dataset=dataset)
-    if backend is not None:
-        config = config.with_values({"trainer": {"backend": backend}}, "--backend")
-    published = published_weights(config, model, weights)
-    if published is not None and dataset is None:
-        config = as_published(config, published)
-    path = find_weights(config, model, weights, sha256=sha256, allow_unverified=allow_unverified)
-    check_dataset_name(config["data"]["dataset"])
-    if published is None:
-        of_a_run = is_there(Path(model) / "config.yaml") and weights is None
-        return Named(Path(model).resolve().name if of_a_run else config.name, config, path)
-    scores, label = published.scores, f"{config.name}/{published.name}"
-    same = (scores.dataset, scores.split) == (config["data"]["dataset"], "test")
-    return Named(label, config, path, scores.accuracy if same else None)
+    network = source.build()
+    scores = before_softmax(network)
+    return on_pictures(scores, source.config), scores is not network
 
 
-def check_comparable(networks: Sequence[Named]) -> None:
+def check_comparable(networks: Sequence[Source]) -> None:
     """Refuse networks that cannot be shown the same test pictures, before anything is opened.
 
     Raises:
         InputError: two have the same name, are for other data sets, or take pictures of other
             shapes.
     """
+    for each in networks:
+        check_dataset_name(each.dataset)
     first, names = networks[0], [network.label for network in networks]
     for other in networks[1:]:
         if names.count(other.label) > 1:
@@ -150,15 +73,15 @@ def check_comparable(networks: Sequence[Named]) -> None:
                 f"{first.label} is for {first.dataset}, {other.label} for {other.dataset}: "
                 "--dataset D names one for all"
             )
-        if other.picture_shape != first.picture_shape:
+        if other.image_shape != first.image_shape:
             raise InputError(
-                f"{first.label} takes pictures of {as_text(first.picture_shape)}, {other.label} of "
-                f"{as_text(other.picture_shape)}: they cannot be shown the same ones"
+                f"{first.label} takes pictures of {as_text(first.image_shape)}, {other.label} of "
+                f"{as_text(other.image_shape)}: they cannot be shown the same ones"
             )
 
 
 def open_pictures(
-    networks: Sequence[Named], count: int | None, seed: int, notify: Callable[[str], None]
+    networks: Sequence[Source], count: int | None, seed: int, notify: Callable[[str], None]
 ) -> Pictures:
     """Open the test pictures that all the networks are measured on.
 
@@ -188,11 +111,3 @@ def open_pictures(
         chosen = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
         images, labels = images[chosen], labels[chosen]
     return Pictures(data.name, images, labels, total, data.class_names, data.note)
-
-
-def _split(name: str) -> tuple[str, str | None]:
-    """Read "lenet5", "lenet5/mnist", "my/own.yaml", "my/own.yaml/mnist" or a run's folder."""
-    model, slash, weights = name.rpartition("/")
-    if not slash or is_there(Path(name)) or name.endswith((".yaml", ".yml")):
-        return name, None
-    return (model, weights) if weights else (name, None)

@@ -95,13 +95,16 @@ def compile_for_scoring(model: keras.Model, config: Config) -> None:
 
 
 def make_metrics(config: Config) -> list[Any]:
-    """Return the configuration's metrics, each call anew, with "accuracy" among them."""
+    """Return new instances of the configuration's metrics, with "accuracy" among them.
+
+    The best epoch is chosen by its value on the validation images, so it has this name even where
+    the configuration has "acc".
+    """
     metrics = [
         keras_objects.make("metric", spec, f"compile.metrics.{index}")
         for index, spec in enumerate(config["compile"]["metrics"])
     ]
-    named = {each for each in metrics if isinstance(each, str)}
-    return metrics if {"accuracy", "acc"} & named else ["accuracy", *metrics]
+    return metrics if "accuracy" in metrics else ["accuracy", *metrics]
 
 
 def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch = None) -> Scores:

@@ -12,7 +12,7 @@ from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError, suggest
 from modelzoo.weights.cache import sha256_of
 from modelzoo.weights.find import find_weights
-from modelzoo.weights.published import published_weights
+from modelzoo.weights.published import named_weights
 from modelzoo.weights.reader import load_weights, weighted_layers
 from modelzoo.weights.registry import without_password
 
@@ -53,10 +53,9 @@ def find_start(config: Config, *, allow_unverified: bool = False) -> Start | Non
     source = config
     if network in list_models() and any(w.name == name for w in load_config(network).weights):
         source, weights = load_config(network), name
-    published = published_weights(source, source.name, weights)
+    published = named_weights(source, weights)
     path = find_weights(
         source,
-        source.name,
         weights,
         sha256=None if published else sha256,
         allow_unverified=allow_unverified,

@@ -124,21 +124,26 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """Open and lock the folder of a run that was begun, to resume it."""
         folder = cls(path)
-        if not is_there(path):
-            raise InputError(f"{path}: there is no such folder")
-        if not folder.is_begun:
-            raise InputError(
-                f"{path}: holds no run to resume: {folder.state.name} is missing. A training that "
-                "ended before it saved anything is started again as it was, with the same --out"
-            )
-        if not folder.config.is_file():
-            raise InputError(f"{path}: holds no run to resume: {folder.config.name} is missing")
-        for name in FILES:
-            if (path / name).is_dir():
-                raise InputError(f"{path / name}: is a folder, in place of a file of the run")
+        folder.check_is_begun()
         folder.lock()
         folder.tidy()
         return folder
+
+    def check_is_begun(self) -> None:
+        """Raise an InputError unless the folder holds a run that can be resumed."""
+        path = self.path
+        if not is_there(path):
+            raise InputError(f"{path}: there is no such folder")
+        if not self.is_begun:
+            raise InputError(
+                f"{path}: holds no run to resume: {self.state.name} is missing. A training that "
+                "ended before it saved anything is started again as it was, with the same --out"
+            )
+        if not self.config.is_file():
+            raise InputError(f"{path}: holds no run to resume: {self.config.name} is missing")
+        for name in FILES:
+            if (path / name).is_dir():
+                raise InputError(f"{path / name}: is a folder, in place of a file of the run")
 
     def lock(self) -> None:
         """Keep other trainings out, for as long as this process has the folder."""

@@ -358,7 +358,7 @@ class Session:
         run = Run(
             folder=self.folder.path,
             config=self.config,
-            model=self.model,
+            model=self.single,
             history=history,
             metrics=metrics,
             pipeline=self.pipeline,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
@@ -29,14 +29,16 @@ class Trainer:
         config: from `load_config`.
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
         out: folder for the run's files; by default runs/<model>-<dataset>-<time>.
-        seed, precision, backend: in place of the configuration's `trainer` section.
+        seed, precision, backend: in place of the configuration's `trainer` section, also of what
+            `overrides` put there: the later call wins.
         distribute: in place of `trainer.distribute`: "none"; "devices", all of a kind that this
             process sees; or "workers", several processes that TF_CONFIG or Slurm names, which
             need `out`, a folder that all of them see.
         weights: what the training starts from, in place of `trainer.weights`: a published name,
             such as "mnist" or "lenet5/mnist", a file, the folder of a run, or an address. A last
             layer for another number of classes is initialised anew.
-        weights_sha256: of a file of one's own; an address needs it, or `allow_unverified`.
+        weights_sha256: of the file that the training starts from; an address needs it, or
+            `allow_unverified`.
         freeze: layers that are not trained: names in which * stands for anything, or
             "all-but-head"; in place of `trainer.freeze`.
         save_minutes: how long a run may go on within an epoch before it is saved; in place of
@@ -76,7 +78,7 @@ class Trainer:
         own_process: bool = False,
         console: Console | None = None,
     ) -> None:
-        given = {
+        given: dict[str, Any] = {
             "seed": seed,
             "precision": precision,
             "backend": backend,
@@ -86,10 +88,15 @@ class Trainer:
             "share_batches": share_batches,
         }
         changed = {key: value for key, value in given.items() if value is not None}
+        if weights is not None:  # which have a hash of their own
+            changed |= {"weights": str(weights), "weights_sha256": weights_sha256}
+        elif weights_sha256 is not None:
+            changed["weights_sha256"] = weights_sha256
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
-        if weights is not None:
-            start = {"weights": str(weights), "weights_sha256": weights_sha256}
-            self.config = self.config.with_values({"trainer": start}, "Trainer", by_hand=True)
+        if weights_sha256 is not None and self.config["trainer"]["weights"] is None:
+            raise InputError(
+                "weights_sha256 (--sha256): no weights are given (--weights) whose hash it could be"
+            )
         self.allow_unverified, self.own_process = allow_unverified, own_process
         self.requested_device, self.out = device, None if out is None else Path(out)
         self.console = console or _default_console()
@@ -115,7 +122,7 @@ class Trainer:
         start = find_start(self.config, allow_unverified=self.allow_unverified)
         if start:
             found = {"weights": start.name, "weights_sha256": start.sha256}
-            self.config = self.config.with_values({"trainer": found}, "the start", by_hand=True)
+            self.config = self.config.with_values({"trainer": found}, "the start")
         kind = RunFolder if cluster.is_chief else SharedRunFolder
         folder = None if self.out is None else kind.create(self.out)
         try:

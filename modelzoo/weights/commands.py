@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError, suggest
-from modelzoo.files import is_there
+from modelzoo.resolve import split_reference
 from modelzoo.weights.cache import Checked, cached_path, check_files, packaged_path
 from modelzoo.weights.fetch import fetch
 from modelzoo.weights.registry import PublishedWeights
@@ -70,25 +69,23 @@ def verify(names: Sequence[str] = ()) -> list[Checked]:
         configs = [load_config(model) for model in list_models()]
         files = [entry.file_of(config.name) for config in configs for entry in config.weights]
     for name in names:
-        config, wanted = split_name(name)
+        config, wanted = _split(name)
         entries = [_entry(config, wanted)] if wanted else config.weights
         files += [entry.file_of(config.name) for entry in entries]
     return list(check_files(files, others=not names))
 
 
 def _named(name: str) -> tuple[Config, PublishedWeights]:
-    config, wanted = split_name(name)
+    config, wanted = _split(name)
     return config, _entry(config, wanted)
 
 
-def split_name(name: str) -> tuple[Config, str]:
-    """Read "lenet5", "lenet5/mnist", "my/own.yaml" or "my/own.yaml/mnist"."""
-    model, slash, weights = name.rpartition("/")
-    whole = not slash or name in list_models() or is_there(Path(name)) or name.endswith(".yaml")
-    return (load_config(name), "") if whole else (load_config(model), weights)
+def _split(name: str) -> tuple[Config, str | None]:
+    model, wanted = split_reference(name)
+    return load_config(model), wanted
 
 
-def _entry(config: Config, wanted: str) -> PublishedWeights:
+def _entry(config: Config, wanted: str | None) -> PublishedWeights:
     names = [entry.name for entry in config.weights]
     if not names:
         raise InputError(f"{config.name}: no weights are published for it yet")

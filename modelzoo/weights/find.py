@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from modelzoo.config import Config
 from modelzoo.errors import InputError
@@ -11,20 +10,29 @@ from modelzoo.files import is_there
 from modelzoo.weights.cache import state_of
 from modelzoo.weights.fetch import fetch
 from modelzoo.weights.hdf5 import check_signature
-from modelzoo.weights.published import published_weights
+from modelzoo.weights.published import named_weights
 from modelzoo.weights.registry import TORCH_SUFFIXES, check_sha256, file_at
 
 
 def find_weights(
     config: Config,
-    model: Any,
-    weights: str | Path | None,
+    weights: str | Path,
     *,
     sha256: str | None = None,
     allow_unverified: bool = False,
 ) -> Path:
-    """Return the path of the weights that a command or a call names; the arguments of `load`."""
-    published = published_weights(config, model, weights)
+    """Return the path of weights; fetch them if they are not on this machine.
+
+    Args:
+        config: whose published weights `weights` may name.
+        weights: a published name, a file, the folder of a run, or an address.
+        sha256: of a custom file; an address needs it, or `allow_unverified`.
+        allow_unverified: take a file whose SHA-256 is not published.
+
+    Raises:
+        InputError: there are no such weights, or they are unavailable or damaged.
+    """
+    published = named_weights(config, weights)
     if published is not None:
         if sha256 is not None:
             raise InputError(
@@ -36,20 +44,13 @@ def find_weights(
     if isinstance(weights, str) and ("://" in weights or weights.startswith(("gdrive:", "file:"))):
         file = file_at(weights, sha256)
         return _checked(fetch(file, allow_unverified=allow_unverified).path)
-    path = _find_file(config, model, weights)
+    path = _find_file(config, weights)
     if sha256 is not None and state_of(path, check_sha256(sha256)) != "good":
         raise InputError(f"{path}: is another file than the one with the SHA-256 {sha256}")
     return path
 
 
-def _find_file(config: Config, model: Any, weights: str | Path | None) -> Path:
-    if weights is None:
-        if isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5"):
-            return _checked(Path(model) / "best.weights.h5")
-        raise InputError(
-            f"{config.name}: which weights? Give the path of an .h5 file or of a run's "
-            f"folder, or an address{_published(config)}"
-        )
+def _find_file(config: Config, weights: str | Path) -> Path:
     path = Path(weights)
     if is_there(path / "best.weights.h5"):
         return _checked(path / "best.weights.h5")

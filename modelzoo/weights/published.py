@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelzoo.config import Config
 from modelzoo.errors import RunError
-from modelzoo.files import is_there
 from modelzoo.weights.registry import PublishedWeights, Scores
 
 if TYPE_CHECKING:
@@ -16,22 +15,10 @@ if TYPE_CHECKING:
 ACCURACY_TOLERANCE = 0.001  # of a published number that is measured again
 
 
-def published_weights(
-    config: Config, model: Any, weights: str | Path | None
-) -> PublishedWeights | None:
-    """Return the published weights that a command or a call names; None if it names a file."""
-    if weights is None:
-        of_a_run = isinstance(model, str | Path) and is_there(Path(model) / "best.weights.h5")
-        return config.weights[0] if config.weights and not of_a_run else None
+def named_weights(config: Config, weights: str | Path | None) -> PublishedWeights | None:
+    """Return the published weights of that name; None if it is that of a file or an address."""
     named = [entry for entry in config.weights if entry.name == weights]
     return named[0] if named else None
-
-
-def as_published(config: Config, published: PublishedWeights) -> Config:
-    """Return the configuration for the data set that published weights were made for."""
-    if config["data"]["dataset"] == published.scores.dataset:
-        return config
-    return config.with_dataset(published.scores.dataset)
 
 
 def published_scores(published: PublishedWeights | None, result: Evaluation) -> Scores | None:

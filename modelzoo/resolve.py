@@ -1,0 +1,238 @@
+"""Which network, which weights, which data: the one answer that all commands and calls share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelzoo.config import Config, list_models, load_config
+from modelzoo.data.class_names import same_images
+from modelzoo.data.datasets import check_dataset_name
+from modelzoo.data.entry import entry_shape
+from modelzoo.errors import InputError
+from modelzoo.files import is_there
+from modelzoo.weights.find import find_weights
+from modelzoo.weights.published import named_weights
+from modelzoo.weights.registry import PublishedWeights
+
+if TYPE_CHECKING:
+    import keras
+
+    from modelzoo.data.source import ImageShape
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network with its weights, not yet built.
+
+    Attributes:
+        config: for the data set that the weights were trained on, unless another was asked for.
+        weights: their file.
+        label: "lenet5/mnist", the name of a run's folder, or that of the network.
+        published: the weights' entry; None for a file, an address or a run.
+        trained_on: the data set that the weights were trained on; None if unknown.
+    """
+
+    config: Config
+    weights: Path
+    label: str
+    published: PublishedWeights | None = None
+    trained_on: str | None = None
+
+    @property
+    def dataset(self) -> str:
+        """The name of the configuration's data set."""
+        return str(self.config["data"]["dataset"])
+
+    @property
+    def name(self) -> str:
+        """What `--json` calls the weights: their published name, or their file."""
+        return self.published.name if self.published else str(self.weights)
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """Height, width and channels of the images that enter the preprocessing."""
+        data = self.config["data"]
+        return entry_shape(
+            self.config["model"]["input_shape"], data["preprocessing"], data["image_size"]
+        )
+
+    @property
+    def published_accuracy(self) -> float | None:
+        """On the test set of the configuration's data set, 0 to 1; None if none is published."""
+        scores = self.published.scores if self.published else None
+        same = scores and (scores.dataset, scores.split) == (self.dataset, "test")
+        return scores.accuracy if scores and same else None
+
+    @property
+    def notice(self) -> str | None:
+        """What a reader of a score has to know where the weights belong to another data set."""
+        if self.trained_on is None or same_images(self.trained_on, self.dataset):
+            return None
+        return (
+            f"{self.label} was trained on {self.trained_on}, not on {self.dataset}: the classes "
+            f"that it predicts are counted as those of {self.dataset}"
+        )
+
+    def build(self) -> keras.Model:
+        """Build the network and load the weights into it. A framework runs by then."""
+        from modelzoo.training.prepare import build_network
+        from modelzoo.weights.reader import load_weights
+
+        network = build_network(self.config)
+        load_weights(network, self.weights)
+        return network
+
+
+def resolve(
+    model: str | Path | Config | None,
+    weights: str | Path | None = None,
+    *,
+    config_file: str | Path | None = None,
+    dataset: str | None = None,
+    overrides: Sequence[str] = (),
+    backend: str | None = None,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+    for_scores: bool = False,
+) -> Source:
+    """Find a network's configuration and the weights that belong to it; fetch them if need be.
+
+    Weights bring their data set with its class names, and those of a run its whole configuration.
+    By default they are the run's own, or the first published ones for the configuration's data set.
+
+    Args:
+        model: NAME or NAME/WEIGHTS, a YAML, the folder of a run, or a configuration.
+        weights: a published name, a file, the folder of a run, or an address.
+        config_file: as for `load_config`.
+        dataset: likewise; in place of the one that the weights were trained on.
+        overrides: likewise.
+        backend: in place of the configuration's.
+        sha256: of a custom file; an address needs it, or `allow_unverified`.
+        allow_unverified: take a file whose SHA-256 is not published.
+        for_scores: also weights that were trained on another data set than the one asked for. That
+            gives a number, with `Source.notice` beside it, where a prediction would be wrong.
+
+    Raises:
+        InputError: there is no such network, its weights are unavailable, or they belong to
+            another data set or network.
+    """
+    given = isinstance(model, Config)
+    if isinstance(model, Config):
+        config = model
+    else:
+        model, inner = split_reference(model)
+        if inner and weights is not None:
+            raise InputError(f"{model}/{inner} names weights already; leave out {weights!s:.80}")
+        weights = inner if weights is None else weights
+        config = load_config(model, config_file=config_file, dataset=dataset, overrides=overrides)
+    asked = config.is_set("data.dataset") and not given
+    published, trained_on, label = None, None, config.name
+    if run := _run_of(model, config, weights):
+        own = load_config(run)
+        trained_on, label = str(own["data"]["dataset"]), run.resolve().name
+        if weights is not None and not given:
+            _check_same_network(run, own, config)
+            config = load_config(run, config_file=config_file, dataset=dataset, overrides=overrides)
+    elif published := _published(config, weights, for_scores):
+        trained_on, label = published.scores.dataset, f"{config.name}/{published.name}"
+        if not asked and (weights is not None or _belongs(config, published)):
+            config = config.with_dataset(trained_on)  # with the names of its classes
+    if backend is not None:
+        config = config.with_values({"trainer": {"backend": backend}}, "--backend")
+    if trained_on is not None and not for_scores and not given:
+        _check_data(config, label, trained_on)
+    named = run or (published.name if published else str(weights))
+    path = find_weights(config, named, sha256=sha256, allow_unverified=allow_unverified)
+    return Source(config, path, label, published, trained_on)
+
+
+def split_reference(name: str | Path | None) -> tuple[str | Path | None, str | None]:
+    """Divide "lenet5/mnist" or "my/own.yaml/mnist"; all else is a network without weights."""
+    head, slash, tail = name.rpartition("/") if isinstance(name, str) else ("", "", "")
+    known = head in list_models() or head.endswith((".yaml", ".yml"))
+    if slash and tail and known and not is_there(Path(str(name))):
+        return head, tail
+    return name, None
+
+
+def _published(
+    config: Config, weights: str | Path | None, any_data: bool
+) -> PublishedWeights | None:
+    """Return the published weights of a name, or the first for the configuration's data set.
+
+    Returns:
+        None if `weights` is no published name.
+
+    Raises:
+        InputError: none are named, and there are none, or all are for other data sets and not
+            `any_data`.
+    """
+    if weights is not None:
+        return named_weights(config, weights)
+    if not config.weights:
+        raise InputError(
+            f"{config.name}: which weights? None are published for it yet: give the path of a file "
+            "or of a run's folder, or an address"
+        )
+    for entry in config.weights:
+        if _belongs(config, entry):
+            return entry
+    if any_data:
+        return config.weights[0]
+    dataset = config["data"]["dataset"]
+    check_dataset_name(dataset)
+    known = ", ".join(f"{each.name} (for {each.scores.dataset})" for each in config.weights)
+    raise InputError(
+        f"{config.name}: no weights are published for {dataset}; there are: {known}\n"
+        f"Train it on {dataset}, and name the run's folder"
+    )
+
+
+def _belongs(config: Config, published: PublishedWeights) -> bool:
+    """Whether weights are for the configuration's data set, or replace it, since they come later.
+
+    A YAML inherits its data set, and brings weights for another one.
+    """
+    last_weights, last_dataset = config.last_layer("weights"), config.last_layer("data.dataset")
+    later = last_weights > last_dataset
+    return later or same_images(published.scores.dataset, config["data"]["dataset"])
+
+
+def _run_of(
+    model: str | Path | Config | None, config: Config, weights: str | Path | None
+) -> Path | None:
+    """Return the folder of the run whose best weights are meant, if any."""
+    if weights is not None:
+        named = None if named_weights(config, weights) else weights
+    else:  # a packaged name goes before a folder of that name
+        named = None if isinstance(model, Config) or model in list_models() else model
+    if named is None:
+        return None
+    path = Path(named)
+    if path.name == "best.weights.h5":
+        path = path.parent
+    whole = is_there(path / "best.weights.h5") and is_there(path / "config.yaml")
+    return path if whole else None
+
+
+def _check_same_network(run: Path, own: Config, config: Config) -> None:
+    builders = own["model"]["builder"], config["model"]["builder"]
+    if builders[0] != builders[1]:
+        raise InputError(
+            f"{run}: is a run of {own.name} (built by {builders[0]}), not of {config.name} "
+            f"(built by {builders[1]}); --model {run} takes its network, too"
+        )
+
+
+def _check_data(config: Config, label: str, trained_on: str) -> None:
+    """Refuse weights whose classes would get the names of another data set's."""
+    dataset = config["data"]["dataset"]
+    if not same_images(trained_on, dataset):
+        check_dataset_name(dataset)
+        raise InputError(
+            f"{label} was trained on {trained_on}, not on {dataset}: its predictions would get "
+            f"the wrong class names\nLeave out the data set, or name weights for {dataset}"
+        )
