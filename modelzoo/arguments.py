@@ -17,6 +17,11 @@ from modelzoo.version import __version__
 SHORT_NAMES = {"--lr": "--learning-rate"}
 
 
+def _as_option(key: str) -> str:
+    """Return what somebody may take for the option of a key: "--pool-size" of model.pool_size."""
+    return f"--{key.rpartition('.')[2].replace('_', '-')}"
+
+
 def _keys() -> Iterable[str]:
     from modelzoo.config.sections import all_keys
 
@@ -38,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             options = [name for action in self._option_actions() for name in action.option_strings]
             right = {name: name for name in options if name.startswith("--")}
             if "--set" in right:
-                right = {f"--{key.rpartition('.')[2]}": f"--set {key}=" for key in _keys()} | right
+                right = {_as_option(key): f"--set {key}=" for key in _keys()} | right
             near = difflib.get_close_matches(SHORT_NAMES.get(unknown, unknown), right, 1)
             message += f"; did you mean {right[near[0]]!r}?" if near else suggest("", options)
         say(f"{self.prog}: {message}\n(see {self.prog} --help)", file=sys.stderr)

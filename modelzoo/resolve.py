@@ -131,11 +131,14 @@ def resolve(
     asked = config.is_set("data.dataset") and not given
     published, trained_on, label = None, None, config.name
     if run := _run_of(model, config, weights):
-        own = load_config(run)
+        file = run / "config.yaml"
+        own = load_config(file)
         trained_on, label = str(own["data"]["dataset"]), run.resolve().name
         if weights is not None and not given:
             _check_same_network(run, own, config)
-            config = load_config(run, config_file=config_file, dataset=dataset, overrides=overrides)
+            config = load_config(
+                file, config_file=config_file, dataset=dataset, overrides=overrides
+            )
     elif published := _published(config, weights, for_scores):
         trained_on, label = published.scores.dataset, f"{config.name}/{published.name}"
         if not asked and (weights is not None or _belongs(config, published)):

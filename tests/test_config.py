@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
+import modelzoo
+from modelzoo import cli
+from modelzoo.arguments import make_parser
 from modelzoo.config import list_models, load_config
 from modelzoo.errors import InputError
 from modelzoo.models import BUILDERS
+from modelzoo.options import SHORTCUTS, chosen_config
+from modelzoo.study import load_study
 
 
 def write(path: Path, text: str) -> Path:
@@ -96,6 +101,94 @@ def test_choosing_another_data_set_later_keeps_overrides():
     """The offline fallback must not forget --epochs."""
     config = load_config("lenet5", overrides=["fit.epochs=2"]).with_dataset("mnist5k")
     assert (config["fit"]["epochs"], config["data"]["batch_size"]) == (2, 32)
+
+
+def chosen(words: str, model: str = "lenet5"):
+    """Return the configuration that a command line of `train` describes."""
+    return chosen_config(make_parser().parse_args(["train", "--model", model, *words.split()]))
+
+
+def test_options_win_over_set():
+    """base, file, --config, --dataset, --set, then the options: in whatever order they stand."""
+    config = chosen("--set fit.epochs=3 --epochs 5 --seed 9 --set trainer.seed=1")
+    assert (config["fit"]["epochs"], config["trainer"]["seed"]) == (5, 9)
+    config = chosen("--dataset mnist5k --set data.dataset=digits --precision mixed_bfloat16")
+    assert config["data"]["dataset"] == "digits"
+    assert config["trainer"]["precision"] == "mixed_bfloat16"
+
+
+def test_every_option_that_stands_for_a_key_sets_it():
+    config = chosen(
+        "--epochs 2 --batch-size 7 --learning-rate 1e-2 --seed 3 --backend jax "
+        "--precision mixed_float16 --distribute devices"
+    )
+    values = (2, 7, 0.01, 3, "mixed_float16", "jax", "devices")
+    assert tuple(config.value(key) for key in SHORTCUTS.values()) == values
+
+
+def test_a_learning_rate_replaces_a_schedule(capsys):
+    """A number in place of a cosine decay is reported, since it changes the whole training."""
+    config = chosen("--learning-rate 0.002", model="lenet5_augmented")
+    assert config.value("compile.optimizer.config.learning_rate") == 0.002
+    assert "replaces the schedule CosineDecay" in capsys.readouterr().err
+
+
+def test_an_optimizer_named_without_arguments_takes_a_learning_rate(tmp_path):
+    """`optimizer: Adam` is short for an object, to which --set adds an argument."""
+    path = write(tmp_path / "mine.yaml", "base: lenet5\ncompile: {optimizer: Adam}\n")
+    key = "compile.optimizer.config.learning_rate=0.1"
+    optimizer = load_config(path, overrides=[key])["compile"]["optimizer"]
+    assert optimizer == {"class_name": "Adam", "config": {"learning_rate": 0.1}}
+
+
+def test_python_arguments_win_over_overrides():
+    """What is said later counts: in `with_values`, `build`, `Trainer` and a study's --set."""
+    config = load_config("lenet5", overrides=["trainer.seed=5", "model.num_classes=20"])
+    assert modelzoo.Trainer(config, seed=7).config["trainer"]["seed"] == 7
+    assert modelzoo.Trainer(config).config["trainer"]["seed"] == 5
+    assert modelzoo.build(config, num_classes=26).output_shape == (None, 26)
+    later = config.with_values({"model": {"num_classes": 30}}, "here")
+    assert later["model"]["num_classes"] == 30 and later.is_set("model.num_classes")
+    study = load_study("overfitting", ["fit.epochs=1", "model.dropout=0.25"])
+    asked = {(each["fit"]["epochs"], each["model"]["dropout"]) for each in study.variants.values()}
+    assert asked == {(1, 0.25)}
+
+
+def test_what_the_program_finds_out_replaces_no_choice():
+    """The number of classes of a data set, or the pixels of an import, give way to --set."""
+    config = load_config("lenet5", overrides=["model.num_classes=20"])
+    found = config.with_values({"model": {"num_classes": 3, "pool_size": 3}}, "data", found=True)
+    assert (found["model"]["num_classes"], found["model"]["pool_size"]) == (20, 3)
+
+
+def test_a_hash_belongs_to_the_weights_it_is_given_for():
+    """A hash without weights was dropped; weights by another name lose the file's hash."""
+    with pytest.raises(InputError, match=r"weights_sha256 \(--sha256\): no weights are given"):
+        modelzoo.Trainer(load_config("lenet5"), weights_sha256="0" * 64)
+    start = {"trainer": {"weights": "lenet5/mnist", "weights_sha256": "1" * 64}}
+    config = load_config("lenet5").with_values(start, "a file")
+    trainer = modelzoo.Trainer(config, weights_sha256="0" * 64).config["trainer"]
+    assert (trainer["weights"], trainer["weights_sha256"]) == ("lenet5/mnist", "0" * 64)
+    trainer = modelzoo.Trainer(config, weights="other.h5").config["trainer"]
+    assert (trainer["weights"], trainer["weights_sha256"]) == ("other.h5", None)
+
+
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [
+        ("--lr", "'--learning-rate'"),
+        ("--batchsize", "'--batch-size'"),
+        ("--epoch", "'--epochs'"),
+        ("--pooling", "'--set model.pooling='"),
+        ("--validation-split", "'--set data.validation_split='"),
+        ("--dropuot", "'--set model.dropout='"),
+        ("--momentum", "'--set compile.optimizer.config.momentum='"),
+    ],
+)
+def test_an_unknown_option_names_the_right_one(option, right, capsys):
+    """--lr was answered with "did you mean '--help'?"."""
+    assert cli.main(["train", "--model", "lenet5", option, "1"]) == 2
+    assert f"did you mean {right}?" in capsys.readouterr().err
 
 
 def test_errors_name_file_line_and_nearest_key(tmp_path):

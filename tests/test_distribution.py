@@ -121,6 +121,32 @@ def metrics(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
+def test_the_model_of_a_run_on_two_devices_is_the_best_epoch_s(bars, tmp_path):
+    """It held the last epoch's weights: here those after a learning rate that ruins them."""
+    rates = "{class_name: PiecewiseConstantDecay, config: {boundaries: [80], values: [0.003, 1e3]}}"
+    adam = f"compile.optimizer={{class_name: Adam, config: {{learning_rate: {rates}}}}}"
+    code = f"""
+from modelzoo import Trainer, load_config
+overrides = {["data.validation_split=40", "data.batch_size=8", "fit.epochs=5", adam]!r}
+config = load_config("lenet5", dataset="bars", overrides=overrides)
+run = Trainer(config, device="cpu", distribute="devices", out="two").fit()
+print(run.history["val_accuracy"].tolist(), run.evaluate("validation")["accuracy"], sep="|")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **HALVES},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert done.returncode == 0, done.stderr
+    history, found = done.stdout.splitlines()[-1].split("|")
+    reached = json.loads(history)
+    assert max(reached) > reached[-1]  # or the last epoch is the best
+    assert float(found) == pytest.approx(max(reached), abs=1e-6)
+    assert metrics(tmp_path / "two")["val_accuracy"] == pytest.approx(max(reached), abs=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", [UNEVEN, [*UNEVEN, *AUGMENTED]], ids=["uneven", "augmented"])
 def test_two_devices_train_what_one_does(bars, tmp_path, overrides):

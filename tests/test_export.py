@@ -133,6 +133,20 @@ def test_groups_and_normalisation(format, tmp_path):
     assert done.path.exists() and done.difference <= 1e-4
 
 
+def test_a_file_is_float32_whatever_the_configuration_says(tmp_path, monkeypatch):
+    """An override of bfloat16 stayed above the float32 that the file promises."""
+    built = {}
+
+    def note(config, network, *others, **options):
+        built["precision"] = config["trainer"]["precision"]
+        built["dtype"] = {layer.compute_dtype for layer in network.layers}
+
+    monkeypatch.setattr("modelzoo.exporting.export.export_network", note)
+    config = load_config("lenet5", overrides=["trainer.precision=mixed_bfloat16"])
+    modelzoo.export(config, format="saved_model", out=tmp_path)
+    assert built == {"precision": "float32", "dtype": {"float32"}}
+
+
 def test_scaled_pictures(tmp_path, digits):
     """--scaled leaves the preprocessing to the caller, and says so in the input's name."""
     needs("litert")

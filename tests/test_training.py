@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 
-from modelzoo import InputError, RunError, Trainer, load_config, resume
+from modelzoo import InputError, RunError, Trainer, cli, load_config, resume
 from modelzoo.data import datasets
 from modelzoo.data.source import Dataset
 from modelzoo.training.prepare import fit_config_to_data
@@ -279,6 +279,40 @@ def test_a_begun_epoch_needs_the_same_batches(bars, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_the_metric_acc_chooses_the_best_epoch_too(bars, tmp_path):
+    """Under this name of Keras' own there was no `val_accuracy`, and the last epoch was kept."""
+    number = "compile.optimizer.config.learning_rate=1"  # and 1 is a float
+    config = config_of("bars", 2, "compile.metrics=[acc]", number)
+    run = Trainer(config, out=tmp_path / "run", device="cpu").fit()
+    best = run.history["val_accuracy"].max()
+    assert run.metrics["val_accuracy"] == best
+    assert run.evaluate("validation")["accuracy"] == pytest.approx(best, abs=1e-6)
+    assert (run.history["acc"] == run.history["accuracy"]).all()
+
+
+def test_resume_takes_options_that_the_run_has_anyway(bars, tmp_path, capsys):
+    """The command that began a run, with --resume; another value names --weights."""
+    words = "--model lenet5 --dataset bars --seed 0 --set data.validation_split=40 --device cpu"
+    assert cli.main(["train", *words.split(), "--epochs", "1", "--out", "run"]) == 0
+    again = ["train", "--resume", "run", "--out", "run/", *words.split()]
+    assert cli.main([*again, "--epochs", "2"]) == 0
+    assert json.loads(Path("run/metrics.json").read_text())["epochs"] == 2
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+    rate = "compile.optimizer.config.learning_rate"
+    for option, value, said in (
+        ("--model", "alexnet", "--model alexnet: not what run was trained with (lenet5)"),
+        ("--weights", "mnist", "--weights mnist: not what run was trained with (None)"),
+        ("--seed", "3", "--seed: trainer.seed is 0 in run, not 3"),
+        ("--learning-rate", "0.1", f"--learning-rate: {rate} is 1.0 in run, not 0.1"),
+        ("--set", "fit.class_weight={1: 2}", "--set fit.class_weight={1: 2}: fit.class_weight is"),
+    ):
+        capsys.readouterr()
+        assert cli.main(["train", "--resume", "run", "--epochs", "3", option, value]) == 2
+        error = capsys.readouterr().err
+        assert said in error and "--model lenet5 --weights run" in error
+    assert before == {path.name: path.read_bytes() for path in Path("run").iterdir()}
+
+
 def test_a_state_of_an_older_version_resumes(bars, tmp_path):
     """It says nothing of batches within an epoch."""
     Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
