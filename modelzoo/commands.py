@@ -12,6 +12,7 @@ from modelzoo import printing
 from modelzoo.errors import InputError, RunError
 from modelzoo.files import as_typed
 from modelzoo.options import chosen_config, chosen_source, read_shortcuts, share, whole_number
+from modelzoo.tables import say_table
 from modelzoo.terminal import say
 
 if TYPE_CHECKING:
@@ -154,13 +155,19 @@ def list_models(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    width = max(len(row["name"]) for row in rows)
-    say(f"{'NAME':{width}} {'YEAR':5} {'PARAMETERS':>11}  {'INPUT':10} {'DATA SET':14} TITLE")
-    for row in rows:
-        say(
-            f"{row['name']:{width}} {row['year']:<5} {row['parameters']:>11,}  "
-            f"{printing.as_text(row['input_shape']):10} {row['dataset']:14} {row['title']}"
+    heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
+    shown = [
+        (
+            row["name"],
+            str(row["year"]),
+            f"{row['parameters']:,}",
+            printing.as_text(row["input_shape"]),
+            row["dataset"],
+            row["title"],
         )
+        for row in rows
+    ]
+    say_table(heads, shown)
 
 
 def info(options: argparse.Namespace) -> None:
@@ -187,14 +194,12 @@ def info(options: argparse.Namespace) -> None:
         "weights": None if config.weights else "none published",
     }
     say(config.name)
-    for key, value in rows.items():
-        if value not in (None, ""):
-            say(f"  {key + ':':12}{value}")
+    pairs = [(f"  {key}:", str(value)) for key, value in rows.items() if value not in (None, "")]
     for number, entry in enumerate(config.weights):
-        say(
-            f"  {'' if number else 'weights:':12}{entry.name}: {entry.scores}"
-            f"{', needs --allow-unverified' if entry.unverified else ''}"
-        )
+        unverified = ", needs --allow-unverified" if entry.unverified else ""
+        label = "" if number else "  weights:"
+        pairs.append((label, f"{entry.name}: {entry.scores}{unverified}"))
+    say_table((), pairs)
     if options.layers:
         printing.print_layers(config)
     else:
@@ -208,12 +213,17 @@ def list_weights(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    say(f"{'WEIGHTS':24} {'DATA SET':16} {'ACCURACY':>8} {'BYTES':>12}  WHERE")
-    for row in rows:
-        label = f"{row['model']}/{row['name']}"
-        size = f"{row['bytes']:,}" if row["bytes"] else "?"
-        data, accuracy = row["scores"]["dataset"], row["scores"]["accuracy"]
-        say(f"{label:24} {data:16} {accuracy:8.4f} {size:>12}  {row['where']}")
+    shown = [
+        (
+            f"{row['model']}/{row['name']}",
+            row["scores"]["dataset"],
+            f"{row['scores']['accuracy']:.4f}",
+            f"{row['bytes']:,}" if row["bytes"] else "?",
+            row["where"],
+        )
+        for row in rows
+    ]
+    say_table(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown)
 
 
 def pull(options: argparse.Namespace) -> None:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.terminal import make_console, say
+from modelzoo.tables import say_table, table_width
+from modelzoo.terminal import columns_of, say
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    import numpy as np
 
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
@@ -21,88 +21,101 @@ if TYPE_CHECKING:
 def print_layers(config: Config) -> None:
     from modelzoo.zoo import build, describe
 
-    heads = f"{'OUTPUT SHAPE':14} {'PARAMETERS':>12} {'OPERATIONS':>14}"
-    say(f"\n  {'LAYER':10} {'TYPE':28} {heads}")
     network = build(config)
     described = describe(network)
-    for layer in described:
-        shape, operations = as_text(layer["output_shape"]), _count(layer["operations"])
-        say(
-            f"  {layer['name']:10} {layer['type']:28} {shape:14} {layer['parameters']:>12,} "
-            f"{operations:>14}"
+    rows = [
+        (
+            layer["name"],
+            layer["type"],
+            as_text(layer["output_shape"]),
+            f"{layer['parameters']:,}",
+            _count(layer["operations"]),
         )
+        for layer in described
+    ]
     counts = [layer["operations"] for layer in described]
-    total = None if None in counts else sum(counts)
-    say(f"  {'total':54} {network.count_params():>12,} {_count(total):>14}")
-    say("  operations: additions and multiplications for one picture")
+    total = _count(None if None in counts else sum(counts))
+    rows.append(("total", "", "", f"{network.count_params():,}", total))
+    say("")
+    heads = ("LAYER", "TYPE", "OUTPUT SHAPE", ">PARAMETERS", ">OPERATIONS")
+    say_table(heads, rows, flexible=1)
+    say("operations: additions and multiplications for one picture")
 
 
 def print_run(run: Run) -> None:
     metrics = run.metrics
-    best = f", best of {metrics['epochs']} epochs: {metrics['best_epoch']}"
+    best = f", best epoch {metrics['best_epoch']} of {metrics['epochs']}"
     say(
         f"test accuracy {metrics['test_accuracy']:.4f}, loss {metrics['test_loss']:.4f} "
-        f"({metrics['test_images']:,} test images of {metrics['dataset']}{best})"
+        f"({metrics['test_images']:,} images of {metrics['dataset']}{best})"
     )
     say(f"report: {run.folder / 'report.html'}")
     say(f"weights: {run.folder / 'best.weights.h5'}")
 
 
 def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    shown = Table("variant", "training", "validation", "gap", "test", "epochs", "min", title=title)
+    shown = []
     for row in rows:
         columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
         shares = ["none" if row[name] is None else f"{row[name]:.4f}" for name in columns]
-        shown.add_row(row["variant"], *shares, str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
-    _print_table(make_console(), shown)
+        minutes = f"{row['seconds'] / 60:.1f}"
+        shown.append((row["variant"], *shares, str(row["epochs"]), minutes))
+    say(title)
+    heads = ("variant", ">training", ">validation", ">gap", ">test", ">epochs", ">min")
+    say_table(heads, shown, flexible=0)
 
 
 def print_evaluation(config: Config, result: Evaluation) -> None:
-    from rich.table import Table
-
     from modelzoo.report import per_class_table
 
     scores, names = result.scores, result.class_names
-    console = make_console()
-    table = Table("class", "images", "precision", "recall", "F1", title="Each class")
+    rows = []
     for row in per_class_table(result.confusion, names).itertuples(index=False):
         shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
-        table.add_row(str(row[0]), f"{row[1]:,}", *shares)
-    _print_table(console, table)
+        rows.append((str(row[0]), f"{row[1]:,}", *shares))
+    say_table(("class", ">images", ">precision", ">recall", ">F1"), rows, flexible=0)
     if len(names) <= 20:
-        matrix = Table("true", *names, title="Confusion matrix: rows are true, columns predicted")
-        for name, counts in zip(names, result.confusion, strict=True):
-            matrix.add_row(name, *(str(count) if count else "." for count in counts))
-        _print_table(console, matrix)
+        _print_confusion(result.confusion, names)
+    say("")
     if result.data.note:
-        console.print(f"note: {result.data.note}", soft_wrap=True)
+        say(f"note: {result.data.note}")
     top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
-    console.print(
+    say(
         f"{config.name} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
-        f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s",
-        soft_wrap=True,
+        f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s"
     )
 
 
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table with nothing cut: without its frame, if need be, and past the edge."""
-    available, unbounded = console.width, console.options.update(max_width=10_000)
-    if console.measure(table, options=unbounded).maximum > available:
-        table.box, table.pad_edge, table.collapse_padding = None, False, True
-    console.width = max(available, console.measure(table, options=unbounded).maximum)
-    console.print(table)
-    console.width = available
+def _print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
+    """Print the matrix; where it is too wide, in parts, its columns headed by their numbers."""
+    cells = [[str(count) if count else "." for count in row] for row in confusion.tolist()]
+    heads, labels, width = list(names), list(names), table_width()
+    needed = [max(map(columns_of, column)) for column in zip(heads, *cells, strict=True)]
+    part = len(names)
+    if max(map(columns_of, labels)) + sum(needed) + 2 * part > width:
+        heads = [str(number) for number in range(part)]
+        labels = [f"{number} {name}" for number, name in zip(heads, names, strict=True)]
+        widest = max(columns_of(cell) for row in (heads, *cells) for cell in row)
+        part = max(1, (width - max(map(columns_of, labels))) // (widest + 1))
+    say("\nConfusion matrix: rows are true, columns predicted")
+    for begin in range(0, len(names), part):
+        shown = slice(begin, begin + part)
+        rows = [[label, *row[shown]] for label, row in zip(labels, cells, strict=True)]
+        say_table(["true", *(f">{head}" for head in heads[shown])], rows, flexible=0)
 
 
 def print_compressed(done: Compressed) -> None:
-    say(f"{'ARRAY':24} {'SHAPE':16} {'STEP':>10} {'ZEROS':>7} {'BYTES':>11}")
-    for kernel in done.kernels:
-        say(
-            f"{kernel['name']:24} {as_text(kernel['shape']):16} {kernel['step']:>10.3g} "
-            f"{kernel['zeros']:>7.1%} {kernel['bytes']:>11,}"
+    rows = [
+        (
+            kernel["name"],
+            as_text(kernel["shape"]),
+            f"{kernel['step']:.3g}",
+            f"{kernel['zeros']:.1%}",
+            f"{kernel['bytes']:,}",
         )
+        for kernel in done.kernels
+    ]
+    say_table(("ARRAY", "SHAPE", ">STEP", ">ZEROS", ">BYTES"), rows, flexible=0)
     (before, after), (loss_before, loss_after) = done.accuracy, done.loss
     say(
         f"{done.images:,} validation images of {done.dataset}: accuracy {before:.4f} -> "

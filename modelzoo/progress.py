@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from modelzoo.terminal import make_console, plain
+from modelzoo.terminal import make_console, plain, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +69,7 @@ class Progress:
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
         self._last_line = time.monotonic()
-        self.console.print(line, soft_wrap=True)
+        tell(self.console, line)
 
     def close(self) -> None:
         """Give the terminal back."""

@@ -3,10 +3,19 @@
 Names of classes, files and layers, texts in a YAML and answers of servers come from others. What a
 terminal would act on (escape sequences, control characters, changes of the writing direction) is
 shown as text: ESC as `\\x1b`.
+
+Lines are broken at spaces to fit a terminal, which would break them within a number or a word. In a
+pipe or a file a line stays whole, so that other programs find it; tables fit 80 columns there, too.
+The environment variable COLUMNS sets the width for all of them.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+import textwrap
+import unicodedata
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,8 +35,61 @@ def on_one_line(text: str) -> str:
 
 
 def say(text: object, *, file: IO[str] | None = None, flush: bool = False) -> None:
-    """Print a line, or several, on stdout or on `file`."""
-    print(plain(str(text)), file=file, flush=flush)
+    """Print a line, or several, on stdout or on `file`; a path stays in one piece."""
+    out = file or sys.stdout
+    shown = plain(str(text))
+    print(shown if isinstance(text, Path) else wrapped(shown, width_of(out)), file=out, flush=flush)
+
+
+def tell(console: Console, message: str, *, style: str | None = None) -> None:
+    """Print a line, or several, on a console of Rich, which would break a long path."""
+    text = wrapped(plain(message), width_of(console.file))
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def width_of(file: IO[str]) -> int | None:
+    """Return the columns that a line may have; None in a pipe or a file, where it stays whole."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    try:
+        return (os.get_terminal_size(file.fileno()).columns or None) if file.isatty() else None
+    except (AttributeError, OSError, ValueError):  # what stands in its place has no number
+        return None
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """Break lines at spaces so that they have at most `width` columns; None leaves them whole."""
+    if width is None:
+        return text
+    lines: list[str] = []
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        fits = columns_of(line) <= width
+        lines += [line] if fits else broken(line, width, indent=f"{indent}  ")
+    return "\n".join(lines)
+
+
+def broken(text: str, width: int, *, indent: str = "") -> list[str]:
+    """Return the lines of a text that is broken at spaces only; a longer word stays whole."""
+    lines = textwrap.wrap(
+        text,
+        max(width, 1),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        expand_tabs=False,
+    )
+    return lines or [""]
+
+
+def columns_of(text: str) -> int:
+    """Return the columns that printable text takes: Chinese letters take two, an accent none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
 
 def make_console(**options: Any) -> Console:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("COLUMNS", None)  # messages are compared in lines that stay whole
 
 
 def draw_bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

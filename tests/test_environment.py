@@ -143,7 +143,8 @@ def test_a_table_is_never_cut(
     assert "…" not in out
     for word in (*names, "precision", *map(str, confusion.flat)):
         assert out.count(word) >= 1, word
-    assert ("┃" in out) == (columns >= 80)  # the frame
+    if columns >= 40:  # a class and five numbers need as much
+        assert max(map(len, out.splitlines())) <= columns
 
 
 @pytest.mark.parametrize("year", [1970, 2110])

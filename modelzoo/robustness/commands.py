@@ -15,6 +15,7 @@ from modelzoo.errors import InputError, suggest
 from modelzoo.files import is_there, write_csv
 from modelzoo.printing import print_notice
 from modelzoo.progress import Progress
+from modelzoo.tables import say_table
 from modelzoo.terminal import say
 
 if TYPE_CHECKING:
@@ -210,12 +211,10 @@ def _print_json(
 
 
 def _print_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    heads = [f">{column}" if column == "strength" else column for column in columns]
     cells = [[f"{r[c]:g}" if c == "strength" else str(r[c]) for c in columns] for r in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    for row, values in zip([None, *rows], [columns, *cells], strict=True):
-        accuracy = "accuracy" if row is None else f"{row['accuracy']:.4f}"
-        texts = [f"{value:{width}}" for value, width in zip(values, widths, strict=True)]
-        say("  ".join([*texts, accuracy]))
+    shown = [[*each, f"{row['accuracy']:.4f}"] for each, row in zip(cells, rows, strict=True)]
+    say_table([*heads, ">accuracy"], shown, flexible=0)
 
 
 def _print_files(files: Sequence[Path]) -> None:

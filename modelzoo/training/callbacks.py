@@ -248,13 +248,20 @@ def learning_rate_of(model: keras.Model) -> float:
 
 
 def _numbers(logs: dict[str, Any] | None) -> str:
-    shown = ("loss", "accuracy", "val_loss", "val_accuracy")
-    return "  ".join(f"{name} {logs[name]:.4f}" for name in shown if logs and name in logs)
+    """Return loss and accuracy, and those of the validation images, in 46 columns."""
+    values = logs or {}
+
+    def number(name: str) -> list[str]:
+        return [f"{values[name]:.4f}"] if name in values else []
+
+    trained = [f"{name} {text}" for name in ("loss", "accuracy") for text in number(name)]
+    validated = [*number("val_loss"), *number("val_accuracy")]
+    return " ".join([*trained, *([" val", *validated] if validated else [])])
 
 
 def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    """Return a rough time, rounded up to minutes where it is longer than one."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

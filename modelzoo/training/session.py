@@ -16,6 +16,7 @@ from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, RunError, reason_of, suggest
 from modelzoo.files import as_typed
 from modelzoo.machine import memory_peak, versions
+from modelzoo.terminal import tell
 from modelzoo.training.callbacks import (
     EpochOrder,
     RestoreMetrics,
@@ -327,14 +328,17 @@ class Session:
         """Say what is about to be trained, on what and where."""
         pipeline, note = self.pipeline, self.data_note
         text = (
-            f"{self.config.name} ({self.model.count_params():,} parameters) on {self.data_name}: "
-            f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
-            f"validation, {pipeline.images_in('test'):,} test images; {self.device.description}"
+            f"{self.config.name} ({self.model.count_params():,} parameters) on {self.data_name}; "
+            f"{self.device.description}"
         )
         if self.distribution.replicas > 1:
             replicas, workers = self.distribution.replicas, self.distribution.workers
             text += f"; {replicas} replicas in {workers} process{'es' if workers > 1 else ''}"
         self._say(text)
+        self._say(
+            f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
+            f"validation, {pipeline.images_in('test'):,} test images"
+        )
         if self.frozen:
             trained = f"{self.trainable_parameters:,} parameters are trained"
             self._say(f"frozen: {', '.join(self.frozen)}; {trained}")
@@ -342,7 +346,7 @@ class Session:
             self._say(f"note: {note}")
 
     def _say(self, message: str) -> None:
-        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+        tell(self.console, message)
 
     def _finish(self) -> Run:
         """Score the test set, once, with the best weights; write metrics, model and report."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError
-from modelzoo.terminal import make_console
+from modelzoo.terminal import make_console, tell
 from modelzoo.training.cluster import Cluster, read_cluster
 from modelzoo.training.device import Device, start_framework
 from modelzoo.training.distribution import start_distribution
@@ -148,7 +148,7 @@ class Trainer:
                 folder.release()
 
     def _notify(self, message: str) -> None:
-        self.console.print(message, style="bold", highlight=False, markup=False, soft_wrap=True)
+        tell(self.console, message, style="bold")
 
 
 def resume(
@@ -197,7 +197,7 @@ def resume(
         chosen = _start(config, device, cluster, own_process)
 
         def notify(message: str) -> None:
-            console.print(message, markup=False, soft_wrap=True)
+            tell(console, message)
 
         distribution = start_distribution(asked["distribute"], cluster, chosen.name, notify)
         data = open_dataset(config, notify)
@@ -215,8 +215,7 @@ def resume(
             session.restore(folder)
             if folder.warning:
                 notify(f"warning: {folder.warning}")
-            said = f"resuming {path}: {progress.told(total)} are done"
-            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            tell(console, f"resuming {path}: {progress.told(total)} are done")
             return session.run()
     finally:
         folder.release()

@@ -1,0 +1,147 @@
+"""What is printed fits the terminal: lines are broken at spaces, and no number is broken."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from modelzoo import cli, load_config
+from modelzoo.data.source import Dataset
+from modelzoo.printing import print_evaluation, print_study
+from modelzoo.tables import table_lines
+from modelzoo.terminal import broken, say, tell, width_of, wrapped
+from modelzoo.training.evaluation import Evaluation, Scores
+
+LONG = "lenet5 (44,426 parameters): 3,600 training and 10,000 test images; epoch 1/12  loss 0.1234"
+
+
+def test_lines_are_broken_at_spaces() -> None:
+    """All words are there, in their order, and no line is longer than the terminal is wide."""
+    for width in range(14, 95):
+        lines = wrapped(LONG, width).split("\n")
+        assert max(map(len, lines)) <= width
+        assert " ".join(lines).split() == LONG.split()
+        assert all(line.startswith("  ") for line in lines[1:])
+
+
+def test_a_line_stays_whole_where_there_is_no_terminal() -> None:
+    """A program that reads the output of another finds a line in one piece."""
+    assert wrapped(LONG, None) == LONG
+    assert broken("a-word-that-is-longer", 5) == ["a-word-that-is-longer"]
+
+
+def test_what_decides_on_the_width(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """COLUMNS, then the terminal; a file has no width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    with (tmp_path / "file").open("w") as file:
+        assert width_of(file) is None
+    assert width_of(io.StringIO()) is None
+    monkeypatch.setenv("COLUMNS", "61")
+    assert width_of(io.StringIO()) == 61
+    monkeypatch.setenv("COLUMNS", "wide")
+    assert width_of(io.StringIO()) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines and the messages of a training are broken to fit it; a path stays whole."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    path = Path("a folder/" * 12)
+    with os.fdopen(slave, "w") as terminal:
+        say(LONG, file=terminal)
+        tell(Console(file=terminal), LONG)
+        say(path, file=terminal)
+        terminal.flush()
+        shown = b""
+        while shown.count(b"\n") < 5:
+            shown += os.read(master, 4096)
+    os.close(master)
+    lines = shown.decode().replace("\r\n", "\n").splitlines()
+    assert lines == [*wrapped(LONG, 80).split("\n") * 2, str(path)]
+
+
+def printed(command: str, capsys: Any) -> list[str]:
+    assert cli.main(command.split()) == 0
+    return list(capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize("command", ["list", "list --weights", "info lenet5_1998 --layers"])
+def test_tables_fit_80_columns(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also in a pipe; and nothing is cut: all words of a wide terminal are in a narrow one."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    words = sorted(" ".join(printed(command, capsys)).split())
+    monkeypatch.delenv("COLUMNS")
+    assert max(map(len, printed(command, capsys))) <= 80
+    for columns in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = printed(command, capsys)
+        assert max(map(len, lines)) <= columns
+        assert sorted(" ".join(lines).split()) == words
+
+
+def test_the_layers_of_alexnet_fit_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its numbers are the longest."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = printed("info alexnet_2012 --layers", capsys)
+    assert max(map(len, lines)) <= 80
+    assert any(line.split() == ["total", "60,965,224", "1,454,209,024"] for line in lines)
+
+
+def test_evaluation_and_study_fit_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Long names of classes give way to numbers above the columns; all counts are there."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"a class with the number {number} and a rather long name" for number in range(20)]
+    confusion = np.arange(10_000, 10_400).reshape(20, 20)
+    images, labels = np.zeros((20, 1, 1, 1), np.uint8), np.arange(20)
+    data = Dataset("drawn", images, labels, images, labels, tuple(names), "a note " * 20)
+    scores = Scores("test", 0.1, 0.5, labels, np.eye(20), 1.0)
+    print_evaluation(load_config("lenet5"), Evaluation(scores, data, confusion, names, 0))
+    row = dict.fromkeys(("train_accuracy", "val_accuracy", "gap", "test_accuracy"), 0.5)
+    print_study("title", [row | {"variant": "a variant " * 9, "epochs": 100, "seconds": 1e6}])
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert set(map(str, confusion.flat)) <= set(out.split())
+    assert all(f"{number} {name}" in " ".join(out.split()) for number, name in enumerate(names))
+
+
+def test_the_column_that_gives_way() -> None:
+    """It is broken beside the others if two lines are enough, else in lines below its row."""
+    heads, row = ("NAME", ">COUNT", "TITLE"), ("net", "10,000", "some words and some more")
+    assert table_lines(heads, [row], 40) == [
+        "NAME   COUNT  TITLE",
+        "net   10,000  some words and some more",
+    ]
+    assert table_lines(heads, [row], 28) == [
+        "NAME   COUNT  TITLE",
+        "net   10,000  some words and",
+        "              some more",
+    ]
+    assert table_lines(heads, [row], 22) == [
+        "NAME   COUNT",
+        "    TITLE",
+        "net   10,000",
+        "    some words and",
+        "    some more",
+    ]
+    assert table_lines(("NAME", "T"), [("宽字", "x"), ("é", "y")], 40)[1:] == [
+        "宽字  x",
+        "é     y",
+    ]
