@@ -116,18 +116,22 @@ def predict(options: argparse.Namespace) -> None:
             {
                 "file": each.file,
                 "classes": [{"name": name, each.unit: value} for name, value in each.classes],
+                "uncertain": each.uncertain,
+                "problem": each.problem or None,
                 "notes": list(each.notes),
             }
             for each in found
         ]
         told = {"model": source.config.name, "weights": source.name, "images": summaries}
         print(json.dumps(told))
-        return
-    for each in found:
-        form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
-        say(f"{each.file}: {', '.join(form.format(*pair) for pair in each.classes)}")
-        for note in each.notes:
-            say(f"  {note}")
+    else:
+        for each in found:
+            say(f"{each.file}: {each.problem or printing.as_prediction(each)}")
+            for note in each.notes:
+                say(f"  {note}")
+    if blank := [each for each in found if each.problem]:
+        sys.stdout.flush()
+        raise RunError(f"{len(blank)} of {len(found)} images without a class: {blank[0].problem}")
 
 
 def list_models(options: argparse.Namespace) -> None:

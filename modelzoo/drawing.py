@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo.errors import InputError, suggest
+from modelzoo.errors import InputError, RunError, suggest
 from modelzoo.files import replacing
 from modelzoo.terminal import say
 
@@ -104,6 +104,17 @@ def features(options: argparse.Namespace) -> None:
     source = chosen_source(options)
     config = source.config
     read = read_image(options.image, source.image_shape, **config["image"])
+    summary: dict[str, Any] = {
+        "model": config.name,
+        "weights": source.name,
+        "image": str(options.image),
+        "notes": list(read.notes),
+        "problem": read.problem or None,
+    }
+    if read.problem:  # what a network makes of nothing is no prediction
+        if options.json:
+            print(json.dumps(summary | {"classes": [], "layers": [], "files": []}))
+        raise RunError(f"{options.image}: {read.problem}")
     network = _start(source, options.device)
     seen = _see(config, network, read.pixels, options.layer)
     names = class_names(config)
@@ -130,18 +141,15 @@ def features(options: argparse.Namespace) -> None:
         arrays = {"picture": read.pixels, "saliency": seen["saliency"], **seen["features"]}
         files.append(_save_arrays(Path(options.out) / f"{stem}-features.npz", arrays))
     if options.json:
-        summary = {
-            "model": config.name,
-            "weights": source.name,
-            "image": str(options.image),
-            "notes": list(read.notes),
+        summary |= {
             "classes": [{"name": name, seen["unit"]: value} for name, value in ranked[:10]],
+            "uncertain": seen["uncertain"],
             "layers": _summary(seen),
             "files": [str(path) for path in files],
         }
         print(json.dumps(summary))
         return
-    say(f"{options.image}: {best}")
+    say(f"{options.image}: {best}{' (uncertain)' if seen['uncertain'] else ''}")
     for line in (*(f"  {note}" for note in read.notes), *files):
         say(line)
 
@@ -256,7 +264,7 @@ def _see(
 ) -> dict[str, Any]:
     """Return what the layers put out for one picture, the answer, and its saliency."""
     from modelzoo import explain
-    from modelzoo.training.evaluation import unit_of
+    from modelzoo.training.evaluation import is_uncertain, unit_of
     from modelzoo.zoo import preprocess
 
     known = network.layers[1:]
@@ -272,6 +280,7 @@ def _see(
         "features": {name: found[name][0] for name in chosen},
         "outputs": outputs[0],
         "unit": unit_of(outputs),
+        "uncertain": is_uncertain(map(float, outputs[0]), unit_of(outputs)),
         "kinds": kinds,
         "saliency": moved[0],
     }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
     from modelzoo.weights.compress import Compressed
+    from modelzoo.zoo import Prediction
 
 
 def print_layers(config: Config) -> None:
@@ -122,6 +123,12 @@ def print_compressed(done: Compressed) -> None:
         f"{after:.4f}, loss {loss_before:.4f} -> {loss_after:.4f}"
     )
     say(f"{done.path}: {done.bytes:,} bytes")
+
+
+def as_prediction(found: Prediction) -> str:
+    form = "{} {:.1%}" if found.unit == "probability" else "{} (score {:.3g})"
+    classes = ", ".join(form.format(*each) for each in found.classes)
+    return f"{classes}{' (uncertain)' if found.uncertain else ''}"
 
 
 def print_notice(message: str) -> None:

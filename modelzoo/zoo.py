@@ -168,19 +168,24 @@ def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one picture: classes with their values, the largest first.
+    """A network's prediction for one image: classes with their values, the largest first.
 
     Attributes:
-        file: the picture.
-        classes: names and values.
-        notes: how the picture was brought to the network's input.
+        file: the image.
+        classes: names and values; none for an image that shows nothing.
+        notes: how the image was brought to the network's input.
         unit: what a value is; a network whose outputs do not sum to 1 gives scores.
+        uncertain: whether the largest probability is below `modelzoo.training.evaluation.CERTAIN`;
+            None for scores and without classes.
+        problem: why there are no classes; empty otherwise.
     """
 
     file: str
     classes: list[tuple[str, float]]
     notes: tuple[str, ...]
     unit: Unit
+    uncertain: bool | None = None
+    problem: str = ""
 
 
 def predict(
@@ -200,6 +205,9 @@ def predict(
         top: how many classes to return for each.
         device: as for `Trainer`.
 
+    Returns:
+        A prediction for each file. Blank images get no class, see `Prediction.problem`.
+
     Raises:
         InputError: a file is not a picture that can be read; none is classified then.
     """
@@ -213,19 +221,23 @@ def predict(
     from modelzoo.training.device import start_framework
 
     with start_framework(config["trainer"]["backend"], device).scope():
-        from modelzoo.training.evaluation import unit_of
+        from modelzoo.training.evaluation import is_uncertain, unit_of
 
         network = build(config)
         load_weights(network, weights)
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
         outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
-    names = class_names(config)
-    unit = unit_of(outputs)
-    best = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
-    return [
-        Prediction(str(file), [(names[i], float(row[i])) for i in order], each.notes, unit)
-        for file, each, row, order in zip(files, read, outputs, best, strict=True)
-    ]
+    names, unit = class_names(config), unit_of(outputs)
+    predictions = []
+    for file, each, row in zip(files, read, outputs, strict=True):
+        if each.problem:
+            predictions.append(Prediction(str(file), [], each.notes, unit, problem=each.problem))
+            continue
+        best = np.argsort(-row, kind="stable")[:top]
+        classes = [(names[index], float(row[index])) for index in best]
+        uncertain = is_uncertain(map(float, row), unit)
+        predictions.append(Prediction(str(file), classes, each.notes, unit, uncertain))
+    return predictions
 
 
 def describe(network: keras.Model) -> list[dict[str, Any]]:

@@ -144,6 +144,26 @@ def test_an_empty_sheet_invites(networks):
     assert "Draw a digit" in headline and rest == ["", "", ""]
 
 
+@pytest.mark.parametrize("name", ["lenet5/mnist", "lenet5_1998/mnist"])
+def test_a_blank_image_gets_no_class(networks, name):
+    headline, *rest = respond(networks, url(png(np.full((280, 280), 250, np.uint8))), name)
+    assert "No class: no ink found" in headline and "strong" not in headline
+    assert rest == ["", "", ""]
+
+
+def test_an_uncertain_answer_is_marked(networks, digits):
+    """A probability below 60 % is, a score is not."""
+    images, labels = digits
+    network = networks["lenet5/mnist"]
+    mixed = (images[labels == 1][0] // 2 + images[labels == 7][1] // 2, images[labels == 0][0])
+    for pixels in mixed:
+        answer = network.answer(pixels)
+        marked = "(uncertain)" in show.headline(network, answer)
+        assert marked == (answer.values.max() < 0.6)
+    scores = networks["lenet5_1998/mnist"]
+    assert "(uncertain)" not in show.headline(scores, scores.answer(mixed[0]))
+
+
 def bomb() -> bytes:
     file = io.BytesIO()
     Image.new("1", (9_000, 9_000)).save(file, "PNG")
@@ -172,7 +192,7 @@ def test_bad_pictures_are_one_message_on_the_page(networks, capsys, picture, mes
 def test_a_bug_is_one_message_too(networks, monkeypatch, capsys):
     monkeypatch.setattr(show, "bars", lambda *given: 1 / 0)
     monkeypatch.delenv("MODELZOO_DEBUG", raising=False)
-    headline, *_ = respond(networks, url(png(np.zeros((9, 9), np.uint8))))
+    headline, *_ = respond(networks, url(png(np.eye(9, dtype=np.uint8) * 255)))
     assert "The terminal says why" in headline
     assert capsys.readouterr().err == "modelzoo demo: ZeroDivisionError: division by zero\n"
 

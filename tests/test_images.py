@@ -16,6 +16,7 @@ from modelzoo.data.picture import MAX_PIXELS
 from modelzoo.errors import InputError
 
 MNIST = (28, 28, 1)
+COLOUR = (32, 32, 3)
 
 
 def saved(image: Image.Image, path: Path, **options: Any) -> Path:
@@ -125,12 +126,28 @@ def test_a_picture_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
     assert np.array_equal(light.pixels[..., 0], 255 - pixels)
 
 
-def test_a_blank_picture_is_said_to_be_blank(tmp_path: Path) -> None:
-    """A sheet without strokes gives a black field and says so."""
-    path = saved(Image.new("L", (300, 300), 250), tmp_path / "blank.png")
-    prepared = read_image(path, MNIST, fit="digit", ink="light")
-    assert prepared.pixels.max() == 0
-    assert "no strokes found: the picture is blank" in prepared.notes
+@pytest.mark.parametrize("size", [(300, 300), (28, 28)])
+@pytest.mark.parametrize("noise", [0, 5])
+def test_a_sheet_without_strokes_has_no_ink(
+    tmp_path: Path, size: tuple[int, int], noise: int
+) -> None:
+    """Of any size, and with what a camera adds to white paper."""
+    drawn = np.random.default_rng(0).integers(245, 246 + noise, size, dtype=np.uint8)
+    prepared = read_image(saved(Image.fromarray(drawn), tmp_path / "a.png"), MNIST, fit="digit")
+    assert prepared.problem == "no ink found: the image is blank"
+    small = saved(seven().resize((28, 28)), tmp_path / "seven.png")
+    for path in (small, saved(seven(), tmp_path / "seven.png")):
+        assert read_image(path, MNIST, fit="digit").problem == ""
+
+
+@pytest.mark.parametrize("fit", ["contain", "cover", "stretch"])
+def test_a_photo_of_one_colour_shows_nothing(tmp_path: Path, fit: Any) -> None:
+    """One other pixel, if it can still be seen, is something."""
+    green = Image.new("RGB", (64, 64), (10, 200, 30))
+    path = saved(green, tmp_path / "green.png")
+    assert read_image(path, COLOUR, fit=fit).problem == "all pixels are equal"
+    green.putpixel((30, 30), (255, 0, 0))
+    assert read_image(saved(green, path), COLOUR, fit=fit).problem == ""
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 900), (900, 1), (2, 2), (3000, 5)])

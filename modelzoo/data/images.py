@@ -8,21 +8,29 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from PIL import Image, ImageOps
 
-from modelzoo.data.digit import border_pixels, fit_digit, has_light_ground
+from modelzoo.data.digit import LEAST_CONTRAST, border_pixels, fit_digit, has_light_ground
 from modelzoo.data.picture import Picture, open_picture
 from modelzoo.data.source import ImageShape, check_image_shape
 from modelzoo.errors import InputError
 
 Fit: TypeAlias = Literal["digit", "contain", "cover", "stretch"]
 Ink: TypeAlias = Literal["as_is", "light"]
+NO_INK = "no ink found: the image is blank"
 
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A picture as a network takes it: uint8 (h, w, c), and in plain words what was done to it."""
+    """An image as a network takes it.
+
+    Attributes:
+        pixels: uint8, (height, width, channels).
+        notes: what was done to it, in plain words.
+        problem: why it shows nothing that could be classified; empty for all other images.
+    """
 
     pixels: np.ndarray
     notes: tuple[str, ...]
+    problem: str = ""
 
 
 def check_image_options(shape: object, fit: object, ink: object) -> ImageShape:
@@ -52,7 +60,7 @@ def read_image(
         ink: `light` turns dark strokes on a light ground into light on dark, as in MNIST.
 
     Returns:
-        uint8 pixels of `shape`, and a note for each change.
+        uint8 pixels of `shape`, a note for each change, and the problem of a blank image.
 
     Raises:
         InputError: an option is wrong, or the file is missing, not a picture, damaged or too large.
@@ -61,8 +69,9 @@ def read_image(
     # Twice the size leaves the antialiasing its work. A digit may be a small part of its picture.
     least_size = None if fit == "digit" else (2 * width, 2 * height)
     picture = open_picture(source if isinstance(source, bytes) else Path(source), least_size)
+    problem = ""
     if fit == "digit" and picture.size != (width, height):
-        image, notes = _as_digit(picture, height, width, ink)
+        image, notes, problem = _as_digit(picture, height, width, ink)
     else:
         image, notes = _in_channels(picture, channels)
         if picture.size != (width, height):
@@ -74,7 +83,15 @@ def read_image(
     pixels = np.asarray(image, np.uint8).reshape(height, width, -1)
     if pixels.shape[2] != channels:
         pixels = np.repeat(pixels, channels, axis=2)
-    return PreparedImage(pixels, (*picture.notes, *notes))
+    return PreparedImage(pixels, (*picture.notes, *notes), problem or _problem_of(pixels, fit))
+
+
+def _problem_of(pixels: np.ndarray, fit: Fit) -> str:
+    """Return why pixels (height, width, channels) show nothing; empty if they show something."""
+    contrast = int(np.ptp(pixels, axis=(0, 1)).max())
+    if fit == "digit" and contrast < LEAST_CONTRAST:
+        return NO_INK
+    return "" if contrast else "all pixels are equal"
 
 
 def _in_channels(picture: Picture, channels: int) -> tuple[Image.Image, list[str]]:
@@ -86,23 +103,24 @@ def _in_channels(picture: Picture, channels: int) -> tuple[Image.Image, list[str
     return picture.image.convert("L"), ["colour converted to grey"]
 
 
-def _as_digit(picture: Picture, height: int, width: int, ink: Ink) -> tuple[Image.Image, list[str]]:
+def _as_digit(
+    picture: Picture, height: int, width: int, ink: Ink
+) -> tuple[Image.Image, list[str], str]:
     grey, notes = _in_channels(picture, 1)
     dark_strokes = has_light_ground(grey)
     strokes = fit_digit(ImageOps.invert(grey) if dark_strokes else grey, height, width)
     if strokes is None:
-        strokes = np.zeros((height, width), np.uint8)
-        notes.append("no strokes found: the picture is blank")
-    else:
-        notes.append(
-            f"digit cut out of {_size(picture.size)}, levelled, scaled to fit "
-            f"{round(width * 20 / 28)}x{round(height * 20 / 28)} "
-            f"and centred in {_size((width, height))}"
-        )
+        ground = 255 if dark_strokes and ink == "as_is" else 0
+        return Image.new("L", (width, height), ground), notes, NO_INK
+    notes.append(
+        f"digit cut out of {_size(picture.size)}, levelled, scaled to fit "
+        f"{round(width * 20 / 28)}x{round(height * 20 / 28)} "
+        f"and centred in {_size((width, height))}"
+    )
     if dark_strokes and ink == "light":
         notes.append("inverted: dark strokes on a light background")
     image = Image.fromarray(strokes)
-    return (ImageOps.invert(image) if dark_strokes and ink == "as_is" else image), notes
+    return (ImageOps.invert(image) if dark_strokes and ink == "as_is" else image), notes, ""
 
 
 def _fitted(

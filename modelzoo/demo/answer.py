@@ -17,7 +17,7 @@ from modelzoo.data.entry import entry_shape
 from modelzoo.data.images import PreparedImage, read_image
 from modelzoo.explain import before_softmax, on_pictures
 from modelzoo.robustness.attacks import fgsm
-from modelzoo.training.evaluation import unit_of
+from modelzoo.training.evaluation import is_uncertain, unit_of
 from modelzoo.zoo import class_names
 
 # Layers that pass their input on unchanged once a network is trained.
@@ -98,6 +98,10 @@ class Network:
             np.asarray(output[0], "float32") for output in self._all_outputs.predict_on_batch(batch)
         ]
         return Answer(values, dict(zip(self.kinds, features, strict=True)))
+
+    def is_uncertain(self, answer: Answer) -> bool | None:
+        """Whether the largest probability of an answer is small; None for scores."""
+        return is_uncertain(map(float, answer.values), self.unit)
 
     def adversarial(self, pixels: np.ndarray, label: int, strength: float) -> Adversarial:
         """Return the picture changed so that a class becomes less likely.

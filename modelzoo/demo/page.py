@@ -105,6 +105,9 @@ class Responder:
             yield INVITATION + about(network), "", "", ""
             return
         prepared = network.prepare(picture_bytes(picture))
+        if prepared.problem:
+            yield show.no_class(prepared) + about(network), "", "", ""
+            return
         answer = network.answer(prepared.pixels)
         first = (
             show.headline(network, answer) + about(network),

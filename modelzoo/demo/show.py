@@ -18,11 +18,17 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def headline(network: Network, answer: Answer) -> str:
-    """Return the class that is answered, and how surely."""
+    """Return the predicted class, its value, and a mark on an uncertain one."""
     best = int(answer.values.argmax())
     value = shown_value(answer.values[best], network.unit)
     name = html.escape(network.class_names[best])
-    return f'<p class="mz-headline"><strong>{name}</strong> {network.unit} {value}</p>'
+    mark = " (uncertain)" if network.is_uncertain(answer) else ""
+    return f'<p class="mz-headline"><strong>{name}</strong> {network.unit} {value}{mark}</p>'
+
+
+def no_class(given: PreparedImage) -> str:
+    """Return why an image that shows nothing gets no class."""
+    return f'<p class="mz-headline">No class: {html.escape(given.problem)}</p>'
 
 
 def bars(network: Network, answer: Answer, given: PreparedImage) -> str:

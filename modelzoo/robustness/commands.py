@@ -211,10 +211,9 @@ def _print_json(
 
 
 def _print_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    heads = [f">{column}" if column == "strength" else column for column in columns]
     cells = [[f"{r[c]:g}" if c == "strength" else str(r[c]) for c in columns] for r in rows]
     shown = [[*each, f"{row['accuracy']:.4f}"] for each, row in zip(cells, rows, strict=True)]
-    say_table([*heads, ">accuracy"], shown, flexible=0)
+    say_table([*columns, "accuracy"], shown, flexible=0)
 
 
 def _print_files(files: Sequence[Path]) -> None:

@@ -1,6 +1,7 @@
 """Score a network on a split, and show where it errs."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +15,7 @@ from modelzoo.data.source import Dataset
 from modelzoo.data.ten_crops import CROPS
 
 Unit: TypeAlias = Literal["probability", "score"]
+CERTAIN = 0.6  # a prediction whose largest probability is smaller is marked as uncertain
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ def are_probabilities(outputs: np.ndarray) -> bool:
 def unit_of(outputs: np.ndarray) -> Unit:
     """Return what each of a network's outputs is."""
     return "probability" if are_probabilities(outputs) else "score"
+
+
+def is_uncertain(values: Iterable[float], unit: Unit) -> bool | None:
+    """Whether the largest probability of a prediction is small; None for scores."""
+    return max(values) < CERTAIN if unit == "probability" else None
 
 
 def compile_for_scoring(model: keras.Model, config: Config) -> None:

@@ -1,0 +1,107 @@
+"""What `predict` and `features` answer: classes, doubt, and no class where there is nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from modelzoo import cli
+from modelzoo.training.evaluation import CERTAIN, is_uncertain
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a drawn 1, a sheet without a stroke, and photos of one colour."""
+    monkeypatch.chdir(tmp_path)
+    one = Image.new("L", (120, 90), 255)
+    ImageDraw.Draw(one).line([(60, 15), (60, 75)], fill=0, width=8)
+    one.save("one.png")
+    Image.new("L", (120, 90), 250).save("blank.png")
+    Image.new("L", (28, 28), 0).save("blank28.png")
+    Image.new("RGB", (64, 48), (10, 200, 30)).save("green.jpg")
+    return tmp_path
+
+
+def test_a_blank_image_gets_no_class(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The others get theirs, and the command fails at the end, also with --json."""
+    command = ["predict", "--model", "lenet5", "blank.png", "one.png", "blank28.png"]
+    assert cli.main([*command, "--device", "cpu"]) == 1
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == "blank.png: no ink found: the image is blank"
+    assert [line[:10] for line in lines if line.startswith("one.png")] == ["one.png: 1"]
+    assert "blank28.png: no ink found: the image is blank" in lines
+    assert out.count("%") == 3
+    assert err.splitlines()[-1] == (
+        "modelzoo predict: 2 of 3 images without a class: no ink found: the image is blank"
+    )
+    assert cli.main([*command, "--device", "cpu", "--json"]) == 1
+    blank, one, _ = json.loads(capsys.readouterr().out)["images"]
+    assert blank["classes"] == [] and blank["problem"] == "no ink found: the image is blank"
+    assert blank["uncertain"] is None
+    assert one["classes"][0]["name"] == "1" and one["problem"] is None
+
+
+def test_a_photo_of_one_colour_gets_no_class(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network for photos has as little to go by."""
+    command = ["predict", "--model", "alexnet_cifar10", "green.jpg", "--device", "cpu"]
+    assert cli.main(command) == 1
+    assert capsys.readouterr().out.splitlines()[0] == "green.jpg: all pixels are equal"
+
+
+def test_features_of_a_blank_image_names_no_class(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And draws nothing, which would show one."""
+    before = sorted(images.iterdir())
+    command = ["features", "lenet5", "blank.png", "--device", "cpu"]
+    assert cli.main(command) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err == "modelzoo features: blank.png: no ink found: the image is blank\n"
+    assert cli.main([*command, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == [] and found["problem"] == "no ink found: the image is blank"
+    assert sorted(images.iterdir()) == before
+
+
+def test_an_uncertain_prediction_is_marked(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Below 60 %, for people and for programs; the others are not."""
+    generator = np.random.default_rng(0)
+    names = [f"{number}.png" for number in range(12)]
+    for name in names:  # some scribbles resemble a digit, others do not
+        scribble = Image.new("L", (28, 28))
+        points = [tuple(point) for point in generator.integers(4, 24, (6, 2)).tolist()]
+        ImageDraw.Draw(scribble).line(points, fill=255, width=2)
+        scribble.save(name)
+    command = ["predict", "--model", "lenet5", "one.png", *names, "--device", "cpu"]
+    assert cli.main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["images"]
+    marks = [each["uncertain"] for each in found]
+    assert marks == [each["classes"][0]["probability"] < 0.6 for each in found]
+    assert marks[0] is False and True in marks
+    assert cli.main(command) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert [line.endswith(" (uncertain)") for line in lines] == marks
+
+
+def test_scores_claim_nothing(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The outputs of the network of 1998 are no probabilities."""
+    command = ["predict", "--model", "lenet5_1998", "one.png", "--device", "cpu"]
+    assert cli.main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"][0]["uncertain"] is None
+    assert cli.main(command) == 0
+    assert "uncertain" not in capsys.readouterr().out
+
+
+def test_the_limit_of_doubt() -> None:
+    """A prediction of 60 % is certain enough."""
+    assert CERTAIN == 0.6
+    assert is_uncertain([0.3, 0.59, 0.11], "probability") is True
+    assert is_uncertain([0.4, 0.6], "probability") is False
+    assert is_uncertain(np.array([0.1, 0.2]).tolist(), "score") is None
