@@ -67,6 +67,12 @@ def evaluate(options: argparse.Namespace) -> None:
         crops=options.crops,
     )
     promised = published_scores(published, result)
+    checked, failure = "", None
+    if options.check and published:
+        try:
+            checked = check_against_published(published, result)
+        except RunError as error:  # raised again when the scores are printed
+            failure = error
     if options.json:
         scores = result.scores
         summary = {
@@ -85,6 +91,7 @@ def evaluate(options: argparse.Namespace) -> None:
             "published_loss": promised.loss if promised else None,
             "published_top5_accuracy": promised.top5_accuracy if promised else None,
             "golden_difference": result.golden_difference,
+            "checked": bool(checked) if options.check else None,
             "parameters": result.parameters,
             "seconds": scores.seconds,
             "note": result.data.note,
@@ -97,9 +104,11 @@ def evaluate(options: argparse.Namespace) -> None:
         printing.print_evaluation(config, result)
         if promised:
             say(f"published: {promised}")
-    if options.check and published:
+        if checked:
+            say(f"checked: {checked}")
+    if failure:
         sys.stdout.flush()
-        check_against_published(published, result)
+        raise failure
 
 
 def predict(options: argparse.Namespace) -> None:

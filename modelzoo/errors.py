@@ -36,6 +36,20 @@ def reason_of(error: BaseException) -> str:
     return (lines or [type(error).__name__])[0][:300]
 
 
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name or a path that leads nowhere, with the nearest right name.
+
+    A path is answered as one: that a folder of a run is missing is no reason to list all networks.
+    """
+    known = list(known)
+    if not (set(name) & {"/", "\\"} or name.startswith((".", "~"))):
+        return InputError(f"unknown {kind} {name!r}{suggest(name, known)}")
+    head = name.replace("\\", "/").partition("/")[0]
+    near = difflib.get_close_matches(head, known, n=1, cutoff=0.6)
+    hint = f"; did you mean the {kind} {near[0]!r}?" if near else ""
+    return InputError(f"{name}: no such file or folder{hint}")
+
+
 def suggest(wrong: str, right: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for a near miss, else the whole choice if it is a short one."""
     names = sorted(right)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config, load_config, packaged_folder
 from modelzoo.config.layers import Layer, check_top_level, read_yaml
-from modelzoo.errors import InputError, suggest
+from modelzoo.errors import InputError, unknown
 from modelzoo.files import is_there, write_csv, write_text
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.trainer import Trainer, resume
@@ -55,7 +55,7 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
     """
     path = _folder() / f"{study}.yaml" if str(study) in list_studies() else Path(study)
     if not is_there(path):
-        raise InputError(f"unknown study {str(study)!r}{suggest(str(study), list_studies())}")
+        raise unknown("study", str(study), list_studies())
     layer = read_yaml(path)
     check_top_level(layer, KEYS)
     base = load_config(_text(layer, "base"), dataset=_text(layer, "dataset"))

@@ -238,3 +238,46 @@ def test_a_section_has_no_key_that_its_call_does_not_take():
     assert names(sections.compile_options) <= names(keras.Model.compile)
     assert names(sections.fit_options) <= names(keras.Model.fit)
     assert names(sections.trainer_options) <= names(Trainer)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train --model {}",
+        "evaluate --model {}",
+        "predict --model {} x.png",
+        "info {}",
+        "features {} x.png",
+        "attack {}",
+        "robustness {}",
+        "export {} --format onnx",
+        "draw architecture {}",
+        "pull {}",
+        "verify {}",
+        "study {}",
+    ],
+)
+@pytest.mark.parametrize("path", ["runs/not-there", r"runs\not-there", "./not-there"])
+def test_a_missing_folder_is_called_missing(command, path, tmp_path, monkeypatch, capsys):
+    """And not an unknown name among nineteen networks, whether other runs are there or not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert cli.main(command.format(path).split()) == 2
+    err = capsys.readouterr().err
+    assert f"{path}: no such file or folder\n" in err and "lenet5" not in err
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("info lenet6", "unknown model 'lenet6'; did you mean 'lenet5'?"),
+        ("info nothing-like-it", "there are: alexnet, "),
+        ("info lenet5/mnist", "no such file or folder; did you mean the model 'lenet5'?"),
+        ("attack lenet/mnist", "no such file or folder; did you mean the model 'lenet5'?"),
+        ("study overfiting", "unknown study 'overfiting'; did you mean 'overfitting'?"),
+    ],
+)
+def test_an_unknown_name_brings_the_nearest(command, hint, capsys):
+    """Also where the weights stand behind it."""
+    assert cli.main(command.split()) == 2
+    assert hint in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The published weights: what an entry must say, the commands, and whether the promise holds."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -19,10 +20,13 @@ import modelzoo
 from modelzoo import cli
 from modelzoo.config import list_models, load_config
 from modelzoo.data.datasets import data_folder
+from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, RunError
+from modelzoo.training.evaluation import Evaluation, Scores
 from modelzoo.weights import cache
 from modelzoo.weights.commands import verify
 from modelzoo.weights.golden import check_golden, golden_images, make_golden
+from modelzoo.weights.published import check_against_published
 from modelzoo.weights.registry import parse_source, parse_weights
 
 ROOT = Path(modelzoo.__file__).parents[1]
@@ -229,7 +233,7 @@ def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         ("pull lenet6", "'lenet5'"),
         ("pull alexnet/documents", "did you mean 'document'"),
-        ("pull alexnet/../x", "unknown model 'alexnet/../x'"),
+        ("pull alexnet/../x", "alexnet/../x: no such file or folder"),
         ("pull alexnet/document", "--allow-unverified"),
         ("pull alexnet/document --allow-unverified", "MODELZOO_OFFLINE"),
         ("pull", "NAME"),
@@ -373,7 +377,7 @@ def test_evaluate_check(published: Callable[..., Path], capsys: pytest.CaptureFi
     command = ["evaluate", "--model", str(published()), "--device", "cpu"]
     code, out, _ = run(capsys, *command, "--json")
     found = json.loads(out)
-    assert code == 0
+    assert code == 0 and found["checked"] is None
     assert (found["weights"], found["dataset"], found["published_accuracy"]) == ("own", "bars", 0.5)
     accuracy = found["accuracy"]
     golden = make_golden(load_config("lenet5"), Path("own.weights.h5"))
@@ -381,12 +385,19 @@ def test_evaluate_check(published: Callable[..., Path], capsys: pytest.CaptureFi
     published(accuracy, golden_table)
     code, out, err = run(capsys, *command, "--check", "--json")
     assert code == 0, err
-    assert json.loads(out)["golden_difference"] < 1e-5
+    assert json.loads(out)["golden_difference"] < 1e-5 and json.loads(out)["checked"] is True
+    checked = f"checked: accuracy equals the published {accuracy:.4f} (within 0.001)"
+    assert f"{checked}, golden outputs equal\n" in run(capsys, *command, "--check")[1]
     published(min(1.0, accuracy + 0.0009))
-    assert run(capsys, *command, "--check")[0] == 0
+    code, out, _ = run(capsys, *command, "--check")
+    assert code == 0
+    assert f"the published {min(1.0, accuracy + 0.0009):.4f} (within 0.001)\n" in out
+    assert "checked" not in run(capsys, *command)[1]
     published(accuracy + 0.0011)
+    code, out, _ = run(capsys, *command, "--check", "--json")
+    assert code == 1 and json.loads(out)["checked"] is False
     code, out, err = run(capsys, *command, "--check")
-    assert code == 1
+    assert code == 1 and "checked" not in out
     assert "published is" in err and "published: accuracy" in out
     golden_table["outputs"] = [row[::-1] for row in golden.outputs]
     published(accuracy, golden_table)
@@ -397,6 +408,24 @@ def test_evaluate_check(published: Callable[..., Path], capsys: pytest.CaptureFi
     assert code == 1 and "nothing to compare with" in err
     code, _, err = run(capsys, *command, "--weights", "own.weights.h5", "--check")
     assert code == 2 and "--check" in err
+
+
+def test_what_was_compared_is_named() -> None:
+    """The top-5 accuracy, too, where it is published; golden outputs only where there are some."""
+    probabilities = np.full((10, 10), 0.1)
+    labels = np.arange(10)
+    probabilities[:8] += np.eye(10)[:8]
+    scored = Scores("test", 0.1, 0.8, labels, probabilities, 1.0)
+    images = np.zeros((10, 1, 1, 1), np.uint8)
+    data = Dataset("bars", images, labels, images, labels, tuple("abcdefghij"))
+    result = Evaluation(scored, data, scored.confusion(), list("abcdefghij"), 1, 1e-6)
+    told = {"dataset": "bars", "accuracy": 0.8, "top5_accuracy": scored.top_accuracy(5)}
+    (entry,) = parse_weights([ENTRY | {"scores": told}], lambda key: key, None)
+    top5 = f"top-5 accuracy equals the published {scored.top_accuracy(5):.4f} (within 0.001)"
+    words = f"accuracy equals the published 0.8000, {top5}"
+    assert check_against_published(entry, result) == f"{words}, golden outputs equal"
+    without = dataclasses.replace(result, golden_difference=None)
+    assert check_against_published(entry, without) == words
 
 
 def test_golden_pictures_never_change() -> None:

@@ -23,7 +23,7 @@ from modelzoo.config.layers import (
     where_given,
 )
 from modelzoo.config.sections import SECTIONS, TOP_LEVEL, check_labels_suit_loss, check_section
-from modelzoo.errors import InputError, suggest
+from modelzoo.errors import InputError, unknown
 from modelzoo.files import is_there
 from modelzoo.models import BUILDERS
 from modelzoo.weights.registry import PublishedWeights, parse_weights
@@ -173,7 +173,7 @@ def find_config(model: str | Path) -> Path:
     """Return the YAML of a packaged name, of a run's folder, or the path itself.
 
     Raises:
-        InputError: there is none; the message names the nearest.
+        InputError: there is none; the message names the nearest name, or the missing path.
     """
     text = str(model)
     packaged = packaged_folder() / f"{text}.yaml"
@@ -184,7 +184,7 @@ def find_config(model: str | Path) -> Path:
         return path / "config.yaml"
     if path.suffix in (".yaml", ".yml") or is_there(path):
         return path
-    raise InputError(f"unknown model {text!r}{suggest(text, list_models())}")
+    raise unknown("model", text, list_models())
 
 
 def packaged_folder() -> Path:

@@ -30,11 +30,14 @@ def published_scores(published: PublishedWeights | None, result: Evaluation) -> 
     return published.scores if same else None
 
 
-def check_against_published(published: PublishedWeights, result: Evaluation) -> None:
-    """Compare a measurement with the published number.
+def check_against_published(published: PublishedWeights, result: Evaluation) -> str:
+    """Compare a measurement with the published numbers.
+
+    Returns:
+        What was compared, and found equal.
 
     Raises:
-        RunError: it differs by more than `ACCURACY_TOLERANCE`, or was made on other data.
+        RunError: a number differs by more than `ACCURACY_TOLERANCE`, or was measured on other data.
     """
     scores, found = published.scores, result.scores
     if published_scores(published, result) is None:
@@ -51,3 +54,6 @@ def check_against_published(published: PublishedWeights, result: Evaluation) -> 
                 f"--check: {name} {measured:.4f} on {scores.dataset} ({scores.split}), "
                 f"published is {promised:.4f}: more than {ACCURACY_TOLERANCE} apart"
             )
+    equal = [f"{name} equals the published {promised:.4f}" for name, _, promised in pairs]
+    golden = "" if result.golden_difference is None else ", golden outputs equal"
+    return f"{', '.join(equal)} (within {ACCURACY_TOLERANCE}){golden}"
