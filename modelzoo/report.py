@@ -294,7 +294,7 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat.update(_flattened(value, f"{prefix}{key}."))
-        elif f"{prefix}{key}" != "versions":
+        elif f"{prefix}{key}" not in ("versions", "notices"):  # shown elsewhere on the page
             flat[f"{prefix}{key}"] = value
     return flat
 

@@ -67,9 +67,12 @@ def compile_options(
 def fit_options(
     epochs: int,
     callbacks: Sequence[KerasObject] = (),
-    class_weight: dict[int, float] | None = None,
+    class_weight: dict[int, float] | Literal["balanced"] | None = None,
 ) -> None:
-    """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own."""
+    """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own.
+
+    `class_weight: balanced` is computed from the training images, see `training/class_weights.py`.
+    """
 
 
 def trainer_options(
@@ -212,7 +215,9 @@ def _check_ranges(section: str, values: dict[str, Any], layers: Sequence[Layer])
             f"{where}: trainer.save_minutes: {values['save_minutes']} should be a number from 0"
         )
     weights = values.get("class_weight") or {}
-    if not all(label >= 0 and 0 <= weight < math.inf for label, weight in weights.items()):
+    if isinstance(weights, dict) and not all(
+        label >= 0 and 0 <= weight < math.inf for label, weight in weights.items()
+    ):
         where = where_given("fit.class_weight", layers)
         raise InputError(
             f"{where}: fit.class_weight: {weights} should hold class numbers and numbers from 0"

@@ -79,7 +79,7 @@ def write_results(run: Run) -> None:
         confusion=run.scores.confusion(),
         class_names=labels,
         mistakes=mistakes,
-        notes=[note] if note else [],
+        notes=[*([note] if note else []), *run.metrics["notices"]],
     )
 
 

@@ -25,6 +25,7 @@ from modelzoo.training.callbacks import (
     StopOnNaN,
     learning_rate_of,
 )
+from modelzoo.training.class_weights import class_weights, images_per_class
 from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
@@ -32,6 +33,7 @@ from modelzoo.training.faster import check_shares, faster
 from modelzoo.training.fine_tuning import Start, freeze, load_start
 from modelzoo.training.fused_optimizers import fuse
 from modelzoo.training.interruption import Interruption
+from modelzoo.training.notices import notices_on_classes, notices_on_history
 from modelzoo.training.prepare import build_network, open_pipeline
 from modelzoo.training.results import save_network, write_results
 from modelzoo.training.run import Run
@@ -58,6 +60,7 @@ class Session:
         self.distribution = distribution or Distribution()
         self.progress = Progress()
         self.saved = "nothing"  # of the run, in words
+        self.notices: list[str] = []
         self._metric_values: list[np.ndarray] = []  # of the epoch that was begun
         keras.utils.set_random_seed(config["trainer"]["seed"])
         self.pipeline = open_pipeline(config, data)
@@ -258,10 +261,11 @@ class Session:
             shown,
             saved,
         ]
-        weights = self.config["fit"]["class_weight"]
-        if weights is not None:  # Keras fails at a class above those that are named
-            classes = range(self.config["model"]["num_classes"])
-            weights = {label: weights.get(label, 1.0) for label in classes}
+        weights = class_weights(
+            self.config["fit"]["class_weight"],
+            self.pipeline.labels("train"),
+            self.config["model"]["num_classes"],
+        )
         training, validation, weights = self.distribution.batches(self.pipeline, first, weights)
         try:
             with self.pipeline.own_errors(), self.distribution.fitting():
@@ -344,6 +348,14 @@ class Session:
             self._say(f"frozen: {', '.join(self.frozen)}; {trained}")
         if note:
             self._say(f"note: {note}")
+        names, is_weighted = pipeline.data.class_names, self.config["fit"]["class_weight"]
+        counts = images_per_class(pipeline.labels("train"), len(names))
+        self._notice(notices_on_classes(counts, names, is_weighted=is_weighted is not None))
+
+    def _notice(self, found: list[str]) -> None:
+        for notice in found:
+            self._say(f"notice: {notice}")
+        self.notices += found
 
     def _say(self, message: str) -> None:
         tell(self.console, message)
@@ -357,6 +369,9 @@ class Session:
             load_weights(self.single, self.folder.best_weights)
         compile_for_scoring(self.single, self.config)
         scores = score(self.single, self.pipeline, "test")
+        split = "validation" if self.pipeline.images_in("validation") else "train"
+        labels, progress = self.pipeline.labels(split), self.progress
+        self._notice(notices_on_history(progress.history, labels, progress.best_epoch))
         metrics = self._metrics(scores)
         history = pd.DataFrame(self.progress.history)
         run = Run(
@@ -384,6 +399,7 @@ class Session:
             "model": self.config.name,
             "dataset": self.data_name,
             "note": self.data_note,
+            "notices": self.notices,
             "parameters": self.model.count_params(),
             "trainable_parameters": self.trainable_parameters,
             "start_weights": trainer["weights"],
