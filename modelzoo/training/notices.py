@@ -61,16 +61,17 @@ def notices_on_history(
     luck = chance + 2 * math.sqrt(chance * (1 - chance) / len(labels))
     best, last = max(values), values[-1]
     rate = history[-1].get("learning_rate")
-    lower = "a lower learning rate" + ("" if rate is None else f" than {rate:g}")
+    than = "" if rate is None else f" than {rate:g}"
     if best <= luck:
         return [
             f"the {called} {best:.3f} is no better than chance ({chance:.3f}, the share of the "
-            f"most frequent class): try {lower}, more epochs, or look whether the labels are right"
+            f"most frequent class): try a learning rate 10 times lower or higher{than}, or more "
+            "epochs, and check the labels"
         ]
     if best - last > FALL * (best - chance):
         reached = values.index(best) + 1
         return [
             f"the {called} fell from {best:.3f} (epoch {reached}) to {last:.3f} (epoch "
-            f"{len(values)}): the weights of epoch {best_epoch} are kept; try {lower}"
+            f"{len(values)}): the weights of epoch {best_epoch} are kept; try a lower learning rate{than}"
         ]
     return []
