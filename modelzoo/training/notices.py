@@ -72,6 +72,7 @@ def notices_on_history(
         reached = values.index(best) + 1
         return [
             f"the {called} fell from {best:.3f} (epoch {reached}) to {last:.3f} (epoch "
-            f"{len(values)}): the weights of epoch {best_epoch} are kept; try a lower learning rate{than}"
+            f"{len(values)}): the weights of epoch {best_epoch} are kept; try a lower learning "
+            f"rate{than}"
         ]
     return []
