@@ -489,7 +489,7 @@ def test_bad_input_is_one_message(case, tmp_path, monkeypatch, capfd):
     """Exit code 2, what was wrong, and no file is left behind."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.png").write_text("no picture")
-    Image.new("L", (28, 28), 9).save(tmp_path / "right.png")
+    Image.linear_gradient("L").resize((28, 28)).save(tmp_path / "right.png")
     command, *words = BAD[case]
     assert run(command.format(files=tmp_path)) == 2
     err = capfd.readouterr().err
