@@ -302,11 +302,11 @@ def test_verify_misses_what_should_be_shipped(tmp_path: Path) -> None:
 
 def test_list_and_info(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is published, with scores, and where it is."""
-    _, out, _ = run(capsys, "list", "--weights")
+    out = " ".join(run(capsys, "list", "--weights")[1].split())
     assert "alexnet/document" in out and "0.5549" in out and "not fetched, unverified" in out
     rows = json.loads(run(capsys, "list", "--weights", "--json")[1])
     assert {"model", "name", "scores", "sha256", "bytes", "licence", "where"} <= set(rows[0])
-    _, out, _ = run(capsys, "info", "alexnet")
+    out = " ".join(run(capsys, "info", "alexnet")[1].split())
     assert "document: accuracy 0.5549, loss 2.4020 on cifar10 (test), needs --allow-unver" in out
 
 
