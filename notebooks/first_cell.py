@@ -37,6 +37,7 @@ if not any(distributions(name=NAME)):
             "`%pip uninstall --yes modelzoo`, restart the kernel, and run this cell again."
         )
     source = find_source(Path.cwd())
+    print("Installing", source, "…")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", source]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -175,7 +175,7 @@ def run_in_kernel(path: Path, folder: Path, cells: slice = slice(None)) -> list:
 
 
 @pytest.mark.slow
-def test_a_kernel_with_a_wheel_shows_two_lines(bare_kernel: Path) -> None:
+def test_a_kernel_with_a_wheel_shows_three_lines(bare_kernel: Path) -> None:
     """Installed, imported, and started without a word of pip or of a framework."""
     pytest.importorskip("pip")
     package = Path(modelzoo.__file__).parent
@@ -191,8 +191,9 @@ def test_a_kernel_with_a_wheel_shows_two_lines(bare_kernel: Path) -> None:
             wheel.writestr(name, text)
     outputs = run_in_kernel(NOTEBOOKS[0], bare_kernel, slice(2))
     assert [output for output in outputs if output.get("name") != "stdout"] == []
-    first, second = "".join(output.text for output in outputs).splitlines()
-    assert first.startswith("modelzoo 9.9, Python 3.") and second.startswith("Keras 3.")
+    source, version, framework = "".join(output.text for output in outputs).splitlines()
+    assert source == f"Installing {bare_kernel / WHEEL} …"
+    assert version.startswith("modelzoo 9.9, Python 3.") and framework.startswith("Keras 3.")
 
 
 @pytest.mark.slow
