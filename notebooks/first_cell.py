@@ -33,8 +33,8 @@ def find_source(here):
 if not any(distributions(name=NAME)):
     if any(distributions(name="modelzoo")):
         raise SetupError(
-            "The package called modelzoo that is installed here is another project: run "
-            "`%pip uninstall --yes modelzoo`, restart the kernel, and run this cell again."
+            "The package `modelzoo` that is installed here is another project, or this one before "
+            "it was renamed: run `%pip uninstall --yes modelzoo`, restart, and run this cell again."
         )
     source = find_source(Path.cwd())
     print("Installing", source, "…")
