@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -157,8 +158,8 @@ def bare_kernel(tmp_path: Path, monkeypatch) -> Path:
     return folder
 
 
-def run_in_kernel(path: Path, folder: Path, cells: slice = slice(None)) -> list:
-    """Run a notebook's cells; return the outputs of the first one of code."""
+def run_in_kernel(path: Path, folder: Path, cells: slice = slice(None)) -> list[list]:
+    """Run a notebook, or some of its cells until one fails; return the outputs of each of code."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(path, as_version=4)
     notebook.cells = notebook.cells[cells]
@@ -171,7 +172,7 @@ def run_in_kernel(path: Path, folder: Path, cells: slice = slice(None)) -> list:
     except nbclient.exceptions.CellExecutionError:
         if cells == slice(None):
             raise
-    return next(cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
 
 
 @pytest.mark.slow
@@ -189,7 +190,7 @@ def test_a_kernel_with_a_wheel_shows_three_lines(bare_kernel: Path) -> None:
     with zipfile.ZipFile(bare_kernel / WHEEL, "w") as wheel:
         for name, text in files.items():
             wheel.writestr(name, text)
-    outputs = run_in_kernel(NOTEBOOKS[0], bare_kernel, slice(2))
+    (outputs,) = run_in_kernel(NOTEBOOKS[0], bare_kernel, slice(2))
     assert [output for output in outputs if output.get("name") != "stdout"] == []
     source, version, framework = "".join(output.text for output in outputs).splitlines()
     assert source == f"Installing {bare_kernel / WHEEL} …"
@@ -199,10 +200,30 @@ def test_a_kernel_with_a_wheel_shows_three_lines(bare_kernel: Path) -> None:
 @pytest.mark.slow
 def test_a_kernel_without_a_source_shows_one_sentence(bare_kernel: Path) -> None:
     """No traceback, and no advice to install another project."""
-    (output,) = run_in_kernel(NOTEBOOKS[0], bare_kernel, slice(2))
+    ((output,),) = run_in_kernel(NOTEBOOKS[0], bare_kernel, slice(2))
     assert output.output_type == "error"
     assert output.traceback == [output.evalue]
     assert output.evalue.startswith("modelzoo is not installed, and there is no clone and no wheel")
+
+
+def check_noise(text: str) -> None:
+    """Small noise hardly matters; large noise does, and FGSM of the same strength more so."""
+    rows = re.findall(r"^(noise of )?strength +([\d.]+): accuracy ([\d.]+)", text, re.MULTILINE)
+    noise = {strength: float(accuracy) for word, strength, accuracy in rows if word}
+    fgsm = {strength: float(accuracy) for word, strength, accuracy in rows[:4] if not word}
+    assert noise["0.05"] > fgsm["0.0"] - 0.02 and fgsm["0.05"] < 0.9
+    assert noise["0.2"] < 0.8 and fgsm["0.2"] < noise["0.2"] / 2
+
+
+def check_cells(text: str) -> None:
+    """Each of five digits has a cell of its own, wherever it stands."""
+    rows = re.findall(r"^\d: cell +(\d+), strongest at (\d+)% of", text, re.MULTILINE)
+    assert len({cell for cell, _ in rows}) == 5
+    assert [share for _, share in rows] == ["100"] * 5
+
+
+# What the text of a notebook claims about what its cells print.
+CLAIMS = {"4-from-neocognitron-to-alexnet": check_cells, "5-adversarial-examples": check_noise}
 
 
 @pytest.mark.slow
@@ -211,4 +232,6 @@ def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """In an empty folder, without a network; each within the five minutes that it promises."""
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    run_in_kernel(path, tmp_path)
+    outputs = [output for cell in run_in_kernel(path, tmp_path) for output in cell]
+    if claim := CLAIMS.get(path.stem):
+        claim("".join(output.get("text", "") for output in outputs))
