@@ -26,7 +26,7 @@ END = "<!-- end of notebooks -->"
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
 COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{path}"
 NO_BADGES = (
-    'There are no "Open in Colab" badges, as the repository has no public address on GitHub yet: '
+    'There are no "Open in Colab" badges, as the repository has no public address on GitHub yet:\n'
     "[docs/colab.md](docs/colab.md) says how to open the notebooks there."
 )
 
