@@ -302,8 +302,8 @@ def _weights(config: Config) -> list[str]:
 
 def _trainings(found: Sequence[Result]) -> list[str]:
     lines = [
-        "The best epoch on validation images is kept; the test set is scored once. Minutes are",
-        "wall time, on a machine that had other work, too.",
+        "The best epoch on validation images is kept, or the last one where none are held out; the",
+        "test set is scored once. Minutes are wall time, on a machine that had other work, too.",
         "",
         "| Recipe | Data set | Epochs | Seed | Best | Validation | Test | Minutes | Machine |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from modelzoo.config import load_config
 from modelzoo.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +42,7 @@ def test_every_curve_that_a_card_shows_is_there(update_docs):
 
 def test_published_scores_are_those_of_a_kept_run():
     """Every shipped file comes from a run whose results are here, seed and all."""
-    from modelzoo.config import list_models, load_config
+    from modelzoo.config import list_models
 
     for name in list_models():
         for entry in load_config(name).weights:
@@ -55,6 +57,67 @@ def test_published_scores_are_those_of_a_kept_run():
                     and abs(m["test_accuracy"] - entry.scores.accuracy) <= 0.002
                 ]
                 assert near, f"{name}/{entry.name}"
+
+
+def test_a_configuration_claims_what_its_kept_runs_gave(update_docs):
+    """The accuracies in its first lines, and a training's length in its title."""
+    checked = 0
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        head = "".join(path.read_text("utf-8").splitlines(keepends=True)[:3])
+        title = load_config(path.stem)["about"]["title"]
+        runs = {
+            (each.metrics["seed"], f"{each.metrics['test_accuracy']:.4f}")
+            for each in update_docs.results()
+            if each.config == path.stem
+        }
+        assert set(re.findall(r"0\.\d{4}", head)) <= {accuracy for _, accuracy in runs}, path.name
+        claims = re.findall(r"accuracy ([\d., ]+)(?: on MNIST)? \(seeds? ([\d, ]*\d)", head)
+        for accuracies, seeds in claims:
+            pairs = zip(map(int, seeds.split(", ")), accuracies.split(", "), strict=True)
+            assert set(pairs) <= runs, path.name
+            checked += 1
+        assert not re.search("minute|second", head + title), path.name
+        for epochs in re.findall(r"in (\d+) epochs", head + title):
+            assert int(epochs) == load_config(path.stem)["fit"]["epochs"], path.name
+    assert checked >= 7
+
+
+def test_a_recipe_of_published_weights_names_a_kept_run(update_docs):
+    """Its configuration, data set and seed, and the epoch that it kept."""
+    pattern = (
+        r"python -m train "
+        r"--model (\w+) --dataset (\w+) --seed (\d); (?:epoch|the last of) (\d+)(?: of (\d+))?"
+    )
+    checked = 0
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        for entry in load_config(path.stem).weights:
+            if found := re.match(pattern, entry.recipe):
+                config, dataset, seed, best, epochs = found.groups()
+                run = ROOT / "results" / config / f"{dataset}-{epochs or best}-epochs-seed-{seed}"
+                metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+                assert metrics["best_epoch"] == int(best), path.name
+                validation = re.findall(r"best on validation images with (0\.\d{4})", entry.recipe)
+                assert validation in ([], [f"{metrics['val_accuracy'] or 0:.4f}"]), path.name
+                checked += 1
+    assert checked >= 5
+
+
+def test_the_entry_on_the_page_on_weights_is_the_shipped_one():
+    """Its numbers; sources and hash are left out there."""
+    text = (ROOT / "docs" / "weights.md").read_text("utf-8")
+    (block,) = re.findall(r"```yaml\n(weights:.*?)```", text, re.DOTALL)
+    shown = yaml.safe_load(block)["weights"][0]
+    entry = next(each for each in load_config("lenet5").weights if each.name == shown["name"])
+    scores = shown["scores"]
+    assert (shown["bytes"], shown["parameters"]) == (entry.bytes, entry.parameters)
+    assert (scores["accuracy"], scores["loss"]) == (entry.scores.accuracy, entry.scores.loss)
+
+
+def test_an_attack_of_strength_0_gives_the_published_accuracy():
+    """In the table of all test images, which the shipped file was attacked for."""
+    text = (ROOT / "docs" / "robustness.md").read_text("utf-8")
+    rows = re.findall(r"^\| (?:FGSM|PGD) \| ([\d.]+) \|", text, re.MULTILINE)
+    assert rows == [f"{load_config('lenet5').weights[0].scores.accuracy:.4f}"] * 2
 
 
 def test_a_run_of_another_recipe_is_not_kept(update_docs, tmp_path, monkeypatch):

@@ -1,37 +1,237 @@
-"""The notebooks run from top to bottom, offline, and are kept without outputs."""
+"""The notebooks run from top to bottom, offline, are kept without outputs, and open alike."""
 
+import importlib.metadata
+import importlib.util
 import json
 import os
+import re
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import modelzoo
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+PROJECT = '[project]\nname = "modelzoo-classics"\n'
+WHEEL = "modelzoo_classics-9.9-py3-none-any.whl"
+ADDRESS = "https://github.com/someone/zoo"
+
+
+@pytest.fixture
+def update() -> ModuleType:
+    path = ROOT / "scripts" / "update_notebooks.py"
+    specification = importlib.util.spec_from_file_location("update_notebooks", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def cells(text: str) -> list[dict]:
+    return json.loads(text)["cells"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_kept_clean(path: Path) -> None:
-    """No outputs, no execution counts, and a first cell that installs and says what it found."""
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    """A title, no outputs, no execution counts."""
+    found = cells(path.read_text("utf-8"))
+    code = [cell for cell in found if cell["cell_type"] == "code"]
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
-    first = "".join(code[0]["source"])
-    assert "%pip install" in first and "list_physical_devices" in first
-    assert cells[0]["cell_type"] == "markdown" and "".join(cells[0]["source"]).startswith("# ")
+    assert found[0]["cell_type"] == "markdown" and "".join(found[0]["source"]).startswith("# ")
+
+
+def test_the_first_cells_the_badges_and_the_list_are_up_to_date(update: ModuleType) -> None:
+    """They are what scripts/update_notebooks.py writes for the address in pyproject.toml."""
+    written = dict(update.documents(update.address()))
+    assert [path for path, text in written.items() if path.read_text("utf-8") != text] == []
+    assert {*NOTEBOOKS, ROOT / "README.md"} == set(written)
+    assert len({"".join(cells(written[path])[1]["source"]) for path in NOTEBOOKS}) == 1
+
+
+def test_an_address_on_github_gives_badges(update: ModuleType) -> None:
+    """In the notebooks and the README; another host gives its address to the cell, and no badge."""
+    written = dict(update.documents(ADDRESS))
+    for path in NOTEBOOKS:
+        badge = (
+            "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+            "(https://colab.research.google.com/github/someone/zoo/blob/main/notebooks/"
+            f"{path.name})"
+        )
+        heading, code = cells(written[path])[:2]
+        assert "".join(heading["source"]).split("\n")[2] == badge
+        assert f'ADDRESS = "{ADDRESS}"' in "".join(code["source"])
+        assert f"(notebooks/{path.name}) {badge}\n" in written[ROOT / "README.md"]
+    assert "no public address" not in written[ROOT / "README.md"]
+    elsewhere = dict(update.documents("https://git.example/someone/zoo"))
+    assert not any("colab-badge" in text for text in elsewhere.values())
+    assert 'ADDRESS = \\"https://git.example/someone/zoo\\"' in elsewhere[NOTEBOOKS[0]]
+
+
+def test_a_badge_is_replaced(update: ModuleType, tmp_path: Path, monkeypatch) -> None:
+    """The script can be run again, and a badge goes where its address went."""
+    texts = {path: path.read_text("utf-8") for path in [*NOTEBOOKS, ROOT / "README.md"]}
+    monkeypatch.setattr(update, "_text", lambda path: texts.get(path) or path.read_text("utf-8"))
+    before = dict(texts)
+    for address in (ADDRESS, ADDRESS, update.address()):
+        texts |= dict(update.documents(address))
+    assert texts == before
+
+
+def run_first_cell(folder: Path, monkeypatch, installed: tuple[str, ...], address: str = "") -> str:
+    """Run it with a pip that fails; return the sentence that it ends with."""
+    monkeypatch.chdir(folder)
+    found = {name: [name] for name in installed}
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda name: found.get(name, []))
+    failed = subprocess.CompletedProcess([], 1, stderr="no network")
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: failed)
+    cell = (ROOT / "notebooks" / "first_cell.py").read_text("utf-8")
+    with pytest.raises(Exception, match=r"\w") as stopped:
+        exec(cell.replace('ADDRESS = ""', f'ADDRESS = "{address}"'), {})
+    (text,) = stopped.value._render_traceback_()
+    return text
+
+
+@pytest.mark.parametrize(
+    ("files", "start", "address", "source"),
+    [
+        (["pyproject.toml"], ".", "", "."),
+        (["pyproject.toml", "notebooks/x.ipynb"], "notebooks", "", "."),
+        (["modelzoo/pyproject.toml", WHEEL], ".", ADDRESS, "modelzoo"),
+        ([WHEEL], ".", ADDRESS, WHEEL),
+        ([], ".", ADDRESS, f"git+{ADDRESS}"),
+    ],
+    ids=["checkout", "notebooks", "clone", "wheel", "address"],
+)
+def test_what_the_first_cell_installs(
+    files: list[str], start: str, address: str, source: str, tmp_path: Path, monkeypatch
+) -> None:
+    """The nearest of what there is; never a name, which the package index would look up."""
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(PROJECT)
+    expected = source if source.startswith("git+") else str(tmp_path / source)
+    text = run_first_cell(tmp_path / start, monkeypatch, (), address)
+    assert text == f"pip could not install {expected}:\nno network"
+
+
+def test_without_a_source_the_first_cell_says_what_to_do(tmp_path: Path, monkeypatch) -> None:
+    """A folder of another project is none."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "modelzoo"\n')
+    text = run_first_cell(tmp_path, monkeypatch, ())
+    assert text.startswith("modelzoo is not installed") and "set ADDRESS" in text
+    assert "\n" not in text
+
+
+def test_the_first_cell_knows_the_other_project(tmp_path: Path, monkeypatch) -> None:
+    """It installs nothing over it, and notices where something else is imported."""
+    (tmp_path / WHEEL).touch()
+    text = run_first_cell(tmp_path, monkeypatch, ("modelzoo",))
+    assert "another project" in text and "%pip uninstall --yes modelzoo" in text
+    monkeypatch.setitem(sys.modules, "modelzoo", ModuleType("modelzoo"))
+    text = run_first_cell(tmp_path, monkeypatch, ("modelzoo-classics",))
+    assert text.startswith("<module 'modelzoo'> is not modelzoo-classics")
+
+
+# In a kernel that does not see that modelzoo is installed, and whose pip has a folder of its own.
+HIDE = """
+import importlib.metadata
+found = importlib.metadata.distributions
+importlib.metadata.distributions = lambda **given: (
+    () if given.get("name", "").startswith("modelzoo") else found(**given)
+)
+"""
+
+
+@pytest.fixture
+def bare_kernel(tmp_path: Path, monkeypatch) -> Path:
+    """Return an empty folder in which kernels start."""
+    packages, folder = tmp_path / "packages", tmp_path / "empty"
+    packages.mkdir()
+    folder.mkdir()
+    (packages / "sitecustomize.py").write_text(HIDE)
+    for name, value in {"PYTHONPATH": packages, "PIP_TARGET": packages, "PIP_NO_INDEX": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    return folder
+
+
+def run_in_kernel(path: Path, folder: Path, cells: slice = slice(None)) -> list[list]:
+    """Run a notebook, or some of its cells until one fails; return the outputs of each of code."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = notebook.cells[cells]
+    resources = {"metadata": {"path": str(folder)}}
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources=resources
+    )
+    try:
+        client.execute()
+    except nbclient.exceptions.CellExecutionError:
+        if cells == slice(None):
+            raise
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.slow
+def test_a_kernel_with_a_wheel_shows_three_lines(bare_kernel: Path) -> None:
+    """Installed, imported, and started without a word of pip or of a framework."""
+    pytest.importorskip("pip")
+    package = Path(modelzoo.__file__).parent
+    stub = f"__version__, load_config = '9.9', None\n__path__.append({str(package)!r})\n"
+    files = {
+        "modelzoo/__init__.py": stub,
+        f"{WHEEL[:22]}.dist-info/METADATA": "Name: modelzoo-classics\nVersion: 9.9\n",
+        f"{WHEEL[:22]}.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+        f"{WHEEL[:22]}.dist-info/RECORD": "",
+    }
+    with zipfile.ZipFile(bare_kernel / WHEEL, "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    (outputs,) = run_in_kernel(NOTEBOOKS[0], bare_kernel, slice(2))
+    assert [output for output in outputs if output.get("name") != "stdout"] == []
+    source, version, framework = "".join(output.text for output in outputs).splitlines()
+    assert source == f"Installing {bare_kernel / WHEEL} …"
+    assert version.startswith("modelzoo 9.9, Python 3.") and framework.startswith("Keras 3.")
+
+
+@pytest.mark.slow
+def test_a_kernel_without_a_source_shows_one_sentence(bare_kernel: Path) -> None:
+    """No traceback, and no advice to install another project."""
+    ((output,),) = run_in_kernel(NOTEBOOKS[0], bare_kernel, slice(2))
+    assert output.output_type == "error"
+    assert output.traceback == [output.evalue]
+    assert output.evalue.startswith("modelzoo is not installed, and there is no clone and no wheel")
+
+
+def check_noise(text: str) -> None:
+    """Small noise hardly matters; large noise does, and FGSM of the same strength more so."""
+    rows = re.findall(r"^(noise of )?strength +([\d.]+): accuracy ([\d.]+)", text, re.MULTILINE)
+    noise = {strength: float(accuracy) for word, strength, accuracy in rows if word}
+    fgsm = {strength: float(accuracy) for word, strength, accuracy in rows[:4] if not word}
+    assert noise["0.05"] > fgsm["0.0"] - 0.02 and fgsm["0.05"] < 0.9
+    assert noise["0.2"] < 0.8 and fgsm["0.2"] < noise["0.2"] / 2
+
+
+def check_cells(text: str) -> None:
+    """Each of five digits has a cell of its own, wherever it stands."""
+    rows = re.findall(r"^\d: cell +(\d+), strongest at (\d+)% of", text, re.MULTILINE)
+    assert len({cell for cell, _ in rows}) == 5
+    assert [share for _, share in rows] == ["100"] * 5
+
+
+# What the text of a notebook claims about what its cells print.
+CLAIMS = {"4-from-neocognitron-to-alexnet": check_cells, "5-adversarial-examples": check_noise}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an empty folder, without a network; each within the five minutes that it promises."""
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
-    )
-    client.execute()
+    outputs = [output for cell in run_in_kernel(path, tmp_path) for output in cell]
+    if claim := CLAIMS.get(path.stem):
+        claim("".join(output.get("text", "") for output in outputs))
