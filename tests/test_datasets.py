@@ -554,9 +554,7 @@ def test_a_server_that_never_answers_is_given_up(
         fetched = replace(fetched_sets.FETCHED_SETS["mnist"], addresses=(address,))
         monkeypatch.setitem(fetched_sets.FETCHED_SETS, "mnist", fetched)
         monkeypatch.setattr(fetched_sets, "LIMITS", Limits(read=0.2, attempts=1))
-        with pytest.raises(
-            DatasetUnavailable, match=r"fetched: .*silent for 0\.2 s"
-        ):
+        with pytest.raises(DatasetUnavailable, match=r"fetched: .*silent for 0\.2 s"):
             load_dataset("mnist")
     assert list(home.glob("datasets/mnist/*.npz")) == []
 
