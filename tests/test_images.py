@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from modelzoo.data.digit import fit_digit
 from modelzoo.data.images import read_image
-from modelzoo.data.picture import MAX_PIXELS
+from modelzoo.data.picture import MAX_PIXELS, reads_tiff
 from modelzoo.errors import InputError
 
 MNIST = (28, 28, 1)
@@ -180,6 +180,8 @@ def test_every_mode_shows_the_same_picture(tmp_path: Path, mode: str) -> None:
     else:
         image = grey.convert("RGB").convert(mode) if mode in ("P", "CMYK") else grey.convert(mode)
     suffix = "tiff" if mode in ("CMYK", "I", "F") else "png"
+    if suffix == "tiff" and not reads_tiff():
+        pytest.skip("needs Pillow 12.3 for TIFF")
     path = saved(image, tmp_path / f"picture.{suffix}")
     for channels in (1, 3):
         pixels = read_image(path, (32, 32, channels)).pixels
@@ -347,6 +349,22 @@ def test_a_format_that_is_not_allowed_is_refused(tmp_path: Path) -> None:
     red_and_blue().save(tmp_path / "picture.png", format="PPM")
     with pytest.raises(InputError, match="none of PNG"):
         read_image(tmp_path / "picture.png", MNIST)
+
+
+@pytest.mark.parametrize("start", [b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+"])
+def test_tiff_is_refused_unread_where_pillow_is_too_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes
+) -> None:
+    """Pillow below 12.3 gets no TIFF, as a file or in memory, whatever the name; it gets PNG."""
+    png = saved(red_and_blue(), tmp_path / "good.png")
+    monkeypatch.setattr("PIL.__version__", "11.3.0")
+    assert not reads_tiff() and read_image(png, (8, 8, 3)).pixels.any()
+    (tmp_path / "picture.png").write_bytes(start + bytes(100))
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("Pillow saw the file"))
+    for source in (tmp_path / "picture.png", start + bytes(100)):
+        with pytest.raises(InputError, match="TIFF file: convert it to PNG, or pip install") as bad:
+            read_image(source, MNIST)
+        assert len(str(bad.value).splitlines()) == 1 and '"pillow>=12.3"' in str(bad.value)
 
 
 @pytest.mark.parametrize(

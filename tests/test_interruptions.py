@@ -24,7 +24,6 @@ def run_harness(*arguments: str) -> None:
 @pytest.mark.slow
 def test_a_run_is_the_same_however_it_was_interrupted():
     """Other weights, a gap in the history, a file left over, or a folder that nobody can use."""
-    pytest.importorskip("mlxtend")
     options = ["--times", str(len(WAYS)), "--ways", *WAYS, "--recipes", "saved-often"]
     run_harness("tests.interruptions", *options)
 

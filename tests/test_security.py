@@ -16,7 +16,6 @@ import pytest
 import modelzoo
 from modelzoo import cli, environment, files, printing, terminal
 from modelzoo.config import load_config
-from modelzoo.data import keras_sets
 from modelzoo.errors import InputError
 from modelzoo.report import load_report_data
 from modelzoo.training import fine_tuning
@@ -294,21 +293,6 @@ def test_the_cache_is_never_in_the_folder_that_all_share(monkeypatch: pytest.Mon
     for name in ("MODELZOO_HOME", "HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert not environment.cache_folder().is_relative_to(tempfile.gettempdir())
-
-
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="has no such owners")
-def test_keras_folder_of_another_user_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the home can't be written to, Keras reads data sets in a folder that all share."""
-    monkeypatch.setattr(keras_sets, "FALLBACK", tmp_path / ".keras")
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    keras_sets._refuse_foreign_folder("cifar10")  # nobody has made it: Keras will
-    (tmp_path / ".keras").mkdir()
-    keras_sets._refuse_foreign_folder("cifar10")
-    monkeypatch.setattr(os, "getuid", lambda: (tmp_path / ".keras").stat().st_uid + 1)
-    with pytest.raises(keras_sets.DatasetUnavailable, match="belongs to another user"):
-        keras_sets.load_from_keras("cifar10", 10)
 
 
 # What is written

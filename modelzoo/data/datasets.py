@@ -1,4 +1,4 @@
-"""Every named data set, from the data folder, from Keras, from another package, or drawn by us."""
+"""Every named data set: from the data folder, fetched, from a package, or drawn by us."""
 
 import difflib
 import os
@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.data import class_names, fukushima_digits
+from modelzoo.data.fetched_sets import FETCHED_SETS, load_fetched
 from modelzoo.data.folder import check_folder, load_folder
 from modelzoo.data.hugging_face import check_hugging_face_name, load_hugging_face
-from modelzoo.data.keras_sets import KERAS_SETS, DatasetUnavailable, load_from_keras
 from modelzoo.data.mnist16 import make_mnist16
 from modelzoo.data.npz import CheckedArrays, read_npz
 from modelzoo.data.offline_sets import OFFLINE_SETS
 from modelzoo.data.resize import with_image_shape
-from modelzoo.data.source import Dataset, ImageShape, ImageSource, LazyImages, check_image_shape
+from modelzoo.data.source import (
+    Dataset,
+    DatasetUnavailable,
+    ImageShape,
+    ImageSource,
+    LazyImages,
+    check_image_shape,
+)
 from modelzoo.data.tfds_sets import check_tfds_name, load_tfds
 from modelzoo.environment import cache_folder, in_home, is_offline
 from modelzoo.errors import InputError
@@ -87,7 +94,7 @@ def data_folder() -> Path:
 
 def dataset_names() -> list[str]:
     """Every name that `load_dataset` knows: the built-in ones, then those in the data folder."""
-    built_in = [*KERAS_SETS, *OFFLINE_SETS, *DERIVED_SETS]
+    built_in = [*FETCHED_SETS, *OFFLINE_SETS, *DERIVED_SETS]
     files = {path.stem for path in data_folder().glob("*.npz") if path.is_file()}
     folders = {path.parent.name for path in data_folder().glob("*/train") if path.is_dir()}
     found = sorted(name for name in files | folders if _is_safe(name))
@@ -97,11 +104,11 @@ def dataset_names() -> list[str]:
 def picture_folder(name: str) -> Path | None:
     """Where the picture files of a data set lie: `folder:PATH`, or a folder in the data folder.
 
-    None for a data set of arrays: those of Keras, those that are made, and any `<name>.npz`.
+    None for a data set of arrays: those that are fetched or made, and any `<name>.npz`.
     """
     if name.startswith("folder:"):
         return Path(name.removeprefix("folder:"))
-    if not _is_safe(name) or name in (*KERAS_SETS, *OFFLINE_SETS):
+    if not _is_safe(name) or name in (*FETCHED_SETS, *OFFLINE_SETS):
         return None
     folder = data_folder() / name
     arrays = folder.with_suffix(".npz").is_file()
@@ -206,19 +213,19 @@ def _load_named(name: str) -> Dataset:
             raise DatasetUnavailable(f"{name} is made of {origin}: {error}") from error
     names = CLASS_NAMES.get(name)
     path = data_folder() / f"{name}.npz"
-    if name in KERAS_SETS and not path.is_file():
+    if name in FETCHED_SETS and not path.is_file():
         return _as_dataset(name, _fetched(name, path))
     return _as_dataset(name, read_npz(path, class_count=len(names) if names else None))
 
 
 def _fetched(name: str, path: Path) -> CheckedArrays:
     try:
-        return load_from_keras(name, len(CLASS_NAMES[name]))
+        return load_fetched(name, len(CLASS_NAMES[name]))
     except DatasetUnavailable as error:
         raise DatasetUnavailable(
             f"{error}\n"
-            f"It is not at {path} either: put it there, with x_train, y_train, x_test and y_test,\n"
-            f"or connect to the internet. These need no network: {', '.join(OFFLINE_SETS)}."
+            f"or its x_train, y_train, x_test and y_test into {path}.\n"
+            f"These need no network: {', '.join(OFFLINE_SETS)}."
         ) from error
 
 

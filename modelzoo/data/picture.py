@@ -4,13 +4,18 @@ import io
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from modelzoo.errors import InputError, reason_of
+from modelzoo.requirements import install_command
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+TIFF_PILLOW = (12, 3)  # older ones are known to overrun memory on crafted TIFF files
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")  # all that Pillow takes
 MAX_PIXELS = 80_000_000  # below the size at which Pillow itself begins to warn of a bomb
 LIGHT = 160  # luma from which content counts as light, and needs a dark ground to be seen
 ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height change places
@@ -40,8 +45,10 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     if isinstance(source, Path):
         _check_file(source)
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=FORMATS) as opened:
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+            Image.open(file, formats=_formats(file, name)) as opened,
+        ):
             _check_size(opened, name)
             return _upright(opened, least_size)
     except InputError:
@@ -71,6 +78,25 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} is not a file\nName a picture file.")
     if status.st_size == 0:
         raise InputError(f"{path} is empty\nIts copy or download has failed: fetch it again.")
+
+
+def reads_tiff() -> bool:
+    """Whether Pillow is new enough for TIFF."""
+    return tuple(int(part) for part in PIL.__version__.split(".")[:2]) >= TIFF_PILLOW
+
+
+def _formats(file: BinaryIO, name: str) -> tuple[str, ...]:
+    """Return the formats to read; refuse TIFF by name where Pillow is too old for it."""
+    if reads_tiff():
+        return FORMATS
+    if file.read(4) in TIFF_STARTS:
+        needed = "pillow>={}.{}".format(*TIFF_PILLOW)
+        raise InputError(
+            f"{name}: Pillow {PIL.__version__} can overrun memory on a crafted TIFF file: "
+            f"convert it to PNG, or {install_command(needed)}"
+        )
+    file.seek(0)
+    return tuple(each for each in FORMATS if each != "TIFF")
 
 
 def _check_size(opened: Image.Image, name: str) -> None:

@@ -12,6 +12,10 @@ from modelzoo.errors import InputError
 ImageShape: TypeAlias = tuple[int, int, int]  # height, width, channels
 
 
+class DatasetUnavailable(InputError):  # noqa: N818, the name states the condition
+    """A data set is not on this machine and can't be fetched."""
+
+
 def check_image_shape(shape: object) -> ImageShape:
     """Return `shape` as (height, width, channels), or say what is wrong with it."""
     if (

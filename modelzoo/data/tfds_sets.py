@@ -11,21 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.data.keras_sets import DatasetUnavailable
 from modelzoo.data.library_sets import (
-    Library,
     LibraryImages,
     choose_test_split,
     make_dataset,
     needed_shape,
     the_only,
 )
-from modelzoo.data.source import Dataset, ImageShape
+from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape
 from modelzoo.environment import cache_folder, is_offline
 from modelzoo.errors import InputError, reason_of
 from modelzoo.files import replacing
+from modelzoo.requirements import check_installed
 
-TFDS = Library("tfds", "tensorflow_datasets")
 NAME = re.compile(r"[a-z0-9_]+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
 RECORDS = 1024  # read at a time for their labels
 
@@ -42,7 +40,7 @@ def check_tfds_name(name: str) -> str:
             f"{name:.100}: should be tfds:NAME, as on https://www.tensorflow.org/datasets, or "
             "tfds:NAME/CONFIGURATION:1.2.3"
         )
-    TFDS.check_installed(name)
+    check_installed(f"the data set {name}", "tensorflow_datasets", "array_record")
     return rest
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from modelzoo.errors import InputError
+from modelzoo.requirements import check_installed
 from modelzoo.terminal import say
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 def demo(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
     from modelzoo.demo import serve
-    from modelzoo.demo.page import check_gradio, make_page
+    from modelzoo.demo.page import make_page
     from modelzoo.resolve import resolve
 
-    check_gradio()
+    check_installed("the page", "gradio")
     if not options.port.isdecimal() or int(options.port) > 65535:
         raise InputError(f"--port {options.port:.80}: should be a whole number from 0 to 65535")
     found = {name: resolve(name) for name in options.model or packaged_networks()}

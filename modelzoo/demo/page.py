@@ -11,7 +11,6 @@ import base64
 import binascii
 import html
 import importlib.resources
-import importlib.util
 import os
 import sys
 import traceback
@@ -36,19 +35,6 @@ MOST_STRENGTH = 0.3
 MOST_WAITING = 20  # questions at once, whoever asks; each may hold a picture of MAX_FILE_BYTES
 FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "sans-serif")  # none has to be fetched
 MONOSPACE = ("Consolas", "Menlo", "Liberation Mono", "monospace")
-
-
-def check_gradio() -> None:
-    """Refuse to go on without Gradio; cheap, so asked before anything slow.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    if importlib.util.find_spec("gradio") is None:
-        raise InputError(
-            "the page is made with Gradio, which is not installed\n"
-            'Install it: pip install "modelzoo[demo]"'
-        )
 
 
 def import_gradio() -> Any:
@@ -150,13 +136,10 @@ def picture_bytes(url: str) -> bytes:
 
 
 def examples() -> list[dict[str, str]]:
-    """Return a handwritten digit of each class, with its name; none where mnist5k is not there."""
+    """Return a handwritten digit of each class, with its name."""
     from modelzoo.data.offline_sets import load_mnist5k
 
-    try:
-        digits = load_mnist5k()
-    except InputError:
-        return []
+    digits = load_mnist5k()
     labels = digits.y_test.tolist()
     return [
         {"name": name, "picture": show.data_uri(digits.x_test[labels.index(label)])}

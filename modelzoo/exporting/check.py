@@ -1,7 +1,5 @@
 """Run an exported file with the runtime of its format, and compare it with the network."""
 
-import contextlib
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,6 @@ from modelzoo.environment import without_network
 from modelzoo.errors import InputError
 from modelzoo.training.device import quiet_stderr
 from modelzoo.training.prepare import scale_images
-from modelzoo.weights.golden import golden_images
 
 IMAGES = 100
 TOLERANCE = 1e-4  # of a probability; of a score, as a share of the largest
@@ -26,22 +23,21 @@ def find_pictures(config: Config) -> tuple[str, np.ndarray]:
     """Return what to check a file on, in words, and the pictures: uint8, (100, h, w, c).
 
     They are test images of the configuration's data set if it is on this machine, else of mnist5k,
-    which comes in a package, else they are made from a seed. Nothing is fetched for them.
+    which comes with this package. Nothing is fetched for them.
     """
     data = config["data"]
     shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
-    for name in (data["dataset"], "mnist5k"):
-        options = config["image"] if takes_image_options(name) else {}
-        try:
-            # Keras announces a download before it is refused.
-            with without_network(), contextlib.redirect_stderr(io.StringIO()):
-                images = load_dataset(name, image_shape=shape, **options).x_test
-        except InputError:
-            continue
-        # From all over the set: a folder's are in the order of their classes.
-        chosen = np.unique(np.linspace(0, len(images) - 1, IMAGES).astype(int))
-        return f"{len(chosen)} test images of {name}", images[chosen]
-    return f"{IMAGES} pictures made from a seed", golden_images(0, IMAGES, shape)
+    name = data["dataset"]
+    options = config["image"] if takes_image_options(name) else {}
+    try:
+        with without_network():
+            images = load_dataset(name, image_shape=shape, **options).x_test
+    except InputError:
+        name = "mnist5k"
+        images = load_dataset(name, image_shape=shape).x_test
+    # From all over the set: a folder's are in the order of their classes.
+    chosen = np.unique(np.linspace(0, len(images) - 1, IMAGES).astype(int))
+    return f"{len(chosen)} test images of {name}", images[chosen]
 
 
 def as_input(config: Config, pictures: np.ndarray, *, scaled: bool) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +11,7 @@ import numpy as np
 from modelzoo.config import Config
 from modelzoo.errors import InputError, RunError, reason_of, suggest
 from modelzoo.files import is_there, staging
+from modelzoo.requirements import check_installed
 from modelzoo.resolve import Source, resolve
 from modelzoo.version import __version__
 
@@ -159,12 +159,7 @@ def check_format(format: str) -> None:
     """Refuse a format that there is not, or whose packages are not installed."""
     if format not in get_args(Format):
         raise InputError(f"there is no format {format!r}{suggest(str(format), get_args(Format))}")
-    missing = [name for name in PACKAGES[format] if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"{format}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed; "
-            'pip install "modelzoo[export]"'
-        )
+    check_installed(f"the format {format}", *PACKAGES[format])
 
 
 def _stem(source: Source) -> str:

@@ -1,7 +1,6 @@
 """Choose the framework and the device before the framework starts, and say what was found."""
 
 import contextlib
-import importlib.util
 import os
 import re
 import sys
@@ -12,10 +11,11 @@ from typing import Any
 
 from modelzoo.errors import InputError
 from modelzoo.machine import processor_name, usable_cores
+from modelzoo.requirements import GPU_REQUIREMENT, check_installed, install_command
 
 # Into how many devices the CPU is divided, to try what several GPUs would do.
 CPU_DEVICES = "MODELZOO_CPU_DEVICES"
-PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,9 @@ def start_framework(
     """
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise InputError(f"--device {device}: should be auto, cpu, gpu or gpu:N, as in gpu:0")
-    if backend not in PACKAGES:
-        raise InputError(f"--backend {backend}: should be one of {', '.join(PACKAGES)}")
-    if importlib.util.find_spec(PACKAGES[backend]) is None:
-        raise InputError(
-            f"--backend {backend}: the package {PACKAGES[backend]} is not installed; "
-            f'pip install "modelzoo[{backend}]"'
-        )
+    if backend not in BACKENDS:
+        raise InputError(f"--backend {backend}: should be one of {', '.join(BACKENDS)}")
+    check_installed(f"--backend {backend}", backend)
     if "keras" in sys.modules:
         import keras
 
@@ -99,7 +95,8 @@ def start_framework(
         raise InputError(
             f"--device {device}: not found. GPUs that {backend} sees: {found}; "
             f"CPU: {processor_name()}, {os.cpu_count()} cores.\n"
-            'Use --device cpu or auto; for NVIDIA cards on Linux, pip install "modelzoo[gpu]"'
+            "Use --device cpu or auto; for TensorFlow and NVIDIA cards on Linux: "
+            f"{install_command(GPU_REQUIREMENT)}"
         )
     return Device(f"gpu:{index}", f"GPU: {gpus[index]}")
 

@@ -25,7 +25,7 @@ def weights_folder() -> Path:
 
 def cached_path(file: WeightsFile) -> Path:
     """Where the fetched file lies, or will."""
-    return weights_folder() / file.file
+    return cache_folder() / file.folder / file.file
 
 
 def packaged_path(file: WeightsFile) -> Path | None:

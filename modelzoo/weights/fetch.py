@@ -25,7 +25,6 @@ from modelzoo.weights.cache import (
     record_path,
     sha256_of,
     state_of,
-    weights_folder,
     write_record,
 )
 from modelzoo.weights.registry import Source, WeightsFile, parse_source
@@ -50,6 +49,14 @@ class Fetched:
     verified: bool
 
 
+class NotFetched(InputError):  # noqa: N818, the name states the condition
+    """A file is not on this machine and can't be fetched; `reason` is one line without the rest."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 def fetch(
     file: WeightsFile, *, allow_unverified: bool = False, limits: Limits | None = None
 ) -> Fetched:
@@ -61,7 +68,7 @@ def fetch(
         limits: how long and how often to try.
 
     Raises:
-        InputError: it is not to be had; the message says what each source answered, and how to
+        NotFetched: it is not to be had; the message says what each source answered, and how to
             fetch it by hand.
     """
     found = _look(file, allow_unverified)
@@ -95,7 +102,8 @@ def _look(file: WeightsFile, allow_unverified: bool) -> Fetched | Decision:
         mirror=mirror_prefix(),
     )
     if decision.action == "refuse":
-        raise InputError(f"{file.label}: {decision.reason}{_by_hand(file)}")
+        message = f"{file.label}: {decision.reason}{_by_hand(file)}"
+        raise NotFetched(message, decision.reason.partition("\n")[0])
     verified = file.sha256 is not None
     if decision.action == "packaged" and shipped is not None:
         return Fetched(shipped, str(expected), "package", verified)
@@ -128,7 +136,8 @@ def _fetch(file: WeightsFile, path: Path, decision: Decision, limits: Limits) ->
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     tried = "\n".join(f"  {answer}" for answer in answers)
-    raise InputError(f"{file.label} could not be fetched:\n{tried}{_by_hand(file, expected)}")
+    message = f"{file.label} could not be fetched:\n{tried}{_by_hand(file, expected)}"
+    raise NotFetched(message, "; ".join(answers))
 
 
 def _from_source(
@@ -285,7 +294,7 @@ def _only_one_process(path: Path, label: str) -> Iterator[None]:
 
 def _remove_stale(path: Path) -> None:
     """Delete what processes that were killed have left: for this file any, for others old ones."""
-    for part in weights_folder().glob("*/.*.part"):
+    for part in path.parents[1].glob("*/.*.part"):
         with contextlib.suppress(OSError):
             mine = part.parent == path.parent and part.name.startswith(f".{path.name}.")
             if mine or time.time() - part.stat().st_mtime > STALE:

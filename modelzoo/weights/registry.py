@@ -111,8 +111,9 @@ class WeightsFile:
 
     Attributes:
         label: "lenet5/mnist", or the address that somebody gave.
-        file: the same path below the cache's `weights` folder, the package's and a mirror.
+        file: the same path below the cache's `folder`, the package's weights and a mirror.
         sha256: None if nobody has published one.
+        folder: below the cache folder: "weights", or "datasets" for the files of a data set.
     """
 
     label: str
@@ -121,6 +122,7 @@ class WeightsFile:
     sha256: str | None
     bytes: int | None
     max_bytes: int
+    folder: str = "weights"
 
     @property
     def is_own(self) -> bool:

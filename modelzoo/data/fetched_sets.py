@@ -1,0 +1,235 @@
+"""The published data sets that are fetched: checked by their SHA-256, read without unpickling."""
+
+import gzip
+import os
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from modelzoo.data.npz import KEYS, CheckedArrays, check_arrays, read_arrays
+from modelzoo.data.source import DatasetUnavailable
+from modelzoo.environment import in_home
+from modelzoo.errors import InputError
+from modelzoo.weights.cache import cached_path
+from modelzoo.weights.fetch import NotFetched, fetch
+from modelzoo.weights.registry import WeightsFile
+from modelzoo.weights.transfer import Limits
+
+FOLDER = "datasets"  # below the cache folder
+# Shorter than for weights: without a network, training goes on with another data set.
+LIMITS = Limits(read=15.0, stall=30.0, attempts=2)
+
+Arrays = dict[str, np.ndarray]
+
+
+class RemoteFile(NamedTuple):
+    """A file as its publisher names it, with what proves that it is the one."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class FetchedSet:
+    """Where a data set comes from, and how its files become four arrays.
+
+    Attributes:
+        addresses: of the folders that hold all files, tried in order.
+        files: in the order in which `read` takes their paths.
+        read: returns x_train, y_train, x_test and y_test.
+        keras_folder: where Keras keeps the same files, if it does; a copy there is used.
+    """
+
+    addresses: tuple[str, ...]
+    files: tuple[RemoteFile, ...]
+    read: Callable[..., Arrays]
+    keras_folder: str | None = None
+
+
+class CifarLayout(NamedTuple):
+    """What a binary archive of CIFAR holds: the images in each member, and the bytes of a label.
+
+    The last byte of a label is the class; CIFAR-100 has that of its superclass before it.
+    """
+
+    train: dict[str, int]
+    test: dict[str, int]
+    label_bytes: int
+
+
+CIFAR10 = CifarLayout(
+    train={f"cifar-10-batches-bin/data_batch_{number}.bin": 10_000 for number in range(1, 6)},
+    test={"cifar-10-batches-bin/test_batch.bin": 10_000},
+    label_bytes=1,
+)
+CIFAR100 = CifarLayout(
+    train={"cifar-100-binary/train.bin": 50_000},
+    test={"cifar-100-binary/test.bin": 10_000},
+    label_bytes=2,
+)
+
+
+def load_fetched(name: str, class_count: int) -> CheckedArrays:
+    """Load one of `FETCHED_SETS` from the cache, from Keras' cache or from the network.
+
+    Raises:
+        DatasetUnavailable: it is not on this machine and can't be fetched.
+        InputError: its files are not what they should be.
+    """
+    fetched = FETCHED_SETS[name]
+    paths = [_path_of(name, fetched, file) for file in fetched.files]
+    try:
+        arrays = fetched.read(*paths)
+    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+        raise InputError(f"{name}: {paths[0]} can't be read: {error}") from error
+    return check_arrays(arrays, name, class_count)
+
+
+def _path_of(name: str, fetched: FetchedSet, file: RemoteFile) -> Path:
+    """Return where a file lies, its SHA-256 just checked; fetch it if it is not there."""
+    sources = [f"{address}/{file.name}" for address in fetched.addresses]
+    if fetched.keras_folder is not None:
+        home = in_home(os.environ.get("KERAS_HOME") or "~/.keras")
+        copy = home / "datasets" / fetched.keras_folder / file.name
+        if copy.is_file():
+            sources.insert(0, f"file:{copy}")
+    wanted = WeightsFile(
+        label=f"{name} ({file.name})",
+        file=f"{name}/{file.name}",
+        sources=tuple(sources),
+        sha256=file.sha256,
+        bytes=file.bytes,
+        max_bytes=file.bytes,
+        folder=FOLDER,
+    )
+    try:
+        return fetch(wanted, limits=LIMITS).path
+    except InputError as error:
+        reason = error.reason if isinstance(error, NotFetched) else str(error)
+        raise DatasetUnavailable(
+            f"{name} can't be fetched: {reason}\n"
+            f"By hand: put {sources[-1]}\nat {cached_path(wanted)}"
+        ) from error
+
+
+def read_mnist(path: Path) -> Arrays:
+    """Read the four arrays of an .npz file."""
+    return read_arrays(path, KEYS)
+
+
+def read_idx(*paths: Path) -> Arrays:
+    """Read gzipped files in LeCun's format, in the order of `KEYS`."""
+    return {key: _read_idx_file(path) for key, path in zip(KEYS, paths, strict=True)}
+
+
+def _read_idx_file(path: Path) -> np.ndarray:
+    with gzip.open(path) as file:
+        data = file.read()
+    dimensions = data[3]  # after two zeros and the type; then a big-endian size for each
+    shape = np.frombuffer(data, ">i4", dimensions, offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def read_cifar(path: Path, layout: CifarLayout) -> Arrays:
+    """Read an archive of CIFAR's binary version in memory; nothing is extracted.
+
+    Raises:
+        ValueError: a member is missing, or its size is not that of its images.
+    """
+    sizes = layout.train | layout.test
+    record = layout.label_bytes + 3 * 32 * 32
+    found: dict[str, np.ndarray] = {}
+    with tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            if member.name not in sizes:
+                continue  # names of classes and a page of HTML
+            file = archive.extractfile(member) if member.isreg() else None
+            if file is None or member.size != sizes[member.name] * record:
+                raise ValueError(f"{member.name} is not {sizes[member.name]:,} images")
+            found[member.name] = np.frombuffer(file.read(), np.uint8).reshape(-1, record)
+    if missing := sizes.keys() - found.keys():
+        raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    arrays = {}
+    for split, names in (("train", layout.train), ("test", layout.test)):
+        records = np.concatenate([found[name] for name in names])
+        planes = records[:, layout.label_bytes :].reshape(-1, 3, 32, 32)  # red, green, blue
+        arrays[f"x_{split}"] = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+        arrays[f"y_{split}"] = records[:, layout.label_bytes - 1].copy()
+    return arrays
+
+
+KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+FASHION_ADDRESS = (
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
+)
+CIFAR_ADDRESS = "https://www.cs.toronto.edu/~kriz"
+
+FETCHED_SETS = {
+    "mnist": FetchedSet(
+        (KERAS_ADDRESS,),
+        (
+            RemoteFile(
+                "mnist.npz",
+                11_490_434,
+                "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+            ),
+        ),
+        read_mnist,
+        keras_folder="",
+    ),
+    "fashion_mnist": FetchedSet(
+        (FASHION_ADDRESS, KERAS_ADDRESS),
+        (
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                26_421_880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                29_515,
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                4_422_102,
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                5_148,
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+        ),
+        read_idx,
+        keras_folder="fashion-mnist",
+    ),
+    "cifar10": FetchedSet(
+        (CIFAR_ADDRESS,),
+        (
+            RemoteFile(
+                "cifar-10-binary.tar.gz",
+                170_052_171,
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            ),
+        ),
+        partial(read_cifar, layout=CIFAR10),
+    ),
+    "cifar100": FetchedSet(
+        (CIFAR_ADDRESS,),
+        (
+            RemoteFile(
+                "cifar-100-binary.tar.gz",
+                168_513_733,
+                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+            ),
+        ),
+        partial(read_cifar, layout=CIFAR100),
+    ),
+}
