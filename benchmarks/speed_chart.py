@@ -14,7 +14,7 @@ from modelzoo.charts.style import BLUE, GREY, INK, ORANGE, Chart, data_of, messa
 OTHERS = "others"
 COLORS = {OURS: BLUE, OTHERS: ORANGE}
 WIDTH, STEP = 440, 17  # pixels of a panel, and of a bar with its margin
-TITLE = "What the same work takes, compared with modelzoo"
+TITLE = "What each work takes, compared with modelzoo"
 
 
 def speed_chart(works: Mapping[str, Any]) -> Chart:

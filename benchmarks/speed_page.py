@@ -1,4 +1,4 @@
-"""Write docs/speed.md and its chart from results/speed.json and results/roofline.json.
+"""Write docs/speed.md and its chart from what the benchmarks left in results/.
 
 python -m benchmarks.speed_page            write docs/speed.md and docs/pictures/speed.png
 python -m benchmarks.speed_page --check    write nothing; exit code 1 if the page is out of date
@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import roofline, steps
+from benchmarks import learning, roofline, steps
 from benchmarks.compare import summary
 from benchmarks.compare.runner import ROOT
-from benchmarks.compare.works import SHOWN, WORKS
+from benchmarks.compare.works import SHOWN, WORKS, Work
 from benchmarks.speed_chart import speed_chart
 from modelzoo import charts
 from modelzoo.errors import InputError
@@ -27,21 +27,29 @@ INTRODUCTION = """# Speed and memory
 
 Written by `python -m benchmarks.speed_page` from `results/`.
 
-The same work is done by modelzoo; by the script of the text that this project began from, as a
-person would write it for Keras 3 today (NumPy arrays, one-hot labels, `model.fit`); by a plain
-PyTorch loop; and by that script on Keras' JAX and PyTorch backends. Networks, batch sizes,
-optimizer, loss and data are the same: `tests/test_benchmarks.py` checks that equal weights give
-equal outputs, and equal weights after a step.
+The same work is done by modelzoo; by the script of the tutorial ("The Convolutional Neural Network:
+Theory and Implementation of LeNet-5 and AlexNet"), written for Keras 3 in the usual way (NumPy
+arrays, one-hot labels, `model.fit`); by a plain PyTorch loop; and by that script on Keras' JAX and
+PyTorch backends. Networks, batch sizes, optimizer, loss and data are the same, except in the two
+cold starts, whose recipes differ: `tests/test_benchmarks.py` checks that equal weights give equal
+outputs, and equal weights after a step.
+
+**These are comparisons with plain loops only.** None of the others is tuned: no `torch.compile`, no
+channels-last layout, no settings of the memory allocator, no loop written for JAX. Tuned, they may
+be much faster. How modelzoo compares with the best that each framework can do has not been
+measured, and no ratio on this page stands for that.
 
 ```
 python -m benchmarks.compare
+python -m benchmarks.learning
 python -m benchmarks.roofline
 python -m benchmarks.steps
 python -m benchmarks.speed_page
 ```
 
 Each contestant does each work in a fresh process, once a round, in turn, on the CPU with nothing
-else running. Figures are medians over all rounds; nine of ten samples lie in the range beside them.
+else running. Figures are medians over all rounds, with the quantiles of 5 % and 95 % beside them,
+interpolated between samples. Many works have few samples: a small difference there shows nothing.
 The ratio is that of medians: how many times modelzoo's time, or memory, another takes.
 `python -m benchmarks.compare --work lenet5-epoch --rounds 10` measures one work again.
 """
@@ -57,14 +65,17 @@ REASONS = """- AlexNet's step was spent in memory more than in arithmetic. Keras
   only meets padding: those taps are left out. `modelzoo/training/faster.py`
 - LeNet-5's operations are too small to be worth dividing among threads. Each core computes all of
   them for its part of the batch instead (`trainer.share_batches`), where the arrays fit its cache.
-- Batches are gathered in the graph from one uint8 copy of the pictures, 32 steps run without
-  returning to Python, the loss is computed from logits, validation takes large batches.
+  Its weights are few: updating each in one operation gains nothing.
+- Batches are gathered in the graph from one uint8 copy of the images, 16 steps of AlexNet or 32 of
+  LeNet-5 run without returning to Python, the loss is computed from logits, validation takes
+  large batches.
 - A command ends at once: taking TensorFlow apart took it a second.
 
 Tried, and left: XLA on a CPU, slower than Keras' step for LeNet-5, and for AlexNet between Keras'
 step and ours; LeNet-5's convolutions as products of matrices, over rows or over 2x2 blocks of
 outputs, which gains at most an eighth once the batch is shared; bfloat16 at batches of 32, where
-casting the weights costs what the products gain (at 512 it pays: `--precision mixed_bfloat16`)."""
+casting the weights costs about what the products gain (at 512 it pays:
+`--precision mixed_bfloat16`)."""
 END = """## What stands beside it
 
 - The script trains with `verbose=0` and scores with Keras' default batch of 32. PyTorch takes its
@@ -74,6 +85,8 @@ END = """## What stands beside it
   state after each epoch, the report, its curves) is in the times of whole processes.
 - The script and PyTorch hold out the last 5,000 training images, modelzoo 5,000 drawn class by
   class. Accuracies are of the weights after as many epochs (modelzoo: after the best of them).
+  For AlexNet's step modelzoo goes through 3,072 training images again and again, the others draw
+  theirs from all 50,000.
 - PyTorch's running variance in batch normalisation is n / (n - 1) times Keras'.
 
 ## GPU
@@ -91,8 +104,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     try:
-        speed, peaks, changes = read(SPEED), read(ROOFLINE), read(steps.OUT)
-        written = page(speed, peaks, changes)
+        speed, *others = results()
+        written = page(speed, *others)
         stale = not PAGE.is_file() or PAGE.read_text("utf-8") != written
         if not options.check:
             write_text(PAGE, written)
@@ -103,6 +116,11 @@ def main() -> int:
         return 2
     print(f"{PAGE.relative_to(ROOT)}: {'is out of date' if options.check and stale else 'written'}")
     return 1 if options.check and stale else 0
+
+
+def results() -> list[dict[str, Any] | None]:
+    """Return the results in this checkout, as `page` takes them."""
+    return [read(path) for path in (SPEED, ROOFLINE, steps.OUT, learning.OUT)]
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -127,9 +145,11 @@ def page(
     speed: Mapping[str, Any] | None,
     peaks: Mapping[str, Any] | None,
     changes: Mapping[str, Any] | None = None,
+    learned: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the page."""
-    parts = [*_introduction(speed), *_tables(speed), *_roofline(peaks), *_changes(changes), END]
+    tables = _tables(speed, learned)
+    parts = [*_introduction(speed), *tables, *_roofline(peaks), *_changes(changes), END]
     return "\n".join(parts) + "\n"
 
 
@@ -164,37 +184,53 @@ def _introduction(speed: Mapping[str, Any] | None) -> Iterator[str]:
     yield ""
     yield "![Time and memory of each contestant, as multiples of modelzoo's](pictures/speed.png)"
     yield ""
-
-
-def _tables(speed: Mapping[str, Any] | None) -> Iterator[str]:
-    for work in WORKS:
-        measured = (speed or {"works": {}})["works"].get(work.name)
-        if measured is None:
-            continue
-        found = summary.rows(measured)
-        scored = any(row.accuracies for row in found)
-        compared = any(row.ratio is not None for row in found)
-        yield from (f"## {work.title}", "", work.explained, "")
-        heads = ["", f"Median, {work.unit}", "Nine of ten", "Samples"]
-        heads += ["Ratio"] * compared + ["Test accuracy"] * scored
-        yield f"| {' | '.join(heads)} |"
-        yield "|" + "---|" * len(heads)
-        for row in found:
-            s = row.spread
-            cells = [row.shown, summary.number(s.median)]
-            cells += [f"{summary.number(s.low)} to {summary.number(s.high)}", str(s.count)]
-            cells += [f"{row.ratio:.2f}" if row.ratio else ""] * compared
-            cells += [_accuracy(row, work.goal)] * scored
-            yield f"| {' | '.join(cells)} |"
+    if behind := list(_behind(speed["works"])):
+        yield f"modelzoo is behind in: {'; '.join(behind)}."
         yield ""
-        for name, reason in measured["left_out"].items():
-            yield f"Left out: {SHOWN[name]} ({reason.splitlines()[0]})."
-            yield ""
+
+
+def _behind(works: Mapping[str, Any]) -> Iterator[str]:
+    """Return the works in which others take less than modelzoo, with their ratios."""
+    for work in WORKS:
+        found = summary.rows(works[work.name]) if work.name in works else []
+        ahead = [f"{row.shown} {row.ratio:.2f}" for row in found if row.ratio and row.ratio < 1]
+        if ahead:
+            yield f"{work.title} ({', '.join(ahead)})"
+
+
+def _tables(speed: Mapping[str, Any] | None, learned: Mapping[str, Any] | None) -> Iterator[str]:
+    for work in WORKS:
+        if speed and work.name in speed["works"]:
+            yield from _table(work, speed["works"][work.name])
+        if work.name == "alexnet-step" and learned:  # beside the speed of the same training
+            yield from learning.section(learned)
+
+
+def _table(work: Work, measured: Mapping[str, Any]) -> Iterator[str]:
+    found = summary.rows(measured)
+    scored = work.scored and any(row.accuracies for row in found)
+    compared = any(row.ratio is not None for row in found)
+    yield from (f"## {work.title}", "", work.explained, "")
+    heads = ["", f"Median, {work.unit}", "5 % to 95 %", "Samples"]
+    heads += ["Ratio"] * compared + ["Test accuracy"] * scored
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "---|" * len(heads)
+    for row in found:
+        s = row.spread
+        cells = [row.shown, summary.number(s.median)]
+        cells += [f"{summary.number(s.low)} to {summary.number(s.high)}", str(s.count)]
+        cells += [f"{row.ratio:.2f}" if row.ratio else ""] * compared
+        cells += [_accuracy(row, work.goal)] * scored
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    for name, reason in measured["left_out"].items():
+        yield f"Left out: {SHOWN[name]} ({reason.splitlines()[0]})."
+        yield ""
 
 
 def _accuracy(row: summary.Row, goal: float | None) -> str:
     """Return the accuracies of a row, and how often a training reached its goal."""
-    text = summary.accuracy_text(row.accuracies)
+    text = summary.mean_and_range(row.accuracies)
     if goal is None or not row.accuracies:
         return text
     reached = sum(value >= goal for value in row.accuracies)
@@ -212,8 +248,9 @@ def _roofline(report: Mapping[str, Any] | None) -> Iterator[str]:
         f"runs at {peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and "
         f"{peaks['bfloat16'] / 1e9:.0f} in bfloat16, a triad of large arrays at "
         f"{peaks['bytes'] / 1e9:.1f} GB/s. A training step takes at least its operations at the "
-        "first rate, and its bytes at the last, if every array comes from memory. State is the "
-        "optimizer's.",
+        "first rate. The last column has its bytes at the triad's, if every array comes from "
+        "memory: a scale, not a bound, since the triad is two operations of NumPy, and a single "
+        "one may move bytes faster. State is the optimizer's.",
         "",
         "| Network | Forward, MFLOP an image | Batch | Step, GFLOP | Weights, MB | State, MB | "
         "Activations, MB | Moved in a step, MB | By operations, ms | By bytes, ms |",

@@ -48,20 +48,20 @@ def measure(network: str, variant: str) -> float:
     import tensorflow as tf
 
     from modelzoo import load_config
-    from modelzoo.training.faster import faster
-    from modelzoo.training.fused_optimizers import fuse
     from modelzoo.training.prepare import build_network
 
     batch, steps = SIZES[network]
     precision = "mixed_bfloat16" if variant == "bfloat16" else "float32"
     model = build_network(load_config(network, overrides=[f"trainer.precision={precision}"]))
-    optimizer = keras.optimizers.Adadelta(1.0)
-    if variant != "keras":
-        optimizer = fuse(optimizer)
-    if variant not in ("keras", "optimizer"):
-        model = faster(model, shares)
-    model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
-    optimizer.build(model.trainable_variables)
+    model = compiled(
+        model,
+        variant,
+        shares,
+        optimizer=keras.optimizers.Adadelta(1.0),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    model.optimizer.build(model.trainable_variables)
     generator = np.random.default_rng(0)
     images = tf.constant(generator.random((batch, *model.input_shape[1:]), "float32"))
     labels = tf.one_hot(generator.integers(0, 10, batch), 10)
@@ -71,6 +71,29 @@ def measure(network: str, variant: str) -> float:
         return model.train_step((images, labels))
 
     return _median_milliseconds(step, steps)
+
+
+def compiled(
+    network: Any, variant: str, shares: int = 1, *, optimizer: Any, **arguments: Any
+) -> Any:
+    """Return what trains the variables of a Keras network, changed as far as a variant says.
+
+    Args:
+        network: built, not compiled.
+        variant: of `VARIANTS`.
+        shares: of a batch, see `modelzoo.training.faster`.
+        optimizer: Keras' own.
+        arguments: of `compile`, beside the optimizer.
+    """
+    from modelzoo.training.faster import faster
+    from modelzoo.training.fused_optimizers import fuse
+
+    if variant != "keras":
+        optimizer = fuse(optimizer)
+    if variant not in ("keras", "optimizer"):
+        network = faster(network, shares)
+    network.compile(optimizer=optimizer, **arguments)
+    return network
 
 
 def _median_milliseconds(step: Callable[[], Any], steps: int) -> float:

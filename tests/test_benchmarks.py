@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import modelzoo
-from benchmarks import gpu_throughput, roofline, speed_page
+from benchmarks import gpu_throughput, learning, roofline, speed_page
 from benchmarks.compare import child, keras_script, machine, runner, summary
 from benchmarks.compare.__main__ import main
-from benchmarks.compare.works import SHOWN, WORKS, Contestant, chosen_works
+from benchmarks.compare.works import LEARNING, SHOWN, WORKS, Contestant, chosen_works
 from benchmarks.results import write_results
 from benchmarks.speed_chart import speed_chart
 from modelzoo.machine import memory_peak
@@ -116,7 +116,7 @@ def test_works_are_described_whole():
         "cold-start-lenet5",
         "cold-start-alexnet",
     ]
-    for work in WORKS:
+    for work in (*WORKS, LEARNING):
         assert set(work.quick) <= set(work.settings)
         for contestant in work.contestants:
             assert contestant.name in SHOWN
@@ -223,11 +223,104 @@ def test_the_page_says_what_was_measured():
     assert "| `modelzoo list` | 0.250 | 0.250 to 0.250 | 1 |\n" in text
     assert "modelzoo (extrapolated)" in text and "0.9871 reached in 0 of 1" in text
     assert "Left out: plain Keras script on JAX (no jax)." in text
+    assert "modelzoo is behind in" not in text
+    ahead = measured({"modelzoo": [2.0], "pytorch": [1.0]}, test_accuracy=0.13)
+    text = speed_page.page({**REPORT, "works": {"alexnet-step": ahead}}, None)
+    assert "modelzoo is behind in: AlexNet (the tutorial's), a step (plain PyTorch 0.50)." in text
+    assert "| plain PyTorch | 1.00 | 1.00 to 1.00 | 1 | 0.50 |\n" in text  # 0.13 tells nothing
     steps = {"lenet5": {"keras": [4.0, 5.0, 9.0], "shares": [2.5]}, "alexnet": {"keras": [80.0]}}
     changed = speed_page.page(None, None, {"samples": steps})
     assert "| lenet5, 128 | half of the batch on each core | 2.50 | 2.00 |" in changed
     nothing = speed_page.page(None, None)
     assert "Nothing has been measured yet." in nothing and "| modelzoo" not in nothing
+
+
+def facts(*losses, accuracy):
+    """Return the facts of a training."""
+    return {"losses": losses, "test_loss": 2.0, "test_accuracy": accuracy, "parameters": 1}
+
+
+def test_what_training_learns_is_shown_with_its_seeds(tmp_path, monkeypatch, capsys):
+    """Mean and range over all seeds that were trained, also when one is added later."""
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    (tmp_path / "cifar10_jpeg75.npz").touch()
+    out, trained = tmp_path / "learning.json", []
+
+    def measure(work, contestant, settings):
+        assert work is LEARNING and settings["steps"] == 100
+        trained.append((contestant.name, settings["seed"]))
+        return [0.0], facts(2.3, 1.9 + settings["seed"] / 100, accuracy=0.25)
+
+    monkeypatch.setattr(runner, "measure", measure)
+    chosen = ["--contestant", "script", "modelzoo", "--out", str(out)]
+    assert learning.main([*chosen, "--seeds", "0", "2"]) == 0
+    assert learning.main([*chosen[:2], *chosen[3:], "--seeds", "1"]) == 0
+    assert trained == [
+        ("script", 0),
+        ("script", 2),
+        ("modelzoo", 0),
+        ("modelzoo", 2),
+        ("script", 1),
+    ]
+    row = "| plain Keras script on TensorFlow | 0, 1, 2 | 1.910 (1.900 to 1.920) | 2.000 | 0.2500 |"
+    assert row in capsys.readouterr().out
+    text = speed_page.page(None, None, None, speed_page.read(out))
+    assert "what the training learns in 600 steps" in text and row in text
+    assert (
+        "| modelzoo | 0, 2 | 1.910 (1.900 to 1.920) |" in text and "| plain PyTorch |" not in text
+    )
+    assert "Not trained so far: modelzoo with Keras' own optimizer and layers, " in text
+
+
+def test_bad_input_of_the_training(tmp_path, monkeypatch, capsys):
+    """One message, exit code 2, and the file as it was."""
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    assert learning.main(["--contestant", "skript"]) == 2
+    assert "did you mean 'script'" in capsys.readouterr().err
+    assert learning.main(["--contestant", "script"]) == 2
+    assert "cifar10_jpeg75.npz" in capsys.readouterr().err
+    (tmp_path / "cifar10_jpeg75.npz").touch()
+    out = tmp_path / "learning.json"
+    out.write_text('{"settings": {"steps": 7}}')
+    assert learning.main(["--contestant", "script", "--out", str(out)]) == 2
+    assert "was measured with other settings" in capsys.readouterr().err
+    assert out.read_text() == '{"settings": {"steps": 7}}'
+
+
+def test_the_faster_training_is_no_worse_one():
+    """Of the published trainings: modelzoo's losses are lower than Keras', or their ranges meet."""
+    report = speed_page.read(learning.OUT)
+    assert report["settings"]["steps"] * report["settings"]["stretches"] == 600
+    losses = {name: learning.last_losses(runs) for name, runs in report["contestants"].items()}
+    assert all(len(each) >= 2 for each in losses.values())
+    assert {"script", "modelzoo", "modelzoo-optimizer"} <= set(losses)
+    for name in ("modelzoo", "modelzoo-optimizer"):
+        assert min(losses[name]) <= max(losses["script"]), name
+
+
+@pytest.mark.slow
+def test_contestants_train_with_a_seed(tmp_path, monkeypatch):
+    """A loss for each stretch of steps, of the contestants that need nothing but TensorFlow."""
+    generator = np.random.default_rng(0)
+    arrays = {
+        f"{kind}_{split}": values
+        for split, count in (("train", 6 * 32), ("test", 20))
+        for kind, values in (
+            ("x", generator.integers(0, 255, (count, 32, 32, 3), dtype="uint8")),
+            ("y", np.arange(count, dtype="uint8") % 10),
+        )
+    }
+    np.savez(tmp_path / "cifar10_jpeg75.npz", **arrays)
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    names, out = ["script", "modelzoo", "modelzoo-keras-step"], tmp_path / "learning.json"
+    options = ["--contestant", *names, "--seeds", "3", "--steps", "1", "--out", str(out)]
+    assert learning.main(options) == 0
+    trained = {name: runs["3"] for name, runs in speed_page.read(out)["contestants"].items()}
+    assert list(trained) == names
+    assert all(each["parameters"] == 22_590_346 for each in trained.values())
+    assert all(len(each["losses"]) == 6 for each in trained.values())
+    ours, keras_own = (trained[name]["losses"][:3] for name in names[1:])
+    np.testing.assert_allclose(ours, keras_own, rtol=1e-3)  # the same seed, weights and batches
 
 
 def test_the_page_shows_how_far_from_the_peak_training_is():
@@ -281,7 +374,7 @@ def test_the_chart_has_a_panel_for_each_work_that_modelzoo_did(tmp_path):
     panels = chart.to_dict()["vconcat"]
     assert [panel["title"]["text"] for panel in panels] == [
         "LeNet-5, an epoch of MNIST",
-        "LeNet-5, cold start to 0.9871",
+        "LeNet-5, cold start to 0.9871, by different recipes",
     ]
     bars = panels[0]["layer"][0]["data"]["values"]
     assert [(bar["ratio"], bar["text"]) for bar in bars] == [(1.0, "2.00 s"), (2.5, "5.00 s")]
@@ -291,8 +384,7 @@ def test_the_chart_has_a_panel_for_each_work_that_modelzoo_did(tmp_path):
 
 def test_the_page_is_up_to_date():
     """A figure was changed by hand, or measured without writing the page."""
-    files = (speed_page.SPEED, speed_page.ROOFLINE, speed_page.steps.OUT)
-    written = speed_page.page(*map(speed_page.read, files))
+    written = speed_page.page(*speed_page.results())
     assert speed_page.PAGE.read_text("utf-8") == written, "python -m benchmarks.speed_page"
     assert speed_page.PICTURE.exists() == speed_page.SPEED.exists()
 

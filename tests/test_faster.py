@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modelzoo import InputError, load_config
+from benchmarks.steps import compiled
+from modelzoo import InputError, keras_objects, load_config
+from modelzoo.data.source import Dataset
+from modelzoo.terminal import make_console
 from modelzoo.training import faster
+from modelzoo.training.device import Device
 from modelzoo.training.fused_optimizers import FUSED, fuse
 from modelzoo.training.prepare import build_network
+from modelzoo.training.session import Session
 
 LENET = load_config("lenet5", dataset="mnist")
 ALEXNET = load_config(
@@ -125,6 +130,71 @@ def test_batch_normalisation_refuses_shares():
     """Statistics over a part of a batch would take the place of those over all of it."""
     with pytest.raises(InputError, match="normalises over the whole batch"):
         faster.faster(build_network(ALEXNET), shares=2)
+
+
+LEARNING = load_config(  # large enough to learn three patterns in 24 steps with dropout
+    "alexnet",
+    dataset="cifar10",
+    overrides=["model.conv_maps=[16, 24, 20, 20, 20]", "model.dense_units=[100, 60]"],
+)
+STEPS, BATCH = 24, 31  # three shares of a batch differ in size
+
+
+def patterns(shape):
+    """Return a data set of noisy images, each with the pattern of its class, one of three."""
+    generator = np.random.default_rng(0)
+    labels = (np.arange(STEPS * BATCH) % 3).astype("uint8")
+    classes = generator.integers(0, 160, (3, *shape), dtype="uint8")
+    images = classes[labels] + generator.integers(0, 80, (len(labels), *shape), dtype="uint8")
+    return Dataset("patterns", images, labels, images[:9], labels[:9], tuple("abcdefghij"))
+
+
+def train(config, shares, variant):
+    """Train what `python -m train` trains, or a variant of `benchmarks.steps`, step by step.
+
+    Initial weights, batches and dropout follow from the seed, so that all variants share them.
+    Return the losses, the model that was trained, and the network's variables.
+    """
+    data = patterns(config["model"]["input_shape"])
+    device = Device("cpu:0", "CPU", shares)
+    session = Session(config, data, device, make_console(quiet=True))
+    trained = session.trained
+    if variant != "modelzoo":
+        arguments = {**config["compile"], "steps_per_execution": 1}
+        arguments["optimizer"] = keras_objects.make(
+            "optimizer", arguments["optimizer"], "optimizer"
+        )
+        trained = compiled(session.model, variant, **arguments)
+    session.pipeline.start_epoch(0)
+    losses = []
+    for images, labels in session.pipeline.training_batches():
+        trained.reset_metrics()  # else Keras returns the mean over all steps so far
+        losses.append(trained.train_on_batch(images, labels, return_dict=True)["loss"])
+    return losses, trained, session.model.variables
+
+
+@pytest.mark.parametrize(
+    ("config", "shares", "kinds"),
+    [(LENET, 3, {faster.InShares}), (LEARNING, 1, {faster.LargeDense, faster.CroppedConv2D})],
+    ids=["lenet5", "alexnet"],
+)
+def test_training_learns_what_keras_learns(config, shares, kinds, monkeypatch):
+    """The faster training is a worse one: its losses or weights leave those of Keras' training."""
+    monkeypatch.setattr(faster, "LARGE_KERNEL", 1)
+    changes = {"data": {"batch_size": BATCH, "validation_split": 0}}
+    config = config.with_values(changes, "the test")
+    expected, plain, weights = train(config, shares, "keras")
+    assert type(plain.optimizer) is keras.optimizers.Adadelta
+    assert len(expected) == STEPS
+    assert np.mean(expected[-5:]) < 0.75 * np.mean(expected[:5])
+    for variant in ("optimizer", "modelzoo"):
+        losses, trained, own = train(config, shares, variant)
+        assert type(trained.optimizer) is FUSED[keras.optimizers.Adadelta]
+        used = kinds & {type(layer) for layer in trained.layers}
+        assert used == (kinds if variant == "modelzoo" else set())
+        np.testing.assert_allclose(losses, expected, rtol=1e-3, err_msg=variant)
+        for one, other in zip(own, weights, strict=True):  # batch statistics and random state, too
+            np.testing.assert_allclose(one, other, atol=1e-3, err_msg=f"{variant} {one.path}")
 
 
 OPTIMIZERS = [

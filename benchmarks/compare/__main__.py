@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.compare import machine, runner, summary
 from benchmarks.compare.works import WORKS, Contestant, Work, chosen_works
-from benchmarks.results import write_results
+from benchmarks.results import open_results, write_results
 from modelzoo.config import list_models, load_config
 from modelzoo.data.datasets import data_folder
 from modelzoo.errors import InputError, RunError, suggest
@@ -36,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     out = options.out or (None if options.quick else OUT)
     try:
         works = _chosen(options.work)
-        report = _open_report(out)
+        report: dict[str, Any] = {"machine": machine.describe(), "works": {}}
+        if out:
+            other = {"machine": "on another machine or with other versions"}
+            report = open_results(out, report, other)
         os.environ["MODELZOO_DATA"] = str(data_folder())
         failed = False
         if warning := machine.busy():
@@ -88,24 +91,6 @@ def _chosen(names: list[str] | None) -> list[Work]:
         if work.dataset and not path.is_file():
             raise InputError(f"{work.name}: needs {path}; set MODELZOO_DATA to where it is")
     return works
-
-
-def _open_report(out: Path | None) -> dict[str, Any]:
-    """Return the report that the works are added to: a new one, or what `out` holds."""
-    report: dict[str, Any] = {"machine": machine.describe(), "works": {}}
-    if out is None or not out.exists():
-        return report
-    try:
-        before = json.loads(out.read_text("utf-8"))
-        same = before["machine"] == report["machine"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{out}: holds no earlier measurement: {error}; remove it") from None
-    if not same:
-        raise InputError(
-            f"{out}: was measured on another machine or with other versions; name another file "
-            "with --out, or remove it"
-        )
-    return before
 
 
 def _measure(work: Work, options: argparse.Namespace) -> dict[str, Any]:

@@ -131,6 +131,23 @@ def fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
     return clock.seconds, _facts(model, x_test, y_test)
 
 
+def alexnet_learning(settings: Settings) -> dict[str, Any]:
+    """Mean losses of each stretch of training steps, and scores, with a seed."""
+    keras.utils.set_random_seed(settings["seed"])
+    (x_train, y_train), (x_test, y_test) = prepared("cifar10_jpeg75")
+    model = alexnet()
+    history = model.fit(
+        x_train,
+        y_train,
+        batch_size=32,
+        epochs=settings["stretches"],
+        steps_per_epoch=settings["steps"],
+        verbose=0,
+    )
+    losses = [float(value) for value in history.history["loss"]]
+    return {"facts": {"losses": losses, **_facts(model, x_test, y_test)}}
+
+
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
     """Seconds to score the test set, network and pictures being loaded."""
     _, (x_test, y_test) = prepared("mnist")

@@ -1,5 +1,6 @@
 """What modelzoo does: the packaged configurations, through what is public."""
 
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -48,6 +49,52 @@ def fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
         "data.validation_split=0",
     ]
     return _train("alexnet", "cifar10_jpeg75", overrides, settings.get("precision"))
+
+
+def alexnet_learning(settings: Settings) -> dict[str, Any]:
+    """Mean losses of each stretch of training steps, and scores, with a seed.
+
+    The network, the batches and their order are those of `python -m train`; so is the training
+    step, unless settings["step"] names a variant of `benchmarks.steps` in its place.
+    """
+    from benchmarks.steps import compiled
+    from modelzoo import keras_objects, load_config
+    from modelzoo.terminal import make_console
+    from modelzoo.training.device import start_framework
+    from modelzoo.training.prepare import open_dataset
+
+    overrides = [
+        f"trainer.seed={settings['seed']}",
+        f"trainer.precision={settings.get('precision', 'float32')}",
+        "data.validation_split=0",
+        f"compile.steps_per_execution={math.gcd(20, settings['steps'])}",  # of a stretch alone
+    ]
+    config = load_config("alexnet", dataset="cifar10_jpeg75", overrides=overrides)
+    device = start_framework("tensorflow", "cpu")
+    from modelzoo.training.evaluation import compile_for_scoring, score
+    from modelzoo.training.session import Session
+
+    session = Session(config, open_dataset(config, print), device, make_console(quiet=True))
+    trained, step = session.trained, settings.get("step")
+    if step is not None:
+        arguments = {**config["compile"], "metrics": ["accuracy"]}
+        arguments["optimizer"] = keras_objects.make(
+            "optimizer", arguments["optimizer"], "optimizer"
+        )
+        trained = compiled(session.model, step, **arguments)
+    session.pipeline.start_epoch(0)
+    history = trained.fit(
+        session.pipeline.training_batches(),
+        epochs=settings["stretches"],
+        steps_per_epoch=settings["steps"],
+        shuffle=False,
+        verbose=0,
+    )
+    compile_for_scoring(session.model, config)
+    scores = score(session.model, session.pipeline, "test")
+    facts = {"test_accuracy": scores.accuracy, "test_loss": scores.loss}
+    facts["parameters"] = session.model.count_params()
+    return {"facts": {"losses": history.history["loss"], **facts}}
 
 
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:

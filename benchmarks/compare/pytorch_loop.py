@@ -97,6 +97,19 @@ def fit_alexnet(settings: Settings) -> tuple[list[float], dict[str, Any]]:
     return seconds, _facts(model, test)
 
 
+def alexnet_learning(settings: Settings) -> dict[str, Any]:
+    """Mean losses of each stretch of training steps, and scores, with a seed."""
+    torch.manual_seed(settings["seed"])
+    (images, labels), test = prepared("cifar10_jpeg75")
+    model, losses = networks.alexnet(), []
+    optimizer = adadelta(model)
+    stretches = torch.randperm(len(images)).split(32 * settings["steps"])
+    for chosen in stretches[: settings["stretches"]]:
+        stretch = images[chosen], labels[chosen]
+        losses.append(train(model, optimizer, stretch, 32)["loss"])
+    return {"facts": {"losses": losses, **_facts(model, test)}}
+
+
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
     """Seconds to score the test set, network and pictures being loaded."""
     _, test = prepared("mnist")

@@ -84,28 +84,29 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 999.5 else f"{value:#.3g}".rstrip(".")
 
 
-def accuracy_text(accuracies: Sequence[float]) -> str:
-    """Return the mean of the accuracies, with their range if there are several."""
-    if not accuracies:
+def mean_and_range(values: Sequence[float], digits: int = 4) -> str:
+    """Return the mean, with the range if values differ in these digits; "" without values."""
+    if not values:
         return ""
-    mean = f"{statistics.mean(accuracies):.4f}"
-    low, high = f"{min(accuracies):.4f}", f"{max(accuracies):.4f}"
+    mean, low, high = (
+        f"{each:.{digits}f}" for each in (statistics.mean(values), min(values), max(values))
+    )
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def table(name: str, work: Mapping[str, Any]) -> str:
     """Return a work's table for a terminal."""
-    unit, found = BY_NAME[name].unit, rows(work)
+    unit, found, scored = BY_NAME[name].unit, rows(work), BY_NAME[name].scored
     width = max(len(row.shown) for row in found)
     lines = [f"{BY_NAME[name].title}, {unit}{' (quick: no result)' if work['quick'] else ''}"]
     lines.append(
-        f"  {'':{width}}  {'median':>9}  {'nine of ten':>19}  {'samples':>7}  {'ratio':>6}"
+        f"  {'':{width}}  {'median':>9}  {'5 % to 95 %':>19}  {'samples':>7}  {'ratio':>6}"
     )
     for row in found:
         s = row.spread
         within = f"{number(s.low)} to {number(s.high)}"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        accuracy = accuracy_text(row.accuracies)
+        accuracy = mean_and_range(row.accuracies) if scored else ""
         lines.append(
             f"  {row.shown:{width}}  {number(s.median):>9}  {within:>19}  {s.count:>7}  {ratio:>6}"
             f"{f'  accuracy {accuracy}' if accuracy else ''}"
