@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo import printing
 from modelzoo.errors import InputError, RunError
-from modelzoo.files import as_typed
-from modelzoo.options import chosen_config, chosen_source, read_shortcuts, share, whole_number
+from modelzoo.options import (
+    changes_to_a_run,
+    chosen_config,
+    chosen_source,
+    share,
+    whole_number,
+)
 from modelzoo.tables import say_table
 from modelzoo.terminal import say
 
@@ -23,7 +28,7 @@ def train(options: argparse.Namespace) -> None:
     from modelzoo.training.trainer import Trainer, resume
 
     if options.resume is not None:
-        changes = _changes_to_a_run(options)
+        changes = changes_to_a_run(options)
         run = resume(options.resume, device=options.device, own_process=True, **changes)
     else:
         config = chosen_config(options)
@@ -375,44 +380,6 @@ def export(options: argparse.Namespace) -> None:
     from modelzoo.exporting.commands import export
 
     export(options)
-
-
-def _changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what `resume` shall change: a run goes on as it began but for length and devices.
-
-    Raises:
-        InputError: an option says otherwise than the run.
-    """
-    from modelzoo.training.run_folder import RunFolder
-
-    read_shortcuts(options)  # what is no number is refused first, whatever the folder holds
-    folder = RunFolder(options.resume)
-    folder.check_is_begun()
-    own, asked = folder.read_config(), chosen_config(options, model=folder.config)
-    start, sha256 = own["trainer"]["weights"], own["trainer"]["weights_sha256"]
-    names = {  # what an option may say of the run itself
-        "model": (own.name, folder.path, folder.config),
-        "weights": (start, str(start).removeprefix(f"{own.name}/")),
-        "sha256": (sha256,),
-        "out": (folder.path,),
-    }
-    said = [
-        f"--{name} {given}: not what {folder.path} was trained with ({known[0]})"
-        for name, known in names.items()
-        if (given := getattr(options, name)) is not None
-        and Path(given) not in [Path(str(each)) for each in known]
-    ]
-    key = own.difference(asked, without=("fit.epochs", "trainer.distribute"))
-    if key is not None:
-        values = f"{key} is {own.value(key)!r} in {folder.path}, not {asked.value(key)!r}"
-        said.append(f"{asked.origin(key)}: {values}")
-    if said:
-        raise InputError(
-            f"{said[0]}\nA resumed run goes on as it began; only --epochs, --device and "
-            "--distribute may change. To train from its weights with other settings: "
-            f"python -m train --model {own.name} --weights {as_typed(folder.path)}"
-        )
-    return {"epochs": asked["fit"]["epochs"], "distribute": asked["trainer"]["distribute"]}
 
 
 def _facts(config: Config) -> dict[str, Any]:

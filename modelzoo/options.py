@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.errors import InputError
+from modelzoo.files import as_typed
 from modelzoo.printing import print_notice
 
 if TYPE_CHECKING:
@@ -61,6 +62,44 @@ def read_shortcuts(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
         for name, text in given.items()
         if text is not None
     }
+
+
+def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `resume` shall change: a run goes on as it began but for length and devices.
+
+    Raises:
+        InputError: an option says otherwise than the run.
+    """
+    from modelzoo.training.run_folder import RunFolder
+
+    read_shortcuts(options)  # what is no number is refused first, whatever the folder holds
+    folder = RunFolder(options.resume)
+    folder.check_is_begun()
+    own, asked = folder.read_config(), chosen_config(options, model=folder.config)
+    start, sha256 = own["trainer"]["weights"], own["trainer"]["weights_sha256"]
+    names = {  # what an option may say of the run itself
+        "model": (own.name, folder.path, folder.config),
+        "weights": (start, str(start).removeprefix(f"{own.name}/")),
+        "sha256": (sha256,),
+        "out": (folder.path,),
+    }
+    said = [
+        f"--{name} {given}: not what {folder.path} was trained with ({known[0]})"
+        for name, known in names.items()
+        if (given := getattr(options, name)) is not None
+        and Path(given) not in [Path(str(each)) for each in known]
+    ]
+    key = own.difference(asked, without=("fit.epochs", "trainer.distribute"))
+    if key is not None:
+        values = f"{key} is {own.value(key)!r} in {folder.path}, not {asked.value(key)!r}"
+        said.append(f"{asked.origin(key)}: {values}")
+    if said:
+        raise InputError(
+            f"{said[0]}\nA resumed run goes on as it began; only --epochs, --device and "
+            "--distribute may change. To train from its weights with other settings: "
+            f"python -m train --model {own.name} --weights {as_typed(folder.path)}"
+        )
+    return {"epochs": asked["fit"]["epochs"], "distribute": asked["trainer"]["distribute"]}
 
 
 def chosen_source(options: argparse.Namespace, *, for_scores: bool = False) -> Source:
