@@ -106,7 +106,7 @@ def evaluate(options: argparse.Namespace) -> None:
         }
         print(json.dumps(summary))
     else:
-        printing.print_evaluation(config, result)
+        printing.print_evaluation(source.label, result)
         if promised:
             say(f"published: {promised}")
         if checked:

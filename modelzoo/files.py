@@ -111,7 +111,7 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def as_typed(path: Path) -> str:
+def as_typed(path: Path | str) -> str:
     """Return a path as it has to be typed on a command line: quoted, if there is need."""
     return shlex.quote(str(path)) if os.name == "posix" else f'"{path}"'
 

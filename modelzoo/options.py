@@ -97,7 +97,8 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f"{said[0]}\nA resumed run goes on as it began; only --epochs, --device and "
             "--distribute may change. To train from its weights with other settings: "
-            f"python -m train --model {own.name} --weights {as_typed(folder.path)}"
+            f"python -m train --model {own.name} --dataset {as_typed(own['data']['dataset'])} "
+            f"--weights {as_typed(folder.path)}"
         )
     return {"epochs": asked["fit"]["epochs"], "distribute": asked["trainer"]["distribute"]}
 

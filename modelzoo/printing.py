@@ -66,7 +66,7 @@ def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
     say_table(heads, shown, flexible=0)
 
 
-def print_evaluation(config: Config, result: Evaluation) -> None:
+def print_evaluation(label: str, result: Evaluation) -> None:
     from modelzoo.report import per_class_table
 
     scores, names = result.scores, result.class_names
@@ -82,7 +82,7 @@ def print_evaluation(config: Config, result: Evaluation) -> None:
         say(f"note: {result.data.note}")
     top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
     say(
-        f"{config.name} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
+        f"{label} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
         f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s"
     )
 

@@ -12,7 +12,6 @@ import platformdirs
 import pytest
 
 from modelzoo import cli
-from modelzoo.config import load_config
 from modelzoo.data.source import Dataset
 from modelzoo.environment import NOWHERE, cache_folder, in_home
 from modelzoo.errors import InputError
@@ -138,7 +137,7 @@ def test_a_table_is_never_cut(
     images = np.zeros((10, 1, 1, 1), np.uint8)
     data = Dataset("drawn", images, np.arange(10), images, np.arange(10), tuple(names))
     scores = Scores("test", 0.1, 0.5, np.arange(10), np.eye(10), 1.0)
-    print_evaluation(load_config("lenet5"), Evaluation(scores, data, confusion, names, 0))
+    print_evaluation("lenet5", Evaluation(scores, data, confusion, names, 0))
     out = capsys.readouterr().out
     assert "…" not in out
     for word in (*names, "precision", *map(str, confusion.flat)):

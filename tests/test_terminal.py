@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from modelzoo import cli, load_config
+from modelzoo import cli
 from modelzoo.data.source import Dataset
 from modelzoo.printing import print_evaluation, print_study
 from modelzoo.tables import table_lines
@@ -113,7 +113,7 @@ def test_evaluation_and_study_fit_80_columns(
     images, labels = np.zeros((20, 1, 1, 1), np.uint8), np.arange(20)
     data = Dataset("drawn", images, labels, images, labels, tuple(names), "a note " * 20)
     scores = Scores("test", 0.1, 0.5, labels, np.eye(20), 1.0)
-    print_evaluation(load_config("lenet5"), Evaluation(scores, data, confusion, names, 0))
+    print_evaluation("lenet5", Evaluation(scores, data, confusion, names, 0))
     row = dict.fromkeys(("train_accuracy", "val_accuracy", "gap", "test_accuracy"), 0.5)
     print_study("title", [row | {"variant": "a variant " * 9, "epochs": 100, "seconds": 1e6}])
     out = capsys.readouterr().out

@@ -309,7 +309,7 @@ def test_resume_takes_options_that_the_run_has_anyway(bars, tmp_path, capsys):
         capsys.readouterr()
         assert cli.main(["train", "--resume", "run", "--epochs", "3", option, value]) == 2
         error = capsys.readouterr().err
-        assert said in error and "--model lenet5 --weights run" in error
+        assert said in error and "--model lenet5 --dataset bars --weights run" in error
     assert before == {path.name: path.read_bytes() for path in Path("run").iterdir()}
 
 
