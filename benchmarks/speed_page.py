@@ -114,7 +114,8 @@ def main() -> int:
     except InputError as error:
         print(f"benchmarks.speed_page: {error}", file=sys.stderr)
         return 2
-    print(f"{PAGE.relative_to(ROOT)}: {'is out of date' if options.check and stale else 'written'}")
+    checked = "is out of date" if stale else "is up to date"
+    print(f"{PAGE.relative_to(ROOT)}: {checked if options.check else 'written'}")
     return 1 if options.check and stale else 0
 
 
