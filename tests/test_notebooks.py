@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +50,9 @@ def test_the_first_cells_the_badges_and_the_list_are_up_to_date(update: ModuleTy
     written = dict(update.documents(update.address()))
     assert [path for path, text in written.items() if path.read_text("utf-8") != text] == []
     assert {*NOTEBOOKS, ROOT / "README.md"} == set(written)
-    assert len({"".join(cells(written[path])[1]["source"]) for path in NOTEBOOKS}) == 1
+    (cell,) = {"".join(cells(written[path])[1]["source"]) for path in NOTEBOOKS}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f'NAME = "{project["name"]}"' in cell
 
 
 def test_an_address_on_github_gives_badges(update: ModuleType) -> None:
