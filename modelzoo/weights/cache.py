@@ -134,9 +134,13 @@ def decide(
         )
     if cached == "unknown":
         return Decision("adopt")
-    reason = "is not on this machine" if cached == "missing" else "on this machine is damaged"
+    reason = (
+        "it is not on this machine"
+        if cached == "missing"
+        else "the file on this machine is damaged"
+    )
     if packaged == "damaged":
-        reason = "in the package is damaged"
+        reason = "the file in the package is damaged"
     parsed = [parse_source(text) for text in file.sources]
     if mirror and not file.is_own:
         try:

@@ -122,7 +122,7 @@ def _fetch(file: WeightsFile, path: Path, decision: Decision, limits: Limits) ->
     try:
         with Progress(file.bytes, unit=DownloadColumn()) as progress:
             if "damaged" in decision.reason:
-                progress.say(f"{file.label}: the file {decision.reason}; fetching it again")
+                progress.say(f"{file.label}: {decision.reason}; fetching it again")
             for source in decision.sources:
                 try:
                     digest = _from_source(source, file, part, expected, limits, progress)
