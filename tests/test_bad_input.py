@@ -688,7 +688,7 @@ def check_without_a_framework(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_mutated_configuration_raises_only_input_errors(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hundred mutations of each: it loads, or says why not. `tests.fuzzing` tries all files."""
+    """A hundred mutations of each: it loads, or says why not. `hardening.fuzzing` tries more."""
     original = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
     chance = random.Random(1998)
     refused = 0

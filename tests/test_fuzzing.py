@@ -1,4 +1,4 @@
-"""What fuzzing has found, and a few cases again: `python -m tests.fuzzing` runs thousands."""
+"""What fuzzing has found: `python -m hardening.fuzzing` looks for more."""
 
 import io
 import json
@@ -6,7 +6,6 @@ import os
 import sys
 import types
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,6 @@ from modelzoo.report import Mistakes, load_report_data, save_report_data
 from modelzoo.study import table_of
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.weights.find import find_weights
-from tests.fuzzing.driver import Tally, Worker
-from tests.fuzzing.kinds import KINDS
 
 IMMENSE = {
     "lenet5": [
@@ -329,71 +326,3 @@ def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotImplementedError):
         run_onnx(Path("x.onnx"), "x", "y", np.zeros((1, 1)))
     assert seen == ["1"]
-
-
-# The fuzzer itself
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    """A process without a framework."""
-    started = Worker()
-    yield started
-    started.close()
-
-
-NOTICED = [
-    "KeyError at wrong.py", "a message that is an exception's", "a message of 1 lines",
-    "left behind", "changed: ('foreign'", "changed: ('kept'", "outside: os.mkdir", "os.system",
-    "took 2.", "ok", "refused something.yaml",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "number",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n == 8)) for n in range(len(NOTICED))],
-)
-def test_the_fuzzer_notices(number: int, worker: Worker) -> None:
-    """What each case does wrong is said; what is right is called so."""
-    outcome = worker.run("wrong.Wrong", 0, number)
-    said = outcome.text if outcome.status == "WRONG" else f"{outcome.status} {outcome.text}".strip()
-    assert NOTICED[number] in said
-
-
-@pytest.mark.parametrize(("number", "word"), [(98, "hangs"), (99, "exit code 7")])
-def test_a_worker_that_hangs_or_dies_is_noticed(number: int, word: str) -> None:
-    """The case is named, and the next one gets a worker of its own."""
-    worker = Worker()
-    try:
-        outcome = worker.run("wrong.Wrong", 0, number, limit=0.2)
-        assert outcome.status == "WRONG" and word in outcome.text
-    finally:
-        worker.close()
-    assert not worker.root.exists()
-
-
-# Cases. The last ones train, draw and export: they take longest.
-
-COUNTS = {
-    "configs": 120, "registry": 60, "h5": 80, "pth": 40, "pictures": 60, "arrays": 50, "runs": 8,
-    "commands": 12, "trainings": 3,
-}  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_mutated_input_is_used_or_refused(kind: str, cases: Worker) -> None:
-    """No traceback, no hang, no 2 GB, nothing outside of the given folders."""
-    tally = Tally()
-    for number in range(COUNTS[kind]):
-        tally.add(number, cases.run(kind, 1980, number))
-    assert not tally.wrong
-    assert tally.counts["refused"] and tally.counts["ok"]
-
-
-@pytest.fixture(scope="module")
-def cases() -> Iterator[Worker]:
-    """One process with the framework for the cases of all kinds."""
-    started = Worker()
-    yield started
-    started.close()

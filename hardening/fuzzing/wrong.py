@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hardening.fuzzing.worker import GIGABYTE, Place
 from modelzoo.errors import InputError
-from tests.fuzzing.worker import GIGABYTE, Place
 
 
 class Wrong:
-    """The case of a number does what that number stands for; see `tests/test_fuzzing.py`."""
+    """The case of a number does what that number stands for; see `hardening/test_fuzzing.py`."""
 
     def prepare(self, seeds: Path) -> None:
         """Leave a file that must stay as it is."""

@@ -1,6 +1,6 @@
 """Damage the files of runs at random, and see what every command that reads a run makes of it.
 
-python -m tests.damaged_runs --times 300 --seed 0
+python -m hardening.damaged_runs --times 300 --seed 0
 
 Each command must succeed, or end with exit code 2 and a short message that names what is damaged.
 What is resumed must end in the weights of the undisturbed run, and no file outside of the run's
@@ -26,13 +26,13 @@ import numpy as np
 
 from modelzoo import cli
 from modelzoo.training.device import start_framework
-from tests.conftest import draw_bars
+from tests.conftest import write_bars
 
 OPTIONS = [
     "--model", "lenet5", "--dataset", "bars", "--device", "cpu", "--epochs", "3",
     "--set", "data.batch_size=50", "--set", "data.validation_split=40",
 ]  # fmt: skip
-SECONDS = 60  # for one command; most take two
+SECONDS = 60  # of processors for one command; most take two
 
 
 def flip(content: bytes, chance: random.Random) -> bytes:
@@ -114,10 +114,10 @@ def damage(path: Path, outside: Path, chance: random.Random) -> str:
 
 
 def run_command(arguments: list[str]) -> tuple[int, str, float]:
-    out, err, began = io.StringIO(), io.StringIO(), time.monotonic()
+    out, err, began = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = cli.main(arguments)
-    return code, err.getvalue(), time.monotonic() - began
+    return code, err.getvalue(), time.process_time() - began
 
 
 def weights_of(folder: Path) -> bytes:
@@ -225,10 +225,7 @@ def main() -> int:
 @contextlib.contextmanager
 def own_data(work: Path) -> Iterator[None]:
     """Put the data set `bars` into a data folder of its own."""
-    data = work / "data"
-    data.mkdir()
-    (x_train, y_train), (x_test, y_test) = draw_bars(200, 0), draw_bars(60, 1)
-    np.savez(data / "bars.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    data = write_bars(work / "data")
     before = os.environ.get("MODELZOO_DATA")
     os.environ["MODELZOO_DATA"] = str(data)
     try:

@@ -1,6 +1,6 @@
 """Train for real, interrupt at random moments, resume, and compare with a run left in peace.
 
-python -m tests.interruptions --times 100 --backend tensorflow --seed 0
+python -m hardening.interruptions --times 100 --backend tensorflow --seed 0
 
 Each try is a process `python -m train` of LeNet-5 on mnist5k, which is interrupted in one of the
 WAYS, and resumed until it is finished. All that it leaves must then be what the undisturbed run of
@@ -169,6 +169,12 @@ class Training:
             if is_time(names):
                 return
             time.sleep(0.0003)
+
+    def stand_still(self) -> None:
+        """Stop the process, and return when it stands, or has ended; SIGCONT lets it go on."""
+        if self.runs:
+            self.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def wait(self, seconds: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -502,20 +508,27 @@ def lying_disk(chosen: Try) -> None:
 
 
 def second_training(chosen: Try) -> None:
-    """Another one for the same folder, begun or resumed, is refused; the first goes on."""
+    """Another one for the same folder, begun or resumed, is refused; the first goes on.
+
+    The first stands still meanwhile: otherwise it could end after a look at it.
+    """
     training = chosen.start()
-    training.wait_until(lambda names: ".lock" in names)
+    training.wait_until(lambda names: "config.yaml" in names)
     chosen.wait_for_a_moment(training, "anywhere", "epoch", "saving")
+    training.stand_still()
+    writes = (chosen.run / ".lock").exists()
     for resume in (True, False):
-        begun, ran = chosen.is_begun, training.runs
+        expected = "another training is writing"
+        if not writes:
+            expected = "is finished" if resume else "already holds a run"
+        elif resume and not chosen.is_begun:
+            expected = "holds no run"
         other = chosen.start(resume=resume).end().check(2)
-        words = ["another training is writing"]
-        words += ["holds no run"] if not begun else []
-        words += [] if ran and training.runs else ["is finished", "already holds a run"]
-        if not any(word in other.err for word in words):
-            raise Lost(f"the second was refused with:\n{other.err}")
+        if expected not in other.err:
+            raise Lost(f"the second was refused without {expected!r}:\n{other.err}")
+    send(training, signal.SIGCONT)
     ended = training.end().check(0)
-    chosen.tell(f"refused twice, the first ended {ended.code}")
+    chosen.tell(f"refused twice, the first {'ran' if writes else 'was done'}, ended {ended.code}")
 
 
 def mount(*arguments: str, check: bool = True) -> bool:
@@ -666,7 +679,7 @@ def enter_namespace() -> None:
     command = ["unshare", "--mount", "--propagation", "private"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
         os.environ[NAMESPACE] = "1"
-        module = [sys.executable, "-m", "tests.interruptions", *sys.argv[1:]]
+        module = [sys.executable, "-m", "hardening.interruptions", *sys.argv[1:]]
         os.execvp(command[0], [*command, *module])
 
 

@@ -1,16 +1,16 @@
-"""`python -m tests.fuzzing KIND --count N --seed S`: see the package."""
+"""`python -m hardening.fuzzing KIND --count N --seed S`: see the package."""
 
 import argparse
 import sys
 import time
 
-from tests.fuzzing.driver import Tally, Worker, run_cases
-from tests.fuzzing.kinds import KINDS
+from hardening.fuzzing.driver import Tally, Worker, run_cases
+from hardening.fuzzing.kinds import KINDS
 
 
 def main() -> int:
     """Run the cases; return 1 if one was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzzing")
+    parser = argparse.ArgumentParser(prog="python -m hardening.fuzzing")
     parser.add_argument("kinds", nargs="+", choices=(*KINDS, "all"), metavar="KIND")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -26,7 +26,7 @@ def main() -> int:
         for number, outcome in run_cases(kind, options.seed, range(options.count)):
             tally.add(number, outcome)
             if options.verbose or outcome.status == "WRONG":
-                again = f"python -m tests.fuzzing {kind} --seed {options.seed} --only {number}"
+                again = f"python -m hardening.fuzzing {kind} --seed {options.seed} --only {number}"
                 print(f"{outcome.status} {outcome.text}\n  {again}", flush=True)
             if (number + 1) % 500 == 0:
                 print(f"{kind}: {tally}", flush=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.fuzzing.worker import command
+from hardening.fuzzing.worker import command
 
 PROJECT = Path(__file__).parents[2]
 CONFIGS = PROJECT / "configs"

@@ -1,10 +1,8 @@
-"""A few of the tries that tests/interruptions.py and tests/damaged_runs.py make by hundreds."""
+"""A few of the tries that interruptions.py and damaged_runs.py make by hundreds."""
 
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 # Signals are tried in test_training.py, full disks in test_bad_input.py.
 WAYS = ("lying-disk", "read-only", "clock", "second")
@@ -21,14 +19,12 @@ def run_harness(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_a_run_is_the_same_however_it_was_interrupted():
     """Other weights, a gap in the history, a file left over, or a folder that nobody can use."""
     options = ["--times", str(len(WAYS)), "--ways", *WAYS, "--recipes", "saved-often"]
-    run_harness("tests.interruptions", *options)
+    run_harness("hardening.interruptions", *options)
 
 
-@pytest.mark.slow
 def test_damage_is_mended_or_named():
     """A traceback, other weights, or a file outside of the run's folder changed."""
-    run_harness("tests.damaged_runs", "--times", "3", "--seed", "2")
+    run_harness("hardening.damaged_runs", "--times", "3", "--seed", "2")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzzing import material
-from tests.fuzzing.mutation import anything, mutated_bytes, mutated_values
-from tests.fuzzing.worker import Place, command
+from hardening.fuzzing import material
+from hardening.fuzzing.mutation import anything, mutated_bytes, mutated_values
+from hardening.fuzzing.worker import Place, command
 
 DTYPES = ("u1", "<i8", ">i4", "<f4", "<f2", "<c8", "?", "<U3", "S4", "O", "<M8[D]", "u1,u1", "V9")
 SHAPES = ((), (0,), (1,), (3, 0, 2), (48,), (24,), (1, 1, 1, 1), (48, 28), (2,) * 20, (48, 28, 28))

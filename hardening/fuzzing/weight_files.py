@@ -14,10 +14,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tests.fuzzing import material
-from tests.fuzzing.arrays import Canary
-from tests.fuzzing.mutation import TEXTS, anything, misspelled, mutated_bytes, mutated_values
-from tests.fuzzing.worker import Place, command
+from hardening.fuzzing import material
+from hardening.fuzzing.arrays import Canary
+from hardening.fuzzing.mutation import TEXTS, anything, misspelled, mutated_bytes, mutated_values
+from hardening.fuzzing.worker import Place, command
 from tests.test_hostile_h5 import SHAPES, write_right
 
 FOUND = Path(os.environ.get("MODELZOO_LEGACY_H5", material.PROJECT.parent / "shared" / "legacy_h5"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.fuzzing import material
-from tests.fuzzing.mutation import mutated_text, mutated_values, with_other_number
-from tests.fuzzing.worker import Place, command
+from hardening.fuzzing import material
+from hardening.fuzzing.mutation import mutated_text, mutated_values, with_other_number
+from hardening.fuzzing.worker import Place, command
 
 LARGE = ("alexnet_2012", "alexnet_2012_single", "alexnet_owt")  # a second each to build
 # A training has these, whatever the mutation made of them: so that it ends.

@@ -69,7 +69,7 @@ class Outcome:
         status: "ok"; "refused", an InputError or exit 2; "failed", a RunError or exit 1, such as
             the loss that became NaN; or "WRONG", what must not be.
         text: the message, or what was wrong.
-        seconds: how long it took, less what it waited for a core of a busy machine.
+        seconds: what it took of the processors' time, which is the same on a busy machine.
         bytes: the memory that it added at its peak.
     """
 
@@ -158,7 +158,7 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def _prepare(name: str, seeds: Path) -> Kind:
-    from tests.fuzzing import kinds
+    from hardening.fuzzing import kinds
 
     kind = kinds.find(name)
     seeds.mkdir(parents=True)
@@ -208,14 +208,14 @@ def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trac
     kept = [place.seeds, Path(os.environ["HOME"]), Path(os.environ["MODELZOO_DATA"])]
     before = [_listing(folder) for folder in kept]
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts from what is held now
-    held, start = _status("VmRSS"), time.monotonic() - _waited()
+    held, start = _status("VmRSS"), time.process_time()
     watch.seen.clear()
     watch.on = True
     try:
         outcome = _judged(kind, chance, place, trace)
     finally:
         watch.on = False
-    seconds = time.monotonic() - _waited() - start
+    seconds = time.process_time() - start
     peak = _status("VmHWM") - held
     os.chdir(place.work)
     wrong = [f"outside: {each}" for each in watch.seen[:3]]
@@ -272,11 +272,6 @@ def _said(status: str, text: str) -> Outcome:
     if re.match(r"[\w.]*(Error|Exception)\b", text):
         return Outcome("WRONG", f"a message that is an exception's: {text[:600]!r}")
     return Outcome(status, text)
-
-
-def _waited() -> float:
-    """Return the seconds that this thread was ready to run, and had no core."""
-    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 def _status(name: str) -> int:

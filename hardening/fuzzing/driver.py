@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.fuzzing.worker import Outcome, environment, work
+from hardening.fuzzing.worker import Outcome, environment, work
 
-SECONDS = 10.0  # for a case
-PATIENCE = 100.0  # seconds until it hangs for certain, however busy the machine is
-PREPARING = 180.0  # seconds for a worker to start the framework and make its files
+SECONDS = 20.0  # of processors for a case
+PATIENCE = 300.0  # seconds until it hangs for certain, however busy the machine is
+PREPARING = 900.0  # seconds for a worker to start the framework and make its files
 CASES = 600  # for a worker: frameworks keep something of every network,
 TRAININGS = 60  # and much of every training
 
@@ -89,7 +89,7 @@ class Worker:
                     return outcome
                 return replace(outcome, status="WRONG", text=f"slow: {outcome.text}")
             os.kill(self._process.pid or 0, signal.SIGUSR1)  # shows where it hangs
-            time.sleep(0.5)
+            self._process.join(0.5)  # it prints meanwhile
             self._process.kill()
             self._process.join()
             return Outcome("WRONG", f"hangs: no answer in {limit:g} s", time.monotonic() - start)
@@ -113,24 +113,16 @@ class Worker:
 
 
 def run_cases(kind: str, seed: int, numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
-    """Run cases of a kind, in one worker after the other.
-
-    A case that is slow is tried once more: threads of the framework wait for busy cores, too.
-    """
+    """Run cases of a kind, in one worker after the other."""
     worker: Worker | None = None
     try:
         for number in numbers:
-            for attempt in range(2):
-                if worker is None:
-                    worker = Worker()
-                outcome = worker.run(kind, seed, number)
-                if not worker.is_usable or worker.done >= (
-                    TRAININGS if kind == "trainings" else CASES
-                ):
-                    worker.close()
-                    worker = None
-                if attempt or not outcome.text.startswith("slow: "):
-                    break
+            if worker is None:
+                worker = Worker()
+            outcome = worker.run(kind, seed, number)
+            if not worker.is_usable or worker.done >= (TRAININGS if kind == "trainings" else CASES):
+                worker.close()
+                worker = None
             yield number, outcome
     finally:
         if worker is not None:

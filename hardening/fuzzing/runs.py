@@ -7,10 +7,10 @@ import random
 import shutil
 from pathlib import Path
 
-from tests.fuzzing import material
-from tests.fuzzing.configs import mutated_config
-from tests.fuzzing.mutation import TEXTS, anything, mutated_bytes, mutated_text, mutated_values
-from tests.fuzzing.worker import Place, command
+from hardening.fuzzing import material
+from hardening.fuzzing.configs import mutated_config
+from hardening.fuzzing.mutation import TEXTS, anything, mutated_bytes, mutated_text, mutated_values
+from hardening.fuzzing.worker import Place, command
 
 
 class Runs:

@@ -2,7 +2,7 @@
 
 import importlib
 
-from tests.fuzzing.worker import Kind
+from hardening.fuzzing.worker import Kind
 
 KINDS = {  # the module and the class
     "configs": "configs.Configs",
@@ -20,5 +20,5 @@ KINDS = {  # the module and the class
 def find(name: str) -> Kind:
     """Return a kind by its name or MODULE.CLASS, its module imported only now."""
     module, _, cls = KINDS.get(name, name).partition(".")
-    kind: Kind = getattr(importlib.import_module(f"tests.fuzzing.{module}"), cls)()
+    kind: Kind = getattr(importlib.import_module(f"hardening.fuzzing.{module}"), cls)()
     return kind

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import numpy as np
 from PIL import Image
 
-from tests.fuzzing import material
-from tests.fuzzing.mutation import mutated_bytes
-from tests.fuzzing.worker import Place, command
+from hardening.fuzzing import material
+from hardening.fuzzing.mutation import mutated_bytes
+from hardening.fuzzing.worker import Place, command
 
 HEADER = tuple(range(0, 200, 8))
 

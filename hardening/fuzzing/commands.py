@@ -5,10 +5,10 @@ import random
 import shutil
 from pathlib import Path
 
-from tests.fuzzing import material
-from tests.fuzzing.mutation import NUMBERS, TEXTS, misspelled
-from tests.fuzzing.pictures import make_pictures
-from tests.fuzzing.worker import Place, command
+from hardening.fuzzing import material
+from hardening.fuzzing.mutation import NUMBERS, TEXTS, misspelled
+from hardening.fuzzing.pictures import make_pictures
+from hardening.fuzzing.worker import Place, command
 
 # By option: words that it may have been made for. What would make a command run for minutes is left
 # out: a training of a million epochs is no fault of ours.

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from tests.fuzzing import material
-from tests.fuzzing.mutation import mutated_values
-from tests.fuzzing.worker import Place, command
+from hardening.fuzzing import material
+from hardening.fuzzing.mutation import mutated_values
+from hardening.fuzzing.worker import Place, command
 
 NAMES = ("../x", "..", "/etc/x", "a/b", "a" * 65, "", ".", "-x", "é", "a\nb", "CON", "x.h5", 7)
 HASHES = ("", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64, 0, "../" + "0" * 61)
