@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import HANGS
 
 import modelzoo
 from modelzoo import cli
@@ -346,7 +347,7 @@ def demo_url(tmp_path_factory) -> Iterator[str]:
     command = [sys.executable, "-c", RECORD_CONNECTIONS, str(calls), "demo", "--no-browser"]
     command += ["--port", "0", "--model", "lenet5/mnist", "lenet5_1998/mnist"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-    late = threading.Timer(240, process.kill)
+    late = threading.Timer(HANGS, process.kill)
     late.start()
     try:
         lines = (re.search(r"http://127\.0\.0\.1:(\d+)/", line) for line in process.stdout)
@@ -354,7 +355,7 @@ def demo_url(tmp_path_factory) -> Iterator[str]:
         assert found, (folder / "stderr.txt").read_text()
         yield found[0]
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(HANGS) == 0
     finally:
         late.cancel()
         process.kill()
@@ -390,7 +391,7 @@ class Visit:
     def sees(self, text: str) -> None:
         from playwright.sync_api import expect
 
-        expect(self.page.locator(".mz-headline strong")).to_have_text(text, timeout=20_000)
+        expect(self.page.locator(".mz-headline strong")).to_have_text(text, timeout=1000 * HANGS)
 
 
 @pytest.fixture(scope="module")
@@ -418,6 +419,7 @@ def phone(chromium, demo_url) -> Iterator[Visit]:
 
 def _visit(chromium, demo_url: str, width: int, height: int) -> Iterator[Visit]:
     page = chromium.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(1000 * HANGS)
     opened = Visit(page)
     page.goto(demo_url)
     page.locator("canvas").wait_for()
@@ -564,7 +566,7 @@ def test_the_server_gives_no_files_and_takes_none(demo_url, tmp_path):
     def status(path: str, headers: dict | None = None, body: bytes | None = None) -> int:
         request = urllib.request.Request(demo_url + path, body, headers or {})
         try:
-            return urllib.request.urlopen(request, timeout=30).status
+            return urllib.request.urlopen(request, timeout=HANGS).status
         except urllib.error.HTTPError as error:
             return error.code
 

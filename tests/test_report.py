@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import HANGS
 
 from modelzoo import report
 from modelzoo.errors import InputError
@@ -219,7 +220,7 @@ def test_report_draws_its_charts_in_a_browser_without_a_network(tmp_path):
         *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"),
         path.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, timeout=HANGS, check=True)
     page = Page(done.stdout.decode())
     drawn = [
         attributes for _, attributes in page.tags if "graphics-document" in attributes.values()
