@@ -1,4 +1,9 @@
-"""Every command that a how-to page shows as `sh` is run, in the order of the page."""
+"""Every command that a how-to page shows as `sh` is run, in the order of the page.
+
+A shell runs them; those of modelzoo run in the process of the tests, which has TensorFlow already:
+to start it for each one takes longer than all they do. Those that need a process of their own, and
+all of one page, get one.
+"""
 
 import os
 import re
@@ -11,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import modelzoo
+from modelzoo import cli
 from modelzoo.data.offline_sets import load_mnist5k
 from modelzoo.data.shapes import draw_shapes
 
@@ -46,26 +52,57 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# Functions for the shell: a command goes to a descriptor, its words ended by zero bytes, an empty
+# one last; its exit code comes from another. Another backend, and other devices, need a process.
+HERE = r"""
+here() { printf '%s\0' "$@" '' >&TO_US; read -r code <&FROM_US; return "$code"; }
+modelzoo() { here "$@"; }
+python() {
+    case " ${MODELZOO_CPU_DEVICES-} $* " in
+        "  -m "*" --backend "*) command python "$@" ;;
+        "  -m "*) shift; here "$@" ;;
+        *) command python "$@" ;;
+    esac
+}
+"""
+IN_A_SHELL_OF_ITS_OWN = "old-files.md"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_of_a_page_run(page: str, folder: Path) -> None:
+def test_commands_of_a_page_run(
+    page: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Without a network, in an empty folder, with the commands of this environment."""
     script = "\n".join(BLOCK.findall((DOCS / page).read_text("utf-8")))
     if "old.h5" in script:  # as older versions saved a whole model
         modelzoo.load("lenet5", weights="mnist").save(folder / "old.h5")
-    environment = {**os.environ, "MODELZOO_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment.pop("KERAS_BACKEND", None)  # each command chooses its own
-    done = subprocess.run(
-        ["bash", "-euxo", "pipefail", "-c", script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)  # each command chooses its own
+    code = run_shell(script if page == IN_A_SHELL_OF_ITS_OWN else HERE + script)
+    assert code == 0, capfd.readouterr().err[-3000:]
+
+
+def run_shell(script: str) -> int:
+    """Run a script in a shell, and what it hands over in this process; return its exit code."""
+    (commands, to_us), (from_us, codes) = os.pipe(), os.pipe()
+    prepared = script.replace("TO_US", str(to_us)).replace("FROM_US", str(from_us))
+    words = ["bash", "-euxo", "pipefail", "-c", prepared]
+    shell = subprocess.Popen(words, pass_fds=(to_us, from_us))
+    os.close(to_us)
+    os.close(from_us)
+    with open(commands, "rb") as asked, open(codes, "w") as answers:  # noqa: PTH123
+        text = b""
+        while byte := asked.read(1):
+            text += byte
+            if text.endswith(b"\0\0"):
+                answers.write(f"{cli.main(text.decode()[:-2].split(chr(0)))}\n")
+                answers.flush()
+                text = b""
+    return shell.wait()
 
 
 def test_links_between_pages_lead_somewhere() -> None:

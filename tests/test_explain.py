@@ -1,9 +1,5 @@
 """What a network sees: features of named layers, gradients by the picture, on every backend."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -99,14 +95,3 @@ def test_saliency_follows_the_class_that_is_asked_for():
     assert own.shape == (3, 28, 28) and own.min() >= 0 and own.max() > 0
     np.testing.assert_allclose(own, saliency(network, images, answers))
     assert not np.allclose(own, saliency(network, images, (answers + 1) % 10))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_do_the_same(backend):
-    """The same tests in a process of their own, which has one backend."""
-    pytest.importorskip(backend)
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "not other_backends", __file__]
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout

@@ -1,8 +1,5 @@
 """The layers and losses of the original LeNets against plain NumPy, on whatever backend is set."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -156,17 +153,6 @@ def test_bipolar_mean_squared_error_agrees_with_numpy():
     assert float(value) == pytest.approx(lenet.bipolar_mean_squared_error(outputs, labels))
     expected = lenet.bipolar_mean_squared_error_gradient(outputs, labels)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_agree_with_numpy(backend):
-    """The same comparisons in a process of their own, for a process has one backend."""
-    pytest.importorskip(backend)
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "agrees_with_numpy", __file__]
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.parametrize("name", LAYERS)

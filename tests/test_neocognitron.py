@@ -1,9 +1,6 @@
 """The Neocognitron: cells against NumPy, its learning inside `fit`, the paper's demonstration."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -314,17 +311,6 @@ def test_a_saved_network_goes_on_as_it_was(tmp_path):
     assert type(again) is type(model) and again.steps == 7
     for got, expected in zip(learned(again), learned(model), strict=True):
         np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_do_the_same(backend):
-    """The same comparisons and trainings in a process of their own, which has one backend."""
-    pytest.importorskip(backend)
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "agree or fit or saved", __file__]
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout
 
 
 # The demonstration

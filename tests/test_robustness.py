@@ -3,7 +3,6 @@
 import csv
 import functools
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -401,15 +400,3 @@ def test_charts_tell_lines_by_dash_and_point_as_well(tmp_path):
         corruption_curves(many, titles, "T")
     curve = attack_curves([{"method": "pgd", "strength": 0.1, "accuracy": 0.5}], "T", 0.1)
     assert "guessing: 10%" in json.dumps(curve.to_dict())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_do_the_same(backend):
-    """The attacks' tests in a process of their own, which has one backend."""
-    pytest.importorskip(backend)
-    chosen = "log_odds or fgsm_on or gradient or strength_0_changes or seed"
-    command = [sys.executable, "-m", "pytest", "-q", "-k", chosen, __file__]
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout

@@ -1,0 +1,63 @@
+"""What is written for every backend computes the same on JAX and PyTorch.
+
+A process has one backend: the chosen tests run again in one process for each.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from waiting import HANGS
+
+TESTS = Path(__file__).parent
+CHOSEN = {
+    "test_augmentation_layers": "any_backend",
+    "test_backends": "ctrl_c",
+    "test_explain": "test_",
+    "test_lenet_layers": "agrees_with_numpy",
+    "test_neocognitron": "agree or fit or saved",
+    "test_robustness": "log_odds or fgsm_on or gradient or strength_0_changes or seed",
+}
+IS_CHILD = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
+
+if not IS_CHILD:
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("backend", ["jax", "torch"])
+    def test_other_backends_do_the_same(backend: str) -> None:
+        """Nothing that should run on any backend depends on TensorFlow."""
+        pytest.importorskip(backend)
+        files = [str(TESTS / f"{name}.py") for name in CHOSEN]
+        chosen = " or ".join(f"({name} and ({words}))" for name, words in CHOSEN.items())
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-o", "addopts=-v", "-k", chosen, *files],
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+            timeout=HANGS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert all(f"{name}.py::" in done.stdout for name in CHOSEN), done.stdout
+
+else:
+    import keras
+    import test_training as training
+
+    def test_ctrl_c_loses_no_batch(
+        bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """JAX keeps what is trained outside of the variables within an epoch."""
+        backend = f"trainer.backend={keras.backend.backend()}"
+        config = training.config_of("bars", 3, *training.EVERYTHING_RANDOM, backend)
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        training.Trainer(config, out=whole, device="cpu").fit()
+        with monkeypatch.context() as patched:
+            training.interrupt_in_epoch(patched, 1, training.press_ctrl_c, batch=2)
+            with pytest.raises(KeyboardInterrupt):
+                training.Trainer(config, out=cut, device="cpu").fit()
+        progress = training.RunFolder(cut).load_progress()
+        assert progress.epochs_done == 1 and 3 <= progress.batches_done <= 4
+        assert training.resumed_as_if_never_stopped(cut, whole)
