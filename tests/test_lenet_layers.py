@@ -253,7 +253,7 @@ def test_a_configuration_names_our_classes_as_those_of_keras():
         ("MAPCriterium", "did you mean 'MAPCriterion'"),
         ({"class_name": "MAPCriterion", "config": {"k": 1}}, "no argument 'k'"),
         ({"class_name": "MAPCriterion", "config": {"j": "ten"}}, "should be a number"),
-        ({"class_name": "MAPCriterion", "config": {"j": -1}}, "j: -1 should be above 0"),
+        ({"class_name": "MAPCriterion", "config": {"j": -1}}, "j: -1.0 should be above 0"),
         ({"class_name": "ScaledTanh"}, "no loss 'ScaledTanh'"),
     ):
         with pytest.raises(InputError, match=message):
