@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import shutil
-import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from torch_files import state_dict_text, tensor_text, text
 
 import modelzoo
 from modelzoo import cli
@@ -224,41 +224,6 @@ class Code:
 
 def pickled(value: Any) -> bytes:
     return pickle.dumps(value, protocol=2)
-
-
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value)) + value.encode()
-
-
-def tensor_text(
-    name: str,
-    shape: tuple[int, ...],
-    count: int,
-    strides: tuple[int, ...] | None = None,
-    kind: str = "Float",
-) -> bytes:
-    """Return the instructions that PyTorch writes for one tensor, the storage's key its name."""
-
-    def number(value: int) -> bytes:
-        return b"\x8a\x08" + struct.pack("<q", value)  # a LONG1 of eight bytes
-
-    def numbers(values: tuple[int, ...]) -> bytes:
-        return b"(" + b"".join(map(number, values)) + b"t"
-
-    if strides is None:
-        strides = tuple(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
-    storage = b"(" + text("storage") + f"ctorch\n{kind}Storage\n".encode()
-    storage += text(name) + text("cpu")
-    storage += number(count) + b"tQ"
-    call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(0)
-    call += numbers(shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
-    return text(name) + call
-
-
-def state_dict_text(shapes: dict[str, tuple[int, ...]]) -> bytes:
-    """Return the instructions for a state dict of these shapes."""
-    parts = [tensor_text(name, shape, int(np.prod(shape))) for name, shape in shapes.items()]
-    return b"ccollections\nOrderedDict\n)R(" + b"".join(parts) + b"u"
 
 
 def checkpoint_text(shapes: dict[str, tuple[int, ...]], key: str) -> bytes:
