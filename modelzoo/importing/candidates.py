@@ -20,7 +20,7 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 MORE_ACTIVATIONS = (*ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
 KEPT_PARAMETERS = 20_000_000  # of the networks that are built at the same time
 # How many candidates each step of the search leaves to the next.
-PLAIN, PAIRS, MIXED, STARTS, FINALISTS = 24, 8, 24, 4, 2
+PLAIN, PAIRS, MIXED, STARTS, FINALISTS = 24, 8, 100, 4, 3
 MAX_MIXED = 300  # activations of a single network; 4 layers of 4 have 256
 MAX_PASSES = 4
 LOSS_FLOOR, ODDITY = 0.01, 0.1  # see _Search._cost
@@ -91,13 +91,15 @@ class Search:
             closer = [new for each in closer for new in each.with_activations(varied, ACTIVATIONS)]
         better = self._best(closer, few // 2, MIXED)
         pair = 2 if self.rounds is SMALL else 1
-        # The best on so many images; how many activations change at a time, on how many images.
+        # The best on so many images, of different pixels; how many activations change at a time, on
+        # how many images. On few images, networks that were trained on them are all right, and only
+        # more images show whose pixels are.
         for count, keep, width, images in (
             (few, STARTS, 1, few), (some, FINALISTS, pair, few), (some, FINALISTS, 1, some)
         ):  # fmt: skip
             better = [
                 self._improved(each, options, _runs(varied, width), images)
-                for each in self._best(better, count, keep)
+                for each in self._best(better, count, keep, lambda it: it.pixels)
             ]
         return self._score(self._best(better, many, 1)[0], many)
 
