@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 MORE_ACTIVATIONS = (*ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
 KEPT_PARAMETERS = 20_000_000  # of the networks that are built at the same time
 # How many candidates each step of the search leaves to the next.
-PLAIN, PAIRS, MIXED, STARTS, FINALISTS = 24, 8, 100, 4, 3
+PLAIN, PAIRS, MIXED, STARTS, FINALISTS = 24, 8, 24, 4, 2
 MAX_MIXED = 300  # activations of a single network; 4 layers of 4 have 256
 MAX_PASSES = 4
 LOSS_FLOOR, ODDITY = 0.01, 0.1  # see _Search._cost
@@ -91,15 +91,13 @@ class Search:
             closer = [new for each in closer for new in each.with_activations(varied, ACTIVATIONS)]
         better = self._best(closer, few // 2, MIXED)
         pair = 2 if self.rounds is SMALL else 1
-        # The best on so many images, of different pixels; how many activations change at a time, on
-        # how many images. On few images, networks that were trained on them are all right, and only
-        # more images show whose pixels are.
+        # The best on so many images; how many activations change at a time, on how many images.
         for count, keep, width, images in (
             (few, STARTS, 1, few), (some, FINALISTS, pair, few), (some, FINALISTS, 1, some)
         ):  # fmt: skip
             better = [
                 self._improved(each, options, _runs(varied, width), images)
-                for each in self._best(better, count, keep, lambda it: it.pixels)
+                for each in self._best(better, count, keep)
             ]
         return self._score(self._best(better, many, 1)[0], many)
 
@@ -125,8 +123,7 @@ class Search:
             for run in runs:
                 others = best.with_activations(run)
                 best = self._best([best, *others], count, 1)[0]
-            near = [other for other in options if _differences(best.geometry, other) == 1]
-            others = [replace(best, geometry=other) for other in near]
+            others = [replace(best, geometry=other) for other in options if _fits(best, other)]
             others += self._other_ways(best)
             best = self._best([best, *others], count, 1)[0]
             if best == before:
@@ -186,5 +183,5 @@ def _runs(layers: Sequence[int], length: int) -> list[list[int]]:
     return [list(layers[i : i + length]) for i in range(len(layers) - length + 1)]
 
 
-def _differences(geometry: Geometry, other: Geometry) -> int:
-    return sum(a != b for a, b in zip(astuple(geometry), astuple(other), strict=True))
+def _fits(candidate: Candidate, geometry: Geometry) -> bool:
+    return candidate.geometry.input_shape == geometry.input_shape  # or its pixels do not

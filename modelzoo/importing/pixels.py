@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -155,29 +155,6 @@ class Pictures:
         return Outcome(trial, accuracy, loss, len(labels))
 
 
-class Scored(Protocol):
-    """Anything with an accuracy and a loss."""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of images."""
-
-    @property
-    def loss(self) -> float:
-        """Mean over the images."""
-
-
-Some = TypeVar("Some", bound=Scored)
-
-
-def best_first(outcomes: Sequence[Some]) -> list[Some]:
-    """Return outcomes by their accuracy, and those within `TIE` of the best by their loss."""
-    ranked = sorted(outcomes, key=lambda each: (-each.accuracy, each.loss))
-    near = [each for each in ranked if each.accuracy > ranked[0].accuracy - TIE]
-    near.sort(key=lambda each: each.loss)
-    return near + ranked[len(near) :]
-
-
 def score_trials(
     trials: Sequence[Trial], pictures: Pictures, rounds: Sequence[tuple[int, int]]
 ) -> list[Outcome]:
@@ -193,7 +170,9 @@ def score_trials(
         outcomes = [pictures.score(trial, count) for trial in left]
         outcomes.sort(key=lambda each: (-each.accuracy, each.loss))
         left = [each.trial for each in outcomes[:keep]]
-    return best_first(outcomes)
+    near = [each for each in outcomes if each.accuracy > outcomes[0].accuracy - TIE]
+    near.sort(key=lambda each: each.loss)
+    return near + outcomes[len(near) :]
 
 
 def _scalings(
