@@ -140,7 +140,10 @@ class Search:
         kinds = len(set(names[:convs])) + len(set(names[convs:]))
         odd = kinds + len(set(names) - set(ACTIVATIONS))
         loss = self._score(candidate, count).loss
-        return (loss + LOSS_FLOOR) * (1 + ODDITY * odd) if math.isfinite(loss) else math.inf
+        if not math.isfinite(loss):
+            return math.inf
+        # Padded pictures and padded convolutions are the same but for rounding: the first stays.
+        return round((loss + LOSS_FLOOR) * (1 + ODDITY * odd), 5)
 
     def _pixels(self, geometry: Geometry) -> list[Pixels]:
         shape = geometry.input_shape
