@@ -221,7 +221,7 @@ def predict(
     from modelzoo.training.device import start_framework
 
     with start_framework(config["trainer"]["backend"], device).scope():
-        from modelzoo.training.evaluation import is_uncertain, unit_of
+        from modelzoo.training.evaluation import is_uncertain, most_probable, unit_of
 
         network = build(config)
         load_weights(network, weights)
@@ -233,7 +233,7 @@ def predict(
         if each.problem:
             predictions.append(Prediction(str(file), [], each.notes, unit, problem=each.problem))
             continue
-        best = np.argsort(-row, kind="stable")[:top]
+        (best,) = most_probable(row[np.newaxis], top)
         classes = [(names[index], float(row[index])) for index in best]
         uncertain = is_uncertain(map(float, row), unit)
         predictions.append(Prediction(str(file), classes, each.notes, unit, uncertain))

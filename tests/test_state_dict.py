@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import shutil
-import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from torch_files import state_dict_text, tensor_text, text
 
 import modelzoo
 from modelzoo import cli
 from modelzoo.config import load_config
 from modelzoo.errors import InputError
 from modelzoo.weights import cache
-from modelzoo.weights.state_dict import open_state_dict
+from modelzoo.weights.state_dict import STATE_KEYS, open_state_dict
 
 TORCHVISION = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 SMALL = {"conv_maps": [8, 12, 16, 12, 10], "dense_units": [24, 20]}
@@ -226,27 +226,25 @@ def pickled(value: Any) -> bytes:
     return pickle.dumps(value, protocol=2)
 
 
-def tensor_text(
-    name: str, shape: tuple[int, ...], count: int, strides: tuple[int, ...] | None = None
-) -> bytes:
-    """Return the instructions that PyTorch writes for one tensor, the storage's key its name."""
-
-    def text(value: str) -> bytes:
-        return b"X" + struct.pack("<I", len(value)) + value.encode()
-
-    def number(value: int) -> bytes:
-        return b"\x8a\x08" + struct.pack("<q", value)  # a LONG1 of eight bytes
-
-    def numbers(values: tuple[int, ...]) -> bytes:
-        return b"(" + b"".join(map(number, values)) + b"t"
-
-    if strides is None:
-        strides = tuple(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
-    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(name) + text("cpu")
-    storage += number(count) + b"tQ"
-    call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(0)
-    call += numbers(shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
-    return text(name) + call
+def checkpoint_text(shapes: dict[str, tuple[int, ...]], key: str) -> bytes:
+    """Return a checkpoint as training loops save it: the weights amid what else they keep."""
+    group = {
+        "lr": 0.001,
+        "betas": (0.9, 0.999),
+        "amsgrad": False,
+        "foreach": None,
+        "params": [0, 1],
+    }
+    state = {0: {"step": 7, "history": [[1, 2.5], []]}}
+    parts = [
+        text("epoch") + pickled(12)[2:-1],
+        text("optimizer_state_dict") + pickled({"state": state, "param_groups": [group]})[2:-1],
+        tensor_text("steps", (), 1, kind="Long"),
+        text("moments") + b"}(" + tensor_text("m", (3,), 3) + b"u",
+        text(key) + state_dict_text(shapes),
+        text("losses") + pickled([0.5, 0.25])[2:-1],
+    ]
+    return b"\x80\x02}(" + b"".join(parts) + b"u."
 
 
 def write(
@@ -261,8 +259,7 @@ def write(
     """Write a state dict of these shapes, with instructions or entries that it must not have."""
     generator = np.random.default_rng(0)
     shapes = WEIGHTS if shapes is None else shapes
-    parts = [tensor_text(name, shape, int(np.prod(shape))) for name, shape in shapes.items()]
-    described = b"\x80\x02ccollections\nOrderedDict\n)R(" + b"".join(parts) + b"u."
+    described = b"\x80\x02" + state_dict_text(shapes) + b"."
     found = {"a/data.pkl": described if content is None else content, "a/byteorder": b"little"}
     for name, shape in shapes.items():
         numbers = generator.normal(size=shape) * scale
@@ -340,7 +337,8 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     ),
     "by extension": (lambda path: write(path, content=b"\x80\x02\x82\x01."), ("EXT1",)),
     "protocol 4": (lambda path: write(path, content=pickle.dumps({}, 4)), ("data.pkl",)),
-    "a list": (lambda path: write(path, content=pickled([1])), ("data.pkl", "EMPTY_LIST")),
+    "a list": (lambda path: write(path, content=pickled([1])), ("no state dict",)),
+    "items of no list": (lambda path: write(path, content=b"\x80\x02}K\x01a."), ("no list",)),
     "a number": (lambda path: write(path, content=pickled(5)), ("no state dict",)),
     "nothing": (lambda path: write(path, content=pickled({})), ("no state dict",)),
     "a checkpoint": (
@@ -357,8 +355,27 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("twice",),
     ),
     "integers": (
-        lambda path: write(path, content=b"\x80\x02ctorch\nLongStorage\n."),
-        ("torch.LongStorage", "float32"),
+        lambda path: write(
+            path, content=b"\x80\x02}" + tensor_text("0.weight", (2,), 2, kind="Long") + b"s."
+        ),
+        ("'0.weight'", "torch.LongStorage", "float32"),
+    ),
+    "quantised numbers": (
+        lambda path: write(path, content=b"\x80\x02ctorch\nQInt8Storage\n."),
+        ("torch.QInt8Storage", "float32"),
+    ),
+    "code beside the weights": (
+        lambda path: write(
+            path,
+            content=b"\x80\x02}("
+            + text("state_dict")
+            + state_dict_text(WEIGHTS)
+            + text("args")
+            + b"cposix\nsystem\n"
+            + text("touch ran")
+            + b"\x85Ru.",
+        ),
+        ("posix.system", "never run"),
     ),
     "numbers missing": (
         lambda path: write(path, content=one_tensor((6, 1, 5, 6), 180)),
@@ -474,11 +491,44 @@ def test_the_files_that_are_spoiled_above_are_right_ones() -> None:
         assert {name: tensor.shape for name, tensor in state.tensors.items()} == WEIGHTS
 
 
+@pytest.mark.parametrize("key", STATE_KEYS)
+def test_a_checkpoint_is_read(key: str) -> None:
+    """The state dict of the network in it, and nothing else; also one of DataParallel."""
+    shapes = (
+        {f"module.{name}": shape for name, shape in WEIGHTS.items()} if key == "net" else WEIGHTS
+    )
+    path = write(Path("checkpoint.pth"), shapes, content=checkpoint_text(shapes, key))
+    plain = write(Path("plain.pth"), shapes)
+    with open_state_dict(path) as state, open_state_dict(plain) as expected:
+        assert {name: tensor.shape for name, tensor in state.tensors.items()} == shapes
+        assert all(np.array_equal(state.read(name), expected.read(name)) for name in shapes)
+    network, wanted = modelzoo.load("lenet5", weights=path), modelzoo.load("lenet5", weights=plain)
+    assert all(map(np.array_equal, network.get_weights(), wanted.get_weights()))
+
+
+def test_a_checkpoint_of_pytorch_is_read() -> None:
+    """As `torch.save` writes the weights and the optimizer of a training loop."""
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(2, 3)
+    )
+    network = torch.nn.DataParallel(network)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(1, 1, 3, 3)).sum().backward()
+    optimizer.step()
+    content = {"epoch": 1, "optimizer_state_dict": optimizer.state_dict(), "loss": 0.5}
+    torch.save(content | {"model_state_dict": network.state_dict()}, "checkpoint.pth")
+    with open_state_dict(Path("checkpoint.pth")) as state:
+        assert list(state.tensors) == list(network.state_dict())
+        for name, tensor in network.state_dict().items():
+            assert np.array_equal(state.read(name), tensor.numpy())
+
+
 def test_a_file_of_no_packaged_network_is_refused() -> None:
-    """Both sides are shown, and what to do."""
+    """Without anything that says what the network is; the message says what to do."""
     code, _, err = run("import", str(write(Path("lenet.pth"))), "--json", "--out", "out")
     assert code == 2
-    assert "6, 16 maps" in err and "alexnet_owt has 64, 192, 384, 256, 256" in err
+    assert "does not say its activations, padding and pooling" in err and "--dataset NAME" in err
     assert "--model NAME" in err
 
 

@@ -14,14 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from modelzoo.errors import InputError
-from modelzoo.importing.recognise import EPSILON
 from modelzoo.importing.steps import Step
 from modelzoo.models.plan import slide
-from modelzoo.weights.hdf5 import CheckedFile
-from modelzoo.weights.layouts import Stored, read_array
+from modelzoo.weights.layouts import by_pixel
 
 MAX_GEOMETRIES = 40
 POOL_NAMES = {"max_pooling2d": "max", "average_pooling2d": "average"}
@@ -42,6 +38,8 @@ class Geometry:
         pools: (window, stride) after each convolution, or None.
         pooling: "average" or "max".
         norm_first: whether batch normalisation comes before the activation.
+        by_channel: (height, width, maps) that are made flat channel by channel, as in PyTorch and
+            in Keras with `channels_first`; None: pixel by pixel.
     """
 
     input_shape: tuple[int, int, int]
@@ -50,13 +48,15 @@ class Geometry:
     pools: tuple[tuple[int, int] | None, ...]
     pooling: str
     norm_first: bool
+    by_channel: tuple[int, int, int] | None = None
 
     def __str__(self) -> str:
         """Return it in words."""
         height, width, channels = self.input_shape
         pools = ", ".join("none" if p is None else f"{p[0]}/{p[1]}" for p in self.pools)
         text = f"input {height}x{width}x{channels}, padding {', '.join(self.paddings)}"
-        return f"{text}, {self.pooling} pooling {pools}"
+        text = f"{text}, {self.pooling} pooling {pools}"
+        return f"{text}, made flat channel by channel" if self.by_channel else text
 
 
 @dataclass(frozen=True)
@@ -68,41 +68,19 @@ class Choices:
     poolings: Sequence[str] = ("average", "max")
     pools: Sequence[tuple[int, int] | None] = ((2, 2), (3, 2), None)
     strides: Sequence[int] = (1,)
-
-
-def read_skeleton(checked: CheckedFile, stored: Stored) -> list[Step]:
-    """Return the weighted layers as steps, their activations still to be found.
-
-    Raises:
-        InputError: arrays that are no convolution, dense layer or batch normalisation.
-    """
-    steps: list[Step] = []
-    for layer in stored.layers:
-        ranks = [len(shape) for shape in layer.shapes]
-        name = layer.name or layer.key
-        arrays = [read_array(checked, stored, facts).astype("float32") for facts in layer.arrays]
-        if ranks in ([4, 1], [4], [2, 1], [2]):
-            kernel = arrays[0]
-            bias = arrays[1] if len(arrays) == 2 else np.zeros(kernel.shape[-1], "float32")
-            if bias.shape != kernel.shape[-1:]:
-                raise checked.refuse(name, f"has arrays of {layer.shapes}, which fit no layer")
-            steps.append(Step("conv" if ranks[0] == 4 else "dense", name, {}, [kernel, bias]))
-        elif ranks == [1, 1, 1, 1] and stored.in_order and len(set(layer.shapes)) == 1:
-            steps.append(Step("norm", name, {"epsilon": EPSILON}, arrays))
-        else:
-            raise checked.refuse(
-                name, f"has arrays of {str(layer.shapes)[:100]}, which tell no layer of ours"
-            )
-    kinds = [step.kind for step in steps if step.kind != "norm"]
-    if "dense" not in kinds or kinds != sorted(kinds):  # "conv" < "dense"
-        raise checked.refuse("", "is no chain of convolutions and dense layers")
-    return steps
+    by_channel: bool = False
 
 
 def geometries(
-    skeleton: list[Step], stored: Stored, choices: Choices, path: Path
+    skeleton: list[Step], layer_names: Sequence[str], choices: Choices, path: Path
 ) -> list[Geometry]:
     """Return what the shapes leave possible, the plainest first.
+
+    Args:
+        skeleton: the layers with weights.
+        layer_names: of all layers in order, if the file says them: Keras' own names tell poolings.
+        choices: what may be tried.
+        path: of the file, for messages.
 
     Raises:
         InputError: nothing fits, or a name stands for a layer that is not known.
@@ -111,7 +89,7 @@ def geometries(
     inputs = next(step for step in skeleton if step.kind == "dense").arrays[0].shape[0]
     channels = convs[0].arrays[0].shape[2] if convs else 1
     maps = convs[-1].arrays[1].size if convs else channels
-    hints = _pool_hints(stored, convs, path)
+    hints = _pool_hints(layer_names, convs, path)
     poolings = sorted({hint for hint in hints or () if hint}) or choices.poolings
     norms = (True, False) if any(step.kind == "norm" for step in skeleton) else (True,)
     after_each = [
@@ -134,7 +112,10 @@ def geometries(
                     kinds = poolings if any(pools) else poolings[:1]
                     for pooling, first in itertools.product(kinds, norms):
                         shape = (*size, channels)
-                        found.append(Geometry(shape, paddings, pairs, pools, pooling, first))
+                        by_channel = (*left, maps) if choices.by_channel else None
+                        found.append(
+                            Geometry(shape, paddings, pairs, pools, pooling, first, by_channel)
+                        )
     if not found:
         sizes = ", ".join("x".join(map(str, size)) for size in choices.sizes)
         raise InputError(
@@ -172,6 +153,8 @@ def complete(skeleton: list[Step], geometry: Geometry, activations: Sequence[str
             settings["groups"] = 1
         elif not any(each.kind in ("flatten", "dense") for each in steps):
             steps.append(Step("flatten", "flatten"))
+            if geometry.by_channel is not None:
+                arrays[0] = by_pixel(arrays[0], *geometry.by_channel)
         steps.append(Step(step.kind, step.name, settings, arrays))
         if step.kind == "conv" and not normed:
             steps += _pool(geometry, conv)
@@ -208,22 +191,24 @@ def _final_size(
     return size
 
 
-def _pool_hints(stored: Stored, convs: list[Step], path: Path) -> list[str | None] | None:
+def _pool_hints(
+    layer_names: Sequence[str], convs: list[Step], path: Path
+) -> list[str | None] | None:
     """Return the pooling after each convolution by the names that Keras gives; None if unknown."""
-    kinds = [re.sub(r"_?\d+$", "", name.rpartition("/")[2]) for name in stored.layer_names]
-    for name, kind in zip(stored.layer_names, kinds, strict=True):
+    kinds = [re.sub(r"_?\d+$", "", name.rpartition("/")[2]) for name in layer_names]
+    for name, kind in zip(layer_names, kinds, strict=True):
         if "lambda" in kind.lower():
             raise InputError(
                 f"{path}: layer {name!r:.80} is a Lambda by its name: what it computes is code, "
                 "which a file of weights does not hold"
             )
-    if not stored.in_order or not any(kind in POOL_NAMES or kind == "flatten" for kind in kinds):
+    if not any(kind in POOL_NAMES or kind == "flatten" for kind in kinds):
         return None
     if any(kind not in POOL_NAMES and kind not in OTHER_NAMES for kind in kinds):
         return None
     names = [conv.name for conv in convs]
     hints: list[str | None] = []
-    for name, kind in zip(stored.layer_names, kinds, strict=True):
+    for name, kind in zip(layer_names, kinds, strict=True):
         if name in names:
             hints.append(None)
         elif kind in POOL_NAMES and hints:

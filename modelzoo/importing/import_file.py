@@ -12,16 +12,13 @@ from pathlib import Path
 from modelzoo.config import load_config
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
-from modelzoo.importing.description import read_description
 from modelzoo.importing.imported import Imported
-from modelzoo.importing.recognise import Plan, recognise
-from modelzoo.importing.steps import make_steps
+from modelzoo.importing.keras_file import look_at_keras
+from modelzoo.importing.torch_file import look_at_torch
 from modelzoo.terminal import on_one_line
 from modelzoo.version import __version__
-from modelzoo.weights.hdf5 import CheckedFile, check_signature, open_checked
-from modelzoo.weights.layouts import Stored, find_layers
+from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.registry import TORCH_SUFFIXES
-from modelzoo.weights.state_dict import open_state_dict
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
 
@@ -61,50 +58,24 @@ def import_file(
         from modelzoo.data.datasets import check_dataset_name
 
         check_dataset_name(dataset)
-    looked_at = _look_at(path)
+    # What is wrong with the file is refused here, before a framework takes its seconds.
+    if path.suffix in TORCH_SUFFIXES:
+        foreign = look_at_torch(path)
+    else:
+        foreign = look_at_keras(path, beside=given is None, notify=notify)
+    if given is None and foreign.packaged:
+        model = foreign.packaged
+        given = load_config(model, dataset=dataset, overrides=overrides)
     from modelzoo.training.device import start_framework
 
     device = start_framework(given["trainer"]["backend"] if given else "tensorflow", "auto")
     with device.scope():
-        if looked_at is None:
-            from modelzoo.importing.fit_state_dict import fit_state_dict
+        from modelzoo.importing.fitting import Request, fit_file
 
-            found = fit_state_dict(path, given, dataset, overrides, name, notify)
-        else:
-            from modelzoo.importing.fitting import fit_file
-
-            found = fit_file(*looked_at, given, dataset, overrides, model, name, notify)
+        request = Request(given, model, dataset, tuple(overrides), name, notify)
+        found = fit_file(foreign, request)
         _write(found, path, yaml, weights)
     return found
-
-
-def _look_at(path: Path) -> tuple[CheckedFile, Stored, Plan | None] | None:
-    """Return what an `.h5` file says; None for a state dict, which describes no network.
-
-    What is wrong with the file is refused here, before a framework takes its seconds.
-    """
-    if path.suffix in TORCH_SUFFIXES:
-        with open_state_dict(path):
-            return None
-    with open_checked(path) as checked:
-        stored = find_layers(checked)
-        if not stored.layers:
-            raise InputError(f"{path}: holds no weights")
-        return checked, stored, _described(checked, stored)
-
-
-def _described(checked: CheckedFile, stored: Stored) -> Plan | None:
-    """Return the plan of a file that describes its network; None if it holds weights only."""
-    if stored.config is None:
-        return None
-    layers, shape = read_description(stored.config, checked.path)
-    notes: list[str] = []
-    steps, picture = make_steps(layers, shape, checked, stored, notes)
-    plan = recognise(steps, picture, checked.path)
-    plan.notes[:0] = notes
-    if stored.backend == "theano":
-        plan.notes.append("saved with Theano: the kernels of the convolutions are turned around")
-    return plan
 
 
 def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
@@ -157,6 +128,8 @@ def _head(found: Imported, source: Path) -> list[str]:
             f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on the "
             f"{len(scores.labels):,} test images of {found.dataset}, scored once."
         )
+    if found.warning:
+        texts.append(f"Warning: {found.warning}")
     if found.note:
         texts.append(f"Note: {found.note}")
     if found.tried:

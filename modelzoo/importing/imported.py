@@ -23,10 +23,12 @@ class Imported:
         plan: the network as our builders express it.
         layout, version: of the file.
         assumptions: what the file does not say, and why it was chosen so.
-        tried: each way that was tried on validation images: label, accuracy, loss, images.
+        tried: the ways that were tried on most validation images: label, accuracy, loss, images.
+        ways: how many were tried in all.
         scaling, geometry: how pixels reach the network, in words; "" if not tried.
         dataset: that was used, "" if none.
         scores: on its test images, if a data set was named.
+        warning: what is wrong with them, "" if nothing.
         yaml, weights: the files.
     """
 
@@ -36,11 +38,13 @@ class Imported:
     version: str = ""
     assumptions: list[str] = field(default_factory=list)
     tried: list[dict[str, Any]] = field(default_factory=list)
+    ways: int = 0
     scaling: str = ""
     geometry: str = ""
     dataset: str = ""
     note: str = ""
     scores: Scores | None = None
+    warning: str = ""
     yaml: Path = Path()
     weights: Path = Path()
 
@@ -64,6 +68,7 @@ class Imported:
             "loss": scores.loss if scores else None,
             "images": len(scores.labels) if scores else None,
             "note": self.note,
+            "warning": self.warning,
             "assumptions": self.assumptions,
             "rewritten": self.plan.notes,
             "tried": self.tried,

@@ -17,7 +17,7 @@ from modelzoo.importing.description import (
 )
 from modelzoo.models.plan import slide
 from modelzoo.weights.hdf5 import CheckedFile
-from modelzoo.weights.layouts import Stored, StoredLayer, read_array
+from modelzoo.weights.layouts import Stored, StoredLayer, by_pixel, read_array
 
 WEIGHTED = ("Conv2D", "Dense", "BatchNormalization", "Normalization")
 
@@ -207,9 +207,7 @@ def _dense(layer: Layer, flow: Flow, path: Path, read: Any) -> Step:
     bias = [(units,)] if layer.config.get("use_bias", True) else []
     arrays = _with_bias(read((flow.shape[0], units), *bias), units)
     if flow.unflattened:  # rows run channel by channel; ours run pixel by pixel
-        height, width, channels = flow.unflattened
-        kernel = arrays[0].reshape(channels, height, width, units)
-        arrays[0] = kernel.transpose(1, 2, 0, 3).reshape(-1, units)
+        arrays[0] = by_pixel(arrays[0], *flow.unflattened)
         flow.unflattened = None
     flow.shape = (units,)
     activation = activation_of(layer.config.get("activation"), path, layer)

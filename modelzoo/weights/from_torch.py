@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.errors import InputError
-from modelzoo.weights.layouts import differ_in_units
+from modelzoo.weights.layouts import by_pixel, differ_in_units
 from modelzoo.weights.state_dict import StateDict
 
 Shape = tuple[int, ...]
@@ -32,27 +32,27 @@ def read_for(
     Raises:
         InputError: a tensor has no place, or a layer no tensor; both sides are shown.
     """
-    modules = _modules(state)
+    modules = modules_of(state)
     _check_shapes(network, layers, modules, state, new_head=new_head)
     arrays: list[np.ndarray] = []
     flattened = _flattened_shape(network)
     for module in modules:
-        kernel = state.read(f"{module}.weight")
+        kernel = keras_kernel(state.read(f"{module}.weight"))
         if kernel.ndim == 2 and flattened:
-            height, width, channels = flattened
-            by_channel = kernel.reshape(-1, channels, height, width)
-            kernel = by_channel.transpose(0, 2, 3, 1).reshape(kernel.shape)
-            flattened = None
-        arrays += [_in_keras_layout(kernel), state.read(f"{module}.bias")]
+            kernel, flattened = by_pixel(kernel, *flattened), None
+        arrays += [kernel, state.read(f"{module}.bias")]
     return arrays
 
 
 def classes_of(state: StateDict) -> int:
-    """Return how many classes a state dict tells apart: the units of its last layer."""
-    return list(state.tensors.values())[-1].shape[0]
+    """Return how many classes a state dict has: the units of its last layer."""
+    name, tensor = list(state.tensors.items())[-1]
+    if not tensor.shape:
+        raise state.refuse(name, "is a single number, not an array of a layer")
+    return tensor.shape[0]
 
 
-def _modules(state: StateDict) -> dict[str, dict[str, Shape]]:
+def modules_of(state: StateDict) -> dict[str, dict[str, Shape]]:
     """Return {module: {"weight": shape, "bias": shape}}, in the order of the file."""
     modules: dict[str, dict[str, Shape]] = {}
     for name, tensor in state.tensors.items():
@@ -101,13 +101,15 @@ def _keras_shape(shape: Shape) -> Shape:
     return (*shape[2:], shape[1], shape[0]) if len(shape) in (2, 4) else shape
 
 
-def _in_keras_layout(kernel: np.ndarray) -> np.ndarray:
+def keras_kernel(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel in Keras' layout: (height, width, inputs, maps), or (inputs, units)."""
     return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel.transpose()
 
 
-def _flattened_shape(network: Any) -> Shape | None:
+def _flattened_shape(network: Any) -> tuple[int, int, int] | None:
     """Return the (height, width, channels) that the network makes flat."""
     for layer in network.layers:
         if type(layer).__name__ == "Flatten":
-            return tuple(layer.input.shape[1:])
+            height, width, channels = layer.input.shape[1:]
+            return height, width, channels
     return None

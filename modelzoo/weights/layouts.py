@@ -95,6 +95,15 @@ def read_array(checked: CheckedFile, stored: Stored, facts: ArrayFacts) -> np.nd
     return array
 
 
+def by_pixel(kernel: np.ndarray, height: int, width: int, maps: int) -> np.ndarray:
+    """Return the kernel (inputs, units) of a dense layer for inputs that run pixel by pixel.
+
+    Keras makes maps flat so, channels last. PyTorch runs channel by channel.
+    """
+    by_channel = kernel.reshape(maps, height, width, -1)
+    return by_channel.transpose(1, 2, 0, 3).reshape(kernel.shape)
+
+
 def differ_in_units(shapes: list[tuple[int, ...]], others: list[tuple[int, ...]]) -> bool:
     """Whether two layers are alike but for their units, the last dimension of each array."""
     if shapes == others or len(shapes) != len(others):

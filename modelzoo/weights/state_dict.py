@@ -2,8 +2,8 @@
 
 Since PyTorch 1.6 a `.pth` file is a zip archive without compression: `data.pkl` describes the
 tensors, `data/0`, `data/1`, ... hold their numbers. The standard library takes the pickle apart
-into its instructions; the few that describe a tensor are followed here, on names, numbers and
-tuples. Nothing that the pickle names is looked up, imported or called. `torch.load` with
+into its instructions; the few that describe a tensor are followed here, on names, numbers, tuples
+and lists. Nothing that the pickle names is looked up, imported or called. `torch.load` with
 `weights_only=True` calls what is on its list, ran the code of hostile files before PyTorch 2.6
 (CVE-2025-32434) and let them corrupt memory before 2.10 (CVE-2026-24747).
 """
@@ -28,9 +28,17 @@ from modelzoo.weights.hdf5 import check_signature
 MAX_ENTRIES = 5_000  # of the archive: one for each tensor
 MAX_PICKLE = 4_000_000  # bytes; that of a network with 1,000 tensors takes some 150 kB
 DTYPES = {"torch FloatStorage": "<f4", "torch HalfStorage": "<f2", "torch DoubleStorage": "<f8"}
+# Numbers that weights cannot have, but the counters of an optimizer can: described, never read.
+OTHER_STORAGES = {
+    f"torch {kind}Storage" for kind in ("BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+}
+# What checkpoints call the state dict of the network, beside that of the optimizer.
+STATE_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "weights")
 ORDERED_DICT, TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 PARAMETER = "torch._utils _rebuild_parameter"
-VALUES = {"BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1"}  # instructions that push a value
+WEIGHT_TYPES = "weights are of float16, float32 or float64 numbers"
+# Instructions that push a value; a checkpoint has learning rates and the like beside its weights.
+VALUES = {"BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 MARK = object()
@@ -48,8 +56,13 @@ class Storage:
     """An entry `data/KEY` of the archive: so many numbers of one type, in a row."""
 
     key: str
-    dtype: str
+    kind: str
     count: int
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The type of its numbers; None if weights cannot have it."""
+        return np.dtype(DTYPES[self.kind]) if self.kind in DTYPES else None
 
 
 @dataclass(frozen=True)
@@ -174,6 +187,8 @@ def _follow(
         stack.append(CONSTANTS[instruction])
     elif instruction == "EMPTY_DICT":
         stack.append({})
+    elif instruction == "EMPTY_LIST":
+        stack.append([])
     elif instruction == "MARK":
         stack.append(MARK)
     elif instruction == "TUPLE":
@@ -195,6 +210,11 @@ def _follow(
     elif instruction in ("SETITEM", "SETITEMS"):
         items = _to_mark(stack) if instruction == "SETITEMS" else [stack.pop(), stack.pop()][::-1]
         _fill(stack[-1], items, state)
+    elif instruction in ("APPEND", "APPENDS"):
+        items = _to_mark(stack) if instruction == "APPENDS" else [stack.pop()]
+        if not isinstance(stack[-1], list):
+            raise state.refuse("data.pkl", "is damaged: it extends what is no list")
+        stack[-1].extend(items)
     elif instruction == "BUILD" and isinstance(stack[-2], dict):
         stack.pop()  # the versions of the modules, which say nothing of the numbers
     else:
@@ -209,10 +229,10 @@ def _to_mark(stack: list[Any]) -> list[Any]:
 
 
 def _name(text: str, state: StateDict) -> Name:
-    if text not in (ORDERED_DICT, TENSOR, PARAMETER) and text not in DTYPES:
+    if text not in (ORDERED_DICT, TENSOR, PARAMETER, *DTYPES, *OTHER_STORAGES):
         shown = text.replace(" ", ".")
         if text.startswith("torch ") and text.endswith(("Storage", "Tensor")):
-            raise state.refuse(shown, "weights are of float16, float32 or float64 numbers")
+            raise state.refuse(shown, WEIGHT_TYPES)
         raise state.refuse(
             shown, "is code, which is never run\nSave the state_dict() of a model, not the model"
         )
@@ -223,18 +243,18 @@ def _fill(target: Any, items: list[Any], state: StateDict) -> None:
     if not isinstance(target, dict) or len(items) % 2:
         raise state.refuse("data.pkl", "is damaged: it fills what is no dictionary")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str) or key in target:
-            raise state.refuse("data.pkl", "is damaged: a key is no text, or is there twice")
+        if type(key) not in (str, int) or key in target:  # an optimizer numbers its parameters
+            raise state.refuse("data.pkl", "is damaged: a key is no name, or is there twice")
         target[key] = value
 
 
 def _storage(said: Any, state: StateDict) -> Storage:
     """Return a storage from ("storage", type, key, device, count)."""
     kind, dtype, key, _, count = said
-    known = isinstance(dtype, Name) and dtype.text in DTYPES and isinstance(key, str)
-    if kind != "storage" or not known or not _is_count(count):
+    known = isinstance(dtype, Name) and dtype.text in (*DTYPES, *OTHER_STORAGES)
+    if kind != "storage" or not known or not isinstance(key, str) or not _is_count(count):
         raise state.refuse("data.pkl", "is damaged: it names numbers in an unknown way")
-    return Storage(key, DTYPES[dtype.text], count)
+    return Storage(key, dtype.text, count)
 
 
 def _made(name: Any, arguments: Any, state: StateDict) -> Any:
@@ -275,15 +295,24 @@ def _check_tensors(state: StateDict, found: Any) -> None:
     """Take the tensors over, once each has the numbers in the archive that it should have."""
     if not isinstance(found, dict) or not found:
         raise state.refuse("", "holds no state dict: a dictionary of tensors by name")
+    found = next((found[key] for key in STATE_KEYS if _has_tensors(found.get(key))), found)
     sizes = {entry.filename: entry.file_size for entry in state.archive.infolist()}
     for name, tensor in found.items():
-        if not isinstance(tensor, Tensor):
+        if not isinstance(tensor, Tensor) or not isinstance(name, str):
             raise state.refuse(
-                name, "is no tensor\nSave the state_dict() of a model, and nothing beside it"
+                str(name),
+                "is no tensor\nSave the state_dict() of a model; beside other things, it is read "
+                f"if its name is one of {', '.join(STATE_KEYS)}",
             )
         storage = tensor.storage
+        if storage.dtype is None:
+            raise state.refuse(name, f"is a {storage.kind.replace(' ', '.')}; {WEIGHT_TYPES}")
         stored = sizes.get(f"{state.folder}/data/{storage.key}")
-        if stored != storage.count * np.dtype(storage.dtype).itemsize:
+        if stored != storage.count * storage.dtype.itemsize:
             there = "none" if stored is None else f"{stored:,} bytes"
             raise state.refuse(name, f"should have {storage.count:,} numbers, there are {there}")
     state.tensors = found
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(each, Tensor) for each in value.values())
