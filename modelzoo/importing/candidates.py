@@ -65,6 +65,7 @@ class Search:
         self.built: dict[Geometry, Activated] = {}
         self.ways: dict[tuple[int, int, int], list[Pixels]] = {}
         self.latest: Geometry | None = None
+        self.places: dict[Geometry, int] = {}  # the plainest first
         self.scored: dict[tuple[Candidate, int], Found] = {}
 
     def best(self, options: Sequence[Geometry], activations: Sequence[tuple[str, ...]]) -> Found:
@@ -75,6 +76,7 @@ class Search:
         From the best, one thing at a time is changed while that helps.
         """
         (few, _), (some, _), (many, _) = self.rounds
+        self.places = {geometry: place for place, geometry in enumerate(options)}
         plain = [
             Candidate(geometry, names, pixels)
             for geometry in options
@@ -110,7 +112,10 @@ class Search:
     ) -> list[Candidate]:
         """Return the best few by their cost on `count` images, one of each kind."""
         best: dict[Any, Candidate] = {}
-        for each in sorted(dict.fromkeys(candidates), key=lambda it: self._cost(it, count)):
+        for each in sorted(
+            dict.fromkeys(candidates),
+            key=lambda it: (self._cost(it, count), self.places[it.geometry]),
+        ):
             best.setdefault(kind(each), each)
         return list(best.values())[:keep]
 
@@ -142,7 +147,7 @@ class Search:
         loss = self._score(candidate, count).loss
         if not math.isfinite(loss):
             return math.inf
-        # Padded pictures and padded convolutions are the same but for rounding: the first stays.
+        # Padded pictures and padded convolutions are the same but for rounding: the plainest wins.
         return round((loss + LOSS_FLOOR) * (1 + ODDITY * odd), 5)
 
     def _pixels(self, geometry: Geometry) -> list[Pixels]:
