@@ -212,7 +212,7 @@ def test_evaluate_prints_tables(
     assert cli.main([*command, "--set", "model.num_classes=3", "--device", "cpu"]) == 0
     out = capfd.readouterr().out
     assert "Confusion matrix" in out
-    assert "tiny on tiny (validation, 12 images): accuracy " in out
+    assert "run on tiny (validation, 12 images): accuracy " in out
 
 
 def test_predict(
