@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelzoo.config import Config, list_models, load_config
+from modelzoo.config import Config, list_models, load_config, split_reference
 from modelzoo.data.class_names import same_images
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.entry import entry_shape
@@ -150,15 +150,6 @@ def resolve(
     named = run or (published.name if published else str(weights))
     path = find_weights(config, named, sha256=sha256, allow_unverified=allow_unverified)
     return Source(config, path, label, published, trained_on)
-
-
-def split_reference(name: str | Path | None) -> tuple[str | Path | None, str | None]:
-    """Divide "lenet5/mnist" or "my/own.yaml/mnist"; all else is a network without weights."""
-    head, slash, tail = name.rpartition("/") if isinstance(name, str) else ("", "", "")
-    known = head in list_models() or head.endswith((".yaml", ".yml"))
-    if slash and tail and known and not is_there(Path(str(name))):
-        return head, tail
-    return name, None
 
 
 def _published(

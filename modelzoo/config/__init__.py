@@ -187,6 +187,15 @@ def find_config(model: str | Path) -> Path:
     raise unknown("model", text, list_models())
 
 
+def split_reference(name: str | Path | None) -> tuple[str | Path | None, str | None]:
+    """Divide "lenet5/mnist" or "my/own.yaml/mnist"; all else is a network without weights."""
+    head, slash, tail = name.rpartition("/") if isinstance(name, str) else ("", "", "")
+    known = head in list_models() or head.endswith((".yaml", ".yml"))
+    if slash and tail and known and not is_there(Path(str(name))):
+        return head, tail
+    return name, None
+
+
 def packaged_folder() -> Path:
     """Return where the YAML files of the package are."""
     inside = Path(__file__).parents[1] / "configs"  # in a wheel

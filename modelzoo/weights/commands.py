@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from modelzoo.config import Config, list_models, load_config
+from modelzoo.config import Config, list_models, load_config, split_reference
 from modelzoo.errors import InputError, suggest
-from modelzoo.resolve import split_reference
 from modelzoo.weights.cache import Checked, cached_path, check_files, packaged_path
 from modelzoo.weights.fetch import fetch
 from modelzoo.weights.registry import PublishedWeights
