@@ -1,5 +1,6 @@
 """A few of the tries that interruptions.py and damaged_runs.py make by hundreds."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ WAYS = ("lying-disk", "read-only", "clock", "second")
 
 
 def run_harness(*arguments: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=Path(__file__).parents[1],
+        env=environment,  # readline sets COLUMNS behind Python's back, and messages would be broken
         capture_output=True,
         text=True,
         check=False,
