@@ -517,16 +517,18 @@ def second_training(chosen: Try) -> None:
     chosen.wait_for_a_moment(training, "anywhere", "epoch", "saving")
     training.stand_still()
     writes = (chosen.run / ".lock").exists()
-    for resume in (True, False):
-        expected = "another training is writing"
-        if not writes:
-            expected = "is finished" if resume else "already holds a run"
-        elif resume and not chosen.is_begun:
-            expected = "holds no run"
-        other = chosen.start(resume=resume).end().check(2)
-        if expected not in other.err:
-            raise Lost(f"the second was refused without {expected!r}:\n{other.err}")
-    send(training, signal.SIGCONT)
+    try:
+        for resume in (True, False):
+            expected = "another training is writing"
+            if not writes:
+                expected = "is finished" if resume else "already holds a run"
+            elif resume and not chosen.is_begun:
+                expected = "holds no run"
+            other = chosen.start(resume=resume).end().check(2)
+            if expected not in other.err:
+                raise Lost(f"the second was refused without {expected!r}:\n{other.err}")
+    finally:
+        send(training, signal.SIGCONT)
     ended = training.end().check(0)
     chosen.tell(f"refused twice, the first {'ran' if writes else 'was done'}, ended {ended.code}")
 
