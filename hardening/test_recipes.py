@@ -17,8 +17,8 @@ def train(*arguments: str) -> dict:
     return json.loads(done.stdout)
 
 
-def test_the_recipe_of_the_document_reaches_its_accuracy(tmp_path):
-    """Adadelta 1.0, batch 128, 12 epochs on the real MNIST: the document reports 0.9871."""
+def test_the_tutorial_s_recipe_reaches_its_accuracy(tmp_path):
+    """Adadelta 1.0, batch 128, 12 epochs on the real MNIST: the tutorial reports 0.9871."""
     if not (datasets.data_folder() / "mnist.npz").is_file():
         pytest.skip("needs mnist.npz in $MODELZOO_DATA")
     metrics = train("--model", "lenet5", "--out", str(tmp_path / "run"))
