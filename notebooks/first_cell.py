@@ -1,3 +1,4 @@
+# @title Set-up { display-mode: "form" }
 # Installs modelzoo where it is missing: from a clone, an uploaded wheel, or ADDRESS.
 # The same cell opens every notebook: scripts/update_notebooks.py copies notebooks/first_cell.py.
 import importlib
