@@ -10,10 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import NoReturn
 
 from modelzoo.arguments import make_parser
-from modelzoo.environment import name_home
 from modelzoo.errors import InputError, RunError
 from modelzoo.terminal import say
 
@@ -27,13 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
     except SystemExit as end:
         return int(end.code or 0)
-    if sys.flags.optimize > 1:
-        reason = "python -OO (PYTHONOPTIMIZE=2) leaves out docstrings, which Altair needs; use -O"
-        return _fail(options.command, reason, 2)
     # A polite kill saves as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        options.run(options)
+        resolve_name(options.run)(options)
         sys.stdout.flush()
     except InputError as error:
         return _fail(options.command, error, 2)
@@ -61,39 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command, and end the process with its exit code.
 
-    TensorFlow takes a second to be taken apart piece by piece, for nothing: what has to be done at
-    the end of a process is done here, and the system takes back the rest at once.
+    TensorFlow takes a second to be taken apart piece by piece, for nothing: once what has to be
+    done at the end of a process is done, the system takes back the rest at once.
     """
+    code = 1  # of an exception, with MODELZOO_DEBUG
+
+    def leave() -> NoReturn:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+                stream.flush()
+        os._exit(code)
+
+    atexit.register(leave)  # the first to come is the last to go
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a letter
+            stream.reconfigure(errors="backslashreplace")
     try:
-        _open_streams()
-        name_home()
         code = main(arguments)
     except KeyboardInterrupt:  # a second one, while the first was answered
         code = INTERRUPTED
     for each in (signal.SIGINT, signal.SIGTERM):  # what had to be saved is saved
         signal.signal(each, signal.SIG_IGN)
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
-            stream.flush()
-    os._exit(code)
-
-
-def _open_streams() -> None:
-    """Make the standard streams ones that can be written to.
-
-    One that the caller has closed becomes the null device: otherwise the next file that is opened
-    gets its number, and what a library prints to stderr gets into that file. A letter that the
-    encoding of the terminal lacks is escaped.
-    """
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
-    os.close(number)
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    sys.exit(code)
 
 
 def _fail(command: str, reason: object, code: int) -> int:

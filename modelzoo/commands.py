@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo import printing
 from modelzoo.errors import InputError, RunError
-from modelzoo.options import (
-    changes_to_a_run,
-    chosen_config,
-    chosen_source,
-    share,
-    whole_number,
-)
+from modelzoo.options import changes_to_a_run, chosen_config, chosen_source
 from modelzoo.tables import say_table
 from modelzoo.terminal import say
 
@@ -119,8 +113,6 @@ def evaluate(options: argparse.Namespace) -> None:
 def predict(options: argparse.Namespace) -> None:
     from modelzoo.zoo import predict
 
-    if options.top < 1:
-        raise InputError(f"--top {options.top}: should be at least 1")
     source = chosen_source(options)
     found = predict(
         source.config, source.weights, options.images, top=options.top, device=options.device
@@ -287,30 +279,6 @@ def verify(options: argparse.Namespace) -> None:
         raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
 
 
-def compress(options: argparse.Namespace) -> None:
-    import dataclasses
-
-    from modelzoo.weights.compress import compress
-
-    max_bytes = whole_number("--max-bytes", options.max_bytes)
-    if max_bytes < 1:
-        raise InputError(f"--max-bytes {max_bytes}: should be at least 1")
-    source = chosen_source(options)
-    done = compress(
-        source.config,
-        source.weights,
-        Path(options.out),
-        max_bytes=max_bytes,
-        max_drop=share("--max-drop", options.max_drop),
-        device=options.device,
-        notify=printing.print_notice,
-    )
-    if options.json:
-        print(json.dumps({**dataclasses.asdict(done), "path": str(done.path)}))
-    else:
-        printing.print_compressed(done)
-
-
 def plot(options: argparse.Namespace) -> None:
     if len(options.runs) > 1:
         from modelzoo.drawing import plot_together
@@ -322,24 +290,6 @@ def plot(options: argparse.Namespace) -> None:
     run, out = Path(options.runs[0]), options.out and Path(options.out)
     for path in save_charts(run, options.format, out):
         say(path)
-
-
-def draw(options: argparse.Namespace) -> None:
-    from modelzoo.drawing import draw
-
-    draw(options)
-
-
-def features(options: argparse.Namespace) -> None:
-    from modelzoo.drawing import features
-
-    features(options)
-
-
-def filters(options: argparse.Namespace) -> None:
-    from modelzoo.drawing import filters
-
-    filters(options)
 
 
 def study(options: argparse.Namespace) -> None:
@@ -374,12 +324,6 @@ def import_file(options: argparse.Namespace) -> None:
     else:
         for line in found.lines():
             say(line)
-
-
-def export(options: argparse.Namespace) -> None:
-    from modelzoo.exporting.commands import export
-
-    export(options)
 
 
 def _facts(config: Config) -> dict[str, Any]:

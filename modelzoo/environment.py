@@ -7,37 +7,26 @@ from pathlib import Path
 
 import platformdirs
 
-# The home and the cache of a user without a home folder, as services have: a place that is not
-# there. One in the folder for temporary files would be anybody's to fill.
-NO_HOME = "/nonexistent"
-NOWHERE = Path(NO_HOME, "modelzoo")
+from modelzoo.errors import InputError
 
 
 def cache_folder() -> Path:
-    """Where modelzoo keeps what it fetches: $MODELZOO_HOME, or the user's cache folder."""
+    """Where modelzoo keeps what it fetches: $MODELZOO_HOME, or the user's cache folder.
+
+    Raises:
+        InputError: the user has no home folder.
+    """
     if home := os.environ.get("MODELZOO_HOME"):
         return in_home(home)
     try:
-        folder = Path(platformdirs.user_cache_dir("modelzoo"))
-    except RuntimeError:  # there is no home folder; older versions of platformdirs return "~/..."
-        return NOWHERE
-    return folder if folder.is_absolute() else NOWHERE
-
-
-def name_home() -> None:
-    """Give the process of a user without a home folder a name for it; Altair's import needs one."""
-    try:
-        Path.home()
+        return Path(platformdirs.user_cache_dir("modelzoo")).expanduser()
     except RuntimeError:
-        os.environ["HOME"] = NO_HOME
+        raise InputError("there is no home folder: set HOME, or MODELZOO_HOME") from None
 
 
 def in_home(path: str | os.PathLike[str]) -> Path:
     """Return the path that `~/...` or `~name/...` stands for; as it is where there is no such."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - which raises
 
 
 def is_offline() -> bool:

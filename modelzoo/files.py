@@ -14,8 +14,6 @@ from typing import Any
 
 from modelzoo.errors import InputError
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula may begin
-
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -28,7 +26,6 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written to, or the disk is full. `path` is as it was.
     """
-    check_folder_name(path.parent)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +79,6 @@ def staging(folder: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written to, the disk is full, or a name is taken.
     """
-    check_folder_name(folder)
     made = [each for each in (folder, *folder.parents) if not is_there(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,26 +113,12 @@ def as_typed(path: Path | str) -> str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table, whole or not at all; a row's missing values stay empty.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front: names of
-    classes, variants and metrics come from others.
-    """
+    """Write a table, whole or not at all; a row's missing values stay empty."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_cell, columns))
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-
-
-def check_folder_name(folder: Path) -> None:
-    """Refuse a zero byte, which every function of the system answers with a ValueError."""
-    if "\0" in str(folder):
-        raise InputError(f"{folder}: no folder can have this name")
 
 
 def ordinary(path: Path) -> Path:
@@ -148,8 +130,4 @@ def ordinary(path: Path) -> Path:
 
 def is_there(path: Path) -> bool:
     """Whether a file or folder can be seen; False also for a name that no file can have."""
-    try:
-        path.stat()
-    except (OSError, ValueError):  # ValueError: a zero byte
-        return False
-    return True
+    return os.path.exists(path)  # noqa: PTH110 - which raises where a folder above is closed

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +53,12 @@ def chosen_config(options: argparse.Namespace, model: str | Path | None = None) 
 
 
 def read_shortcuts(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
-    """Return {option: (key, value)} of the SHORTCUTS that are given, or raise an InputError."""
+    """Return {option: (key, value)} of the SHORTCUTS that are given."""
     given = {name: getattr(options, name, None) for name in SHORTCUTS}
     return {
-        (option := f"--{name.replace('_', '-')}"): (SHORTCUTS[name], READERS[name](option, text))
-        for name, text in given.items()
-        if text is not None
+        f"--{name.replace('_', '-')}": (SHORTCUTS[name], value)
+        for name, value in given.items()
+        if value is not None
     }
 
 
@@ -72,7 +70,6 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
     """
     from modelzoo.training.run_folder import RunFolder
 
-    read_shortcuts(options)  # what is no number is refused first, whatever the folder holds
     folder = RunFolder(options.resume)
     folder.check_is_begun()
     own, asked = folder.read_config(), chosen_config(options, model=folder.config)
@@ -118,43 +115,3 @@ def chosen_source(options: argparse.Namespace, *, for_scores: bool = False) -> S
         allow_unverified=options.allow_unverified,
         for_scores=for_scores,
     )
-
-
-def whole_number(option: str, text: str) -> int:
-    """Return the number in an option's text, or raise an InputError that names the option."""
-    if not text.removeprefix("-").isdecimal() or len(text) > 20:
-        raise InputError(f"{option} {text:.80}: should be a whole number")
-    return int(text)
-
-
-def positive_number(option: str, text: str) -> float:
-    """Return the number above 0 in an option's text, or raise an InputError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise InputError(f"{option} {text:.80}: should be a number above 0")
-    return value
-
-
-def _text(option: str, text: str) -> str:
-    return text
-
-
-READERS: dict[str, Callable[[str, str], Any]] = {  # of the values of SHORTCUTS
-    **dict.fromkeys(SHORTCUTS, _text),
-    **dict.fromkeys(("epochs", "batch_size", "seed"), whole_number),
-    "learning_rate": positive_number,
-}
-
-
-def share(option: str, text: str) -> float:
-    """Return the number from 0 to 1 in an option's text, or raise an InputError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise InputError(f"{option} {text:.80}: should be a number from 0 to 1")
-    return value

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
-    from modelzoo.weights.compress import Compressed
     from modelzoo.zoo import Prediction
 
 
@@ -103,26 +102,6 @@ def _print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
         shown = slice(begin, begin + part)
         rows = [[label, *row[shown]] for label, row in zip(labels, cells, strict=True)]
         say_table(["true", *(f">{head}" for head in heads[shown])], rows, flexible=0)
-
-
-def print_compressed(done: Compressed) -> None:
-    rows = [
-        (
-            kernel["name"],
-            as_text(kernel["shape"]),
-            f"{kernel['step']:.3g}",
-            f"{kernel['zeros']:.1%}",
-            f"{kernel['bytes']:,}",
-        )
-        for kernel in done.kernels
-    ]
-    say_table(("ARRAY", "SHAPE", ">STEP", ">ZEROS", ">BYTES"), rows, flexible=0)
-    (before, after), (loss_before, loss_after) = done.accuracy, done.loss
-    say(
-        f"{done.images:,} validation images of {done.dataset}: accuracy {before:.4f} -> "
-        f"{after:.4f}, loss {loss_before:.4f} -> {loss_after:.4f}"
-    )
-    say(f"{done.path}: {done.bytes:,} bytes")
 
 
 def as_prediction(found: Prediction) -> str:

@@ -5,14 +5,179 @@ python scripts/publish_weights.py runs/RUN alexnet/cifar10 --max-bytes 8000000
 What is printed belongs into the `weights:` list of configs/<network>.yaml.
 """
 
-import argparse
-import sys
-from pathlib import Path
+from __future__ import annotations
 
+import argparse
+import hashlib
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import yaml
+
+import modelzoo
+from compress_weights import compress
+from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError, RunError
+from modelzoo.files import ordinary, write_bytes
 from modelzoo.printing import print_notice
 from modelzoo.terminal import say
-from modelzoo.weights.publish import entry_text, publish
+from modelzoo.weights.registry import NAME, PublishedWeights, Scores
+
+if TYPE_CHECKING:
+    import keras
+
+SHIPPED = Path(modelzoo.__file__).parent / "weights" / "files"
+
+
+def publish(
+    run: Path,
+    model: str,
+    name: str,
+    *,
+    max_bytes: int | None = None,
+    folder: Path = SHIPPED,
+    notify: Callable[[str], None] = print,
+) -> PublishedWeights:
+    """Write the best weights of a run as weights of a packaged network.
+
+    The run's recipe may scale pixels in another way than the network's configuration: the
+    difference is folded into the first convolution, so that a network has one kind of input.
+
+    Args:
+        run: folder of a finished run; its data set is the one that the scores are for.
+        model: a packaged name; its network must be the run's.
+        name: what `--weights` will take.
+        max_bytes: compress to this size, see compress_weights.py.
+        folder: where shipped files lie.
+        notify: called with what is being done.
+
+    Returns:
+        The entry for the `weights:` list of the network's YAML. Its scores are measured with the
+        file that was written, on the test set.
+
+    Raises:
+        InputError: the run is not finished, or its network is another one.
+        RunError: `max_bytes` cannot be kept.
+    """
+    if model not in list_models() or not re.fullmatch(NAME, name):
+        raise InputError(f"{model}/{name}: should be NETWORK/NAME, of a packaged network")
+    try:
+        metrics = json.loads(ordinary(run / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{run}: is no finished run: {error}") from None
+    trained, target = load_config(run), load_config(model, dataset=metrics["dataset"])
+    same = ("input_shape", "num_classes")
+    if any(trained["model"][key] != target["model"][key] for key in same):
+        raise InputError(f"{run}: its network takes or tells apart other things than {model}")
+    from modelzoo.training.device import start_framework
+    from modelzoo.training.prepare import build_network
+    from modelzoo.weights.golden import make_golden
+    from modelzoo.weights.reader import load_weights
+    from modelzoo.zoo import evaluate
+
+    start_framework(target["trainer"]["backend"], "cpu")
+    network = build_network(target)
+    load_weights(network, run / "best.weights.h5")
+    fold_scaling(network, trained["data"]["preprocessing"], target["data"]["preprocessing"])
+    how = ""
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "whole.weights.h5"
+        network.save_weights(file)
+        if max_bytes is not None:
+            small = Path(temporary) / "small.weights.h5"
+            done = compress(target, file, small, max_bytes=max_bytes, notify=notify)
+            file, how = small, done.summary()
+        scores = evaluate(target, file, device="cpu", notify=notify).scores
+        golden = make_golden(target, file)
+        content = file.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    entry = PublishedWeights(
+        name=name,
+        sources=["package"],
+        sha256=sha256,
+        bytes=len(content),
+        parameters=network.count_params(),
+        scores=Scores(
+            dataset=metrics["dataset"],
+            accuracy=round(scores.accuracy, 4),
+            loss=round(scores.loss, 5),
+        ),
+        recipe=_recipe(trained, metrics),
+        licence="Apache-2.0",
+        golden=golden,
+        note=how,
+    )
+    write_bytes(folder / entry.file_of(model).file, content)
+    return entry
+
+
+def entry_text(entry: PublishedWeights) -> str:
+    """Return an entry as it stands in a YAML."""
+    values = msgspec.to_builtins(entry)
+    values["scores"] = {key: value for key, value in values["scores"].items() if value is not None}
+    usual = (None, "", False, "keras")
+    kept = {key: value for key, value in values.items() if value not in usual}
+    text: str = yaml.safe_dump([kept], sort_keys=False, width=1000, default_flow_style=None)
+    return text
+
+
+def fold_scaling(network: keras.Model, trained: Sequence[Any], wanted: Sequence[Any]) -> None:
+    """Make a network that was trained on pixels scaled one way take pixels scaled another way.
+
+    Args:
+        network: changed in place; its first layer with weights should be a convolution.
+        trained: `data.preprocessing` that it was trained with, a chain of Rescaling.
+        wanted: the one that it should work with, too.
+
+    Raises:
+        InputError: they differ in more than a scaling, or the padding of the first convolution
+            would have to change with the offset.
+    """
+    if list(trained) == list(wanted):
+        return
+    (scale, offset), (new_scale, new_offset) = _affine(trained), _affine(wanted)
+    factor = scale / new_scale
+    shift = offset - factor * new_offset
+    first = next(layer for layer in network.layers if layer.weights)
+    if getattr(first, "padding", "") != "valid" and shift:
+        raise InputError(
+            f"{first.name}: pads with zeros, which would be another grey after the change from "
+            f"{list(trained)} to {list(wanted)}"
+        )
+    kernel, bias = (np.asarray(weight, "float64") for weight in first.weights)
+    inputs = tuple(range(kernel.ndim - 1))
+    first.set_weights([kernel * factor, bias + shift * kernel.sum(axis=inputs)])
+
+
+def _affine(preprocessing: Sequence[Any]) -> tuple[float, float]:
+    """Return the scale and offset of a chain of Rescaling layers."""
+    scale, offset = 1.0, 0.0
+    for spec in preprocessing:
+        name = spec["class_name"] if isinstance(spec, dict) else spec
+        values = (spec.get("config") or {}) if isinstance(spec, dict) else {}
+        numbers = [values.get("scale", 1.0), values.get("offset", 0.0)]
+        if name != "Rescaling" or not all(isinstance(number, int | float) for number in numbers):
+            raise InputError(f"data.preprocessing: {spec!r} cannot be folded into a convolution")
+        scale, offset = scale * numbers[0], offset * numbers[0] + numbers[1]
+    return scale, offset
+
+
+def _recipe(trained: Config, metrics: dict[str, Any]) -> str:
+    command = f"python -m train --model {trained.name} --dataset {metrics['dataset']}"
+    kept = f"the last of {metrics['epochs']} epochs"
+    if metrics["val_accuracy"] is not None:
+        kept = (
+            f"epoch {metrics['best_epoch']} of {metrics['epochs']}, best on validation images "
+            f"with {metrics['val_accuracy']:.4f}"
+        )
+    return f"{command} --seed {metrics['seed']}; {kept}"
 
 
 def main() -> int:

@@ -279,31 +279,6 @@ def test_python_m_modelzoo_is_the_command():
     assert done.returncode == 0 and json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_the_null_device(closed: str, tmp_path: Path) -> None:
-    """A service without streams: no crash, and no file gets a library's messages by its number."""
-    code = (
-        "import os; from modelzoo import cli, commands\n"
-        "def command(options):\n"
-        "    with open('file', 'wb') as file:\n"
-        "        assert file.fileno() > 2\n"
-        "    print('out', flush=True)\n"
-        "    os.write(2, b'a C library')\n"
-        "commands.list_models = command\n"
-        "cli.run_program(['list'])"
-    )
-    done = subprocess.run(
-        ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code],
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "file").read_bytes() == b""
-    assert done.stdout in (b"out\n", b"")
-    assert done.stderr in (b"a C library", b"")
-
-
 @pytest.mark.parametrize("command", [["--help"], ["info", "lenet5"]])
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_some_letters_gets_them_escaped(

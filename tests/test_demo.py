@@ -290,8 +290,8 @@ def test_a_port_in_use_is_one_clear_error():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--port", "x"], "--port x: should be a whole number from 0 to 65535"),
-        (["--port", "65536"], "--port 65536: should be"),
+        (["--port", "x"], "--port: x should be a whole number from 0 to 65535"),
+        (["--port", "65536"], "--port: 65536 should be"),
         (["--model", "lenet5/minst"], "lenet5 has no weights 'minst'"),
         (["--model", "lenett5"], "lenet5"),
         (["--model", "alexnet_2012"], "which weights?"),

@@ -287,19 +287,6 @@ def test_weights_that_end_as_nan_are_not_the_best(
     assert not Path("out/best.weights.h5").exists()
 
 
-@pytest.mark.parametrize("command", ["plot {run}", "draw activations", "train --model lenet5"])
-def test_a_folder_whose_name_cannot_be_is_refused(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A zero byte is no OSError."""
-    wrong = Mistakes(np.zeros((0, 3, 3, 1), np.uint8), [], [], [])
-    save_report_data(tmp_path, np.eye(2, dtype=int), ["a", "b"], wrong)
-    (tmp_path / "history.csv").write_text("epoch,loss\n1,1\n")
-    words = [word.format(run=tmp_path) for word in command.split()]
-    assert cli.main([*words, "--out", "a\0b"]) == 2
-    assert "a\\x00b: no folder can have this name" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("model", ["lenet_1989", "lenet5_1998", "neocognitron"])
 def test_weights_are_not_those_of_a_model_that_nothing_is_searched_for(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -8,9 +8,9 @@ import yaml
 
 import modelzoo
 from modelzoo.errors import InputError
-from modelzoo.weights.publish import entry_text, fold_scaling, publish
 from modelzoo.weights.reader import load_weights
 from modelzoo.weights.registry import parse_weights
+from publish_weights import entry_text, fold_scaling, publish
 
 STANDARDISED = [{"class_name": "Rescaling", "config": {"scale": 0.02, "offset": -1.5}}]
 SHARES = [{"class_name": "Rescaling", "config": {"scale": 1 / 255}}]

@@ -189,7 +189,6 @@ def test_predict_names_the_classes_of_the_weights(one, capsys):
         "predict --model {run} --dataset mnist {image}",
         "features lenet5 --dataset digits {image}",
         "features lenet5 --weights mnist --dataset fashion_mnist {image}",
-        "compress --model lenet5 --dataset digits --max-bytes 100000 --out small.weights.h5",
     ],
 )
 def test_commands_that_name_classes_refuse_other_weights(command, one, run, capsys, monkeypatch):

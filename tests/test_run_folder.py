@@ -260,21 +260,20 @@ def test_a_read_only_disk_is_said_and_nothing_else(tmp_path, monkeypatch):
 
 def test_a_second_ctrl_c_ends_as_the_first_would(monkeypatch):
     """It came while the first was answered, and ended in a traceback."""
-    codes: list[int] = []
 
     def interrupted(arguments: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", interrupted)
-    monkeypatch.setattr(os, "_exit", codes.append)
-    monkeypatch.setattr(cli.atexit, "_run_exitfuncs", lambda: None)
+    monkeypatch.setattr(cli.atexit, "register", lambda function: function)
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        cli.run_program(["list"])
+        with pytest.raises(SystemExit) as end:
+            cli.run_program(["list"])
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-    assert codes == [130]
+    assert end.value.code == 130
 
 
 # Whole runs

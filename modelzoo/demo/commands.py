@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import ipaddress
 import logging
 import os
@@ -14,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from modelzoo.errors import InputError
 from modelzoo.requirements import check_installed
 from modelzoo.terminal import say
 
@@ -30,10 +28,8 @@ def demo(options: argparse.Namespace) -> None:
     from modelzoo.resolve import resolve
 
     check_installed("the page", "gradio")
-    if not options.port.isdecimal() or int(options.port) > 65535:
-        raise InputError(f"--port {options.port:.80}: should be a whole number from 0 to 65535")
     found = {name: resolve(name) for name in options.model or packaged_networks()}
-    with serve.listen(options.host, int(options.port)) as listening, _own_folder():
+    with serve.listen(options.host, options.port) as listening, _own_folder():
         url = _url(options.host, listening)
         say(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
         networks = load(found)
@@ -54,7 +50,6 @@ def demo(options: argparse.Namespace) -> None:
             serve.serve(page, listening, started)
         except KeyboardInterrupt:  # the way to end it
             say("modelzoo demo: ended", file=sys.stderr)
-            gc.freeze()  # or Python searches the framework's objects for seconds before it exits
 
 
 def packaged_networks() -> list[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.errors import InputError, suggest
+from modelzoo.errors import InputError
 from modelzoo.files import is_there, write_csv
 from modelzoo.printing import print_notice
 from modelzoo.progress import Progress
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from modelzoo.robustness.networks import Pictures
 
 METHODS = {"fgsm": ["fgsm"], "pgd": ["pgd"], "both": ["fgsm", "pgd"]}
-MOST_STRENGTHS = 100
 
 
 def attack(options: argparse.Namespace) -> None:
@@ -34,15 +32,8 @@ def attack(options: argparse.Namespace) -> None:
     from modelzoo.robustness.networks import build_scores, check_comparable, open_pictures
     from modelzoo.training.device import start_framework
 
-    strengths = sorted({0.0, *_numbers("--strengths", options.strengths)})
-    if strengths[-1] > 1:
-        raise InputError(f"--strengths {strengths[-1]:g}: 1 is the whole range of a pixel")
-    if options.method not in METHODS:
-        raise InputError(
-            f"--method {options.method:.80}: unknown{suggest(options.method, METHODS)}"
-        )
-    steps = _whole("--steps", options.steps, 1, 10_000)
-    count, seed, out = _common(options)
+    strengths = sorted({0.0, *options.strengths})
+    out = _writable(options.out)
     network = resolve(
         options.name,
         options.weights,
@@ -59,8 +50,8 @@ def attack(options: argparse.Namespace) -> None:
         from modelzoo.robustness.measuring import attack_methods, attack_rows, counted
 
         model, softmax = build_scores(network)
-        pictures = open_pictures([network], count, seed, print_notice)
-        methods = attack_methods(METHODS[options.method], steps, seed)
+        pictures = open_pictures([network], options.images, options.seed, print_notice)
+        methods = attack_methods(METHODS[options.method], options.steps, options.seed)
         work = len(methods) * len(strengths) * len(pictures.labels)
         with Progress(work) as progress:
             rows = attack_rows(model, pictures, methods, strengths, counted(progress))
@@ -78,10 +69,10 @@ def attack(options: argparse.Namespace) -> None:
         "model": network.label,
         "published_accuracy": published,
         "strength_unit": "share of the range 0..255",
-        "steps": steps,
+        "steps": options.steps,
     }
     if options.json:
-        _print_json(summary, pictures, seed, rows, files)
+        _print_json(summary, pictures, options.seed, rows, files)
         return
     say(f"{network.label} on {pictures.described}; strength: largest change of a pixel, 0 to 1")
     if pictures.note:
@@ -103,12 +94,10 @@ def robustness(options: argparse.Namespace) -> None:
     kinds = check_kinds(options.kinds.split(","))
     if options.strengths is not None and len(kinds) != 1:
         raise InputError("--strengths: are of one kind; name it with --kinds")
-    wanted = None
-    if options.strengths is not None:
-        wanted = sorted({0.0, *_numbers("--strengths", options.strengths)})
+    wanted = sorted({0.0, *options.strengths}) if options.strengths is not None else None
     if len(options.names) > MOST_SERIES:
         raise InputError(f"{len(options.names)} networks: at most {MOST_SERIES} fit in one chart")
-    count, seed, out = _common(options)
+    out = _writable(options.out)
     networks = [
         resolve(name, dataset=options.dataset, backend=options.backend, for_scores=True)
         for name in options.names
@@ -120,18 +109,18 @@ def robustness(options: argparse.Namespace) -> None:
     with start_framework(networks[0].config["trainer"]["backend"], options.device).scope():
         from modelzoo.robustness.measuring import corruption_rows, counted
 
-        pictures = open_pictures(networks, count, seed, print_notice)
+        pictures = open_pictures(networks, options.images, options.seed, print_notice)
         models = {network.label: build_scores(network)[0] for network in networks}
         work = len(models) * sum(map(len, strengths.values())) * len(pictures.labels)
         with Progress(work) as progress:
-            rows = corruption_rows(models, pictures, strengths, seed, counted(progress))
+            rows = corruption_rows(models, pictures, strengths, options.seed, counted(progress))
     axis_titles = {name: kind.title for name, kind in KINDS.items()}
     chart = corruption_curves(
         rows, axis_titles, f"Accuracy on changed pictures, {pictures.described}"
     )
     files = _write(out, "robustness.csv", rows, {"robustness": chart}, options.format)
     if options.json:
-        _print_json({"models": list(models)}, pictures, seed, rows, files)
+        _print_json({"models": list(models)}, pictures, options.seed, rows, files)
         return
     say(f"{pictures.described}; every network is shown the same pictures")
     if pictures.note:
@@ -140,41 +129,19 @@ def robustness(options: argparse.Namespace) -> None:
     _print_files(files)
 
 
-def _common(options: argparse.Namespace) -> tuple[int | None, int, Path]:
-    """Return the number of pictures (None: all), the seed and the folder for what is written."""
-    count = None if options.images == "all" else _whole("--images", options.images, 1, 10**9)
-    seed = _whole("--seed", options.seed, 0, 2**32 - 1)
-    out = Path(options.out)
+def _writable(folder: str) -> Path:
+    """Return the folder for what is written, before hours of work go into that."""
+    out = Path(folder)
     there = next((each for each in (out, *out.absolute().parents) if is_there(each)), out)
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(f"--out {options.out}: {there} is no folder that can be written to")
-    return count, seed, out
+        raise InputError(f"--out {folder}: {there} is no folder that can be written to")
+    return out
 
 
 def _print_notices(networks: Sequence[Source]) -> None:
     for each in networks:
         if each.notice:
             print_notice(each.notice)
-
-
-def _whole(option: str, text: str, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdecimal() or not least <= int(text[:20]) <= most:
-        allowed = "a whole number" + (' or "all"' if option == "--images" else "")
-        raise InputError(f"{option} {text:.80}: should be {allowed}, from {least} to {most}")
-    return int(text)
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    parts = text.split(",")
-    if len(parts) > MOST_STRENGTHS:
-        raise InputError(f"{option}: {len(parts)} numbers; at most {MOST_STRENGTHS}")
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        numbers = [math.nan]
-    if not all(math.isfinite(number) and number >= 0 for number in numbers):
-        raise InputError(f"{option} {text:.80}: should be numbers from 0, as in 0,0.05,0.1")
-    return numbers
 
 
 def _file_name(label: str, dataset: str) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import struct
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelzoo.errors import InputError
 from modelzoo.files import replacing
 from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
 from modelzoo.training.run_folder import RunFolder
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from modelzoo.data.pipeline import InputPipeline
     from modelzoo.training.evaluation import Scores
     from modelzoo.training.run import Run
-
-ZIP_YEARS = (1980, 2107)  # that a ZIP archive can state
 
 
 def find_mistakes(scores: Scores, pipeline: InputPipeline) -> Mistakes:
@@ -48,20 +43,9 @@ def class_labels(scores: Scores, pipeline: InputPipeline) -> list[str]:
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Write a network as a .keras file.
-
-    Raises:
-        InputError: the clock is at a time that no ZIP archive, and so no .keras file, can state.
-    """
-    try:
-        with replacing(path) as temporary:
-            network.save(temporary)
-    except (ValueError, struct.error):
-        if ZIP_YEARS[0] <= (year := time.localtime(time.time()).tm_year) <= ZIP_YEARS[1]:
-            raise
-        raise InputError(
-            f"{path}: cannot be written: the clock of this machine is in the year {year}; set it"
-        ) from None
+    """Write a network as a .keras file, whole or not at all."""
+    with replacing(path) as temporary:
+        network.save(temporary)
 
 
 def write_results(run: Run) -> None:

@@ -14,7 +14,6 @@ from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError, reason_of
 from modelzoo.files import (
     as_typed,
-    check_folder_name,
     is_there,
     ordinary,
     remove_leftovers,
@@ -87,7 +86,6 @@ class RunFolder:
 
         What a training left that was killed before it could save anything is no hindrance.
         """
-        check_folder_name(path)
         folder = cls(path)
         folder._made = [each for each in (path, *path.parents) if not is_there(each)]
         try:

@@ -9,14 +9,17 @@ reader of HDF5 finds the numbers themselves, with nothing to decode.
 After Han, Mao, Dally (2016), Deep compression: compressing deep neural networks with pruning,
 trained quantization and Huffman coding, ICLR; without their retraining, with a uniform grid in
 place of their trained one, and with DEFLATE for both Huffman coding and sparse indices.
+
+python scripts/compress_weights.py --model runs/RUN --max-bytes 8000000 --out small.weights.h5
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,11 @@ from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError, RunError
 from modelzoo.files import write_bytes
+from modelzoo.parser import Parser, share, whole
+from modelzoo.printing import print_notice
+from modelzoo.resolve import resolve
+from modelzoo.tables import say_table
+from modelzoo.terminal import say
 from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
 
 if TYPE_CHECKING:
@@ -330,3 +338,53 @@ def _copy_group(source: Any, target: Any) -> None:
             )
         else:
             target.create_dataset(name, data=item[()])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compress the weights of a network; return the exit code: 0, 1 (limits not kept), 2."""
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="NAME[/WEIGHTS], a YAML or a run's folder")
+    parser.add_argument("--weights", help="a published name, a file, a run's folder, a URL")
+    parser.add_argument("--dataset", help="whose validation images choose")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--max-bytes", required=True, type=whole(1), help="size of the file")
+    parser.add_argument(
+        "--max-drop", default=0.002, type=share, help="validation accuracy to lose (0.002)"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="a .weights.h5 to write")
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu, gpu:N (auto)")
+    options = parser.parse_args(arguments)
+    try:
+        source = resolve(
+            options.model, options.weights, dataset=options.dataset, overrides=options.set
+        )
+        done = compress(
+            source.config,
+            source.weights,
+            options.out,
+            max_bytes=options.max_bytes,
+            max_drop=options.max_drop,
+            device=options.device,
+            notify=print_notice,
+        )
+    except (InputError, RunError) as error:
+        say(error, file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    rows = [
+        (
+            kernel["name"],
+            "x".join(map(str, kernel["shape"])),
+            f"{kernel['step']:.3g}",
+            f"{kernel['zeros']:.1%}",
+            f"{kernel['bytes']:,}",
+        )
+        for kernel in done.kernels
+    ]
+    say_table(("ARRAY", "SHAPE", ">STEP", ">ZEROS", ">BYTES"), rows, flexible=0)
+    say(f"{done.dataset}: {done.summary()}")
+    say(f"{done.path}: {done.bytes:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

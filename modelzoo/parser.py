@@ -1,0 +1,138 @@
+"""How a command line is read: one clear line for what is wrong, and the numbers of options."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from modelzoo.errors import suggest
+from modelzoo.terminal import say
+
+SHORT_NAMES = {"--lr": "--learning-rate"}
+MOST_NUMBERS = 100  # in a list
+LARGEST_SEED = 2**32 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the nearest right name, in place of the whole usage.
+
+    Attributes:
+        commands: names of those that it knows; none where it is a command's own.
+        names: what its options are called.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.commands: Iterable[str] = ()
+        self.names: list[str] = []
+        super().__init__(allow_abbrev=False, **settings)
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """Add an option, and remember its names."""
+        self.names += [name for name in names if name.startswith("-")]
+        return super().add_argument(*names, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, and end with exit code 2."""
+        say(f"{self.prog}: {message}\n(see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read a command line, by default the program's own."""
+        words: Sequence[str] = sys.argv[1:] if args is None else args
+        first = words[0] if words else "-"
+        if self.commands and not first.startswith("-") and first not in self.commands:
+            self.error(f"unknown command {first!r:.80}{suggest(first, self.commands)}")
+        options, rest = self.parse_known_args(words, namespace)
+        if rest:  # reported by the command's parser, which knows its own options
+            getattr(options, "parser", self).refuse(rest)
+        return options
+
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """Name what was not understood, and the option or the `--set` key that may be meant."""
+        message = f"unrecognized arguments: {' '.join(words)}"
+        unknown = words[0].partition("=")[0]
+        if unknown.startswith("--"):
+            right = {name: name for name in self.names if name.startswith("--")}
+            if "--set" in right:
+                right = {_as_option(key): f"--set {key}=" for key in _keys()} | right
+            near = difflib.get_close_matches(SHORT_NAMES.get(unknown, unknown), right, 1)
+            hint = f"; did you mean {right[near[0]]!r}?" if near else suggest("", self.names)
+            message += hint
+        self.error(message)
+
+
+def _as_option(key: str) -> str:
+    """Return what may be taken for the option of a key: "--pool-size" of model.pool_size."""
+    return f"--{key.rpartition('.')[2].replace('_', '-')}"
+
+
+def _keys() -> Iterable[str]:
+    from modelzoo.config.sections import all_keys
+
+    return all_keys()
+
+
+def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """Return a reader of whole numbers from `least` to `most`."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ArgumentTypeError(f"{text:.80} should be a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
+def count(text: str) -> int | None:
+    """Read a whole number from 1, or "all", which is None."""
+    try:
+        return None if text == "all" else whole(1)(text)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(f'{error}, or "all"') from None
+
+
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"{text:.80} should be a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    number = _number(text)
+    if not 0 <= number <= 1:
+        raise ArgumentTypeError(f"{text:.80} should be a number from 0 to 1")
+    return number
+
+
+def numbers(most: float = math.inf) -> Callable[[str], list[float]]:
+    """Return a reader of numbers from 0 to `most`, with commas between them."""
+
+    def read(text: str) -> list[float]:
+        found = [_number(part) for part in text.split(",")]
+        if len(found) > MOST_NUMBERS:
+            raise ArgumentTypeError(f"{len(found)} numbers; at most {MOST_NUMBERS}")
+        if not all(0 <= number <= most and number < math.inf for number in found):
+            limits = "from 0" if most == math.inf else f"from 0 to {most:g}"
+            raise ArgumentTypeError(f"{text:.80} should be numbers {limits}, as in 0,0.05,0.1")
+        return found
+
+    return read
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
