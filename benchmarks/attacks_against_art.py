@@ -23,7 +23,7 @@ from art.estimators.classification import PyTorchClassifier
 
 from modelzoo.resolve import resolve
 from modelzoo.robustness.attacks import answers, fgsm, pgd
-from modelzoo.robustness.networks import build_scores, open_pictures
+from modelzoo.robustness.measuring import build_scores, open_pictures
 
 FULL_RANGE = 255.0
 

@@ -318,7 +318,7 @@ def test_bad_input_is_one_message_before_any_framework_starts(
     def started(*_: object) -> None:
         raise AssertionError("a framework was started")
 
-    monkeypatch.setattr("modelzoo.training.device.start_framework", started)
+    monkeypatch.setattr("modelzoo.robustness.commands.start_framework", started)
     assert cli.main(command.format(file=tmp_path / "file").split()) == 2
     out, err = capsys.readouterr()
     assert REFUSED[command] in err and len(err.splitlines()) <= 3 and out == ""

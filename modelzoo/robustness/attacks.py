@@ -5,9 +5,6 @@ A model here takes pictures as they are stored, float32 in 0..255, and returns a
 most that it changes a pixel of a channel (the L-infinity norm), as a share of the range 0..255: 0.1
 allows 25.5 grey levels. Adversarial pictures stay within 0..255 and within the strength, exactly;
 they are float32, not rounded to whole grey levels.
-
-Both attacks climb `log_odds`, which rises where the cross-entropy of the softmax of the scores
-rises, but does not fade where the network is certain.
 """
 
 from __future__ import annotations
@@ -27,14 +24,9 @@ BATCH_SIZE = 256
 def log_odds(scores: Any, labels: Any) -> Any:
     """Return by how much the wrong classes are ahead of the right one: log((1 - p) / p).
 
-    With p, the softmax of the right class, the cross-entropy is -log(p) = log(1 + exp(log_odds)).
-    That rises with the log-odds, so the signs of their gradients agree. In float32, though, p
-    becomes 1 and the gradient of the cross-entropy 0 or noise where the right score is ahead by 17
-    or more; that of the log-odds does not depend on how far it is ahead.
-
-    Networks that end with other scores need nothing else. The negated penalties of `lenet5_1998`
-    are tens apart, so the log-odds are in effect the largest wrong score less the right one; the
-    tanh units of `lenet_1989` are close together, and all wrong classes count.
+    With p, the softmax of the right class, the cross-entropy is -log(p) = log(1 + exp(log_odds)):
+    the signs of their gradients agree. Where the right score is ahead by 17 or more, though, p is 1
+    in float32, and the gradient of the cross-entropy 0 or noise; that of the log-odds is not.
 
     Args:
         scores: (n, classes), any real numbers.
@@ -77,11 +69,8 @@ def fgsm(
     Reference:
         Goodfellow, Shlens, Szegedy (2015), Explaining and harnessing adversarial examples, ICLR.
     """
-    adversarial = np.empty(images.shape, "float32")
-    for batch in _batches(len(images), batch_size):
-        search = _Search(model, images[batch], labels[batch], strength)
-        adversarial[batch] = search.fgsm_point()
-    return adversarial
+    searches = _searches(model, images, labels, strength, batch_size)
+    return np.concatenate([search.fgsm_point() for search in searches])
 
 
 def pgd(
@@ -104,16 +93,16 @@ def pgd(
     strength, by construction (with the same `batch_size`: another one rounds differently).
 
     Args:
-        model: as for `fgsm`.
-        images: as for `fgsm`.
-        labels: as for `fgsm`.
-        strength: as for `fgsm`.
+        model: as for `fgsm`, and so are the next three and `batch_size`.
+        images: pictures.
+        labels: right classes.
+        strength: 0 to 1.
         steps: of each climb.
         step_size: share of the range 0..255 that a step changes a pixel by; by default
             2.5 * strength / steps, which crosses the allowed region and leaves some way to turn.
         restarts: climbs from random points.
         seed: of the random points; they do not depend on `batch_size`.
-        batch_size: as for `fgsm`.
+        batch_size: pictures computed at once.
 
     Returns:
         float32 of the shape of `images`.
@@ -124,24 +113,21 @@ def pgd(
     """
     step = np.float32(FULL_RANGE * (2.5 * strength / steps if step_size is None else step_size))
     generators = [np.random.default_rng([seed, climb]) for climb in range(restarts)]
-    adversarial = np.empty(images.shape, "float32")
-    for batch in _batches(len(images), batch_size):
-        search = _Search(model, images[batch], labels[batch], strength)
+    found = []
+    for search in _searches(model, images, labels, strength, batch_size):
         search.keep(search.images)
         search.climb(search.fgsm_point(), steps, step)
         for generator in generators:
             search.climb(search.random_point(generator), steps, step)
-        adversarial[batch] = search.best
-    return adversarial
+        found.append(search.best)
+    return np.concatenate(found)
 
 
 def answers(model: keras.Model, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """Return the class that a model answers to each picture in 0..255, (n,)."""
-    found = [
-        model.predict_on_batch(images[batch].astype("float32")).argmax(axis=1)
-        for batch in _batches(len(images), batch_size)
-    ]
-    return np.concatenate(found) if found else np.zeros(0, int)
+    starts = range(0, len(images), batch_size)
+    batches = (images[start : start + batch_size].astype("float32") for start in starts)
+    return np.concatenate([model.predict_on_batch(batch).argmax(axis=1) for batch in batches])
 
 
 class _Search:
@@ -208,5 +194,9 @@ def _rounded_up(values: np.ndarray) -> np.ndarray:
     return np.where(nearest < values, np.nextafter(nearest, np.float32(np.inf)), nearest)
 
 
-def _batches(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, count, size))
+def _searches(
+    model: Any, images: np.ndarray, labels: np.ndarray, strength: float, batch_size: int
+) -> Iterator[_Search]:
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        yield _Search(model, images[batch], labels[batch], strength)

@@ -5,7 +5,7 @@ Everything takes and returns uint8 pictures, (n, height, width, channels), and s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,26 +66,7 @@ def _overlap(size: int, shift: int) -> tuple[slice, slice]:
     return slice(max(shift, 0), size + min(shift, 0)), slice(max(-shift, 0), size - max(shift, 0))
 
 
-Variants = Callable[[np.ndarray, float, np.random.Generator], Iterator[np.ndarray]]
-
-
-def _shifts(images: np.ndarray, strength: float, _: np.random.Generator) -> Iterator[np.ndarray]:
-    distance = int(strength)
-    for down, right in DIRECTIONS if distance else [(0, 0)]:
-        yield shifted(images, distance * down, distance * right)
-
-
-def _turns(images: np.ndarray, strength: float, _: np.random.Generator) -> Iterator[np.ndarray]:
-    for degrees in (strength, -strength) if strength else (0.0,):
-        yield rotated(images, degrees)
-
-
-def _noises(images: np.ndarray, strength: float, draw: np.random.Generator) -> Iterator[np.ndarray]:
-    yield noisy(images, strength, draw)
-
-
-def _covers(images: np.ndarray, strength: float, draw: np.random.Generator) -> Iterator[np.ndarray]:
-    yield occluded(images, int(strength), draw)
+Change = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -95,26 +76,47 @@ class Kind:
     Attributes:
         title: with the unit of the strength, for an axis.
         strengths: by default; of pictures of 28 pixels a side where `in_pixels`.
-        in_pixels: whether the strength is a whole number of pixels, at most the picture's side.
+        change: returns the changed pictures, once for each direction.
         largest: strength that makes sense, where it is not in pixels.
-        variants: yields the changed pictures, once for each direction.
+        in_pixels: whether the strength is a whole number of pixels, at most the picture's side.
     """
 
     title: str
-    strengths: tuple[float, ...]
-    in_pixels: bool
-    largest: float
-    variants: Variants
+    strengths: Sequence[float]
+    change: Change
+    largest: float = 0
+    in_pixels: bool = False
+
+    def variants(
+        self, images: np.ndarray, strength: float, draw: np.random.Generator
+    ) -> Iterable[np.ndarray]:
+        """Return the changed pictures, once for each direction, or once as they are."""
+        return self.change(images, strength, draw) if strength else [images]
+
+
+def _shift(images: np.ndarray, strength: float, _: np.random.Generator) -> Iterable[np.ndarray]:
+    return (shifted(images, int(strength) * y, int(strength) * x) for y, x in DIRECTIONS)
 
 
 KINDS = {
-    "shift": Kind("Shift in pixels, 8 directions", tuple(range(7)), True, 0, _shifts),
-    "rotation": Kind("Rotation in degrees, both ways", tuple(range(0, 91, 15)), False, 180, _turns),
+    "shift": Kind("Shift in pixels, 8 directions", range(7), _shift, in_pixels=True),
+    "rotation": Kind(
+        "Rotation in degrees, both ways",
+        range(0, 91, 15),
+        lambda images, degrees, _: (rotated(images, each) for each in (degrees, -degrees)),
+        largest=180,
+    ),
     "noise": Kind(
-        "Gaussian noise, sigma in grey levels", tuple(range(0, 121, 20)), False, 255, _noises
+        "Gaussian noise, sigma in grey levels",
+        range(0, 121, 20),
+        lambda images, sigma, draw: [noisy(images, sigma, draw)],
+        largest=255,
     ),
     "occlusion": Kind(
-        "Side of a covering grey square in pixels", tuple(range(0, 17, 4)), True, 0, _covers
+        "Side of a covering grey square in pixels",
+        range(0, 17, 4),
+        lambda images, side, draw: [occluded(images, int(side), draw)],
+        in_pixels=True,
     ),
 }
 

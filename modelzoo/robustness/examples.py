@@ -9,8 +9,7 @@ import numpy as np
 
 from modelzoo.charts import Chart
 from modelzoo.charts.adversarial import METHOD_TITLES, adversarial_pictures
-from modelzoo.robustness.measuring import Attack, Row, batch_size
-from modelzoo.robustness.networks import Pictures
+from modelzoo.robustness.measuring import Attack, Pictures, Row, batches
 
 SHOWN = 5
 
@@ -37,8 +36,7 @@ def pictures_chart(
     strength = telling_strength([row for row in rows if row["method"] == method])
     if not strength:
         return None
-    first = slice(batch_size(pictures))
-    images, labels = pictures.images[first], pictures.labels[first]
+    images, labels = next(batches(pictures))
     adversarial = attack(model, images, labels, strength)
     before = _outputs(model, images.astype("float32"), softmax)
     after = _outputs(model, adversarial, softmax)

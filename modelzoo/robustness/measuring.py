@@ -1,23 +1,127 @@
-"""Accuracy against the strength of attacks and corruptions, in memory for one batch at a time."""
+"""Accuracy of networks on test pictures, against the strength of attacks and corruptions.
+
+One batch at a time is in memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
+from modelzoo.data.datasets import check_dataset_name
+from modelzoo.data.source import ImageSource, as_text
+from modelzoo.errors import InputError
 from modelzoo.progress import Progress
-from modelzoo.robustness.attacks import BATCH_SIZE, answers, fgsm, pgd
 from modelzoo.robustness.corruptions import KINDS
-from modelzoo.robustness.networks import Pictures
 
+if TYPE_CHECKING:
+    import keras
+
+    from modelzoo.resolve import Source
+
+MOST_AT_ONCE = 256  # pictures
 LARGE_BATCH_BYTES = 64_000_000  # of float32 pictures
 Row = dict[str, Any]
-Attack = Callable[[keras.Model, np.ndarray, np.ndarray, float], np.ndarray]
+Attack = Callable[["keras.Model", np.ndarray, np.ndarray, float], np.ndarray]
 Advance = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Test pictures, all or some of them.
+
+    Attributes:
+        dataset: the name of the data set.
+        images: uint8, (n, height, width, channels).
+        labels: (n,), int64.
+        total: how many the test set has.
+        class_names: one a class.
+        note: what a reader of a figure measured on them must know; may be empty.
+    """
+
+    dataset: str
+    images: ImageSource
+    labels: np.ndarray
+    total: int
+    class_names: tuple[str, ...]
+    note: str
+
+    @property
+    def described(self) -> str:
+        """How many of how many, in words."""
+        count = len(self.labels)
+        which = f"all {count:,}" if count == self.total else f"{count:,} of the {self.total:,}"
+        return f"{which} test images of {self.dataset}"
+
+
+def build_scores(source: Source) -> tuple[keras.Model, bool]:
+    """Return a model from pictures in 0..255 to scores, and whether they go into a softmax."""
+    from modelzoo.explain import before_softmax, on_pictures
+
+    network = source.build()
+    scores = before_softmax(network)
+    return on_pictures(scores, source.config), scores is not network
+
+
+def check_comparable(networks: Sequence[Source]) -> None:
+    """Refuse networks that cannot be shown the same test pictures, before anything is opened.
+
+    Raises:
+        InputError: two have the same name, are for other data sets, or take pictures of other
+            shapes.
+    """
+    first, names = networks[0], [network.label for network in networks]
+    check_dataset_name(first.dataset)
+    for other in networks[1:]:
+        if names.count(other.label) > 1:
+            raise InputError(f"{other.label} is named twice")
+        if other.dataset != first.dataset:
+            raise InputError(
+                f"{first.label} is for {first.dataset}, {other.label} for {other.dataset}: "
+                "--dataset D names one for all"
+            )
+        if other.image_shape != first.image_shape:
+            raise InputError(
+                f"{first.label} takes pictures of {as_text(first.image_shape)}, {other.label} of "
+                f"{as_text(other.image_shape)}: they cannot be shown the same ones"
+            )
+
+
+def open_pictures(
+    networks: Sequence[Source], count: int | None, seed: int, notify: Callable[[str], None]
+) -> Pictures:
+    """Open the test pictures that all the networks are measured on.
+
+    Args:
+        networks: at least one; several have passed `check_comparable`.
+        count: that many, drawn without regard to their classes; None for all.
+        seed: of the draw.
+        notify: called with each notice.
+
+    Raises:
+        InputError: the data set cannot be had, has fewer pictures, or more classes than a network.
+    """
+    from modelzoo.training.prepare import open_dataset
+
+    data = open_dataset(networks[0].config, notify)
+    for each in networks:
+        if each.config["model"]["num_classes"] < len(data.class_names):
+            raise InputError(
+                f"{data.name} has {len(data.class_names)} classes, but {each.label} tells "
+                f"{each.config['model']['num_classes']} apart"
+            )
+    total = len(data.y_test)
+    images, labels = data.x_test, data.y_test
+    if count is not None and count > total:
+        raise InputError(f"--images {count}: {data.name} has {total:,} test images")
+    if count is not None and count < total:
+        chosen = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+        images, labels = images[chosen], labels[chosen]
+    return Pictures(data.name, images, labels, total, data.class_names, data.note)
 
 
 def counted(progress: Progress) -> Advance:
@@ -35,11 +139,9 @@ def counted(progress: Progress) -> Advance:
 
 def attack_methods(names: Sequence[str], steps: int, seed: int) -> dict[str, Attack]:
     """Return the attacks of these names, "fgsm" and "pgd"."""
+    from modelzoo.robustness.attacks import fgsm, pgd
 
-    def climb(model: keras.Model, images: Any, labels: Any, strength: float) -> np.ndarray:
-        return pgd(model, images, labels, strength, steps=steps, seed=seed)
-
-    known: dict[str, Attack] = {"fgsm": fgsm, "pgd": climb}
+    known: dict[str, Attack] = {"fgsm": fgsm, "pgd": partial(pgd, steps=steps, seed=seed)}
     return {name: known[name] for name in names}
 
 
@@ -51,19 +153,18 @@ def attack_rows(
     advance: Advance,
 ) -> list[Row]:
     """Return a row a method and strength, with the accuracy over the pictures, 0 to 1."""
+    from modelzoo.robustness.attacks import answers
+
     rows = []
     for method, attack in methods.items():
         for strength in strengths:
             right = 0
-            for batch in _batches(pictures):
-                images, labels = pictures.images[batch], pictures.labels[batch]
-                if strength > 0:
-                    images = attack(model, images, labels, strength)
-                right += int((answers(model, images) == labels).sum())
+            for images, labels in batches(pictures):
+                changed = attack(model, images, labels, strength) if strength else images
+                right += int((answers(model, changed) == labels).sum())
                 advance(f"{method} at strength {strength:g}", len(labels))
-            rows.append(
-                {"method": method, "strength": strength, "accuracy": right / len(pictures.labels)}
-            )
+            accuracy = right / len(pictures.labels)
+            rows.append({"method": method, "strength": strength, "accuracy": accuracy})
     return rows
 
 
@@ -98,11 +199,12 @@ def _corrupted(
     seed: int,
     shown: Callable[[int], None],
 ) -> Row:
+    from modelzoo.robustness.attacks import answers
+
     # The same draws for every network and strength: curves differ by these alone.
     draw = np.random.default_rng([seed, list(KINDS).index(kind)])
     right = answered = light = light_before = 0
-    for batch in _batches(pictures):
-        images, labels = pictures.images[batch], pictures.labels[batch]
+    for images, labels in batches(pictures):
         for changed in KINDS[kind].variants(images, strength, draw):
             right += int((answers(model, changed) == labels).sum())
             answered += len(labels)
@@ -113,12 +215,10 @@ def _corrupted(
     return {"accuracy": right / answered, "brightness": brightness}
 
 
-def batch_size(pictures: Pictures) -> int:
-    """Return how many pictures are computed at once, fewer of large ones."""
+def batches(pictures: Pictures) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the images and labels that are computed at once, fewer of large pictures."""
     bytes_each = 4 * int(np.prod(pictures.images.shape[1:]))
-    return min(BATCH_SIZE, max(1, LARGE_BATCH_BYTES // bytes_each))
-
-
-def _batches(pictures: Pictures) -> list[slice]:
-    size = batch_size(pictures)
-    return [slice(start, start + size) for start in range(0, len(pictures.labels), size)]
+    size = min(MOST_AT_ONCE, max(1, LARGE_BATCH_BYTES // bytes_each))
+    for start in range(0, len(pictures.labels), size):
+        chosen = slice(start, start + size)
+        yield pictures.images[chosen], pictures.labels[chosen]
