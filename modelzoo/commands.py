@@ -182,15 +182,16 @@ def list_models(options: argparse.Namespace) -> None:
 
 def info(options: argparse.Namespace) -> None:
     config = chosen_config(options)
-    if options.json or options.layers:
-        from modelzoo.training.device import start_framework
-
-        start_framework(config["trainer"]["backend"], "cpu")
     if options.json:
         print(json.dumps(_facts(config)))
         return
+    from modelzoo.training.prepare import describe_network
+    from modelzoo.zoo import describe
+
     about, model, data = config["about"], config["model"], config["data"]
-    parameters = about["parameters"]
+    network = describe_network(config)
+    parameters = network.parameters if network else about["parameters"]
+    layers = describe(config) if options.layers else []  # what is wrong is said before the rest
     rows = {
         "title": about["title"],
         "source": about["source"],
@@ -211,7 +212,7 @@ def info(options: argparse.Namespace) -> None:
         pairs.append((label, f"{entry.name}: {entry.scores}{unverified}"))
     say_table((), pairs)
     if options.layers:
-        printing.print_layers(config)
+        printing.print_layers(layers)
     else:
         say(f"  layers and shapes: modelzoo info {options.model or options.config} --layers")
 
@@ -329,20 +330,19 @@ def import_file(options: argparse.Namespace) -> None:
 def _facts(config: Config) -> dict[str, Any]:
     import msgspec
 
-    from modelzoo.zoo import build, describe
+    from modelzoo.zoo import describe
 
-    network = build(config)
-    trainable = sum(int(weight.value.numpy().size) for weight in network.trainable_variables)
+    layers = describe(config)
     return {
         "name": config.name,
         "title": config["about"]["title"],
         "builder": config["model"]["builder"],
-        "parameters": network.count_params(),
-        "trainable_parameters": trainable,
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "trainable_parameters": sum(layer["trainable_parameters"] for layer in layers),
         "input_shape": config["model"]["input_shape"],
         "classes": config["model"]["num_classes"],
         "dataset": config["data"]["dataset"],
-        "layers": describe(network),
+        "layers": layers,
         "weights": [msgspec.to_builtins(entry) for entry in config.weights],
         "source": config["about"]["source"],
         "deviations": config["about"]["deviations"],

@@ -65,13 +65,10 @@ def _draw_convolution(options: argparse.Namespace) -> tuple[Chart, str]:
 def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
     from modelzoo import charts
     from modelzoo.options import chosen_config
-    from modelzoo.training.device import start_framework
+    from modelzoo.zoo import describe
 
     config = chosen_config(options)
-    start_framework(config["trainer"]["backend"], "cpu")
-    from modelzoo.zoo import build, describe
-
-    chart = charts.architecture(describe(build(config)), config.name)
+    chart = charts.architecture(describe(config), config.name)
     return chart, f"{config.name}-architecture"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from modelzoo.errors import InputError, reason_of, suggest
+from modelzoo.initializers import FanInUniform
 from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
 from modelzoo.layers.euclidean_rbf import EuclideanRBF
 from modelzoo.layers.local_response_normalization import LocalResponseNormalization
@@ -39,6 +40,7 @@ KINDS: dict[str, tuple[Any, type]] = {
     "regularizer": (keras.regularizers, keras.regularizers.Regularizer),
 }
 OURS: dict[str, tuple[type, ...]] = {
+    "initializer": (FanInUniform,),
     "loss": (BipolarMeanSquaredError, MAPCriterion),
     "layer": (
         ConnectionTableConv2D,

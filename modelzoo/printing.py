@@ -12,34 +12,39 @@ from modelzoo.terminal import columns_of, say
 if TYPE_CHECKING:
     import numpy as np
 
-    from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
     from modelzoo.zoo import Prediction
 
 
-def print_layers(config: Config) -> None:
-    from modelzoo.zoo import build, describe
-
-    network = build(config)
-    described = describe(network)
-    rows = [
+def print_layers(layers: Sequence[dict[str, Any]]) -> None:
+    """Print two tables, since one would be wider than a terminal: what layers are, and cost."""
+    shapes = [
         (
             layer["name"],
             layer["type"],
             as_text(layer["output_shape"]),
-            f"{layer['parameters']:,}",
-            _count(layer["operations"]),
+            as_text(layer["kernel_size"] or ()),
+            as_text(sorted(set(layer["strides"] or ()))),
+            as_padding(layer["padding"]),
+            layer["activation"] or "",
         )
-        for layer in described
+        for layer in layers
     ]
-    counts = [layer["operations"] for layer in described]
-    total = _count(None if None in counts else sum(counts))
-    rows.append(("total", "", "", f"{network.count_params():,}", total))
     say("")
-    heads = ("LAYER", "TYPE", "OUTPUT SHAPE", ">PARAMETERS", ">OPERATIONS")
-    say_table(heads, rows, flexible=1)
-    say("operations: additions and multiplications for one picture")
+    heads = ("LAYER", "TYPE", "OUTPUT", "WINDOW", "STRIDE", "PADDING", "ACTIVATION")
+    say_table(heads, shapes, flexible=1)
+    keys = ("parameters", "connections", "operations")
+    costs = [(layer["name"], *(layer[key] for key in keys)) for layer in layers]
+    totals = [
+        None if None in counts else sum(counts) for counts in list(zip(*costs, strict=True))[1:]
+    ]
+    rows = [row for row in (*costs, ("total", *totals)) if any(row[1:])]
+    say("")
+    heads = ("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS")
+    say_table(heads, [(name, *map(_count, counts)) for name, *counts in rows], flexible=0)
+    say("connections: a unit with each value that it takes, its bias included")
+    say("operations: additions and multiplications for one image")
 
 
 def print_run(run: Run) -> None:
@@ -116,6 +121,14 @@ def print_notice(message: str) -> None:
 
 def _count(number: int | None) -> str:
     return "?" if number is None else f"{number:,}"
+
+
+def as_padding(padding: Any) -> str:
+    """Return a padding in words: valid, same, n on every side, or top,bottom,left,right."""
+    if isinstance(padding, list):
+        sides = [n for each in padding for n in (each if isinstance(each, list) else [each, each])]
+        return str(sides[0]) if len(set(sides)) == 1 else ",".join(map(str, sides))
+    return "" if padding is None else str(padding)
 
 
 def as_text(sizes: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from modelzoo.config import Config, load_config
 from modelzoo.errors import InputError
 from modelzoo.resolve import resolve
-from modelzoo.training.prepare import build_network, scale_images
+from modelzoo.training.prepare import build_network, describe_network, scale_images
 from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:
@@ -240,23 +240,41 @@ def predict(
     return predictions
 
 
-def describe(network: keras.Model) -> list[dict[str, Any]]:
-    """Return the layers of a network: name, type, output shape without the batch, parameters.
+def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
+    """Return the layers of a network, its input first.
 
-    And the floating-point operations for one picture; None if unknown, see `modelzoo.operations`.
+    Starts no framework, but for a builder of your own that makes a Keras model.
+
+    Args:
+        model: a packaged name, a path to a YAML, the folder of a run, a configuration, or a Keras
+            model.
+
+    Returns:
+        For each layer: `name`, `type`, `output_shape` without the batch, `parameters`, and of
+        these `trainable_parameters`; `operations` for one image and `connections`, see
+        `modelzoo.networks.kinds`; `kernel_size`, `strides`, `padding` and `activation`. None for
+        what a layer lacks; of a Keras model all but shapes and parameters is unknown.
+
+    Raises:
+        InputError: an unknown model, or an argument out of range.
+
+    Example:
+        >>> sum(layer["parameters"] for layer in describe("lenet5"))
+        44426
     """
-    from modelzoo.operations import operations
+    if isinstance(model, str | Path):
+        model = load_config(model)
+    if isinstance(model, Config):
+        network = describe_network(model)
+        if network is not None:
+            return network.rows()
+        from modelzoo.training.device import start_framework
 
-    return [
-        {
-            "name": layer.name,
-            "type": type(layer).__name__,
-            "output_shape": list(layer.output.shape[1:]),
-            "parameters": layer.count_params(),
-            "operations": operations(layer),
-        }
-        for layer in network.layers
-    ]
+        start_framework(model["trainer"]["backend"], "cpu")
+        model = build_network(model)
+    from modelzoo.networks.to_keras import keras_rows
+
+    return keras_rows(model)
 
 
 def class_names(config: Config) -> list[str]:

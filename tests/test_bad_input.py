@@ -21,7 +21,7 @@ from PIL import Image
 from modelzoo import cli
 from modelzoo.config import load_config
 from modelzoo.errors import InputError
-from modelzoo.models import BUILDERS
+from modelzoo.networks import BUILDERS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TINY = """\

@@ -10,7 +10,7 @@ from modelzoo import cli
 from modelzoo.arguments import make_parser
 from modelzoo.config import list_models, load_config
 from modelzoo.errors import InputError
-from modelzoo.models import BUILDERS
+from modelzoo.networks import BUILDERS
 from modelzoo.options import SHORTCUTS, chosen_config
 from modelzoo.study import load_study
 

@@ -17,7 +17,7 @@ from modelzoo.layers.scaled_tanh import ScaledTanh
 from modelzoo.layers.trainable_subsampling import TrainableSubsampling
 from modelzoo.layers.unit_bias_conv2d import UnitBiasConv2D
 from modelzoo.losses import BipolarMeanSquaredError, MAPCriterion
-from modelzoo.models.lenet5_1998 import TABLE_I
+from modelzoo.networks.lenet5_1998 import TABLE_I
 
 BACKEND = keras.backend.backend()
 if BACKEND == "jax":

@@ -16,7 +16,7 @@ from modelzoo.config import list_models, load_config
 from modelzoo.config.sections import check_section
 from modelzoo.errors import InputError
 from modelzoo.keras_objects import make
-from modelzoo.models import BUILDERS
+from modelzoo.networks import BUILDERS
 from modelzoo.training.evaluation import are_probabilities
 from modelzoo.training.prepare import scale_images
 from modelzoo.zoo import build

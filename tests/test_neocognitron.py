@@ -14,7 +14,7 @@ from modelzoo.data import fukushima_digits as digits
 from modelzoo.data.datasets import load_dataset
 from modelzoo.layers.c_cells import CCells
 from modelzoo.layers.s_cells import SCells
-from modelzoo.models import BUILDERS
+from modelzoo.networks import BUILDERS
 from modelzoo.zoo import build, describe
 
 BACKEND = keras.backend.backend()

@@ -25,7 +25,7 @@ from modelzoo.config.layers import (
 from modelzoo.config.sections import SECTIONS, TOP_LEVEL, check_labels_suit_loss, check_section
 from modelzoo.errors import InputError, unknown
 from modelzoo.files import is_there
-from modelzoo.models import BUILDERS
+from modelzoo.networks import BUILDERS
 from modelzoo.weights.registry import PublishedWeights, parse_weights
 
 

@@ -12,8 +12,8 @@ import msgspec
 
 from modelzoo.config.layers import Layer, where_given
 from modelzoo.errors import InputError, suggest
-from modelzoo.models import BUILDERS
-from modelzoo.models.plan import KerasObject
+from modelzoo.networks import BUILDERS
+from modelzoo.networks.kinds import KerasObject
 
 
 def model_about(

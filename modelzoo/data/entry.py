@@ -7,7 +7,7 @@ from typing import Any
 
 from modelzoo.data.source import ImageShape
 from modelzoo.errors import InputError
-from modelzoo.models.plan import pair
+from modelzoo.networks.kinds import pair
 
 
 def entry_shape(
@@ -31,7 +31,7 @@ def entry_shape(
     """
     height, width, channels = input_shape
     if image_size is not None:
-        return *pair("data.image_size", image_size), channels
+        return *pair(image_size), channels
     for index, spec in reversed(list(enumerate(preprocessing))):
         name = spec.get("class_name") if isinstance(spec, dict) else spec
         config = (spec.get("config") or {}) if isinstance(spec, dict) else {}

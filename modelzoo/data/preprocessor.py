@@ -1,6 +1,5 @@
 """The layers that a picture passes before the network, and those that change training pictures."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from modelzoo import keras_objects
 from modelzoo.layers.random_patch import RandomPatch
-from modelzoo.models.plan import check_features
+from modelzoo.networks.network import check_features
 
 
 class Preprocessor:
@@ -97,7 +96,7 @@ def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:
     except (NotImplementedError, AttributeError, TypeError, ValueError):
         return  # a layer that does not say, or takes no pictures: it will complain itself
     if isinstance(made, tuple) and None not in made[1:]:
-        check_features(where, math.prod(made[1:-1]), 1, made[-1])
+        check_features(where, made[1:])
 
 
 def _make_layers(specs: Sequence[Any], where: str) -> list[Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from modelzoo.errors import InputError
 from modelzoo.importing.steps import Step
-from modelzoo.models.plan import slide
+from modelzoo.networks.kinds import slide
 from modelzoo.weights.layouts import by_pixel
 
 MAX_GEOMETRIES = 40

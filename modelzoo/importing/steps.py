@@ -15,7 +15,7 @@ from modelzoo.importing.description import (
     activation_layer,
     activation_of,
 )
-from modelzoo.models.plan import slide
+from modelzoo.networks.kinds import slide
 from modelzoo.weights.hdf5 import CheckedFile
 from modelzoo.weights.layouts import Stored, StoredLayer, by_pixel, read_array
 

@@ -14,7 +14,7 @@ from modelzoo.data.validation_split import split_validation
 from modelzoo.errors import InputError
 from modelzoo.importing.pixels import KEPT_BYTES, Forward
 from modelzoo.importing.recognise import Plan
-from modelzoo.models import BUILDERS
+from modelzoo.networks import BUILDERS
 from modelzoo.weights.reader import assign_arrays
 
 VALIDATION_IMAGES = 5_000

@@ -11,6 +11,7 @@ from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError, reason_of
+from modelzoo.networks import Network
 
 SMALL_SPLIT = 0.2  # share of a data set that is too small for its configuration
 
@@ -21,19 +22,43 @@ if TYPE_CHECKING:  # these start the framework; a device must be chosen before
     from modelzoo.data.source import Dataset
 
 
+def describe_network(config: Config) -> Network | None:
+    """Return the description of a configuration's network, without a framework.
+
+    None if its builder makes a Keras model: its return annotation is not `Network`.
+
+    Raises:
+        InputError: an argument of the `model` section is out of range.
+    """
+    if config.builder.__annotations__.get("return") not in (Network, "Network"):
+        return None
+    try:
+        network: Network = config.builder(**config.builder_arguments)
+    except InputError as error:
+        raise InputError(f"{config.name}: model.{error}") from None
+    return network
+
+
 def build_network(config: Config) -> keras.Model:
     """Build a configuration's network in its precision.
 
     Raises:
         InputError: an argument of the `model` section is out of range.
     """
+    network = describe_network(config)
+
     import keras
+
+    from modelzoo.networks.to_keras import to_keras
 
     _check_keras_names(config)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config["trainer"]["precision"])
     try:
-        return config.builder(**config.builder_arguments)
+        if network is not None:
+            return to_keras(network)
+        built = config.builder(**config.builder_arguments)
+        return to_keras(built) if isinstance(built, Network) else built
     except InputError as error:
         raise InputError(f"{config.name}: model.{error}") from None
     except (ValueError, TypeError) as error:

@@ -1,41 +1,51 @@
 """AlexNet: five convolutions, three poolings and three fully connected layers, at any size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from modelzoo.models.plan import (
+from modelzoo.networks.arguments import (
+    POOLS,
     ConvPadding,
-    KerasObject,
+    Counts,
+    KerasObjects,
     Normalization,
-    Padding,
     Pooling,
+    Rates,
     Size,
-    check_layers,
-    check_size,
+    Strides,
+    Words,
     per_layer,
-    plan_stages,
-    positive,
-    rates,
 )
+from modelzoo.networks.kinds import (
+    BatchNormalization,
+    Conv2D,
+    Count,
+    Dense,
+    Dropout,
+    Flatten,
+    KerasObject,
+    Layer,
+    LocalResponseNormalization,
+    Padding,
+    Rate,
+    ZeroPadding2D,
+)
+from modelzoo.networks.network import Network
 
-if TYPE_CHECKING:
-    import keras
-
+NORMALIZATIONS = {"batch": BatchNormalization, "local_response": LocalResponseNormalization}
 GAUSSIAN: dict[str, Any] = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.01}}
 
 
 def alexnet(
     input_shape: Sequence[int] = (227, 227, 3),
-    num_classes: int = 1000,
+    num_classes: Count = 1000,
     *,
-    conv_maps: Sequence[int] = (96, 256, 384, 384, 256),
+    conv_maps: Counts = (96, 256, 384, 384, 256),
     kernel_size: Size = (11, 5, 3, 3, 3),
     strides: Size = (4, 1, 1, 1, 1),
     conv_padding: ConvPadding | Sequence[ConvPadding] = ("valid", "same", "same", "same", "same"),
-    groups: int | Sequence[int] = (1, 2, 1, 2, 2),
-    activation: str | Sequence[str] = "relu",
+    groups: Count | Counts = (1, 2, 1, 2, 2),
+    activation: Words = "relu",
     normalization: Normalization | Sequence[Normalization] = (
         "local_response",
         "local_response",
@@ -45,15 +55,15 @@ def alexnet(
     ),
     pooling: Pooling | Sequence[Pooling] = ("max", "max", "none", "none", "max"),
     pool_size: Size = 3,
-    pool_strides: int | Sequence[int | Sequence[int] | None] | None = 2,
+    pool_strides: Strides = 2,
     pool_padding: Padding | Sequence[Padding] = "valid",
-    dense_units: Sequence[int] = (4096, 4096),
-    dense_activation: str | Sequence[str] = "relu",
-    feature_dropout: float = 0.0,
-    dropout: float | Sequence[float] = 0.5,
+    dense_units: Counts = (4096, 4096),
+    dense_activation: Words = "relu",
+    feature_dropout: Rate = 0.0,
+    dropout: Rates = 0.5,
     output_activation: str = "softmax",
-    kernel_initializer: KerasObject | Sequence[KerasObject] = GAUSSIAN,
-    bias_initializer: KerasObject | Sequence[KerasObject] = (
+    kernel_initializer: KerasObjects = GAUSSIAN,
+    bias_initializer: KerasObjects = (
         "Zeros",  # conv1
         "Ones",  # conv2
         "Zeros",  # conv3
@@ -65,7 +75,7 @@ def alexnet(
     ),
     kernel_regularizer: KerasObject | None = None,
     name: str = "alexnet",
-) -> keras.Model:
+) -> Network:
     """Build AlexNet, by default with the paper's two towers, and its adaptations to small pictures.
 
     Layers: conv1 norm1 pool1 conv2 ... conv5 pool5, then fc6 drop6 fc7 drop7 fc8. Normalisation
@@ -104,7 +114,7 @@ def alexnet(
     Output shape: (batch, num_classes); with "softmax", probabilities that sum to 1.
 
     Returns:
-        An uncompiled `keras.Model`. With the defaults it has 60,965,224 parameters.
+        The network's description. With the defaults it has 60,965,224 parameters.
 
     Raises:
         InputError: an argument is out of range, a window does not fit, or groups do not divide.
@@ -118,88 +128,84 @@ def alexnet(
     scales what is left by 1 / (1 - rate) in training, the paper scales everything by 1 - rate in
     use.
     """
-    stages = plan_stages(
-        input_shape,
-        conv_maps,
+    stages = per_layer(
+        len(conv_maps),
+        conv_maps=conv_maps,
         kernel_size=kernel_size,
         strides=strides,
-        padding=conv_padding,
+        conv_padding=conv_padding,
         groups=groups,
+        activation=activation,
         normalization=normalization,
         pooling=pooling,
         pool_size=pool_size,
         pool_strides=pool_strides,
         pool_padding=pool_padding,
     )
-    activations = per_layer("activation", activation, len(stages))
-    hidden = check_layers("dense_units", dense_units)
-    dense_activations = per_layer("dense_activation", dense_activation, hidden)
-    (feature_rate,) = rates("feature_dropout", feature_dropout, 1)
-    dropouts = rates("dropout", dropout, len(dense_units))
-    units_of = [positive("dense_units", units) for units in dense_units]
-    check_size(input_shape, stages, [*units_of, positive("num_classes", num_classes)])
-    weighted = len(stages) + len(units_of) + 1
-    starts = [
-        {"kernel_initializer": kernel, "bias_initializer": bias}
-        for kernel, bias in zip(
-            per_layer("kernel_initializer", kernel_initializer, weighted),
-            per_layer("bias_initializer", bias_initializer, weighted),
-            strict=True,
+    hidden = per_layer(
+        len(dense_units),
+        dense_units=dense_units,
+        dense_activation=dense_activation,
+        dropout=dropout,
+    )
+    starts = per_layer(
+        len(stages) + len(hidden) + 1,
+        kernel_initializer=kernel_initializer,
+        bias_initializer=bias_initializer,
+    )
+    weighted = [{**vars(start), "kernel_regularizer": kernel_regularizer} for start in starts]
+    layers: list[Layer] = []
+    for number, stage in enumerate(stages, start=1):
+        padding = stage.conv_padding
+        if isinstance(padding, int):
+            if padding:
+                layers.append(ZeroPadding2D(name=f"pad{number}", padding=padding))
+            padding = "valid"
+        layers.append(
+            Conv2D(
+                name=f"conv{number}",
+                filters=stage.conv_maps,
+                kernel_size=stage.kernel_size,
+                strides=stage.strides,
+                padding=padding,
+                groups=stage.groups,
+                activation=stage.activation,
+                **weighted[number - 1],
+            )
         )
-    ]
-
-    from keras import Input, Model, layers  # only now: signatures are read without a framework
-
-    from modelzoo.layers.local_response_normalization import LocalResponseNormalization
-
-    norms = {"batch": layers.BatchNormalization, "local_response": LocalResponseNormalization}
-    pools = {"average": layers.AveragePooling2D, "max": layers.MaxPooling2D}
-    inputs = Input(tuple(input_shape), name="input")
-    x = inputs
-    for number, (stage, activation) in enumerate(zip(stages, activations, strict=True), start=1):
-        if stage.zeros:
-            x = layers.ZeroPadding2D(stage.zeros, name=f"pad{number}")(x)
-        x = layers.Conv2D(
-            stage.filters,
-            stage.kernel_size,
-            strides=stage.strides,
-            padding=stage.padding,
-            groups=stage.groups,
-            activation=activation,
-            kernel_regularizer=kernel_regularizer,
-            name=f"conv{number}",
-            **starts[number - 1],
-        )(x)
         if stage.normalization != "none":
-            x = norms[stage.normalization](name=f"norm{number}")(x)
+            layers.append(NORMALIZATIONS[stage.normalization](name=f"norm{number}"))
         if stage.pooling != "none":
-            x = pools[stage.pooling](
-                stage.pool_size,
-                strides=stage.pool_strides,
-                padding=stage.pool_padding,
-                name=f"pool{number}",
-            )(x)
-    x = layers.Flatten(name="flatten")(x)
-    if feature_rate:
-        x = layers.Dropout(feature_rate, name=f"drop{len(stages)}")(x)
-    dense = zip(units_of, dense_activations, dropouts, strict=True)
-    for number, (units, activation, rate) in enumerate(dense, start=len(stages) + 1):
-        x = layers.Dense(
-            units,
-            activation=activation,
-            kernel_regularizer=kernel_regularizer,
-            name=f"fc{number}",
-            **starts[number - 1],
-        )(x)
-        if rate:
-            x = layers.Dropout(rate, name=f"drop{number}")(x)
+            layers.append(
+                POOLS[stage.pooling](
+                    name=f"pool{number}",
+                    pool_size=stage.pool_size,
+                    strides=stage.pool_strides,
+                    padding=stage.pool_padding,
+                )
+            )
+    layers.append(Flatten(name="flatten"))
+    if feature_dropout:
+        layers.append(Dropout(name=f"drop{len(stages)}", rate=feature_dropout))
+    for number, each in enumerate(hidden, start=len(stages) + 1):
+        layers.append(
+            Dense(
+                name=f"fc{number}",
+                units=each.dense_units,
+                activation=each.dense_activation,
+                **weighted[number - 1],
+            )
+        )
+        if each.dropout:
+            layers.append(Dropout(name=f"drop{number}", rate=each.dropout))
     # float32 even under mixed precision: a softmax in 8 or 11 bits loses small probabilities
-    outputs = layers.Dense(
-        num_classes,
-        activation=output_activation,
-        kernel_regularizer=kernel_regularizer,
-        dtype="float32",
-        name=f"fc{weighted}",
-        **starts[-1],
-    )(x)
-    return Model(inputs, outputs, name=name)
+    layers.append(
+        Dense(
+            name=f"fc{len(weighted)}",
+            units=num_classes,
+            activation=output_activation,
+            dtype="float32",
+            **weighted[-1],
+        )
+    )
+    return Network(name, tuple(input_shape), tuple(layers))

@@ -1,47 +1,52 @@
 """LeNet-5 as it is built today: softmax and cross-entropy for the RBF output and MAP loss."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from modelzoo.models.plan import (
+from modelzoo.networks.arguments import (
+    POOLS,
     ConvPadding,
-    Padding,
+    Counts,
     Pooling,
+    Rates,
     Size,
-    check_layers,
-    check_size,
+    Strides,
+    Words,
     per_layer,
-    plan_stages,
-    positive,
-    rates,
 )
-
-if TYPE_CHECKING:
-    import keras
+from modelzoo.networks.kinds import (
+    Activation,
+    Conv2D,
+    Count,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Padding,
+    ZeroPadding2D,
+)
+from modelzoo.networks.network import Network
 
 
 def lenet5(
     input_shape: Sequence[int] = (28, 28, 1),
-    num_classes: int = 10,
+    num_classes: Count = 10,
     *,
-    conv_maps: Sequence[int] = (6, 16),
+    conv_maps: Counts = (6, 16),
     kernel_size: Size = 5,
     strides: Size = 1,
     conv_padding: ConvPadding | Sequence[ConvPadding] = "valid",
-    conv_activation: str | Sequence[str] = "tanh",
+    conv_activation: Words = "tanh",
     pooling: Pooling | Sequence[Pooling] = "average",
     pool_size: Size = 2,
-    pool_strides: int | Sequence[int | Sequence[int] | None] | None = None,
+    pool_strides: Strides = None,
     pool_padding: Padding | Sequence[Padding] = "valid",
-    pool_activation: str | Sequence[str] = "linear",
-    dense_units: Sequence[int] = (120, 84),
-    dense_activation: str | Sequence[str] = "sigmoid",
-    dropout: float | Sequence[float] = 0.0,
+    pool_activation: Words = "linear",
+    dense_units: Counts = (120, 84),
+    dense_activation: Words = "sigmoid",
+    dropout: Rates = 0.0,
     output_activation: str = "softmax",
     name: str = "lenet5",
-) -> keras.Model:
+) -> Network:
     """Build LeNet-5 (adapted) and the many networks that people publish under its name.
 
     Layers take the paper's names: C1 S2 C3 S4 for convolutions and subsampling, F5 F6 for the
@@ -72,7 +77,7 @@ def lenet5(
     Output shape: (batch, num_classes); with "softmax", probabilities that sum to 1.
 
     Returns:
-        An uncompiled `keras.Model`. With the defaults it has 44,426 parameters.
+        The network's description. With the defaults it has 44,426 parameters.
 
     Raises:
         InputError: an argument is out of range or immense, or a window does not fit.
@@ -86,62 +91,66 @@ def lenet5(
     squashing function; C3 sees all maps of S2, not those of Table I; 120 sigmoid units fully
     connected to S4 (F5) for the convolution C5; sigmoid F6; softmax for the RBF units.
     """
-    stages = plan_stages(
-        input_shape,
-        conv_maps,
+    stages = per_layer(
+        len(conv_maps),
+        conv_maps=conv_maps,
         kernel_size=kernel_size,
         strides=strides,
-        padding=conv_padding,
+        conv_padding=conv_padding,
+        conv_activation=conv_activation,
         pooling=pooling,
         pool_size=pool_size,
         pool_strides=pool_strides,
         pool_padding=pool_padding,
+        pool_activation=pool_activation,
     )
-    conv_activations = per_layer("conv_activation", conv_activation, len(stages))
-    pool_activations = per_layer("pool_activation", pool_activation, len(stages))
-    hidden = check_layers("dense_units", dense_units)
-    dense_activations = per_layer("dense_activation", dense_activation, hidden)
-    dropouts = rates("dropout", dropout, len(dense_units))
-    units_of = [positive("dense_units", units) for units in dense_units]
-    check_size(input_shape, stages, [*units_of, positive("num_classes", num_classes)])
-
-    from keras import Input, Model, layers  # only now: signatures are read without a framework
-
-    pools = {"average": layers.AveragePooling2D, "max": layers.MaxPooling2D}
-    inputs = Input(tuple(input_shape), name="input")
-    x = inputs
+    hidden = per_layer(
+        len(dense_units),
+        dense_units=dense_units,
+        dense_activation=dense_activation,
+        dropout=dropout,
+    )
+    layers: list[Layer] = []
     number = 0  # C1 S2 C3 ...: the paper numbers layers, not kinds of layers
-    activations = zip(conv_activations, pool_activations, strict=True)
-    for stage, (activation, squashing) in zip(stages, activations, strict=True):
+    for stage in stages:
         number += 1
-        if stage.zeros:
-            x = layers.ZeroPadding2D(stage.zeros, name=f"C{number}_padding")(x)
-        x = layers.Conv2D(
-            stage.filters,
-            stage.kernel_size,
-            strides=stage.strides,
-            padding=stage.padding,
-            activation=activation,
-            name=f"C{number}",
-        )(x)
+        padding = stage.conv_padding
+        if isinstance(padding, int):
+            if padding:
+                layers.append(ZeroPadding2D(name=f"C{number}_padding", padding=padding))
+            padding = "valid"
+        layers.append(
+            Conv2D(
+                name=f"C{number}",
+                filters=stage.conv_maps,
+                kernel_size=stage.kernel_size,
+                strides=stage.strides,
+                padding=padding,
+                activation=stage.conv_activation,
+            )
+        )
         if stage.pooling != "none":
             number += 1
-            x = pools[stage.pooling](
-                stage.pool_size,
-                strides=stage.pool_strides,
-                padding=stage.pool_padding,
-                name=f"S{number}",
-            )(x)
-            if squashing != "linear":
-                x = layers.Activation(squashing, name=f"S{number}_activation")(x)
-    x = layers.Flatten(name="flatten")(x)
-    for units, activation, rate in zip(units_of, dense_activations, dropouts, strict=True):
+            layers.append(
+                POOLS[stage.pooling](
+                    name=f"S{number}",
+                    pool_size=stage.pool_size,
+                    strides=stage.pool_strides,
+                    padding=stage.pool_padding,
+                )
+            )
+            if stage.pool_activation != "linear":
+                name = f"S{number}_activation"
+                layers.append(Activation(name=name, activation=stage.pool_activation))
+    layers.append(Flatten(name="flatten"))
+    for each in hidden:
         number += 1
-        x = layers.Dense(units, activation=activation, name=f"F{number}")(x)
-        if rate:
-            x = layers.Dropout(rate, name=f"dropout{number}")(x)
+        units, activation = each.dense_units, each.dense_activation
+        layers.append(Dense(name=f"F{number}", units=units, activation=activation))
+        if each.dropout:
+            layers.append(Dropout(name=f"dropout{number}", rate=each.dropout))
     # float32 even under mixed precision: a softmax in 8 or 11 bits loses small probabilities
-    outputs = layers.Dense(
-        num_classes, activation=output_activation, dtype="float32", name="output"
-    )(x)
-    return Model(inputs, outputs, name=name)
+    layers.append(
+        Dense(name="output", units=num_classes, activation=output_activation, dtype="float32")
+    )
+    return Network(name, tuple(input_shape), tuple(layers))

@@ -1,16 +1,25 @@
 """LeNet-5 as its paper describes it: 60,000 trainable parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from modelzoo.errors import InputError
-from modelzoo.models.digit_codes import CODE_HEIGHT, CODE_WIDTH, digit_codes, random_codes
-from modelzoo.models.plan import check_input_shape, check_parameters, check_table, positive, slide
-
-if TYPE_CHECKING:
-    import keras
+from modelzoo.networks.digit_codes import CODE_HEIGHT, CODE_WIDTH, digit_codes, random_codes
+from modelzoo.networks.kinds import (
+    ConnectionTableConv2D,
+    Conv2D,
+    Count,
+    Dense,
+    EuclideanRBF,
+    Flatten,
+    Layer,
+    Rescaling,
+    ScaledTanh,
+    Table,
+    TrainableSubsampling,
+    check_table,
+)
+from modelzoo.networks.network import Network, check_input_shape, check_parameters
 
 # Table I of the paper: a row for each map of S2, a column for each map of C3.
 TABLE_I = (
@@ -25,12 +34,12 @@ TABLE_I = (
 
 def lenet5_1998(
     input_shape: Sequence[int] = (32, 32, 1),
-    num_classes: int = 10,
+    num_classes: Count = 10,
     *,
-    connection_table: Sequence[Sequence[int]] = TABLE_I,
+    connection_table: Table = TABLE_I,
     codes: Literal["digits", "random"] = "digits",
     name: str = "lenet5_1998",
-) -> keras.Model:
+) -> Network:
     """Build LeNet-5: C1 S2 C3 S4 C5 F6, each squashed by 1.7159 tanh(2/3 x), then RBF units.
 
     The layer `output` gives the paper's penalties, squared distances of F6 to the code of each
@@ -51,7 +60,7 @@ def lenet5_1998(
     Output shape: (batch, num_classes); scores up to 0, no probabilities.
 
     Returns:
-        An uncompiled `keras.Model`. With the defaults it has 60,000 parameters, all trainable:
+        The network's description. With the defaults it has 60,000 parameters, all trainable:
         C1 156, S2 12, C3 1,516, S4 32, C5 48,120, F6 10,164; and 340,908 connections.
 
     Raises:
@@ -66,54 +75,47 @@ def lenet5_1998(
         bitmaps of its figure 3; ours: drawn anew in the same 7x12.
         start of the biases not singled out; ours: 0.
     """
-    height, width, channels = check_input_shape(input_shape)
-    maps, filters = check_table("connection_table", connection_table)
-    size = slide((height, width), (5, 5), (1, 1), "valid", "C1")
-    size = slide(size, (2, 2), (2, 2), "valid", "S2")
-    size = slide(size, (5, 5), (1, 1), "valid", "C3")
-    size = slide(size, (2, 2), (2, 2), "valid", "S4")
-    size = slide(size, (5, 5), (1, 1), "valid", "C5")
-    code_length = CODE_HEIGHT * CODE_WIDTH
-    parameters = 25 * (channels * maps + maps * filters + filters * 120)
-    parameters += (120 * size[0] * size[1] + positive("num_classes", num_classes)) * code_length
-    check_parameters(parameters)
-    output_codes = _codes(codes, num_classes)
-
-    from keras import Input, Model, layers  # only now: signatures are read without a framework
-
-    from modelzoo.initializers import FanInUniform
-    from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
-    from modelzoo.layers.euclidean_rbf import EuclideanRBF
-    from modelzoo.layers.scaled_tanh import ScaledTanh
-    from modelzoo.layers.trainable_subsampling import TrainableSubsampling
-
-    c1_inputs, c5_inputs, f6_inputs = 25 * channels, 25 * filters, 120 * size[0] * size[1]
+    _, _, channels = check_input_shape(input_shape)
+    maps, filters = check_table(connection_table)
     c3_inputs = [25 * sum(column) for column in zip(*connection_table, strict=True)]
     # a kernel of C3 belongs to units with 75, 100 or 150 inputs
     by_kernel = [inputs for inputs in c3_inputs for _ in range(inputs // 25)]
-    inputs = Input(tuple(input_shape), name="input")  # 32x32x1
-    trained = (
-        layers.Conv2D(maps, 5, kernel_initializer=FanInUniform(c1_inputs), name="C1"),  # 28x28x6
-        TrainableSubsampling(coefficient_initializer=FanInUniform(4), name="S2"),  # 14x14x6
+    body: tuple[Layer, ...] = (
+        Conv2D(name="C1", filters=maps, kernel_size=5, kernel_initializer=fan_in(25 * channels)),
+        ScaledTanh(name="C1_activation"),  # 28x28x6
+        TrainableSubsampling(name="S2", coefficient_initializer=fan_in(4)),
+        ScaledTanh(name="S2_activation"),  # 14x14x6
         ConnectionTableConv2D(
-            connection_table, 5, kernel_initializer=FanInUniform(by_kernel), name="C3"
-        ),  # 10x10x16
-        TrainableSubsampling(coefficient_initializer=FanInUniform(4), name="S4"),  # 5x5x16
-        layers.Conv2D(120, 5, kernel_initializer=FanInUniform(c5_inputs), name="C5"),  # 1x1x120
-        layers.Dense(code_length, kernel_initializer=FanInUniform(f6_inputs), name="F6"),  # 84
+            name="C3",
+            connection_table=connection_table,
+            kernel_size=5,
+            kernel_initializer=fan_in(by_kernel),
+        ),
+        ScaledTanh(name="C3_activation"),  # 10x10x16
+        TrainableSubsampling(name="S4", coefficient_initializer=fan_in(4)),
+        ScaledTanh(name="S4_activation"),  # 5x5x16
+        Conv2D(name="C5", filters=120, kernel_size=5, kernel_initializer=fan_in(25 * filters)),
+        ScaledTanh(name="C5_activation"),  # 1x1x120
+        Flatten(name="flatten"),
     )
-    x = inputs
-    for layer in trained:
-        if layer.name == "F6":
-            x = layers.Flatten(name="flatten")(x)
-        x = ScaledTanh(name=f"{layer.name}_activation")(layer(x))
-    # float32 even under mixed precision: penalties are sums of 84 squares
-    penalties = EuclideanRBF(output_codes, dtype="float32", name="output")(x)
-    scores = layers.Rescaling(-1.0, dtype="float32", name="score")(penalties)
-    return Model(inputs, scores, name=name)
+    (f6_inputs,) = Network(name, tuple(input_shape), body).shapes[-1]
+    check_parameters(num_classes * CODE_HEIGHT * CODE_WIDTH)
+    head: tuple[Layer, ...] = (
+        Dense(name="F6", units=CODE_HEIGHT * CODE_WIDTH, kernel_initializer=fan_in(f6_inputs)),
+        ScaledTanh(name="F6_activation"),  # 84
+        # float32 even under mixed precision: penalties are sums of 84 squares
+        EuclideanRBF(name="output", codes=_codes(codes, num_classes), dtype="float32"),
+        Rescaling(name="score", scale=-1.0, dtype="float32"),
+    )
+    return Network(name, tuple(input_shape), body + head)
 
 
-def _codes(kind: str, num_classes: int) -> list[list[int]]:
+def fan_in(inputs: int | Sequence[int]) -> dict[str, Any]:
+    """Return the papers' initializer for units with so many inputs."""
+    return {"class_name": "FanInUniform", "config": {"fan_in": inputs}}
+
+
+def _codes(kind: str, num_classes: int) -> Any:
     if kind == "random":
         return random_codes(num_classes)
     if kind != "digits":

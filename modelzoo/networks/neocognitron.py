@@ -1,0 +1,180 @@
+"""The Neocognitron of 1980, which learns without labels, with a read-out that names its cells."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+from modelzoo.errors import InputError
+from modelzoo.networks.arguments import Size, per_layer
+from modelzoo.networks.kinds import (
+    CCells,
+    Count,
+    Dense,
+    Flatten,
+    Layer,
+    Positive,
+    SCells,
+    Share,
+    pair,
+)
+from modelzoo.networks.network import Network, check_input_shape
+
+Counts = Count | Sequence[Count]
+Positives = Positive | Sequence[Positive]
+Shares = Share | Sequence[Share]
+
+
+def neocognitron(
+    input_shape: Sequence[int] = (16, 16, 1),
+    num_classes: Count = 5,
+    *,
+    planes: Counts = 24,
+    s_size: Size = (16, 8, 2),
+    s_area: Counts = 5,
+    c_size: Size = (10, 6, 1),
+    c_area: Counts = (5, 5, 2),
+    c_strides: Counts = (2, 2, 1),
+    selectivity: Positives = (4.0, 1.5, 1.5),
+    learning_selectivity: Positives | None = None,
+    reinforcement: Positives = (1.0, 16.0, 16.0),
+    column: Counts = (5, 5, 2),
+    saturation: Positives = 0.5,
+    s_decay: Shares = (0.9, 0.9, 0.3),
+    c_decay: Shares = 0.8,
+    initial: Positives = 0.1,
+    organizing_steps: Count = 100,
+    output_activation: str = "softmax",
+    name: str = "neocognitron",
+) -> Network:
+    """Build the Neocognitron: US1 UC1 US2 UC2 US3 UC3, and a read-out of its last C-cells.
+
+    The S-cells organise themselves in the first batches of `fit`, the labels unseen. Only the
+    read-out is trained by gradient, with labels: it tells which class a cell stands for. Wherever a
+    list is allowed, it holds one value a module, an S-layer with its C-layer.
+
+    Args:
+        input_shape: [height, width, channels] of a picture.
+        num_classes: units of the read-out.
+        planes: S-planes, and as many C-planes, of each module.
+        s_size: cells in an S-plane, n or [height, width]; it says how many modules there are.
+        s_area: side of the square of cells that an S-cell sees in each plane before it.
+        c_size: cells in a C-plane, n or [height, width].
+        c_area: side of the square of S-cells that a C-cell sees.
+        c_strides: S-cells between the areas of neighbouring C-cells.
+        selectivity: r, efficacy of the inhibition.
+        learning_selectivity: r in the competition for reinforcement; null for the same.
+        reinforcement: q, speed of learning.
+        column: side of an S-column, in which cells compete.
+        saturation: alpha of the C-cells.
+        s_decay: of the V-cells' weights c, with the distance in cells.
+        c_decay: of the C-cells' weights d, with the distance in cells.
+        initial: scale of the S-cells' weights before learning.
+        organizing_steps: batches in which the S-cells are reinforced, from the first on.
+        output_activation: name of a Keras activation, for the read-out.
+        name: name of the model.
+
+    Input shape: (batch, height, width, channels), float, 0 for the background to 1.
+
+    Output shape: (batch, num_classes); with "softmax", probabilities that sum to 1.
+
+    Returns:
+        The network's description. With the defaults it has 29,472 modifiable synapses and 125
+        parameters of the read-out.
+
+    Raises:
+        InputError: an argument is out of range, or a size that areas and zeros at the borders
+            cannot give.
+
+    Reference:
+        Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of
+        pattern recognition unaffected by shift in position, Biological Cybernetics 36, 193-202.
+
+    Deviations from the paper, in the defaults: it has no read-out. It prints the sizes of the
+    planes but not where the areas of their cells lie: here C-cells lie 2 S-cells apart in UC1 and
+    UC2, and zeros surround a plane where areas reach beyond it (16 + 5 - 1 = 20 = 2 * 10 and
+    8 + 5 - 1 = 12 = 2 * 6, so that every area which touches the plane has its cell). Neither the
+    weights c and d nor the first values of a are printed; see `SCells` and `CCells`.
+    """
+    sizes = s_size if isinstance(s_size, list | tuple) else [s_size]
+    modules = per_layer(
+        len(sizes),
+        s_size=sizes,
+        c_size=c_size,
+        planes=planes,
+        s_area=s_area,
+        c_area=c_area,
+        c_strides=c_strides,
+        selectivity=selectivity,
+        learning_selectivity=learning_selectivity,
+        reinforcement=reinforcement,
+        column=column,
+        saturation=saturation,
+        s_decay=s_decay,
+        c_decay=c_decay,
+        initial=initial,
+    )
+    layers: list[Layer] = []
+    sides = check_input_shape(input_shape)[:2]
+    for number, module in enumerate(modules, start=1):
+        # float32 even under mixed precision: small amounts add up over many images
+        layers.append(
+            SCells(
+                name=f"US{number}",
+                planes=module.planes,
+                area=module.s_area,
+                padding=_pads(sides, module, "s", number),
+                selectivity=module.selectivity,
+                learning_selectivity=module.learning_selectivity,
+                reinforcement=module.reinforcement,
+                column=module.column,
+                decay=module.s_decay,
+                initial=module.initial,
+                dtype="float32",
+            )
+        )
+        layers.append(
+            CCells(
+                name=f"UC{number}",
+                area=module.c_area,
+                strides=module.c_strides,
+                padding=_pads(pair(module.s_size), module, "c", number),
+                saturation=module.saturation,
+                decay=module.c_decay,
+                dtype="float32",
+            )
+        )
+        sides = pair(module.c_size)
+    layers.append(Flatten(name="flatten", dtype="float32"))
+    layers.append(
+        Dense(name="output", units=num_classes, activation=output_activation, dtype="float32")
+    )
+    return Network(name, tuple(input_shape), tuple(layers), organizing_steps)
+
+
+def _pads(
+    sides: Sequence[int], module: SimpleNamespace, kind: str, number: int
+) -> tuple[tuple[int, int], ...]:
+    """Return the zeros around the input of a module's S-layer ("s") or C-layer ("c")."""
+    stride = 1 if kind == "s" else module.c_strides
+    sizes, area = pair(getattr(module, f"{kind}_size")), getattr(module, f"{kind}_area")
+    where = f"{kind}_size: module {number}"
+    # An odd row of zeros comes first, then last, and so on: the field stays in the middle.
+    return tuple(
+        _surround(side, size, area, stride, number % 2, where)
+        for side, size in zip(sides, sizes, strict=True)
+    )
+
+
+def _surround(
+    side: int, size: int, area: int, stride: int, first: int, where: str
+) -> tuple[int, int]:
+    """Return the zeros (before, after) with which `size` areas cover a plane from end to end."""
+    zeros = (size - 1) * stride + area - side
+    if not 0 <= zeros <= 2 * (area - 1):
+        least, most = -((area - side) // stride) + 1, (side + area - 2) // stride + 1
+        advice = f"give {max(least, 1)} to {most}" if least <= most else "take another distance"
+        raise InputError(
+            f"{where}: {size} areas of {area} at a distance of {stride} do not cover {side} cells "
+            f"from end to end; {advice}"
+        )
+    before = (zeros + first) // 2
+    return before, zeros - before

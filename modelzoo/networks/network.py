@@ -1,0 +1,291 @@
+"""A network as data: its name, the shape of its input, and the chain of its layers."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import msgspec
+
+from modelzoo.errors import InputError, suggest
+from modelzoo.networks.kinds import KINDS, KerasObject, Layer, SCells, Shape, pair
+
+# A slip of the keyboard asks for a thousand times as much as was meant. To initialise a network
+# takes three times its weights: below 2 GB with these, twice what AlexNet has.
+MAX_PARAMETERS = 2**27
+MAX_FEATURES = 2**26  # numbers that a layer makes of one image: 268 MB in float32
+MAX_OPERATIONS = 2**36  # of a layer, for one image: a hundred times those of AlexNet's largest
+MAX_LAYERS = 200
+ROW_KEYS = (
+    "name", "type", "output_shape", "parameters", "operations", "trainable_parameters",
+    "connections", "kernel_size", "strides", "padding", "activation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chain of layers, described; `to_keras` builds it.
+
+    Attributes:
+        name: of the network.
+        input_shape: (height, width, channels).
+        layers: from the input on.
+        organizing_steps: batches in which S-cells are reinforced; for others 0.
+
+    Raises:
+        InputError: a layer's arguments are out of range, it does not fit what reaches it, or the
+            network is immense.
+    """
+
+    name: str
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    organizing_steps: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_shape", check_input_shape(self.input_shape))
+        if len(self.layers) > MAX_LAYERS:
+            raise InputError(f"{len(self.layers):,} layers; at most {MAX_LAYERS} are built")
+        checked = tuple(_checked(layer) for layer in self.layers)
+        object.__setattr__(self, "layers", checked)
+        names = Counter(layer.name for layer in checked)
+        if twice := [name for name, count in names.items() if count > 1 or name == "input"]:
+            raise InputError(f"two layers are called {twice[0]!r}")
+        _check_size(self)
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The output shape of each layer, without the batch."""
+        shapes = [self.input_shape]
+        for layer in self.layers:
+            try:
+                shapes.append(layer.output_shape(shapes[-1]))
+            except InputError as error:
+                raise InputError(f"{layer.name}: {error}") from None
+            check_features(layer.name, shapes[-1])
+        return tuple(shapes[1:])
+
+    @property
+    def with_inputs(self) -> Iterator[tuple[Layer, Shape]]:
+        """Each layer with the shape that reaches it."""
+        return zip(self.layers, (self.input_shape, *self.shapes[:-1]), strict=True)
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights, those that no gradient changes included."""
+        return sum(count_parameters(*each) for each in self.with_inputs)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """The number of weights that a gradient changes."""
+        return sum(count_parameters(*each, trainable=True) for each in self.with_inputs)
+
+    @property
+    def operations(self) -> int:
+        """The floating-point operations for one image, forward.
+
+        Example:
+            >>> describe("lenet5").operations
+            567760
+        """
+        return sum(layer.operations(inputs) for layer, inputs in self.with_inputs)
+
+    @property
+    def training_operations(self) -> int | None:
+        """The operations of a training step for one image, without the optimizer's.
+
+        Backward, each layer does its forward work once more for the gradient by its inputs, and
+        once more for that by its weights. The first layer with weights needs only the latter.
+        None where no weight has a gradient, or the network brings its own learning rule.
+        """
+        trained = [
+            layer.operations(inputs)
+            for layer, inputs in self.with_inputs
+            if count_parameters(layer, inputs, trainable=True)
+        ]
+        if not trained or any(isinstance(layer, SCells) for layer in self.layers):
+            return None
+        return 2 * self.operations + sum(trained) - trained[0]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what `info` says of each layer, the input first; None for what it lacks."""
+        rows = [self._row(Layer(name="input"), self.input_shape, self.input_shape)]
+        rows[0]["type"] = "InputLayer"
+        for (layer, inputs), outputs in zip(self.with_inputs, self.shapes, strict=True):
+            rows.append(self._row(layer, inputs, outputs))
+        return rows
+
+    def _row(self, layer: Layer, inputs: Shape, outputs: Shape) -> dict[str, Any]:
+        values = (
+            layer.name,
+            layer.kind,
+            list(outputs),
+            count_parameters(layer, inputs),
+            layer.operations(inputs),
+            count_parameters(layer, inputs, trainable=True),
+            layer.connections(inputs),
+            layer.window and list(layer.window),
+            layer.steps and list(layer.steps),
+            as_plain(getattr(layer, "padding", None)),
+            getattr(layer, "activation", None),
+        )
+        return dict(zip(ROW_KEYS, values, strict=True))
+
+    def computes_like(self, other: "Network") -> bool:
+        """Whether two networks give the same outputs with the same weights, whatever their names.
+
+        What acts only in training is left aside.
+        """
+        return self.input_shape == other.input_shape and _computed(self) == _computed(other)
+
+
+def count_parameters(layer: Layer, inputs: Shape, *, trainable: bool = False) -> int:
+    """Return how many weights a layer has, or how many of them a gradient changes."""
+    left_out = layer.fixed if trainable else ()
+    return sum(prod(s) for name, s in layer.weights(inputs).items() if name not in left_out)
+
+
+def check_input_shape(shape: Sequence[int]) -> Shape:
+    """Return (height, width, channels), or raise InputError."""
+    whole = all(isinstance(size, int) and not isinstance(size, bool) for size in shape)
+    if len(shape) != 3 or not whole or min(shape) < 1:
+        raise InputError(f"input_shape: {list(shape)} should be [height, width, channels]")
+    check_features("input_shape", shape)
+    return tuple(shape)
+
+
+def check_features(where: str, shape: Sequence[int]) -> None:
+    """Raise InputError if a shape holds more of one image than memory can hold of a batch."""
+    _check_count(where, prod(shape), MAX_FEATURES, "values for each image")
+
+
+def check_parameters(count: int) -> None:
+    """Raise InputError if a network has more parameters than are built."""
+    _check_count("the network", count, MAX_PARAMETERS, "parameters")
+
+
+def read_layers(specs: Sequence[KerasObject], where: str = "layers") -> tuple[Layer, ...]:
+    """Return the layers that a list of {class_name, config} describes, each with a name.
+
+    Args:
+        specs: as in a YAML; a kind alone stands for one without arguments.
+        where: the key, for messages.
+
+    Raises:
+        InputError: an unknown kind or argument (with the nearest right name), or a wrong value.
+    """
+    layers: list[Layer] = []
+    for number, spec in enumerate(specs):
+        layer = _read_layer(spec, f"{where}.{number}")
+        layers.append(layer if layer.name else msgspec.structs.replace(layer, name=""))
+    return _named(layers)
+
+
+def as_specs(layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """Return layers as `read_layers` takes them, in plain lists and dicts."""
+    return [
+        {
+            "class_name": layer.kind,
+            "config": as_plain({"name": layer.name, **layer.arguments}),
+        }
+        for layer in layers
+    ]
+
+
+def _read_layer(spec: KerasObject, where: str) -> Layer:
+    if isinstance(spec, str):
+        spec = {"class_name": spec}
+    if not isinstance(spec, Mapping) or set(spec) - {"class_name", "config"}:
+        raise InputError(f"{where}: {spec!r:.80} should be {{class_name: NAME, config: {{...}}}}")
+    kind, config = spec.get("class_name"), spec.get("config") or {}
+    if kind not in KINDS:
+        raise InputError(f"{where}: unknown layer {kind!r:.80}{suggest(str(kind), KINDS)}")
+    if not isinstance(config, Mapping):
+        raise InputError(f"{where}.config: {config!r:.80} should hold the arguments by name")
+    return _converted(KINDS[kind], dict(config), f"{where} ({kind})")
+
+
+def _converted(kind: type[Layer], values: Mapping[str, Any], where: str) -> Layer:
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).replace("`", "").partition(" - at $")
+    fields = kind.__struct_fields__
+    if problem.startswith("Object contains unknown field "):
+        wrong = problem.rpartition(" ")[2]
+        raise InputError(f"{where}: unknown argument {wrong!r}{suggest(wrong, fields)}")
+    if problem.startswith("Object missing required field "):
+        raise InputError(f"{where}: {problem.rpartition(' ')[2]} is missing")
+    key = place.strip(".")
+    value = values.get(re.split(r"[.\[]", key)[0])
+    raise InputError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}: {value!r:.80}")
+
+
+def _checked(layer: Layer) -> Layer:
+    """Return a layer whose arguments have been checked against their types."""
+    values = {"name": layer.name, **layer.arguments}
+    return _converted(type(layer), values, layer.name or layer.kind)
+
+
+def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Give layers without a name one like Keras': conv2d, conv2d_1, max_pooling2d."""
+    taken = {layer.name for layer in layers}
+    named = []
+    for layer in layers:
+        if not layer.name:
+            stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer.kind)
+            stem, number = re.sub(r"_(\d?D)$", r"\1", stem).lower(), 0
+            name = stem
+            while name in taken:
+                number += 1
+                name = f"{stem}_{number}"
+            taken.add(name)
+            layer = msgspec.structs.replace(layer, name=name)
+        named.append(layer)
+    return tuple(named)
+
+
+def as_plain(value: Any) -> Any:
+    """Return a value with lists in place of tuples, as YAML and JSON have them."""
+    if isinstance(value, dict):
+        return {key: as_plain(each) for key, each in value.items()}
+    return [as_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _computed(network: Network) -> list[dict[str, Any]]:
+    """Return what decides a network's outputs, layer by layer."""
+    ignored = ("dtype", "momentum")
+    layers = []
+    for layer in network.layers:
+        if "Dropout" in layer.kind or layer.kind == "GaussianNoise":
+            continue
+        values = {
+            key: pair(value) if key in ("kernel_size", "strides", "pool_size") else value
+            for key, value in layer.arguments.items()
+            if key not in ignored and not key.endswith(("initializer", "regularizer"))
+            if value not in ("linear", None)
+        }
+        layers.append({"kind": layer.kind, **values})
+    return layers
+
+
+def _check_size(network: Network) -> None:
+    """Refuse an immense network."""
+    for layer, inputs in zip(
+        network.layers, (network.input_shape, *network.shapes[:-1]), strict=True
+    ):
+        operations = layer.operations(inputs)
+        _check_count(layer.name, operations, MAX_OPERATIONS, "operations for each image")
+    check_parameters(network.parameters)
+
+
+def _check_count(where: str, count: int, most: int, what: str) -> None:
+    if count > most:
+        number = f"{count:,}" if count < 10**15 else "more than 10**15"
+        raise InputError(
+            f"{where}: would have {number} {what}; at most {most:,} are built\n"
+            "Use fewer maps or units, smaller kernels or input_shape, or larger strides"
+        )

@@ -1,0 +1,83 @@
+"""Build a described network with Keras, layer by layer, under the description's names."""
+
+from __future__ import annotations
+
+import importlib
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.networks.kinds import Layer, SCells
+from modelzoo.networks.network import ROW_KEYS, Network
+
+if TYPE_CHECKING:
+    import keras
+
+OURS = {  # kinds that Keras lacks, and where they are
+    "CCells": "c_cells",
+    "ConnectionTableConv2D": "connection_table_conv2d",
+    "EuclideanRBF": "euclidean_rbf",
+    "LocalResponseNormalization": "local_response_normalization",
+    "SCells": "s_cells",
+    "ScaledTanh": "scaled_tanh",
+    "TrainableSubsampling": "trainable_subsampling",
+    "UnitBiasConv2D": "unit_bias_conv2d",
+}
+
+
+def to_keras(network: Network) -> keras.Model:
+    """Return the network as an uncompiled Keras model, its weights drawn by its initializers.
+
+    Input shape: (batch, height, width, channels), float.
+
+    Raises:
+        InputError: an activation, an initializer or a regularizer that Keras does not know.
+    """
+    import keras
+
+    inputs = keras.Input(network.input_shape, name="input")
+    outputs = inputs
+    for layer in network.layers:
+        outputs = keras_layer(layer)(outputs)
+    if any(isinstance(layer, SCells) for layer in network.layers):
+        from modelzoo.networks.self_organization import SelfOrganizing
+
+        steps = network.organizing_steps
+        return SelfOrganizing(inputs, outputs, steps=steps, name=network.name)
+    return keras.Model(inputs, outputs, name=network.name)
+
+
+def keras_layer(layer: Layer) -> keras.layers.Layer:
+    """Return one layer, not yet built."""
+    import keras
+
+    from modelzoo.keras_objects import check_activation, make
+
+    arguments: dict[str, Any] = {}
+    for key, value in layer.arguments.items():
+        where = f"{layer.name}: {key}"
+        for kind in ("initializer", "regularizer"):
+            if key.endswith(kind):
+                value = make(kind, value, where)
+        if key == "activation":
+            check_activation(value, where)
+        arguments[key] = value
+    if layer.kind in OURS:
+        module = importlib.import_module(f"modelzoo.layers.{OURS[layer.kind]}")
+        return getattr(module, layer.kind)(name=layer.name, **arguments)
+    return getattr(keras.layers, layer.kind)(name=layer.name, **arguments)
+
+
+def keras_rows(model: keras.Model) -> list[dict[str, Any]]:
+    """Return what is known of the layers of a Keras model, under the keys of `Network.rows`."""
+    unknown = dict.fromkeys(ROW_KEYS)
+    return [
+        {
+            **unknown,
+            "name": layer.name,
+            "type": type(layer).__name__,
+            "output_shape": list(layer.output.shape[1:]),
+            "parameters": layer.count_params(),
+            "trainable_parameters": sum(prod(each.shape) for each in layer.trainable_weights),
+        }
+        for layer in model.layers
+    ]
