@@ -25,7 +25,7 @@ def print_layers(layers: Sequence[dict[str, Any]]) -> None:
             layer["type"],
             as_text(layer["output_shape"]),
             as_text(layer["kernel_size"] or ()),
-            as_text(sorted(set(layer["strides"] or ()))),
+            as_strides(layer["strides"] or ()),
             as_padding(layer["padding"]),
             layer["activation"] or "",
         )
@@ -35,14 +35,16 @@ def print_layers(layers: Sequence[dict[str, Any]]) -> None:
     heads = ("LAYER", "TYPE", "OUTPUT", "WINDOW", "STRIDE", "PADDING", "ACTIVATION")
     say_table(heads, shapes, flexible=1)
     keys = ("parameters", "connections", "operations")
-    costs = [(layer["name"], *(layer[key] for key in keys)) for layer in layers]
-    totals = [
-        None if None in counts else sum(counts) for counts in list(zip(*costs, strict=True))[1:]
+    counts = [[layer[key] for key in keys] for layer in layers]
+    totals = [None if None in column else sum(column) for column in zip(*counts, strict=True)]
+    names = [*(layer["name"] for layer in layers), "total"]
+    costs = [
+        (name, *map(_count, row))
+        for name, row in zip(names, [*counts, totals], strict=True)
+        if any(row)
     ]
-    rows = [row for row in (*costs, ("total", *totals)) if any(row[1:])]
     say("")
-    heads = ("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS")
-    say_table(heads, [(name, *map(_count, counts)) for name, *counts in rows], flexible=0)
+    say_table(("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS"), costs, flexible=0)
     say("connections: a unit with each value that it takes, its bias included")
     say("operations: additions and multiplications for one image")
 
@@ -121,6 +123,11 @@ def print_notice(message: str) -> None:
 
 def _count(number: int | None) -> str:
     return "?" if number is None else f"{number:,}"
+
+
+def as_strides(strides: Sequence[int]) -> str:
+    """Return n, or "2x1" for strides that differ."""
+    return as_text(strides if len(set(strides)) > 1 else strides[:1])
 
 
 def as_padding(padding: Any) -> str:

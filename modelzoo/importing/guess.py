@@ -183,9 +183,9 @@ def _final_size(
     try:
         for conv, padding, stride, pool in zip(convs, paddings, strides, pools, strict=True):
             kernel = conv.arrays[0].shape
-            size = slide(size, (kernel[0], kernel[1]), stride, padding, "")
+            size = slide(size, (kernel[0], kernel[1]), stride, padding)
             if pool is not None:
-                size = slide(size, (pool[0], pool[0]), (pool[1], pool[1]), "valid", "")
+                size = slide(size, (pool[0], pool[0]), (pool[1], pool[1]), "valid")
     except InputError:
         return None
     return size

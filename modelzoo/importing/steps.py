@@ -260,7 +260,10 @@ def _slide(
     layer: Layer,
 ) -> None:
     where = f"{path}: layer {layer.name!r:.80}"
-    height, width = slide((flow.shape[0], flow.shape[1]), size, strides, padding, where)
+    try:
+        height, width = slide((flow.shape[0], flow.shape[1]), size, strides, padding)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     flow.shape = (height, width, maps)
 
 

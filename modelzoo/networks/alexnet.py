@@ -32,7 +32,10 @@ from modelzoo.networks.kinds import (
 )
 from modelzoo.networks.network import Network
 
-NORMALIZATIONS = {"batch": BatchNormalization, "local_response": LocalResponseNormalization}
+NORMALIZATIONS: dict[str, type[Layer]] = {
+    "batch": BatchNormalization,
+    "local_response": LocalResponseNormalization,
+}
 GAUSSIAN: dict[str, Any] = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.01}}
 
 

@@ -26,7 +26,10 @@ Rates = Rate | Sequence[Rate]
 Words = str | Sequence[str]
 KerasObjects = KerasObject | Sequence[KerasObject]
 
-POOLS = {"average": AveragePooling2D, "max": MaxPooling2D}
+POOLS: dict[str, type[AveragePooling2D] | type[MaxPooling2D]] = {
+    "average": AveragePooling2D,
+    "max": MaxPooling2D,
+}
 
 
 def per_layer(count: int, **arguments: Any) -> list[SimpleNamespace]:

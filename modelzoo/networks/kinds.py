@@ -27,7 +27,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e30)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Finite = Annotated[float, msgspec.Meta(gt=-1e30, lt=1e30)]
 Epsilon = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-Table = tuple[tuple[Literal[0, 1], ...], ...]
+Table = tuple[tuple[Annotated[int, msgspec.Meta(ge=0, le=1)], ...], ...]
 KerasObject = str | dict[str, Any]  # a class name, or {class_name: ..., config: {...}}
 
 
@@ -100,7 +100,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return 0
 
 
-class _Weighted(Layer, kw_only=True):
+class _Weighted(Layer, frozen=True, kw_only=True):
     """A layer with a kernel that is trained, and perhaps a bias."""
 
     activation: str | None = None
@@ -119,7 +119,7 @@ class _Weighted(Layer, kw_only=True):
         return math.prod(sides) * sum(map(math.prod, self.weights(inputs).values()))
 
 
-class Dense(_Weighted, kw_only=True):
+class Dense(_Weighted, frozen=True, kw_only=True):
     """`keras.layers.Dense`."""
 
     units: Count
@@ -132,7 +132,7 @@ class Dense(_Weighted, kw_only=True):
         return {"kernel": (inputs[-1], self.units), **bias}
 
 
-class Conv2D(_Weighted, kw_only=True):
+class Conv2D(_Weighted, frozen=True, kw_only=True):
     """`keras.layers.Conv2D`, channels last."""
 
     filters: Count
@@ -159,7 +159,7 @@ class Conv2D(_Weighted, kw_only=True):
         return {"kernel": kernel, **({"bias": (self.filters,)} if self.use_bias else {})}
 
 
-class ConnectionTableConv2D(Layer, kw_only=True):
+class ConnectionTableConv2D(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.connection_table_conv2d.ConnectionTableConv2D`."""
 
     connection_table: Table
@@ -199,14 +199,14 @@ class ConnectionTableConv2D(Layer, kw_only=True):
         return math.prod(outputs[:-1]) * kernel + math.prod(outputs)
 
 
-class UnitBiasConv2D(ConnectionTableConv2D, kw_only=True):
+class UnitBiasConv2D(ConnectionTableConv2D, frozen=True, kw_only=True):
     """`modelzoo.layers.unit_bias_conv2d.UnitBiasConv2D`: a bias for each unit."""
 
     def bias_shape(self, outputs: Shape) -> Shape:
         return outputs
 
 
-class _Pooling(Layer, kw_only=True):
+class _Pooling(Layer, frozen=True, kw_only=True):
     """A window that moves over each map by itself."""
 
     pool_size: Size
@@ -226,17 +226,17 @@ class _Pooling(Layer, kw_only=True):
         return self.operations(inputs)
 
 
-class MaxPooling2D(_Pooling, kw_only=True):
+class MaxPooling2D(_Pooling, frozen=True, kw_only=True):
     """`keras.layers.MaxPooling2D`."""
 
     pool_size: Size = 2
 
 
-class AveragePooling2D(_Pooling, kw_only=True):
+class AveragePooling2D(_Pooling, frozen=True, kw_only=True):
     """`keras.layers.AveragePooling2D`."""
 
 
-class GlobalAveragePooling2D(Layer, kw_only=True):
+class GlobalAveragePooling2D(Layer, frozen=True, kw_only=True):
     """`keras.layers.GlobalAveragePooling2D`."""
 
     def output_shape(self, inputs: Shape) -> Shape:
@@ -249,7 +249,7 @@ class GlobalAveragePooling2D(Layer, kw_only=True):
         return math.prod(inputs)
 
 
-class TrainableSubsampling(Layer, kw_only=True):
+class TrainableSubsampling(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.trainable_subsampling.TrainableSubsampling`."""
 
     pool_size: Size = 2
@@ -272,14 +272,14 @@ class TrainableSubsampling(Layer, kw_only=True):
         return self.operations(inputs)
 
 
-class Flatten(Layer, kw_only=True):
+class Flatten(Layer, frozen=True, kw_only=True):
     """`keras.layers.Flatten`."""
 
     def output_shape(self, inputs: Shape) -> Shape:
         return (math.prod(inputs),)
 
 
-class ZeroPadding2D(Layer, kw_only=True):
+class ZeroPadding2D(Layer, frozen=True, kw_only=True):
     """`keras.layers.ZeroPadding2D`."""
 
     padding: Margins = 1
@@ -290,7 +290,7 @@ class ZeroPadding2D(Layer, kw_only=True):
         return height + sum(rows), width + sum(columns), maps
 
 
-class BatchNormalization(Layer, kw_only=True):
+class BatchNormalization(Layer, frozen=True, kw_only=True):
     """`keras.layers.BatchNormalization`, of the last axis."""
 
     fixed: ClassVar[tuple[str, ...]] = ("moving_mean", "moving_variance")
@@ -308,7 +308,7 @@ class BatchNormalization(Layer, kw_only=True):
         return 2 * math.prod(inputs)
 
 
-class LocalResponseNormalization(Layer, kw_only=True):
+class LocalResponseNormalization(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.local_response_normalization.LocalResponseNormalization`."""
 
     k: Finite = 2.0
@@ -320,7 +320,7 @@ class LocalResponseNormalization(Layer, kw_only=True):
         return math.prod(inputs) * (self.n + 4)
 
 
-class Rescaling(Layer, kw_only=True):
+class Rescaling(Layer, frozen=True, kw_only=True):
     """`keras.layers.Rescaling`."""
 
     scale: Finite | tuple[Finite, ...]
@@ -330,7 +330,7 @@ class Rescaling(Layer, kw_only=True):
         return 2 * math.prod(inputs)
 
 
-class Normalization(Layer, kw_only=True):
+class Normalization(Layer, frozen=True, kw_only=True):
     """`keras.layers.Normalization` with a mean and a variance that are known."""
 
     mean: Finite | tuple[Finite, ...]
@@ -340,13 +340,13 @@ class Normalization(Layer, kw_only=True):
         return 2 * math.prod(inputs)
 
 
-class Activation(Layer, kw_only=True):
+class Activation(Layer, frozen=True, kw_only=True):
     """`keras.layers.Activation`."""
 
     activation: str
 
 
-class ReLU(Layer, kw_only=True):
+class ReLU(Layer, frozen=True, kw_only=True):
     """`keras.layers.ReLU`."""
 
     max_value: Finite | None = None
@@ -354,60 +354,60 @@ class ReLU(Layer, kw_only=True):
     threshold: Finite = 0.0
 
 
-class LeakyReLU(Layer, kw_only=True):
+class LeakyReLU(Layer, frozen=True, kw_only=True):
     """`keras.layers.LeakyReLU`."""
 
     negative_slope: Finite = 0.3
 
 
-class ELU(Layer, kw_only=True):
+class ELU(Layer, frozen=True, kw_only=True):
     """`keras.layers.ELU`."""
 
     alpha: Finite = 1.0
 
 
-class Softmax(Layer, kw_only=True):
+class Softmax(Layer, frozen=True, kw_only=True):
     """`keras.layers.Softmax`, over the last axis."""
 
 
-class ScaledTanh(Layer, kw_only=True):
+class ScaledTanh(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.scaled_tanh.ScaledTanh`."""
 
     amplitude: Finite = 1.7159
     slope: Finite = 2 / 3
 
 
-class Dropout(Layer, kw_only=True):
+class Dropout(Layer, frozen=True, kw_only=True):
     """`keras.layers.Dropout`; like the next four, it does nothing but in training."""
 
     rate: Rate
 
 
-class SpatialDropout2D(Layer, kw_only=True):
+class SpatialDropout2D(Layer, frozen=True, kw_only=True):
     """`keras.layers.SpatialDropout2D`."""
 
     rate: Rate
 
 
-class AlphaDropout(Layer, kw_only=True):
+class AlphaDropout(Layer, frozen=True, kw_only=True):
     """`keras.layers.AlphaDropout`."""
 
     rate: Rate
 
 
-class GaussianDropout(Layer, kw_only=True):
+class GaussianDropout(Layer, frozen=True, kw_only=True):
     """`keras.layers.GaussianDropout`."""
 
     rate: Rate
 
 
-class GaussianNoise(Layer, kw_only=True):
+class GaussianNoise(Layer, frozen=True, kw_only=True):
     """`keras.layers.GaussianNoise`."""
 
     stddev: Annotated[float, msgspec.Meta(ge=0, lt=1e30)]
 
 
-class EuclideanRBF(Layer, kw_only=True):
+class EuclideanRBF(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.euclidean_rbf.EuclideanRBF`; its codes are no weights."""
 
     codes: tuple[tuple[Finite, ...], ...]
@@ -425,7 +425,7 @@ class EuclideanRBF(Layer, kw_only=True):
         return math.prod(inputs) * len(self.codes)
 
 
-class SCells(Layer, kw_only=True):
+class SCells(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.s_cells.SCells`."""
 
     fixed: ClassVar[tuple[str, ...]] = ("a", "b")
@@ -457,7 +457,7 @@ class SCells(Layer, kw_only=True):
         return math.prod(self.output_shape(inputs)) * (self.area**2 * inputs[-1] + 1)
 
 
-class CCells(Layer, kw_only=True):
+class CCells(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.c_cells.CCells`."""
 
     area: Count

@@ -76,7 +76,7 @@ def lenet_1989(
     body: tuple[Layer, ...] = (
         UnitBiasConv2D(
             name="H1",
-            connection_table=[[1] * maps] * channels,
+            connection_table=((1,) * maps,) * channels,
             kernel_initializer=fan_in(25 * channels),
             **shared,
         ),
