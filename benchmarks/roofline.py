@@ -116,7 +116,7 @@ def costs(config: Config) -> dict[str, Any]:
     """Return what a network needs: operations for one picture, bytes of its arrays in float32.
 
     Returns:
-        `forward` and `training` operations of a picture (see `modelzoo.operations`), `batch_size`,
+        `forward` and `training` operations of a picture (see `modelzoo.networks.network`), `batch_size`,
         `weights`, `optimizer` (its state) and `activations` (of a batch) in bytes, and
         `step_bytes`, what a training step moves if every array comes from memory and goes back
         to it: weights are read forward, backward and by the optimizer, which writes them;
@@ -124,9 +124,12 @@ def costs(config: Config) -> dict[str, Any]:
         read by the next layer, read backward, and so are their gradients, but for one reading.
     """
     from modelzoo import keras_objects
-    from modelzoo.operations import total_operations, training_operations
+    from modelzoo.training.prepare import describe_network
     from modelzoo.zoo import build
 
+    described = describe_network(config)
+    if described is None:
+        raise InputError(f"{config.name}: its builder gives no description to count operations of")
     network, batch_size = build(config), config["data"]["batch_size"]
     optimizer = keras_objects.make("optimizer", config["compile"]["optimizer"], "optimizer")
     optimizer.build(network.trainable_variables)
@@ -138,9 +141,9 @@ def costs(config: Config) -> dict[str, Any]:
         if type(layer).__name__ not in MOVED
     )
     activations = FLOAT * batch_size * outputs
-    training = training_operations(network)
+    training = described.training_operations
     return {
-        "forward": total_operations(network),
+        "forward": described.operations,
         "training": training,
         "batch_size": batch_size,
         "weights": FLOAT * network.count_params(),

@@ -25,9 +25,10 @@ from modelzoo import charts
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
+from modelzoo.printing import as_padding, as_strides
 from modelzoo.terminal import say
 from modelzoo.training.device import start_framework
-from modelzoo.zoo import build, describe
+from modelzoo.zoo import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, CARDS, README = ROOT / "results", ROOT / "docs" / "models", ROOT / "README.md"
@@ -221,12 +222,16 @@ def card(name: str, found: Sequence[Result]) -> str:
     """Return the model card of a network."""
     config = load_config(name)
     about, model = config["about"], config["model"]
-    network = build(name)
-    trainable = sum(int(weight.shape.num_elements()) for weight in network.trainable_weights)
+    layers = describe(name)
+    total, trainable = (
+        sum(layer[key] for layer in layers) for key in ("parameters", "trainable_parameters")
+    )
     rows = [
         f"| {layer['name']} | {layer['type']} | {_sizes(layer['output_shape'])} | "
-        f"{layer['parameters']:,} |"
-        for layer in describe(network)
+        f"{_sizes(layer['kernel_size'] or ())} | {as_strides(layer['strides'] or ())} | "
+        f"{as_padding(layer['padding'])} | {layer['activation'] or ''} | "
+        f"{layer['parameters']:,} | {layer['connections']:,} |"
+        for layer in layers
     ]
     lines = [
         f"# {name}",
@@ -236,13 +241,14 @@ def card(name: str, found: Sequence[Result]) -> str:
         "Written by `python scripts/update_docs.py` from the configuration and from `results/`.",
         "",
         f"- Input: {_sizes(model['input_shape'])}; classes: {model['num_classes']}",
-        f"- Parameters: {network.count_params():,}, of which {trainable:,} are trained",
+        f"- Parameters: {total:,}, of which {trainable:,} are trained",
         f"- Configuration: [configs/{name}.yaml](../../configs/{name}.yaml)",
         "",
         "## Layers",
         "",
-        "| Layer | Type | Output | Parameters |",
-        "|---|---|---|---|",
+        "| Layer | Type | Output | Window | Stride | Padding | Activation | Parameters "
+        "| Connections |",
+        "|---|---|---|---|---|---|---|---|---|",
         *rows,
         "",
     ]

@@ -16,7 +16,6 @@ from modelzoo.config import list_models, load_config
 from modelzoo.config.sections import check_section
 from modelzoo.errors import InputError
 from modelzoo.keras_objects import make
-from modelzoo.networks import BUILDERS
 from modelzoo.training.evaluation import are_probabilities
 from modelzoo.training.prepare import scale_images
 from modelzoo.zoo import build
@@ -221,6 +220,7 @@ def test_weight_decay_follows_the_paper_s_rule():
             {
                 "activation": "linear",
                 "bias_initializer": "Ones",
+                "pool_padding": "valid",
                 "groups": 1,
                 "normalization": "none",
             },
@@ -232,12 +232,12 @@ def test_padding_by_a_number_is_symmetric(builder, arguments):
     shapes = {"input_shape": [16, 16, 2], "num_classes": 2, "conv_maps": [4], "dense_units": []}
     arguments = {**arguments, **shapes, "kernel_size": 5, "strides": 2, "pooling": "none"}
     images = np.random.default_rng(0).random((1, 16, 16, 2), "float32")
-    model = BUILDERS[builder](**arguments, conv_padding=2)
+    model = build(builder, **arguments, conv_padding=2)
     convolution = next(layer for layer in model.layers if layer.weights)
     found = keras.Model(model.input, convolution.output)(images)
     expected = reference.conv2d(images, *convolution.get_weights(), strides=2, padding=2)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    same = BUILDERS[builder](**arguments, conv_padding="same")
+    same = build(builder, **arguments, conv_padding="same")
     same.set_weights(model.get_weights())
     assert not np.allclose(same(images), model(images))
 
@@ -389,20 +389,24 @@ def test_a_large_network_works_in_full(name, tmp_path):
 @pytest.mark.parametrize(
     ("builder", "arguments", "message"),
     [
-        ("lenet5", {"input_shape": [8, 8, 1]}, "convolution 2: its 5x5 window is larger than"),
+        ("lenet5", {"input_shape": [8, 8, 1]}, "C3: its 5x5 window is larger than"),
         ("lenet5", {"kernel_size": [5, 5, 5]}, "kernel_size: 3 values for 2 layers"),
         ("lenet5", {"conv_padding": "sam"}, "conv_padding"),
-        ("lenet5", {"dropout": 1.0}, "dropout: 1.0 should be"),
-        ("lenet5", {"num_classes": 0}, "num_classes: 0 should be"),
+        ("lenet5", {"dropout": 1.0}, "model.dropout: expected float < 1.0"),
+        ("lenet5", {"num_classes": 0}, "model.num_classes: expected int >= 1"),
         ("lenet5", {"conv_maps": [6, True]}, "conv_maps"),
         ("lenet5", {"input_shape": [28, 28]}, "input_shape: .* should be"),
         ("lenet5_1998", {"input_shape": [28, 28, 1]}, "C5: its 5x5 window is larger than"),
         ("lenet5_1998", {"connection_table": [[1, 0], [1]]}, "connection_table: .* one length"),
-        ("lenet5_1998", {"connection_table": [[1, 2]]}, "nothing but 0 and 1"),
+        (
+            "lenet5_1998",
+            {"connection_table": [[1, 2]]},
+            "model.connection_table: expected int <= 1 at .0..1.",
+        ),
         ("lenet5_1998", {"connection_table": [[1, 0], [1, 0]]}, "column 1 has no 1"),
         ("lenet5_1998", {"num_classes": 26}, "choose codes: random"),
         ("lenet5_1998", {"codes": "letters"}, "codes: unknown 'letters'"),
-        ("lenet_1989", {"hidden_units": 0}, "hidden_units: 0 should be"),
+        ("lenet_1989", {"hidden_units": 0}, "model.hidden_units: expected int >= 1"),
         ("lenet_1989", {"connection_table": [[1, 1], [0, 0]]}, "row 1 has no 1"),
         ("alexnet", {"groups": 5}, "groups: 5 groups divide neither"),
         ("alexnet", {"pool_size": [1, 2, 3]}, "pool_size: 3 values for 5 layers"),
@@ -419,8 +423,8 @@ def test_a_large_network_works_in_full(name, tmp_path):
             "unknown key 'module'",
         ),
         ("alexnet_2012", {"kernel_regularizer": "L3"}, "keras has no regularizer 'L3'"),
-        ("alexnet_2012", {"feature_dropout": 1.0}, "feature_dropout: 1.0 should be"),
-        ("alexnet_2012", {"conv_padding": -1}, "conv_padding: -1 is neither"),
+        ("alexnet_2012", {"feature_dropout": 1.0}, "model.feature_dropout: expected float < 1.0"),
+        ("alexnet_2012", {"conv_padding": -1}, "model.conv_padding: expected int >= 0"),
         ("lenet5", {"conv_padding": 1.5}, "conv_padding"),
     ],
 )

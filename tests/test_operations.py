@@ -1,34 +1,71 @@
-"""The operations of layers, by hand and against TensorFlow's own count."""
+"""The arithmetic of descriptions: by hand, against Keras, and against TensorFlow's own count."""
 
 import math
 
 import keras
 import pytest
-from keras import layers
 
 import modelzoo
-from modelzoo.config import list_models
-from modelzoo.operations import operations, total_operations, training_operations
+from modelzoo.config import list_models, load_config
+from modelzoo.networks import Network
+from modelzoo.networks.sequential import sequential
+from modelzoo.training.prepare import describe_network
+from modelzoo.zoo import describe
+
+
+def described(name: str, **arguments: object) -> Network:
+    """Return the description of a packaged network."""
+    network = describe_network(load_config(name).with_values({"model": arguments}, "the test"))
+    assert network is not None
+    return network
 
 
 def test_operations_of_lenet5_by_hand():
     """A multiplication and an addition for each weight at each position, bias included."""
-    network = modelzoo.build("lenet5")
+    network = described("lenet5")
     c1, c3 = 2 * 24 * 24 * 25 * 6, 2 * 8 * 8 * (25 * 6) * 16
     s2, s4 = 4 * 12 * 12 * 6, 4 * 4 * 4 * 16
     dense = 2 * (256 * 120 + 120 * 84 + 84 * 10)
     forward = c1 + s2 + c3 + s4 + dense
-    assert total_operations(network) == forward == 567_760
-    assert training_operations(network) == 3 * forward - c1 - (s2 + s4)
+    assert network.operations == forward == 567_760
+    assert network.training_operations == 3 * forward - c1 - (s2 + s4)
+
+
+@pytest.mark.parametrize(
+    ("name", "connections"),
+    [
+        ("lenet_1989", {"H1": 19_968, "H2": 38_592, "H3": 5_790, "output": 310}),
+        (
+            "lenet5_1998",
+            {
+                "C1": 122_304,
+                "S2": 5_880,
+                "C3": 151_600,
+                "S4": 2_000,
+                "C5": 48_120,
+                "F6": 10_164,
+                "output": 840,
+            },
+        ),
+    ],
+)
+def test_connections_are_those_of_the_papers(name, connections):
+    """LeCun et al. print them: 64,660 in 1989; 340,908 for the LeNet-5 of 1998."""
+    rows = {row["name"]: row["connections"] for row in describe(name) if row["connections"]}
+    assert rows == connections
+    assert sum(rows.values()) == {"lenet_1989": 64_660, "lenet5_1998": 340_908}[name]
 
 
 def test_groups_divide_the_work():
     """Two towers halve three convolutions of AlexNet; 724 million weights meet a value in all."""
-    two, one = modelzoo.build("alexnet_2012"), modelzoo.build("alexnet_2012", groups=1)
+    two, one = (
+        {row["name"]: row["operations"] for row in described("alexnet_2012", groups=groups).rows()}
+        for groups in ([1, 2, 1, 2, 2], 1)
+    )
     for name in ("conv2", "conv4", "conv5"):
-        assert 2 * operations(two.get_layer(name)) == operations(one.get_layer(name))
-    convolutions = [layer for layer in two.layers if layer.name.startswith(("conv", "fc"))]
-    assert sum(operations(layer) for layer in convolutions) == 2 * 724_406_816
+        assert 2 * two[name] == one[name]
+    weighted = [count for name, count in two.items() if name.startswith(("conv", "fc"))]
+    assert sum(weighted) == 2 * 724_406_816
 
 
 def test_operations_agree_with_tensorflow():
@@ -46,25 +83,43 @@ def test_operations_agree_with_tensorflow():
     counted = profiler.profile(function.graph, options=options).total_float_ops
     biases = sum(math.prod(layer.output.shape[1:]) for layer in network.layers if layer.weights)
     softmax = 5 * 10
-    assert counted == total_operations(network) + biases + softmax
+    assert counted == described("lenet5").operations + biases + softmax
 
 
-@pytest.mark.slow
-def test_every_packaged_network_is_counted():
-    """No layer of ours is left out; what has its own learning rule has no backward pass."""
-    for name in list_models():
-        network = modelzoo.build(name)
-        forward, training = total_operations(network), training_operations(network)
-        assert forward > network.count_params(), name
-        if name.startswith("neocognitron"):
-            assert training is None
-        else:
-            assert 2 * forward < training < 3 * forward, name
+@pytest.mark.parametrize("name", list_models())
+def test_every_packaged_network_is_counted(name):
+    """Forward and backward; what has its own learning rule has no backward pass."""
+    network = described(name)
+    forward, training = network.operations, network.training_operations
+    assert forward > network.parameters
+    if name.startswith("neocognitron"):
+        assert training is None
+    else:
+        assert training is not None and 2 * forward < training < 3 * forward
 
 
-def test_an_unknown_layer_has_no_number():
-    """Rather than a wrong one."""
+def test_layers_of_an_unknown_kind_have_no_number():
+    """Rather than a wrong one: a Keras model says its shapes and parameters only."""
     inputs = keras.Input((8, 8, 3))
-    network = keras.Model(inputs, layers.DepthwiseConv2D(3)(inputs))
-    assert operations(network.layers[-1]) is None
-    assert total_operations(network) is None and training_operations(network) is None
+    rows = describe(keras.Model(inputs, keras.layers.DepthwiseConv2D(3)(inputs)))
+    assert rows[1]["output_shape"] == [6, 6, 3] and rows[1]["parameters"] == 30
+    assert rows[1]["operations"] is None and rows[1]["connections"] is None
+
+
+def test_windows_strides_and_padding_are_told():
+    """What students ask for: of convolutions, poolings and S-cells."""
+    rows = {row["name"]: row for row in describe("alexnet")}
+    told = ("kernel_size", "strides", "padding", "activation")
+    assert [rows["conv1"][key] for key in told] == [[11, 11], [4, 4], "valid", "relu"]
+    assert [rows["pool2"][key] for key in told] == [[3, 3], [2, 2], "same", None]
+    assert [rows["fc8"][key] for key in told] == [None, None, None, "softmax"]
+    cells = {row["name"]: row for row in describe("neocognitron")}
+    assert [cells["UC1"][key] for key in told] == [[5, 5], [2, 2], [[4, 3], [4, 3]], None]
+
+
+def test_pooling_moves_by_its_window_unless_told_otherwise():
+    """As in Keras."""
+    layers = [{"class_name": "MaxPooling2D", "config": {"pool_size": [3, 2]}}, "Flatten", "Dense"]
+    network = sequential([9, 8, 1], layers, 4)
+    assert network.shapes == ((3, 4, 1), (12,), (4,))
+    assert network.rows()[1]["strides"] == [3, 2]

@@ -112,7 +112,7 @@ TOP_LEVEL = ("base", "name", "model", *SECTIONS, "per_dataset", "weights")
 def parameters_of(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Return {argument: (type hint, default)} of a section's call, read without a framework."""
     keras = types.SimpleNamespace(Model=object)  # the builders name it in their return type only
-    hints = typing.get_type_hints(function, localns={"keras": keras})
+    hints = typing.get_type_hints(function, localns={"keras": keras}, include_extras=True)
     signature = inspect.signature(function)
     return {name: (hints[name], each.default) for name, each in signature.parameters.items()}
 

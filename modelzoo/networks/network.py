@@ -71,7 +71,7 @@ class Network:
     @property
     def with_inputs(self) -> Iterator[tuple[Layer, Shape]]:
         """Each layer with the shape that reaches it."""
-        return zip(self.layers, (self.input_shape, *self.shapes[:-1]), strict=True)
+        return zip(self.layers, (self.input_shape, *self.shapes), strict=False)
 
     @property
     def parameters(self) -> int:
@@ -274,9 +274,7 @@ def _computed(network: Network) -> list[dict[str, Any]]:
 
 def _check_size(network: Network) -> None:
     """Refuse an immense network."""
-    for layer, inputs in zip(
-        network.layers, (network.input_shape, *network.shapes[:-1]), strict=True
-    ):
+    for layer, inputs in network.with_inputs:
         operations = layer.operations(inputs)
         _check_count(layer.name, operations, MAX_OPERATIONS, "operations for each image")
     check_parameters(network.parameters)
@@ -286,6 +284,6 @@ def _check_count(where: str, count: int, most: int, what: str) -> None:
     if count > most:
         number = f"{count:,}" if count < 10**15 else "more than 10**15"
         raise InputError(
-            f"{where}: would have {number} {what}; at most {most:,} are built\n"
+            f"{where}: {number} {what} are more than the {most:,} allowed\n"
             "Use fewer maps or units, smaller kernels or input_shape, or larger strides"
         )

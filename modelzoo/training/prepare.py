@@ -35,7 +35,7 @@ def describe_network(config: Config) -> Network | None:
     try:
         network: Network = config.builder(**config.builder_arguments)
     except InputError as error:
-        raise InputError(f"{config.name}: model.{error}") from None
+        raise InputError(f"{config.name}: model: {error}") from None
     return network
 
 
@@ -60,7 +60,7 @@ def build_network(config: Config) -> keras.Model:
         built = config.builder(**config.builder_arguments)
         return to_keras(built) if isinstance(built, Network) else built
     except InputError as error:
-        raise InputError(f"{config.name}: model.{error}") from None
+        raise InputError(f"{config.name}: model: {error}") from None
     except (ValueError, TypeError) as error:
         raise InputError(f"{config.name}: model: Keras refuses it: {reason_of(error)}") from None
     finally:

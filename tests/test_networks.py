@@ -1,0 +1,240 @@
+"""Descriptions of networks: what they say is what Keras builds, and what a YAML spells out."""
+
+import inspect
+import json
+import random
+
+import keras
+import msgspec
+import numpy as np
+import pytest
+from random_networks import DRAWN, random_network
+
+from modelzoo import cli, reference
+from modelzoo.config import list_models, load_config
+from modelzoo.errors import InputError
+from modelzoo.networks import BUILDERS, Network
+from modelzoo.networks.kinds import KINDS
+from modelzoo.networks.network import as_specs, read_layers
+from modelzoo.networks.sequential import sequential
+from modelzoo.networks.to_keras import keras_layer, to_keras
+from modelzoo.training.prepare import build_network, describe_network
+
+REQUIRED = {  # arguments that a kind does not do without
+    "Activation": {"activation": "relu"},
+    "AveragePooling2D": {"pool_size": 2},
+    "CCells": {"area": 3},
+    "ConnectionTableConv2D": {"connection_table": [[1, 0], [1, 1]], "kernel_size": 3},
+    "Conv2D": {"filters": 4, "kernel_size": 3},
+    "Dense": {"units": 4},
+    "EuclideanRBF": {"codes": [[1, -1]]},
+    "GaussianNoise": {"stddev": 0.1},
+    "Normalization": {"mean": [0.5], "variance": [0.25]},
+    "Rescaling": {"scale": 2.0},
+    "SCells": {"planes": 4, "area": 3},
+    "UnitBiasConv2D": {"connection_table": [[1, 1]], "kernel_size": 3},
+    "AlphaDropout": {"rate": 0.5},
+    "Dropout": {"rate": 0.5},
+    "GaussianDropout": {"rate": 0.5},
+    "SpatialDropout2D": {"rate": 0.5},
+}
+
+
+def check_against_keras(network: Network) -> None:
+    """Hold a description's shapes, parameters and weights against the model that Keras builds."""
+    model = to_keras(network)
+    rows = network.rows()
+    assert [row["name"] for row in rows] == [layer.name for layer in model.layers]
+    for row, layer in zip(rows, model.layers, strict=True):
+        trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+        found = [list(layer.output.shape[1:]), layer.count_params(), trainable]
+        assert [row["output_shape"], row["parameters"], row["trainable_parameters"]] == found
+    for (each, inputs), layer in zip(network.with_inputs, model.layers[1:], strict=True):
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        assert list(each.weights(inputs).values()) == shapes, each.name
+    assert network.parameters == model.count_params()
+    assert model.name == network.name
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_packaged_networks_are_what_keras_builds(name):
+    """Shape for shape and weight for weight; of the largest, fewer maps and units are built."""
+    config = load_config(name)
+    if config["about"]["parameters"] > 30_000_000:
+        small = {"conv_maps": [8, 12, 16, 16, 12], "dense_units": [24, 20]}
+        config = config.with_values({"model": small}, "the test")
+    network = describe_network(config)
+    assert isinstance(network, Network)
+    check_against_keras(network)
+
+
+@pytest.mark.parametrize("builder", DRAWN)
+def test_random_networks_are_what_keras_builds(builder):
+    """Ten random arguments of each builder; `hardening/` draws two hundred."""
+    rng = random.Random(builder)
+    for _ in range(10):
+        check_against_keras(random_network(builder, rng))
+
+
+def test_every_builder_is_drawn():
+    """A new builder is held against Keras, too."""
+    assert set(DRAWN) == set(BUILDERS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_are_those_of_the_layer(kind):
+    """An argument that a description leaves out is what Keras, or our layer, takes by itself."""
+    values = {"name": "x", **REQUIRED.get(kind, {})}
+    layer = keras_layer(msgspec.convert(values, KINDS[kind]))
+    signature = inspect.signature(type(layer).__init__).parameters
+    for field in msgspec.structs.fields(KINDS[kind]):
+        if field.name in ("name", "dtype") or field.default is msgspec.NODEFAULT:
+            continue
+        assert field.name in signature, f"{kind} has no {field.name}"
+        default = signature[field.name].default
+        if field.name.endswith(("initializer", "regularizer", "activation")):
+            assert field.default is None  # the layer's own
+        elif field.name in ("kernel_size", "strides", "dilation_rate", "pool_size"):
+            pairs = [(n, n) if isinstance(n, int) else n for n in (field.default, default)]
+            assert pairs[0] == pairs[1], f"{kind}.{field.name}"
+        elif field.name == "padding" and default in (0, 1, (1, 1)):
+            assert keras_layer(msgspec.convert(values, KINDS[kind])).padding is not None
+        else:
+            assert field.default == default, f"{kind}.{field.name}"
+
+
+LAYERS = [
+    {"class_name": "Conv2D", "config": {"filters": 3, "kernel_size": 3, "activation": "relu"}},
+    {"class_name": "MaxPooling2D", "config": {"name": "pool"}},
+    "Flatten",
+    {"class_name": "Dense", "config": {"activation": "softmax"}},
+]
+
+
+def test_a_sequential_network_computes_what_its_layers_say():
+    """Against plain NumPy, with the names that Keras would give, and num_classes as units."""
+    network = sequential([9, 9, 2], LAYERS, 4)
+    assert [layer.name for layer in network.layers] == ["conv2d", "pool", "flatten", "dense"]
+    assert network.shapes == ((7, 7, 3), (3, 3, 3), (27,), (4,))
+    keras.utils.set_random_seed(0)
+    model = to_keras(network)
+    images = np.random.default_rng(0).random((2, 9, 9, 2), "float32")
+    kernel, bias, weights, biases = model.get_weights()
+    maps = np.maximum(reference.conv2d(images, kernel, bias), 0)
+    pooled = reference.max_pool2d(maps, 2)
+    scores = pooled.reshape(2, -1) @ weights + biases
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model(images), expected, atol=1e-6)
+
+
+def test_a_description_survives_its_yaml_form():
+    """What `as_specs` writes, `read_layers` reads: of every packaged network, through JSON."""
+    for name in list_models():
+        network = describe_network(load_config(name))
+        specs = json.loads(json.dumps(as_specs(network.layers)))
+        again = Network(
+            network.name, network.input_shape, read_layers(specs), network.organizing_steps
+        )
+        assert again == network
+
+
+def test_two_builders_can_describe_one_network():
+    """LeNet-5 spelled out layer by layer computes what the builder's does; with ReLU it differs."""
+    network = describe_network(load_config("lenet5"))
+    specs = as_specs(network.layers)
+    for number, spec in enumerate(specs):
+        spec["config"]["name"] = f"layer{number}"
+    assert sequential([28, 28, 1], specs).computes_like(network)
+    specs[0]["config"]["activation"] = "relu"
+    assert not sequential([28, 28, 1], specs).computes_like(network)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (["Flaten", "Dense"], "layers.0: unknown layer 'Flaten'; did you mean 'Flatten'"),
+        (["Lambda", "Dense"], "layers.0: unknown layer 'Lambda'"),
+        ([{"class_name": "Dense", "config": {"unit": 3}}], "unknown argument 'unit'.*'units'"),
+        ([{"class_name": "Conv2D", "config": {"filters": 3}}, "Dense"], "kernel_size is missing"),
+        ([{"class_name": "Dropout", "config": {"rate": 1}}, "Dense"], "rate: expected float < 1"),
+        (
+            [{"class_name": "Dense", "config": {"units": 7}}],
+            "end with 9x9x7 outputs, but num_class",
+        ),
+        (["Flatten", "MaxPooling2D", "Dense"], "max_pooling2d: takes maps .* 162 units reach it"),
+        ([{"class_name": "Dense", "module": "os"}], "should be {class_name"),
+        (["Dense"], "end with 9x9x10 outputs"),
+        ([], "end with 9x9x2 outputs"),
+        (
+            [
+                {"class_name": "Flatten", "config": {"name": "a"}},
+                {"class_name": "ReLU", "config": {"name": "a"}},
+            ],
+            "two layers are called 'a'",
+        ),
+    ],
+)
+def test_wrong_layers_are_named(layers, message):
+    """The number of the layer, what is wrong and the nearest right name."""
+    with pytest.raises(InputError, match=message):
+        sequential([9, 9, 2], layers)
+
+
+@pytest.mark.parametrize(
+    ("builder", "arguments", "message"),
+    [
+        (
+            "lenet5",
+            {"dense_units": [10**7]},
+            "2,570,000,000 parameters|parameters are more than the 134",
+        ),
+        ("lenet5", {"input_shape": [10**5, 10**5, 1]}, "input_shape: 10,000,000,000 values"),
+        (
+            "lenet5",
+            {"conv_maps": [1] * 250, "kernel_size": 1, "pooling": "none"},
+            "254 layers; at most 200",
+        ),
+        (
+            "lenet5",
+            {"conv_maps": [6], "pool_size": 10**9, "pool_padding": "same"},
+            "S2: more than 10",
+        ),
+        ("lenet5_1998", {"num_classes": 10**9, "codes": "random"}, "84,000,000,000 parameters"),
+        ("lenet_1989", {"input_shape": [4, 4, 10**9]}, "input_shape: 16,000,000,000 values"),
+        ("neocognitron", {"s_area": 10**6}, "US1: padding"),
+    ],
+)
+def test_immense_networks_are_refused(builder, arguments, message):
+    """By their description, before anything takes memory."""
+    with pytest.raises(InputError, match=message):
+        BUILDERS[builder](**arguments)
+
+
+def test_a_yaml_spells_out_a_network(tmp_path, capsys):
+    """`builder: sequential` needs no Python: it is described, drawn and built."""
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "model:\n"
+        "  builder: sequential\n"
+        "  input_shape: [28, 28, 1]\n"
+        "  num_classes: 10\n"
+        "  layers:\n"
+        "    - {class_name: Conv2D, config: {filters: 4, kernel_size: 5, activation: tanh}}\n"
+        "    - MaxPooling2D\n"
+        "    - Flatten\n"
+        "    - {class_name: Dense, config: {activation: softmax}}\n"
+        "data: {dataset: mnist5k}\n"
+        "compile:\n"
+        "  optimizer: {class_name: SGD, config: {learning_rate: 0.1}}\n"
+        "  loss: sparse_categorical_crossentropy\n"
+        "fit: {epochs: 1}\n"
+    )
+    assert cli.main(["info", str(path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["parameters"] == 104 + 5770 and facts["builder"] == "sequential"
+    assert build_network(load_config(path)).count_params() == 104 + 5770
+    assert cli.main(["draw", "architecture", str(path), "--out", str(tmp_path)]) == 0
+    wrong = ["info", str(path), "--set", "model.layers.0.config.filtres=8"]
+    assert cli.main(wrong) == 2
+    assert "did you mean 'filters'" in capsys.readouterr().err
