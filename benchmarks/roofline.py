@@ -116,8 +116,8 @@ def costs(config: Config) -> dict[str, Any]:
     """Return what a network needs: operations for one picture, bytes of its arrays in float32.
 
     Returns:
-        `forward` and `training` operations of a picture (see `modelzoo.networks.network`), `batch_size`,
-        `weights`, `optimizer` (its state) and `activations` (of a batch) in bytes, and
+        `forward` and `training` operations of an image (see `modelzoo.networks.network`),
+        `batch_size`, `weights`, `optimizer` (its state) and `activations` (of a batch) in bytes, and
         `step_bytes`, what a training step moves if every array comes from memory and goes back
         to it: weights are read forward, backward and by the optimizer, which writes them;
         gradients are written and read; its state is read and written; activations are written,
