@@ -31,6 +31,9 @@ def entry_shape(
     """
     height, width, channels = input_shape
     if image_size is not None:
+        sizes = [image_size] if isinstance(image_size, int) else image_size
+        if min(sizes) < 1 or len(sizes) != (1 if isinstance(image_size, int) else 2):
+            raise InputError(f"data.image_size: {image_size} should be n or [height, width]")
         return *pair(image_size), channels
     for index, spec in reversed(list(enumerate(preprocessing))):
         name = spec.get("class_name") if isinstance(spec, dict) else spec
