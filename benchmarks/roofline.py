@@ -117,7 +117,7 @@ def costs(config: Config) -> dict[str, Any]:
 
     Returns:
         `forward` and `training` operations of an image (see `modelzoo.networks.network`),
-        `batch_size`, `weights`, `optimizer` (its state) and `activations` (of a batch) in bytes, and
+        `batch_size`, `weights`, `optimizer` (its state), `activations` (of a batch) in bytes;
         `step_bytes`, what a training step moves if every array comes from memory and goes back
         to it: weights are read forward, backward and by the optimizer, which writes them;
         gradients are written and read; its state is read and written; activations are written,
