@@ -124,8 +124,8 @@ def costs(config: Config) -> dict[str, Any]:
         read by the next layer, read backward, and so are their gradients, but for one reading.
     """
     from modelzoo import keras_objects
+    from modelzoo.api import build
     from modelzoo.training.prepare import describe_network
-    from modelzoo.zoo import build
 
     described = describe_network(config)
     if described is None:

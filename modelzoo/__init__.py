@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from modelzoo.version import __version__
 
 if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr__` gives
+    from modelzoo.api import build as build
+    from modelzoo.api import load as load
+    from modelzoo.api import preprocess as preprocess
     from modelzoo.config import Config as Config
     from modelzoo.config import list_models as list_models
     from modelzoo.config import load_config as load_config
@@ -19,22 +22,19 @@ if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr
     from modelzoo.exporting.export import export as export
     from modelzoo.training.trainer import Trainer as Trainer
     from modelzoo.training.trainer import resume as resume
-    from modelzoo.zoo import build as build
-    from modelzoo.zoo import load as load
-    from modelzoo.zoo import preprocess as preprocess
 
 _PUBLIC = {
     "Config": "modelzoo.config",
     "InputError": "modelzoo.errors",
     "RunError": "modelzoo.errors",
     "Trainer": "modelzoo.training.trainer",
-    "build": "modelzoo.zoo",
+    "build": "modelzoo.api",
     "export": "modelzoo.exporting.export",
     "features": "modelzoo.explain",
     "list_models": "modelzoo.config",
-    "load": "modelzoo.zoo",
+    "load": "modelzoo.api",
     "load_config": "modelzoo.config",
-    "preprocess": "modelzoo.zoo",
+    "preprocess": "modelzoo.api",
     "resume": "modelzoo.training.trainer",
     "saliency": "modelzoo.explain",
 }

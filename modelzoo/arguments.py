@@ -60,7 +60,7 @@ def override(of: str) -> Option:
     return value("--set", "SECTION.KEY=VALUE", about, action="append", default=[])
 
 
-A_NETWORK = "a name, a YAML or a run's folder"
+A_NETWORK = "NAME, NAME/WEIGHTS, a YAML or a run's folder"
 DATA_SETS = "a name, folder:PATH, tfds:NAME, hf:OWNER/NAME"
 IMAGE_FILES = "PNG, JPEG, GIF, BMP, TIFF, WebP"
 SEED = whole(0, LARGEST_SEED)
@@ -170,7 +170,7 @@ COMMANDS = (
         "commands:pull",
         "Fetch published weights.",
         "pull alexnet/document",
-        value("names", "NAME[/WEIGHTS]", "a network's, or the first", nargs="+"),
+        value("names", "NAME", f"{A_NETWORK}; its first weights, or those named", nargs="+"),
         UNVERIFIED,
         JSON,
     ),
@@ -179,7 +179,7 @@ COMMANDS = (
         "commands:verify",
         "Hash all shipped and fetched weights again.",
         "verify lenet5",
-        value("names", "NAME", "networks (all, and all fetched)", nargs="*"),
+        value("names", "NAME", f"{A_NETWORK} (all, and all fetched)", nargs="*"),
         JSON,
     ),
     command(
@@ -263,7 +263,7 @@ COMMANDS = (
         "robustness.commands:attack",
         "Change test images within a strength so that a network errs: accuracy, and examples.",
         "attack lenet5/mnist --strengths 0,0.05,0.1,0.2 --out attack",
-        value("name", "NAME[/WEIGHTS]", A_NETWORK),
+        value("name", "NAME", A_NETWORK),
         *WEIGHTS,
         choice("--method", ("fgsm", "pgd", "both"), "of attack (both)", default="both"),
         value(
@@ -281,7 +281,7 @@ COMMANDS = (
         "robustness.commands:robustness",
         "Measure networks on shifted, rotated, noisy and partly covered test images.",
         "robustness lenet5/mnist lenet5_1998/mnist --kinds shift,noise",
-        value("names", "NAME[/WEIGHTS]", A_NETWORK, nargs="+"),
+        value("names", "NAME", A_NETWORK, nargs="+"),
         value(
             "--kinds",
             "K,K",
@@ -296,7 +296,7 @@ COMMANDS = (
         "demo.commands:demo",
         "Open a page on this machine to draw a digit and watch networks answer.",
         "demo --model lenet5/mnist lenet5_1998/mnist",
-        value("--model", "NAME[/WEIGHTS]", f"{A_NETWORK} (all in the package)", nargs="+"),
+        value("--model", "NAME", f"{A_NETWORK} (all in the package)", nargs="+"),
         value("--host", "H", "address to listen on (127.0.0.1)", default="127.0.0.1"),
         value("--port", "N", "0 takes a free one (7860)", type=whole(0, 65535), default=7860),
         flag("--no-browser", "only print the address"),

@@ -25,12 +25,17 @@ def train(options: argparse.Namespace) -> None:
         changes = changes_to_a_run(options)
         run = resume(options.resume, device=options.device, own_process=True, **changes)
     else:
-        config = chosen_config(options)
+        config, start = chosen_config(options)
+        if start is not None and options.weights is not None:
+            raise InputError(
+                f"--model {options.model} names weights already; leave out --weights "
+                f"{options.weights:.80}"
+            )
         trainer = Trainer(
             config,
             device=options.device,
             out=options.out,
-            weights=options.weights,
+            weights=options.weights if start is None else start,
             weights_sha256=options.sha256,
             allow_unverified=options.allow_unverified,
             own_process=True,
@@ -45,8 +50,8 @@ def train(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
+    from modelzoo.api import evaluate
     from modelzoo.weights.published import check_against_published, published_scores
-    from modelzoo.zoo import evaluate
 
     source = chosen_source(options, for_scores=True)
     config, published = source.config, source.published
@@ -57,8 +62,7 @@ def evaluate(options: argparse.Namespace) -> None:
     if source.notice:
         printing.print_notice(source.notice)
     result = evaluate(
-        config,
-        source.weights,
+        source,
         split=options.split,
         device=options.device,
         notify=printing.print_notice,
@@ -111,12 +115,10 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    from modelzoo.zoo import predict
+    from modelzoo.api import predict
 
     source = chosen_source(options)
-    found = predict(
-        source.config, source.weights, options.images, top=options.top, device=options.device
-    )
+    found = predict(source, options.images, top=options.top, device=options.device)
     if options.json:
         summaries = [
             {
@@ -181,12 +183,12 @@ def list_models(options: argparse.Namespace) -> None:
 
 
 def info(options: argparse.Namespace) -> None:
-    config = chosen_config(options)
+    config, _ = chosen_config(options)
     if options.json:
         print(json.dumps(_facts(config)))
         return
+    from modelzoo.api import describe
     from modelzoo.training.prepare import describe_network
-    from modelzoo.zoo import describe
 
     about, model, data = config["about"], config["model"], config["data"]
     network = describe_network(config)
@@ -330,7 +332,7 @@ def import_file(options: argparse.Namespace) -> None:
 def _facts(config: Config) -> dict[str, Any]:
     import msgspec
 
-    from modelzoo.zoo import describe
+    from modelzoo.api import describe
 
     layers = describe(config)
     return {

@@ -64,10 +64,10 @@ def _draw_convolution(options: argparse.Namespace) -> tuple[Chart, str]:
 
 def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
     from modelzoo import charts
+    from modelzoo.api import describe
     from modelzoo.options import chosen_config
-    from modelzoo.zoo import describe
 
-    config = chosen_config(options)
+    config, _ = chosen_config(options)
     chart = charts.architecture(describe(config), config.name)
     return chart, f"{config.name}-architecture"
 
@@ -94,9 +94,9 @@ DRAWINGS = {
 def features(options: argparse.Namespace) -> None:
     """Draw what each layer of a network makes of a picture, and the pixels its answer hangs on."""
     from modelzoo import charts
+    from modelzoo.api import class_names
     from modelzoo.data.images import read_image
     from modelzoo.options import chosen_source
-    from modelzoo.zoo import class_names
 
     source = chosen_source(options)
     config = source.config
@@ -261,8 +261,8 @@ def _see(
 ) -> dict[str, Any]:
     """Return what the layers put out for one picture, the answer, and its saliency."""
     from modelzoo import explain
+    from modelzoo.api import preprocess
     from modelzoo.training.evaluation import is_uncertain, unit_of
-    from modelzoo.zoo import preprocess
 
     known = network.layers[1:]
     kinds = {layer.name: type(layer).__name__ for layer in known}

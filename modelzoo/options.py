@@ -26,17 +26,22 @@ SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train -
 }
 
 
-def chosen_config(options: argparse.Namespace, model: str | Path | None = None) -> Config:
+def chosen_config(
+    options: argparse.Namespace, model: str | Path | None = None
+) -> tuple[Config, str | None]:
     """Read the configuration that --model, --config, --dataset, --set and SHORTCUTS describe.
 
     Args:
         options: of a command; those that it lacks are left out.
         model: in place of --model.
+
+    Returns:
+        The configuration, and the weights that NAME/WEIGHTS names, if any.
     """
-    from modelzoo.config import load_config
+    from modelzoo.resolve import configure
 
     shortcuts = read_shortcuts(options)
-    config = load_config(
+    config, weights = configure(
         options.model if model is None else model,
         config_file=options.config,
         dataset=options.dataset,
@@ -49,7 +54,7 @@ def chosen_config(options: argparse.Namespace, model: str | Path | None = None) 
         for part in reversed(key.split(".")):
             values = {part: values}
         config = config.with_values(values, option)
-    return config
+    return config, weights
 
 
 def read_shortcuts(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
@@ -72,7 +77,7 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
 
     folder = RunFolder(options.resume)
     folder.check_is_begun()
-    own, asked = folder.read_config(), chosen_config(options, model=folder.config)
+    own, (asked, _) = folder.read_config(), chosen_config(options, model=folder.config)
     start, sha256 = own["trainer"]["weights"], own["trainer"]["weights_sha256"]
     names = {  # what an option may say of the run itself
         "model": (own.name, folder.path, folder.config),

@@ -12,9 +12,9 @@ from modelzoo.terminal import columns_of, say
 if TYPE_CHECKING:
     import numpy as np
 
+    from modelzoo.api import Prediction
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
-    from modelzoo.zoo import Prediction
 
 
 def print_layers(layers: Sequence[dict[str, Any]]) -> None:

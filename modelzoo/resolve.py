@@ -13,7 +13,7 @@ from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
-from modelzoo.weights.find import find_weights
+from modelzoo.weights.find import find_weights, no_weights
 from modelzoo.weights.published import named_weights
 from modelzoo.weights.registry import PublishedWeights
 
@@ -86,6 +86,39 @@ class Source:
         return network
 
 
+def configure(
+    model: str | Path | Config | None,
+    *,
+    config_file: str | Path | None = None,
+    dataset: str | None = None,
+    overrides: Sequence[str] = (),
+) -> tuple[Config, str | None]:
+    """Return the configuration that a reference names, and the weights that it names, if any.
+
+    Args:
+        model: NAME or NAME/WEIGHTS, a YAML, the folder of a run, or a configuration. With WEIGHTS,
+            the configuration is for the data set that they were trained on.
+        config_file: as for `load_config`.
+        dataset: likewise; in place of the one that the weights were trained on.
+        overrides: likewise.
+
+    Raises:
+        InputError: there is no such network, or none of these weights are published for it.
+    """
+    if isinstance(model, Config):
+        return model, None
+    model, weights = split_reference(model)
+    config = load_config(model, config_file=config_file, dataset=dataset, overrides=overrides)
+    if weights is None:
+        return config, None
+    published = named_weights(config, weights)
+    if published is None:
+        raise no_weights(config, weights)
+    if not config.is_set("data.dataset"):
+        config = config.with_dataset(published.scores.dataset)  # with the names of its classes
+    return config, weights
+
+
 def resolve(
     model: str | Path | Config | None,
     weights: str | Path | None = None,
@@ -120,14 +153,10 @@ def resolve(
             another data set or network.
     """
     given = isinstance(model, Config)
-    if isinstance(model, Config):
-        config = model
-    else:
-        model, inner = split_reference(model)
-        if inner and weights is not None:
-            raise InputError(f"{model}/{inner} names weights already; leave out {weights!s:.80}")
-        weights = inner if weights is None else weights
-        config = load_config(model, config_file=config_file, dataset=dataset, overrides=overrides)
+    config, inner = configure(model, config_file=config_file, dataset=dataset, overrides=overrides)
+    if inner and weights is not None:
+        raise InputError(f"{model} names weights already; leave out {weights!s:.80}")
+    weights = inner if weights is None else weights
     asked = config.is_set("data.dataset") and not given
     published, trained_on, label = None, None, config.name
     if run := _run_of(model, config, weights):

@@ -11,6 +11,7 @@ from modelzoo.config import Config, load_config, packaged_folder
 from modelzoo.config.layers import Layer, check_top_level, read_yaml
 from modelzoo.errors import InputError, unknown
 from modelzoo.files import is_there, write_csv, write_text
+from modelzoo.resolve import configure
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.trainer import Trainer, resume
 
@@ -58,7 +59,7 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
         raise unknown("study", str(study), list_studies())
     layer = read_yaml(path)
     check_top_level(layer, KEYS)
-    base = load_config(_text(layer, "base"), dataset=_text(layer, "dataset"))
+    base, _ = configure(_text(layer, "base"), dataset=_text(layer, "dataset"))
     common = base.with_values(_sections(path, layer.values, "common"), f"{path}: common")
     variants = _sections(path, layer.values, "variants")
     if not variants:

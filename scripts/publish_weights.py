@@ -76,11 +76,11 @@ def publish(
     same = ("input_shape", "num_classes")
     if any(trained["model"][key] != target["model"][key] for key in same):
         raise InputError(f"{run}: its network takes or tells apart other things than {model}")
+    from modelzoo.api import evaluate
     from modelzoo.training.device import start_framework
     from modelzoo.training.prepare import build_network
     from modelzoo.weights.golden import make_golden
     from modelzoo.weights.reader import load_weights
-    from modelzoo.zoo import evaluate
 
     start_framework(target["trainer"]["backend"], "cpu")
     network = build_network(target)

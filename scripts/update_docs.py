@@ -22,13 +22,13 @@ import pandas as pd
 import yaml
 
 from modelzoo import charts
+from modelzoo.api import describe
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
 from modelzoo.printing import as_padding, as_strides
 from modelzoo.terminal import say
 from modelzoo.training.device import start_framework
-from modelzoo.zoo import describe
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, CARDS, README = ROOT / "results", ROOT / "docs" / "models", ROOT / "README.md"

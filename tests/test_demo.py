@@ -68,16 +68,15 @@ def respond(networks: dict, picture: str, chosen: str = "lenet5/mnist", strength
 
 def test_a_network_answers_as_predict_does(networks, tmp_path):
     """The page and the command prepare a drawing in the same way."""
+    from modelzoo.api import predict
     from modelzoo.config import load_config
-    from modelzoo.weights.find import find_weights
-    from modelzoo.zoo import predict
 
     drawing = np.full((200, 300), 255, np.uint8)
     drawing[40:160, 140:156] = 0
     path = tmp_path / "one.png"
     path.write_bytes(png(drawing))
     config = load_config("lenet5")
-    expected = predict(config, find_weights(config, "mnist"), [path], top=10)[0]
+    expected = predict(config, [path], "mnist", top=10)[0]
     network = networks["lenet5/mnist"]
     given = network.prepare(path.read_bytes())
     values = network.answer(given.pixels).values

@@ -439,8 +439,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def started() -> None:
     """Start the framework, whose memory and seconds are no file's fault."""
+    from modelzoo.api import build
     from modelzoo.training.device import start_framework
-    from modelzoo.zoo import build
 
     start_framework("tensorflow", "cpu")
     build("lenet5")

@@ -12,10 +12,10 @@ import yaml
 from conftest import draw_bars
 
 from modelzoo import cli
+from modelzoo.api import evaluate, load, preprocess
 from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
 from modelzoo.importing.import_file import Imported, import_file
-from modelzoo.zoo import evaluate, load, preprocess
 
 LEGACY = Path(
     os.environ.get("MODELZOO_LEGACY_H5", Path(__file__).parents[2] / "shared" / "legacy_h5")
@@ -301,8 +301,8 @@ def test_the_document_s_alexnet(tmp_path: Path, capfd: pytest.CaptureFixture[str
 
 
 def _alexnet_from(path: Path, units: int) -> Any:
+    from modelzoo.api import build
     from modelzoo.weights.reader import load_weights
-    from modelzoo.zoo import build
 
     network = build("alexnet", dense_units=[units, units])
     load_weights(network, path)
@@ -427,7 +427,7 @@ def test_scaling_and_padding_are_found(
 
 def test_weights_alone_need_something_that_decides(tmp_path: Path) -> None:
     """Without a data set, a model or settings, nothing is guessed."""
-    from modelzoo.zoo import build
+    from modelzoo.api import build
 
     network = build("lenet5")
     network.save_weights(tmp_path / "w.weights.h5")

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from modelzoo import cli, keras_objects, reference
+from modelzoo.api import build
 from modelzoo.config import list_models, load_config
 from modelzoo.config.sections import check_section
 from modelzoo.errors import InputError
 from modelzoo.keras_objects import make
 from modelzoo.training.evaluation import are_probabilities
 from modelzoo.training.prepare import scale_images
-from modelzoo.zoo import build
 
 LENET5 = [
     ("C1", [24, 24, 6], 156),

@@ -12,9 +12,9 @@ from PIL import Image
 
 import modelzoo
 from modelzoo import InputError, charts, cli, reference
+from modelzoo.api import describe
 from modelzoo.config import list_models
 from modelzoo.filters import FILTERS, apply_filter, read_photograph
-from modelzoo.zoo import describe
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 HOSTILE = "</script><script>alert(1)</script>"

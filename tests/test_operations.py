@@ -6,11 +6,11 @@ import keras
 import pytest
 
 import modelzoo
+from modelzoo.api import describe
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import Network
 from modelzoo.networks.sequential import sequential
 from modelzoo.training.prepare import describe_network
-from modelzoo.zoo import describe
 
 
 def described(name: str, **arguments: object) -> Network:

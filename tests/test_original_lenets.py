@@ -11,13 +11,13 @@ from PIL import Image
 
 from modelzoo import Trainer, cli, reference
 from modelzoo import reference_lenet as lenet
+from modelzoo.api import build, preprocess
 from modelzoo.config import load_config
 from modelzoo.networks import BUILDERS
 from modelzoo.networks.digit_codes import digit_codes, random_codes
 from modelzoo.networks.lenet5_1998 import TABLE_I
 from modelzoo.networks.lenet_1989 import EIGHT_OF_TWELVE
 from modelzoo.weights.reader import load_weights
-from modelzoo.zoo import build, preprocess
 
 ORIGINALS = ["lenet5_1998", "lenet_1989"]
 

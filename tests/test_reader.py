@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
+from modelzoo.api import build, load
 from modelzoo.errors import InputError
 from modelzoo.weights.reader import load_weights
-from modelzoo.zoo import build, load
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from modelzoo import cli
+from modelzoo.api import evaluate, preprocess
 from modelzoo.config import load_config
 from modelzoo.data.datasets import load_dataset
 from modelzoo.data.pipeline import InputPipeline
@@ -16,7 +17,6 @@ from modelzoo.data.ten_crops import ten_crops
 from modelzoo.errors import InputError
 from modelzoo.training.prepare import build_network, open_dataset
 from modelzoo.weights.reader import load_weights
-from modelzoo.zoo import evaluate, preprocess
 
 CENTER = {"class_name": "CenterCrop", "config": {"height": 24, "width": 20}}
 CROPPED = """\

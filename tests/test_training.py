@@ -14,11 +14,11 @@ import pytest
 from waiting import HANGS
 
 from modelzoo import InputError, RunError, Trainer, cli, load_config, resume
+from modelzoo.api import evaluate
 from modelzoo.data.source import Dataset
 from modelzoo.training.prepare import fit_config_to_data
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.weights.find import find_weights
-from modelzoo.zoo import evaluate
 
 EVERYTHING_RANDOM = [
     "model.dropout=0.3",

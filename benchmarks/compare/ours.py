@@ -100,7 +100,7 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
     """Seconds to score the test set, network and pictures being loaded."""
     from modelzoo import load_config
-    from modelzoo.zoo import evaluate
+    from modelzoo.api import evaluate
 
     config = load_config("lenet5", dataset="mnist")
     result = evaluate(config, Path(settings["weights"]), device="cpu")

@@ -35,7 +35,7 @@ def architecture(layers: Sequence[Mapping[str, Any]], name: str) -> Chart:
     block that it works on.
 
     Args:
-        layers: what `modelzoo.zoo.describe` returns: `name`, `type`, `output_shape` without the
+        layers: what `modelzoo.api.describe` returns: `name`, `type`, `output_shape` without the
             batch, `parameters`, a layer each.
         name: of the network, for the title.
 

@@ -12,13 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from modelzoo.api import class_names
 from modelzoo.config import Config
 from modelzoo.data.entry import entry_shape
 from modelzoo.data.images import PreparedImage, read_image
 from modelzoo.explain import before_softmax, on_pictures
 from modelzoo.robustness.attacks import fgsm
 from modelzoo.training.evaluation import is_uncertain, unit_of
-from modelzoo.zoo import class_names
 
 # Layers that pass their input on unchanged once a network is trained.
 SAME_VALUES = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatten)

@@ -185,7 +185,7 @@ def _origin(source: Source) -> dict[str, Any]:
 def _facts(config: Config, wrapped: keras.Model, output: str, *, scaled: bool) -> dict[str, Any]:
     import keras
 
-    from modelzoo.zoo import class_names
+    from modelzoo.api import class_names
 
     values = "as modelzoo.preprocess returns them" if scaled else "0 to 255"
     channels = {1: "grey", 3: "RGB"}.get(wrapped.input_shape[-1], "")

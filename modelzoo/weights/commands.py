@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from modelzoo.config import Config, list_models, load_config, split_reference
+from modelzoo.config import Config, list_models, load_config
 from modelzoo.errors import InputError, suggest
+from modelzoo.resolve import configure
 from modelzoo.weights.cache import Checked, cached_path, check_files, packaged_path
 from modelzoo.weights.fetch import fetch
 from modelzoo.weights.registry import PublishedWeights
@@ -68,20 +69,15 @@ def verify(names: Sequence[str] = ()) -> list[Checked]:
         configs = [load_config(model) for model in list_models()]
         files = [entry.file_of(config.name) for config in configs for entry in config.weights]
     for name in names:
-        config, wanted = _split(name)
+        config, wanted = configure(name)
         entries = [_entry(config, wanted)] if wanted else config.weights
         files += [entry.file_of(config.name) for entry in entries]
     return list(check_files(files, others=not names))
 
 
 def _named(name: str) -> tuple[Config, PublishedWeights]:
-    config, wanted = _split(name)
+    config, wanted = configure(name)
     return config, _entry(config, wanted)
-
-
-def _split(name: str) -> tuple[Config, str | None]:
-    model, wanted = split_reference(name)
-    return load_config(model), wanted
 
 
 def _entry(config: Config, wanted: str | None) -> PublishedWeights:

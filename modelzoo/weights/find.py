@@ -56,14 +56,16 @@ def _find_file(config: Config, weights: str | Path) -> Path:
         return _checked(path / "best.weights.h5")
     if is_there(path) or path.suffix in (".h5", ".hdf5", *TORCH_SUFFIXES):
         return _checked(path)
-    raise InputError(f"{config.name} has no weights {str(weights)!r}{_published(config)}")
+    raise no_weights(config, str(weights))
+
+
+def no_weights(config: Config, name: str) -> InputError:
+    """Return the error for weights that a network does not publish, with those that it does."""
+    names = [entry.name for entry in config.weights]
+    known = f"published: {', '.join(names)}" if names else "none are published for it yet"
+    return InputError(f"{config.name} has no weights {name!r}; {known}")
 
 
 def _checked(path: Path) -> Path:
     check_signature(path)  # cheap, so asked before a framework starts
     return path
-
-
-def _published(config: Config) -> str:
-    names = [entry.name for entry in config.weights]
-    return f"; published: {', '.join(names)}" if names else "; none are published for it yet"

@@ -1,4 +1,4 @@
-"""The Python interface to single networks: build, load, preprocess, score, predict."""
+"""The Python interface to single networks: resolve, build, load, describe, score, predict."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo.config import Config, load_config
+from modelzoo.config import Config
 from modelzoo.errors import InputError
-from modelzoo.resolve import resolve
+from modelzoo.resolve import Source, configure, resolve
 from modelzoo.training.prepare import build_network, describe_network, scale_images
-from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +25,7 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     """Build a network, untrained.
 
     Args:
-        model: a packaged name such as "lenet5", a path to a YAML, or a configuration.
+        model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, or a configuration.
         arguments: in place of those in the `model` section, such as `num_classes=26`.
 
     Returns:
@@ -35,7 +34,7 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     Raises:
         InputError: an unknown model or argument, or a value out of range.
     """
-    config = model if isinstance(model, Config) else load_config(model)
+    config, _ = configure(model)
     if arguments:
         config = config.with_values({"model": arguments}, "build()")
     return build_network(config)
@@ -74,7 +73,7 @@ def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
     """Scale pictures as a network's weights expect them.
 
     Args:
-        model: a packaged name, a path to a YAML, the folder of a run, or a configuration.
+        model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, or a configuration.
         images: uint8 in 0..255, (n, height, width) or (n, height, width, channels).
 
     Returns:
@@ -83,13 +82,13 @@ def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
     Raises:
         InputError: another dtype, or a shape that does not become the network's input.
     """
-    config = model if isinstance(model, Config) else load_config(model)
+    config, _ = configure(model)
     return scale_images(config, images)
 
 
 def evaluate(
-    config: Config,
-    weights: Path,
+    model: Source | str | Path | Config,
+    weights: str | Path | None = None,
     *,
     split: str = "test",
     device: str = "auto",
@@ -100,8 +99,8 @@ def evaluate(
     """Score weights on a split of the configuration's data set.
 
     Args:
-        config: `data.dataset` names the data set.
-        weights: an .h5 file, of Keras 3 or older.
+        model: from `resolve`, or what it takes.
+        weights: as for `resolve`, which see.
         split: "train", "validation" or "test".
         device: as for `Trainer`.
         notify: called with each notice, such as a data set that had to be replaced.
@@ -118,6 +117,8 @@ def evaluate(
     from modelzoo.training.device import start_framework
     from modelzoo.training.prepare import fit_split, open_dataset, open_pipeline
 
+    source = _source(model, weights, for_scores=True)
+    config = source.config
     check_dataset_name(config["data"]["dataset"])
     chosen = start_framework(config["trainer"]["backend"], device)
     from modelzoo.training.evaluation import Evaluation, compile_for_scoring, score
@@ -125,8 +126,7 @@ def evaluate(
     from modelzoo.weights.golden import check_golden
 
     with chosen.scope():
-        network = build(config)
-        load_weights(network, weights)
+        network = source.build()
         difference = check_golden(config, network, golden) if golden else None
         data = open_dataset(config, notify)
         if data.name != config["data"]["dataset"]:  # the one that was asked for is out of reach
@@ -189,9 +189,9 @@ class Prediction:
 
 
 def predict(
-    config: Config,
-    weights: Path,
+    model: Source | str | Path | Config,
     files: Sequence[str | Path],
+    weights: str | Path | None = None,
     *,
     top: int = 3,
     device: str = "auto",
@@ -199,9 +199,10 @@ def predict(
     """Classify picture files of any size and kind.
 
     Args:
-        config: `image` says how a file is brought to the input shape, `data` how it is scaled.
-        weights: an .h5 file, of Keras 3 or older.
+        model: from `resolve`, or what it takes. The configuration's `image` says how a file is
+            brought to the input shape, `data` how it is scaled.
         files: PNG, JPEG, GIF, BMP, TIFF or WebP.
+        weights: as for `resolve`, which see.
         top: how many classes to return for each.
         device: as for `Trainer`.
 
@@ -211,20 +212,18 @@ def predict(
     Raises:
         InputError: a file is not a picture that can be read; none is classified then.
     """
-    from modelzoo.data.entry import entry_shape
     from modelzoo.data.images import read_image
 
-    data = config["data"]
-    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
-    read = [read_image(file, shape, **config["image"]) for file in files]
+    source = _source(model, weights)
+    config = source.config
+    read = [read_image(file, source.image_shape, **config["image"]) for file in files]
 
     from modelzoo.training.device import start_framework
 
     with start_framework(config["trainer"]["backend"], device).scope():
         from modelzoo.training.evaluation import is_uncertain, most_probable, unit_of
 
-        network = build(config)
-        load_weights(network, weights)
+        network = source.build()
         pixels = preprocess(config, np.stack([each.pixels for each in read]))
         outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
     names, unit = class_names(config), unit_of(outputs)
@@ -246,8 +245,8 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     Starts no framework, but for a builder of your own that makes a Keras model.
 
     Args:
-        model: a packaged name, a path to a YAML, the folder of a run, a configuration, or a Keras
-            model.
+        model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, a configuration, or a
+            Keras model.
 
     Returns:
         For each layer: `name`, `type`, `output_shape` without the batch, `parameters`, and of
@@ -262,19 +261,25 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
         >>> sum(layer["parameters"] for layer in describe("lenet5"))
         44426
     """
-    if isinstance(model, str | Path):
-        model = load_config(model)
-    if isinstance(model, Config):
-        network = describe_network(model)
+    if isinstance(model, str | Path | Config):
+        config, _ = configure(model)
+        network = describe_network(config)
         if network is not None:
             return network.rows()
         from modelzoo.training.device import start_framework
 
-        start_framework(model["trainer"]["backend"], "cpu")
-        model = build_network(model)
+        start_framework(config["trainer"]["backend"], "cpu")
+        model = build_network(config)
     from modelzoo.networks.to_keras import keras_rows
 
     return keras_rows(model)
+
+
+def _source(
+    model: Source | str | Path | Config, weights: str | Path | None, *, for_scores: bool = False
+) -> Source:
+    """Return what is given, or resolve it."""
+    return model if isinstance(model, Source) else resolve(model, weights, for_scores=for_scores)
 
 
 def class_names(config: Config) -> list[str]:

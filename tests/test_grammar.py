@@ -1,0 +1,219 @@
+"""One grammar in all commands: NAME, NAME/WEIGHTS, a YAML and a run's folder mean one thing."""
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import modelzoo
+from modelzoo import cli
+from modelzoo.arguments import make_parser
+from modelzoo.config import find_config, load_config
+from modelzoo.resolve import resolve
+from modelzoo.study import load_study
+from modelzoo.weights.find import find_weights
+
+FORMS = ("lenet5", "own.yaml", "lenet5/mnist", "own.yaml/mnist", "run")
+
+
+@pytest.fixture
+def forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with LeNet-5 as a YAML of one's own and as a run, and with an image of a 1."""
+    monkeypatch.chdir(tmp_path)
+    config = load_config("lenet5")
+    text = find_config("lenet5").read_text()
+    Path("own.yaml").write_text(f"name: lenet5\n{text}")
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text(config.to_yaml())
+    shutil.copy(find_weights(config, "mnist"), "run/best.weights.h5")
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, 13:16] = 255
+    Image.fromarray(pixels).save("one.png")
+    return tmp_path
+
+
+def printed(capsys: Any, *arguments: str) -> Any:
+    """Return what a command prints with `--json`."""
+    assert cli.main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def info(form: str, capsys: Any) -> Any:
+    """Everything but the published weights, which a run does not hold."""
+    return {**printed(capsys, "info", form), "weights": None}
+
+
+def predict(form: str, capsys: Any) -> Any:
+    return printed(capsys, "predict", "--model", form, "one.png")["images"]
+
+
+def evaluate(form: str, capsys: Any) -> Any:
+    found = printed(capsys, "evaluate", "--model", form, "--dataset", "mnist5k")
+    return [found[key] for key in ("model", "dataset", "trained_on", "accuracy", "confusion")]
+
+
+def features(form: str, capsys: Any) -> Any:
+    found = printed(capsys, "features", form, "one.png", "--format", "json")
+    return found["classes"], found["layers"]
+
+
+def attack(form: str, capsys: Any) -> Any:
+    few = ("--images", "20", "--dataset", "mnist5k", "--format", "json")
+    found = printed(capsys, "attack", form, "--method", "fgsm", "--strengths", "0,0.1", *few)
+    return _without_names(found)
+
+
+def robustness(form: str, capsys: Any) -> Any:
+    few = ("--images", "20", "--dataset", "mnist5k", "--format", "json")
+    return _without_names(printed(capsys, "robustness", form, "--kinds", "noise", *few))
+
+
+def architecture(form: str, capsys: Any) -> Any:
+    assert cli.main(["draw", "architecture", form, "--format", "json", "--out", "drawn"]) == 0
+    return Path("drawn/lenet5-architecture.json").read_text()
+
+
+def export(form: str, capsys: Any) -> Any:
+    pytest.importorskip("onnxruntime")
+    shutil.rmtree("exported", ignore_errors=True)
+    found = printed(capsys, "export", form, "--format", "onnx", "--out", "exported")
+    import onnxruntime
+
+    path = next(Path("exported").glob("*.onnx"))
+    session = onnxruntime.InferenceSession(path.read_bytes())
+    image = np.asarray(Image.open("one.png"), "float32").reshape(1, 28, 28, 1)
+    assert found["format"] == "onnx"
+    return session.run(None, {session.get_inputs()[0].name: image})[0].tolist()
+
+
+def train(form: str, capsys: Any) -> Any:
+    """From the published weights in every form: NAME alone and a YAML need `--weights`."""
+    start = [] if form.endswith("/mnist") else ["--weights", "run" if form == "run" else "mnist"]
+    # A run says what its data set needs; the packaged YAML says it anew for each data set.
+    few = ("--dataset", "mnist5k", "--set", "data.training_images=64", "--epochs", "1")
+    few += ("--batch-size", "16", "--set", "data.validation_split=0.1")
+    shutil.rmtree("trained", ignore_errors=True)
+    printed(capsys, "train", "--model", form, *start, *few, "--out", "trained", "--device", "cpu")
+    return pd.read_csv("trained/history.csv").drop(columns="seconds", errors="ignore").to_dict()
+
+
+def study(form: str, capsys: Any) -> Any:
+    Path("study.yaml").write_text(
+        f"title: t\nbase: {form}\ndataset: mnist\nvariants: {{a: {{fit: {{epochs: 2}}}}}}\n"
+    )
+    return load_study("study.yaml").variants["a"].to_yaml()
+
+
+def demo(form: str, capsys: Any) -> Any:
+    source = resolve(form)
+    return source.config.to_yaml(), source.weights.read_bytes()
+
+
+def pull(form: str, capsys: Any) -> Any:
+    """A run has its weights, and publishes none."""
+    if form == "run":
+        assert cli.main(["pull", form]) == 2
+        assert "no weights are published" in capsys.readouterr().err
+        return pull("lenet5", capsys)
+    return [row["sha256"] for row in printed(capsys, "pull", form)["files"]]
+
+
+def verify(form: str, capsys: Any) -> Any:
+    if form == "run":
+        return verify("lenet5", capsys)
+    files = printed(capsys, "verify", form)["files"]
+    return [row["state"] for row in files if row["weights"] == "lenet5/mnist"]
+
+
+COMMANDS: dict[str, Callable[[str, Any], Any]] = {
+    "attack": attack,
+    "demo": demo,
+    "draw": architecture,
+    "evaluate": evaluate,
+    "export": export,
+    "features": features,
+    "info": info,
+    "predict": predict,
+    "pull": pull,
+    "robustness": robustness,
+    "study": study,
+    "train": train,
+    "verify": verify,
+}
+ELSEWHERE = {"import"}  # what `--model` says there is said of the file: tests/test_import.py
+
+
+def _without_names(value: Any) -> Any:
+    """Return nested values without the names of files and networks, and without seconds."""
+    if isinstance(value, dict):
+        names = ("files", "seconds", "name", "names", "weights", "model", "label", "network", "models")
+        return {key: _without_names(each) for key, each in value.items() if key not in names}
+    return [_without_names(each) for each in value] if isinstance(value, list) else value
+
+
+def test_every_command_that_takes_a_network_is_here():
+    """A new command has to take the same grammar."""
+    parser = make_parser()
+    actions = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    takes = {
+        name
+        for name, each in next(actions).choices.items()
+        if any(action.metavar == "NAME" for action in each._actions)
+    }
+    assert takes | {"study"} == set(COMMANDS) | ELSEWHERE
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_all_forms_of_a_network_give_the_same_answer(command, forms, capsys):
+    """The same network with the same weights, however it is named."""
+    forms = FORMS if command not in ("attack", "export", "train") else FORMS[::2]  # these take long
+    answers = {form: COMMANDS[command](form, capsys) for form in forms}
+    for form in forms:
+        assert answers[form] == answers["lenet5"], form
+
+
+@pytest.mark.parametrize("command", ["info", "draw", "study"])
+def test_weights_bring_their_data_set_everywhere(command, forms, capsys):
+    """Also where only the configuration is needed."""
+    named = COMMANDS[command]("lenet5/fashion_mnist", capsys)
+    if command == "info":
+        assert named["dataset"] == "fashion_mnist"
+        assert named == {
+            **printed(capsys, "info", "lenet5", "--dataset", "fashion_mnist"),
+            "weights": None,
+        }
+    assert named is not None
+
+
+@pytest.mark.parametrize("command", ["info", "draw", "features", "predict", "train", "pull"])
+def test_unknown_weights_are_named(command, forms, capsys):
+    """With those that there are."""
+    words = {"draw": ["draw", "architecture"], "predict": ["predict", "one.png", "--model"]}
+    words |= {"train": ["train", "--model"]}
+    rest = ["one.png"] if command == "features" else []
+    assert cli.main([*words.get(command, [command]), "lenet5/minst", *rest]) == 2
+    assert "'minst'" in capsys.readouterr().err
+
+
+def test_weights_are_named_once(forms, capsys):
+    """`--weights` beside NAME/WEIGHTS says two things."""
+    for words in (["train", "--model"], ["features"]):
+        rest = ["one.png"] if words == ["features"] else []
+        assert cli.main([*words, "lenet5/mnist", *rest, "--weights", "mnist"]) == 2
+        assert "names weights already" in capsys.readouterr().err
+
+
+def test_python_takes_the_same_names():
+    """`build` and `preprocess` need no weights, but know the data set that they belong to."""
+    images = np.arange(4 * 28 * 28, dtype=np.uint8).reshape(4, 28, 28)
+    fashion = load_config("lenet5", dataset="fashion_mnist")
+    named = modelzoo.preprocess("lenet5/fashion_mnist", images)
+    assert np.array_equal(named, modelzoo.preprocess(fashion, images))
+    assert modelzoo.build("lenet5/mnist").count_params() == 44_426
