@@ -153,7 +153,7 @@ ELSEWHERE = {"import"}  # what `--model` says there is said of the file: tests/t
 def _without_names(value: Any) -> Any:
     """Return nested values without the names of files and networks, and without seconds."""
     if isinstance(value, dict):
-        names = ("files", "seconds", "name", "names", "weights", "model", "label", "network", "models")
+        names = ("files", "seconds", "name", "names", "weights", "model", "models", "label")
         return {key: _without_names(each) for key, each in value.items() if key not in names}
     return [_without_names(each) for each in value] if isinstance(value, list) else value
 
