@@ -105,7 +105,8 @@ def test_choosing_another_data_set_later_keeps_overrides():
 
 def chosen(words: str, model: str = "lenet5"):
     """Return the configuration that a command line of `train` describes."""
-    return chosen_config(make_parser().parse_args(["train", "--model", model, *words.split()]))
+    options = make_parser().parse_args(["train", "--model", model, *words.split()])
+    return chosen_config(options)[0]
 
 
 def test_options_win_over_set():
@@ -272,7 +273,7 @@ def test_a_missing_folder_is_called_missing(command, path, tmp_path, monkeypatch
     [
         ("info lenet6", "unknown model 'lenet6'; did you mean 'lenet5'?"),
         ("info nothing-like-it", "there are: alexnet, "),
-        ("info lenet5/mnist", "no such file or folder; did you mean the model 'lenet5'?"),
+        ("info lenet5/minst", "lenet5 has no weights 'minst'; published: mnist, fashion_mnist"),
         ("attack lenet/mnist", "no such file or folder; did you mean the model 'lenet5'?"),
         ("study overfiting", "unknown study 'overfiting'; did you mean 'overfitting'?"),
     ],
