@@ -34,9 +34,11 @@ class Command(NamedTuple):
     options: tuple[Option, ...]
 
 
-def command(name: str, run: str, about: str, example: str, *options: Option) -> Command:
-    """Return a command; `run` is below `modelzoo`, and so is the example."""
-    return Command(name, f"modelzoo.{run}", about, f"modelzoo {example}", options)
+def command(name: str, about: str, example: str, *options: Option, run: str = "") -> Command:
+    """Return a command; it is run by the function of its name in `commands`, if by no other."""
+    return Command(
+        name, f"modelzoo.{run or f'commands:{name}'}", about, f"modelzoo {example}", options
+    )
 
 
 def value(name: str, metavar: str, about: str, **settings: Any) -> Option:
@@ -101,7 +103,6 @@ MEASURING = (
 COMMANDS = (
     command(
         "train",
-        "commands:train",
         "Train a network and write a report.",
         "train --model lenet5 --epochs 3",
         *CONFIGURATION,
@@ -117,7 +118,6 @@ COMMANDS = (
     ),
     command(
         "study",
-        "commands:study",
         "Train variants of a network, and compare their curves.",
         "study overfitting --out runs/overfitting",
         value("study", "STUDY", "overfitting, or the path of a study's YAML"),
@@ -128,7 +128,6 @@ COMMANDS = (
     ),
     command(
         "evaluate",
-        "commands:evaluate",
         "Score weights on a data set.",
         "evaluate --model runs/lenet5-mnist-20260101-120000",
         *CONFIGURATION,
@@ -139,7 +138,6 @@ COMMANDS = (
     ),
     command(
         "predict",
-        "commands:predict",
         "Classify pictures.",
         "predict --model runs/lenet5-mnist-20260101-120000 digit.png",
         *CONFIGURATION,
@@ -149,15 +147,14 @@ COMMANDS = (
     ),
     command(
         "list",
-        "commands:list_models",
         "List the networks.",
         "list",
         flag("--weights", "the published weights instead"),
         flag("--json", "one JSON array on stdout"),
+        run="commands:list_models",
     ),
     command(
         "info",
-        "commands:info",
         "Describe a network.",
         "info lenet5 --layers",
         OPTIONAL_NETWORK,
@@ -167,7 +164,6 @@ COMMANDS = (
     ),
     command(
         "pull",
-        "commands:pull",
         "Fetch published weights.",
         "pull alexnet/document",
         value("names", "NAME", f"{A_NETWORK}; its first weights, or those named", nargs="+"),
@@ -176,7 +172,6 @@ COMMANDS = (
     ),
     command(
         "verify",
-        "commands:verify",
         "Hash all shipped and fetched weights again.",
         "verify lenet5",
         value("names", "NAME", f"{A_NETWORK} (all, and all fetched)", nargs="*"),
@@ -184,7 +179,6 @@ COMMANDS = (
     ),
     command(
         "import",
-        "commands:import_file",
         "Turn a Keras .h5 or PyTorch .pth file into a configuration and weights that run again.",
         "import old.h5 --dataset mnist --out imported",
         value("file", "FILE", "an .h5: a whole model, or weights only; a .pth: a state dict"),
@@ -193,10 +187,10 @@ COMMANDS = (
         value("--model", "NAME", "a configuration for what the file does not say"),
         override("the outcome"),
         JSON,
+        run="commands:import_file",
     ),
     command(
         "export",
-        "exporting.commands:export",
         "Write a network as ONNX, SavedModel or LiteRT, and run the file to check it.",
         "export lenet5 --weights mnist --format onnx --out exported",
         NETWORK,
@@ -208,7 +202,6 @@ COMMANDS = (
     ),
     command(
         "plot",
-        "commands:plot",
         "Draw the charts of a run, or the curves of several runs in one chart.",
         "plot runs/RUN --format svg; modelzoo plot runs/ONE runs/OTHER",
         value("runs", "RUN", "folder of a finished run", nargs="+"),
@@ -217,7 +210,6 @@ COMMANDS = (
     ),
     command(
         "draw",
-        "drawing:draw",
         "Draw activation functions, convolution step by step, a network or its kernels.",
         "draw architecture alexnet_2012; modelzoo draw kernels lenet5 --layer C3",
         choice("what", ("activations", "convolution", "architecture", "kernels"), "the drawing"),
@@ -229,10 +221,10 @@ COMMANDS = (
         BACKEND,
         CHART_FORMAT,
         OUT,
+        run="drawing:draw",
     ),
     command(
         "features",
-        "drawing:features",
         "Draw what each layer makes of a picture, and which pixels the answer hangs on.",
         "features lenet5 digit.png --out charts",
         NETWORK,
@@ -245,10 +237,10 @@ COMMANDS = (
         flag("--npz", "write the arrays themselves, too"),
         JSON,
         *DEVICE,
+        run="drawing:features",
     ),
     command(
         "filters",
-        "drawing:filters",
         "Apply the kernels that people chose by hand (edges, blur, emboss, …) to a photograph.",
         "filters photo.jpg --filter sobel_x --filter emboss --out filtered",
         IMAGE,
@@ -257,10 +249,10 @@ COMMANDS = (
         CHART_FORMAT,
         OUT,
         JSON,
+        run="drawing:filters",
     ),
     command(
         "attack",
-        "robustness.commands:attack",
         "Change test images within a strength so that a network errs: accuracy, and examples.",
         "attack lenet5/mnist --strengths 0,0.05,0.1,0.2 --out attack",
         value("name", "NAME", A_NETWORK),
@@ -275,10 +267,10 @@ COMMANDS = (
         ),
         value("--steps", "N", "of each climb of PGD (20)", type=whole(1, 10_000), default=20),
         *MEASURING,
+        run="robustness.commands:attack",
     ),
     command(
         "robustness",
-        "robustness.commands:robustness",
         "Measure networks on shifted, rotated, noisy and partly covered test images.",
         "robustness lenet5/mnist lenet5_1998/mnist --kinds shift,noise",
         value("names", "NAME", A_NETWORK, nargs="+"),
@@ -290,16 +282,17 @@ COMMANDS = (
         ),
         value("--strengths", "S,S", "of one kind, in place of its own: 0,1,2", type=numbers()),
         *MEASURING,
+        run="robustness.commands:robustness",
     ),
     command(
         "demo",
-        "demo.commands:demo",
         "Open a page on this machine to draw a digit and watch networks answer.",
         "demo --model lenet5/mnist lenet5_1998/mnist",
         value("--model", "NAME", f"{A_NETWORK} (all in the package)", nargs="+"),
         value("--host", "H", "address to listen on (127.0.0.1)", default="127.0.0.1"),
         value("--port", "N", "0 takes a free one (7860)", type=whole(0, 65535), default=7860),
         flag("--no-browser", "only print the address"),
+        run="demo.commands:demo",
     ),
 )
 

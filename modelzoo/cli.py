@@ -84,5 +84,6 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _fail(command: str, reason: object, code: int) -> int:
     with contextlib.suppress(OSError):  # nobody can be told
+        sys.stdout.flush()  # results come before what was wrong with them
         say(f"modelzoo {command}: {reason}", file=sys.stderr)
     return code

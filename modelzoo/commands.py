@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +109,6 @@ def evaluate(options: argparse.Namespace) -> None:
         if checked:
             say(f"checked: {checked}")
     if failure:
-        sys.stdout.flush()
         raise failure
 
 
@@ -138,7 +136,6 @@ def predict(options: argparse.Namespace) -> None:
             for note in each.notes:
                 say(f"  {note}")
     if blank := [each for each in found if each.problem]:
-        sys.stdout.flush()
         raise RunError(f"{len(blank)} of {len(found)} images without a class: {blank[0].problem}")
 
 
@@ -251,7 +248,6 @@ def pull(options: argparse.Namespace) -> None:
             if not row["verified"]:
                 say("  unverified: this hash was never published; the file is held to it now")
     if problems:
-        sys.stdout.flush()
         raise InputError("\n".join(problems))
 
 
@@ -277,7 +273,6 @@ def verify(options: argparse.Namespace) -> None:
             say(f"{WORDS[each.state]:12} {each.label} ({each.path})")
         say(f"{len(checked)} files, {len(wrong)} wrong")
     if wrong:
-        sys.stdout.flush()
         names = ", ".join(sorted({each.label for each in wrong}))
         raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
 
@@ -327,6 +322,33 @@ def import_file(options: argparse.Namespace) -> None:
     else:
         for line in found.lines():
             say(line)
+
+
+def export(options: argparse.Namespace) -> None:
+    import dataclasses
+
+    from modelzoo.exporting.check import TOLERANCE
+    from modelzoo.exporting.export import export
+
+    done = export(
+        options.model,
+        options.weights,
+        format=options.format,
+        out=options.out,
+        scaled=options.scaled,
+        sha256=options.sha256,
+        allow_unverified=options.allow_unverified,
+    )
+    if options.json:
+        print(json.dumps(dataclasses.asdict(done) | {"path": str(done.path)}))
+        return
+    say(f"{done.path} ({done.bytes:,} bytes)")
+    say(f"  input:   {done.facts['input']}")
+    say(f"  output:  {done.facts['output']}")
+    say(
+        f"  checked: {done.pictures}; largest difference {done.difference:.2g} "
+        f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}"
+    )
 
 
 def _facts(config: Config) -> dict[str, Any]:

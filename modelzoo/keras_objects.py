@@ -5,6 +5,7 @@ kind, and called with the configuration as keyword arguments. Nothing is deseria
 in a YAML can run code.
 """
 
+import contextlib
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau")
 CODE = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 LOOKUPS = ("IntegerLookup", "StringLookup", "TextVectorization")  # their vocabulary may be a path
 NEVER = dict.fromkeys(CODE, "runs code of its own") | dict.fromkeys(LOOKUPS, "reads files")
+ACCESS = {"get", "serialize", "deserialize"}  # functions that make others, and compute nothing
+ALSO = {"metric": ("accuracy", "acc")}  # compile chooses the right one from the shapes
 KINDS: dict[str, tuple[Any, type]] = {
     "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
     "schedule": (keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
@@ -69,7 +72,9 @@ def make(kind: str, spec: Any, where: str) -> Any:
     """
     ours = {each.__name__ for each in OURS.get(kind, ())}
     if isinstance(spec, str) and kind in ("loss", "metric") and spec not in ours:
-        return _by_short_name(kind, spec, where)
+        if spec not in ALSO.get(kind, ()):
+            _check_function(KINDS[kind][0], kind, spec, where)
+        return spec
     name, given = _read_spec(spec, where)
     arguments = given
     cls = _find_class(kind, name, where)
@@ -95,12 +100,7 @@ def make(kind: str, spec: Any, where: str) -> Any:
 def check_activation(names: str | Sequence[str], where: str) -> None:
     """Raise InputError, with the nearest name, if Keras lacks one of these activations."""
     for name in [names] if isinstance(names, str) else names:
-        try:
-            keras.activations.get(name)
-        except Exception:
-            functions = {each for each, value in vars(keras.activations).items() if callable(value)}
-            near = suggest(name, functions - {"get", "serialize", "deserialize"})
-            raise InputError(f"{where}: keras has no activation {name!r}{near}") from None
+        _check_function(keras.activations, "activation", name, where)
 
 
 def _read_spec(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
@@ -121,46 +121,30 @@ def _read_spec(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
 
 def _find_class(kind: str, name: str, where: str) -> type:
     module, base = KINDS[kind]
-    names = {
-        each
+    found = {
+        each: value
         for each, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, base) and value is not base
-    } - set(NEVER)
-    if kind == "callback":
-        names &= set(CALLBACKS)
-    ours = {each.__name__: each for each in OURS.get(kind, ())}
-    names |= set(ours)
+        if each not in NEVER and (kind != "callback" or each in CALLBACKS)
+    } | {each.__name__: each for each in OURS.get(kind, ())}
     if name in NEVER:
         raise InputError(f"{where}: {name} {NEVER[name]}, which no configuration may")
-    if name not in names:
+    if name not in found:
         raise InputError(
-            f"{where}: keras has no {kind} {name!r} for this use{suggest(name, names)}"
+            f"{where}: keras has no {kind} {name!r} for this use{suggest(name, found)}"
         )
-    cls: type = ours.get(name) or getattr(module, name)
+    cls: type = found[name]
     return cls
 
 
-def _by_short_name(kind: str, name: str, where: str) -> str:
-    """Return a name such as "accuracy" after asking Keras whether it knows it."""
-    if name in ("accuracy", "acc"):  # compile chooses the right one from the shapes
-        return name
-    getter = keras.losses.get if kind == "loss" else keras.metrics.get
-    try:
-        known = getter(name)
-    except Exception:
-        known = None
-    if known is None:
-        module, _ = KINDS[kind]
-        names = [
-            each
-            for each, value in vars(module).items()
-            if each.islower() and inspect.isfunction(value)
-        ]
-        if kind == "metric":
-            names.append("accuracy")
-        near = suggest(name, set(names) - {"get", "serialize", "deserialize"})
-        raise InputError(f"{where}: keras has no {kind} {name!r}{near}")
-    return name
+def _check_function(module: Any, kind: str, name: str, where: str) -> None:
+    """Refuse a short name that Keras does not know; what computes has a name in small letters."""
+    with contextlib.suppress(Exception):
+        if module.get(name) is not None:
+            return
+    functions = {each for each, value in vars(module).items() if inspect.isfunction(value)}
+    near = suggest(name, {*filter(str.islower, functions), *ALSO.get(kind, ())} - ACCESS)
+    raise InputError(f"{where}: keras has no {kind} {name!r}{near}")
 
 
 def _as_float(value: Any) -> Any:

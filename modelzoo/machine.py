@@ -6,6 +6,8 @@ import platform
 import sys
 from pathlib import Path
 
+from modelzoo.version import __version__
+
 
 def processor_name() -> str:
     """Return the processor's name where the system tells it."""
@@ -44,8 +46,8 @@ def versions() -> dict[str, str]:
     """Return the versions that a figure may depend on."""
     import importlib.metadata
 
-    found = {"python": platform.python_version()}
-    for package in ("modelzoo", "keras", "tensorflow", "jax", "torch", "numpy"):
+    found = {"python": platform.python_version(), "modelzoo": __version__}
+    for package in ("keras", "tensorflow", "jax", "torch", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found

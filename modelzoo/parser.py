@@ -54,27 +54,18 @@ class Parser(argparse.ArgumentParser):
 
     def refuse(self, words: Sequence[str]) -> NoReturn:
         """Name what was not understood, and the option or the `--set` key that may be meant."""
+        from modelzoo.config.sections import all_keys
+
         message = f"unrecognized arguments: {' '.join(words)}"
         unknown = words[0].partition("=")[0]
         if unknown.startswith("--"):
             right = {name: name for name in self.names if name.startswith("--")}
-            if "--set" in right:
-                right = {_as_option(key): f"--set {key}=" for key in _keys()} | right
+            if "--set" in right:  # the key of model.pool_size may be taken for --pool-size
+                keys = {f"--{key.split('.')[-1].replace('_', '-')}": key for key in all_keys()}
+                right = {name: f"--set {key}=" for name, key in keys.items()} | right
             near = difflib.get_close_matches(SHORT_NAMES.get(unknown, unknown), right, 1)
-            hint = f"; did you mean {right[near[0]]!r}?" if near else suggest("", self.names)
-            message += hint
+            message += f"; did you mean {right[near[0]]!r}?" if near else suggest("", self.names)
         self.error(message)
-
-
-def _as_option(key: str) -> str:
-    """Return what may be taken for the option of a key: "--pool-size" of model.pool_size."""
-    return f"--{key.rpartition('.')[2].replace('_', '-')}"
-
-
-def _keys() -> Iterable[str]:
-    from modelzoo.config.sections import all_keys
-
-    return all_keys()
 
 
 def whole(least: int, most: int = 10**9) -> Callable[[str], int]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw
 from waiting import HANGS
 
 from modelzoo import cli
+from modelzoo.arguments import COMMANDS, Command
 from modelzoo.version import __version__
 
 TINY = """\
@@ -21,7 +23,6 @@ base: lenet5
 data: {dataset: tiny, batch_size: 16, validation_split: 12}
 """
 SECRET = "nobody-shall-read-this"
-COMMANDS = ("train", "evaluate", "predict", "list", "info", "plot")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def at_work(work_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work_folder)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [each.name for each in COMMANDS])
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`modelzoo COMMAND --help` ends with a command that can be copied."""
     assert cli.main([command, "--help"]) == 0
@@ -95,10 +96,16 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """`modelzoo --help` lists what the tests know."""
+    """`modelzoo --help` lists them with what they do."""
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(f"\n    {command} " in out for command in COMMANDS)
+    assert all(re.search(rf"\n    {command.name}\s", out) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_a_function(command: Command) -> None:
+    """It is named as a text, and imported when the command is called."""
+    assert callable(resolve_name(command.run))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

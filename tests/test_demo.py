@@ -61,9 +61,9 @@ def visible(text: str) -> str:
 
 def respond(networks: dict, picture: str, chosen: str = "lenet5/mnist", strength: float = 0.1):
     pytest.importorskip("gradio")
-    from modelzoo.demo.page import Responder
+    from modelzoo.demo.page import answer
 
-    return list(Responder(networks).answer(picture, chosen, strength))[-1]
+    return answer(networks, picture, chosen, strength)
 
 
 def test_a_network_answers_as_predict_does(networks, tmp_path):

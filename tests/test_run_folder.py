@@ -372,19 +372,6 @@ def test_a_run_goes_on_from_the_state_before(run, runs, capsys):
 
 
 @pytest.mark.slow
-def test_a_clock_before_1980_is_said(run, monkeypatch):
-    """A machine without a battery wakes in 1970: Keras' zip file has no such time."""
-    run.metrics.unlink()
-    with monkeypatch.context() as patched:
-        patched.setattr("zipfile.time.time", lambda: 86_400.0)
-        with pytest.raises(
-            InputError, match=r"model\.keras: .*clock of this machine is in the year 1970"
-        ):
-            resume(run.path, device="cpu")
-    assert resume(run.path, device="cpu").metrics["epochs"] == 2
-
-
-@pytest.mark.slow
 def test_a_damaged_result_is_written_again(run, runs):
     """With the same numbers."""
     expected = json.loads(run.metrics.read_text())["test_loss"]

@@ -13,10 +13,9 @@ import keras
 import numpy as np
 
 from modelzoo.api import class_names
-from modelzoo.config import Config
-from modelzoo.data.entry import entry_shape
 from modelzoo.data.images import PreparedImage, read_image
 from modelzoo.explain import before_softmax, on_pictures
+from modelzoo.resolve import Source
 from modelzoo.robustness.attacks import fgsm
 from modelzoo.training.evaluation import is_uncertain, unit_of
 
@@ -56,28 +55,22 @@ class Network:
     Its functions are traced once, for a batch of one, when it is made.
 
     Args:
-        config: `image` says how a picture is brought to the input shape, `data` how it is scaled.
-        model: the network that was built and loaded for it.
-        label: what people choose it by, such as "lenet5/mnist".
+        source: the network with its weights.
 
     Attributes:
         unit: what its values are; values that do not sum to 1 are scores.
         kinds: the class of each layer whose features are shown, by its name.
     """
 
-    def __init__(self, config: Config, model: keras.Model, label: str) -> None:
-        self.config = config
-        self.label = label
-        self.class_names = class_names(config)
+    def __init__(self, source: Source) -> None:
+        self.config = config = source.config
+        self.class_names, self.shape = class_names(config), source.image_shape
+        model = source.build()
         shown = [layer for layer in model.layers if not isinstance(layer, SAME_VALUES)]
         self.kinds = {layer.name: type(layer).__name__ for layer in shown}
         outputs = [*(layer.output for layer in shown), model.output]
         self._all_outputs = on_pictures(keras.Model(model.inputs, outputs), config)
         self._scores = _traced(on_pictures(before_softmax(model), config))
-        data = config["data"]
-        self.shape = entry_shape(
-            config["model"]["input_shape"], data["preprocessing"], data["image_size"]
-        )
         blank = np.zeros(self.shape, np.uint8)
         values = self.answer(blank).values
         self.adversarial(blank, label=0, strength=0.1)

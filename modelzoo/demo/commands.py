@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ipaddress
 import logging
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from modelzoo.config import list_models, load_config
+from modelzoo.demo import serve
+from modelzoo.demo.page import make_page
 from modelzoo.requirements import check_installed
+from modelzoo.resolve import Source, resolve
 from modelzoo.terminal import say
+from modelzoo.training.device import start_framework
 
 if TYPE_CHECKING:
     from modelzoo.demo.answer import Network
-    from modelzoo.resolve import Source
 
 
 def demo(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
-    from modelzoo.demo import serve
-    from modelzoo.demo.page import make_page
-    from modelzoo.resolve import resolve
-
     check_installed("the page", "gradio")
     found = {name: resolve(name) for name in options.model or packaged_networks()}
-    with serve.listen(options.host, options.port) as listening, _own_folder():
+    with (
+        serve.listen(options.host, options.port) as listening,
+        tempfile.TemporaryDirectory(prefix="modelzoo-demo-") as folder,
+    ):
+        os.environ["GRADIO_TEMP_DIR"] = folder  # its files, if it makes any, go with the page
         url = _url(options.host, listening)
         say(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
         networks = load(found)
@@ -54,8 +57,6 @@ def demo(options: argparse.Namespace) -> None:
 
 def packaged_networks() -> list[str]:
     """Return what can be chosen by default: the weights in the package, LeNet-5 first."""
-    from modelzoo.config import list_models, load_config
-
     names = [
         f"{model}/{entry.name}"
         for model in list_models()
@@ -67,8 +68,6 @@ def packaged_networks() -> list[str]:
 
 def load(found: Mapping[str, Source]) -> dict[str, Network]:
     """Build networks and load their weights, by their label."""
-    from modelzoo.training.device import start_framework
-
     backend = next(iter(found.values())).config["trainer"]["backend"]
     start_framework(backend, "cpu")  # one small picture at a time
     from modelzoo.demo.answer import Network
@@ -78,16 +77,8 @@ def load(found: Mapping[str, Source]) -> dict[str, Network]:
     networks = {}
     for label, source in found.items():
         say(f"loading {label}", file=sys.stderr)
-        networks[label] = Network(source.config, source.build(), label)
+        networks[label] = Network(source)
     return networks
-
-
-@contextlib.contextmanager
-def _own_folder() -> Iterator[None]:
-    """Let Gradio keep its files, if it makes any, in a folder that goes with the page."""
-    with tempfile.TemporaryDirectory(prefix="modelzoo-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        yield
 
 
 def _url(host: str, listening: socket.socket) -> str:

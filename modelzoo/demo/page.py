@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import importlib
 import importlib.resources
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.demo import show
@@ -37,74 +38,45 @@ FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "sans-serif")  # none has
 MONOSPACE = ("Consolas", "Menlo", "Liberation Mono", "monospace")
 
 
-def import_gradio() -> Any:
-    """Return Gradio, told to send nothing anywhere.
-
-    It imports the frameworks that it finds: the one that is wanted must have been started before.
-    """
-    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "GRADIO_MCP_SERVER"):
-        os.environ[name] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # a library of Hugging Face comes with it
-    import gradio
-
-    return gradio
+Parts = tuple[str, str, str, str]  # HTML: headline, values, feature maps, adversarial version
 
 
-class Responder:
-    """Answers the events of the page.
+def answer(
+    networks: Mapping[str, Network], picture: str | None, chosen: str, strength: float
+) -> Parts:
+    """Return what the page shows for a picture; what goes wrong is a message on it.
 
     Args:
         networks: what can be chosen, by their labels.
+        picture: the data URL of a picture file, or nothing.
+        chosen: the label of a network.
+        strength: of the adversarial change, a share (0..1) of 0..255.
     """
+    try:
+        return _answer(networks[chosen], picture, strength)
+    except InputError as error:
+        return _failed(str(error))
+    except Exception as error:
+        if os.environ.get("MODELZOO_DEBUG"):
+            traceback.print_exc()
+        say(f"modelzoo demo: {type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
+        return _failed("This could not be answered. The terminal says why.")
 
-    def __init__(self, networks: Mapping[str, Network]) -> None:
-        self.networks = networks
 
-    def answer(
-        self, picture: str | None, chosen: str, strength: float
-    ) -> Iterator[tuple[str, str, str, str]]:
-        """Return what the page shows: headline, values, feature maps, adversarial version.
-
-        Args:
-            picture: the data URL of a picture file, or nothing.
-            chosen: the label of a network.
-            strength: of the adversarial change, a share (0..1) of 0..255.
-
-        Yields:
-            The four parts as HTML.
-        """
-        try:
-            yield from self._answer(picture, chosen, strength)
-        except InputError as error:
-            yield _failed(str(error))
-        except Exception as error:
-            if os.environ.get("MODELZOO_DEBUG"):
-                traceback.print_exc()
-            say(f"modelzoo demo: {type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
-            yield _failed("This could not be answered. The terminal says why.")
-
-    def _answer(
-        self, picture: str | None, chosen: str, strength: float
-    ) -> Iterator[tuple[str, str, str, str]]:
-        network = self.networks[chosen]
-        if not picture:
-            yield INVITATION + about(network), "", "", ""
-            return
-        prepared = network.prepare(picture_bytes(picture))
-        if prepared.problem:
-            yield show.no_class(prepared) + about(network), "", "", ""
-            return
-        answer = network.answer(prepared.pixels)
-        first = (
-            show.headline(network, answer) + about(network),
-            show.bars(network, answer, prepared),
-            show.feature_maps(network, answer),
-        )
-        adversarial = network.adversarial(prepared.pixels, int(answer.values.argmax()), strength)
-        yield (
-            *first,
-            show.adversarial_pictures(network, answer, prepared.pixels, adversarial, strength),
-        )
+def _answer(network: Network, picture: str | None, strength: float) -> Parts:
+    if not picture:
+        return INVITATION + about(network), "", "", ""
+    given = network.prepare(picture_bytes(picture))
+    if given.problem:
+        return show.no_class(given) + about(network), "", "", ""
+    found = network.answer(given.pixels)
+    changed = network.adversarial(given.pixels, int(found.values.argmax()), strength)
+    return (
+        show.headline(network, found) + about(network),
+        show.bars(network, found, given),
+        show.feature_maps(network, found),
+        show.adversarial_pictures(network, found, given.pixels, changed, strength),
+    )
 
 
 def about(network: Network) -> str:
@@ -153,10 +125,13 @@ def make_page(networks: Mapping[str, Network]) -> Any:
     Args:
         networks: what can be chosen, by their labels; the first is chosen at the start.
     """
-    gradio = import_gradio()
+    # It imports the frameworks that it finds: the one that is wanted has been started before.
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "GRADIO_MCP_SERVER"):
+        os.environ[name] = "False"  # nothing is sent anywhere
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # a library of Hugging Face comes with it
+    gradio: Any = importlib.import_module("gradio")
     from fastapi import FastAPI
 
-    responder = Responder(networks)
     labels = list(networks)
     with gradio.Blocks(title=f"modelzoo: {TITLE}", analytics_enabled=False) as blocks:
         gradio.HTML(f"<h1>{TITLE}</h1>", elem_classes="mz")
@@ -194,7 +169,7 @@ def make_page(networks: Mapping[str, Network]) -> Any:
         inputs, outputs = [pad, network, strength], [headline, values, maps, adversarial]
         for event in (pad.input, network.change, strength.change):
             event(
-                responder.answer,
+                lambda *given: answer(networks, *given),
                 inputs,
                 outputs,
                 show_progress="hidden",
@@ -219,7 +194,7 @@ def make_page(networks: Mapping[str, Network]) -> Any:
     )
 
 
-def _failed(reason: str) -> tuple[str, str, str, str]:
+def _failed(reason: str) -> Parts:
     return f'<p class="mz-error" role="alert">{html.escape(reason)}</p>', "", "", ""
 
 

@@ -19,11 +19,11 @@ GREY = 128  # of the square that covers a part
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
     """Move pictures by whole pixels. Zeros come in, and what leaves the field is lost."""
-    result = np.zeros_like(images)
-    to_rows, from_rows = _overlap(images.shape[1], down)
-    to_columns, from_columns = _overlap(images.shape[2], right)
-    result[:, to_rows, to_columns] = images[:, from_rows, from_columns]
-    return result
+    height, width = images.shape[1:3]
+    above, beside = abs(down), abs(right)
+    padded = np.pad(images, ((0, 0), (above, above), (beside, beside), (0, 0)))
+    top, left = above - down, beside - right
+    return padded[:, top : top + height, left : left + width]
 
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
@@ -58,12 +58,6 @@ def occluded(images: np.ndarray, side: int, generator: np.random.Generator) -> n
     for picture, (top, left) in zip(result, corners, strict=True):
         picture[top : top + side, left : left + side] = GREY
     return result
-
-
-def _overlap(size: int, shift: int) -> tuple[slice, slice]:
-    """Return where a side's pixels go, and where they come from."""
-    shift = max(-size, min(shift, size))
-    return slice(max(shift, 0), size + min(shift, 0)), slice(max(-shift, 0), size - max(shift, 0))
 
 
 Change = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]]
