@@ -1,10 +1,13 @@
-"""Arguments for the builders, drawn at random, of networks that are small enough to be built."""
+"""Random networks of every builder, small enough to be built, and what Keras builds of them."""
 
 import random
 from typing import Any
 
+import numpy as np
+
 from modelzoo.errors import InputError
 from modelzoo.networks import BUILDERS, Network
+from modelzoo.networks.to_keras import to_keras
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "linear", "elu")
 
@@ -147,3 +150,19 @@ DRAWN = {
     "neocognitron": _neocognitron,
     "sequential": _sequential,
 }
+
+
+def check_against_keras(network: Network) -> None:
+    """Hold a description's shapes, parameters and weights against the model that Keras builds."""
+    model = to_keras(network)
+    rows = network.rows()
+    assert [row["name"] for row in rows] == [layer.name for layer in model.layers]
+    for row, layer in zip(rows, model.layers, strict=True):
+        trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+        found = [list(layer.output.shape[1:]), layer.count_params(), trainable]
+        assert [row["output_shape"], row["parameters"], row["trainable_parameters"]] == found
+    for (each, inputs), layer in zip(network.with_inputs, model.layers[1:], strict=True):
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        assert list(each.weights(inputs).values()) == shapes, each.name
+    assert network.parameters == model.count_params()
+    assert model.name == network.name

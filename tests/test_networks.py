@@ -8,7 +8,7 @@ import keras
 import msgspec
 import numpy as np
 import pytest
-from random_networks import DRAWN, random_network
+from random_networks import DRAWN, check_against_keras, random_network
 
 from modelzoo import cli, reference
 from modelzoo.config import list_models, load_config
@@ -38,22 +38,6 @@ REQUIRED = {  # arguments that a kind does not do without
     "GaussianDropout": {"rate": 0.5},
     "SpatialDropout2D": {"rate": 0.5},
 }
-
-
-def check_against_keras(network: Network) -> None:
-    """Hold a description's shapes, parameters and weights against the model that Keras builds."""
-    model = to_keras(network)
-    rows = network.rows()
-    assert [row["name"] for row in rows] == [layer.name for layer in model.layers]
-    for row, layer in zip(rows, model.layers, strict=True):
-        trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
-        found = [list(layer.output.shape[1:]), layer.count_params(), trainable]
-        assert [row["output_shape"], row["parameters"], row["trainable_parameters"]] == found
-    for (each, inputs), layer in zip(network.with_inputs, model.layers[1:], strict=True):
-        shapes = [tuple(weight.shape) for weight in layer.weights]
-        assert list(each.weights(inputs).values()) == shapes, each.name
-    assert network.parameters == model.count_params()
-    assert model.name == network.name
 
 
 @pytest.mark.parametrize("name", list_models())
