@@ -155,7 +155,7 @@ def open_all(root: Path, device: str) -> tuple[Any, Any, Any]:
     config = load_config(
         "alexnet_2012", dataset=f"folder:{root}", overrides=["data.validation_split=0"]
     )
-    chosen = start_framework(config["trainer"]["backend"], device)
+    chosen = start_framework(config.trainer.backend, device)
     from modelzoo.training.prepare import fit_config_to_data, open_dataset, open_pipeline
 
     began = time.perf_counter()
@@ -189,11 +189,11 @@ def measure_training(root: Path, device: str, batches: int) -> dict[str, float]:
 
     def work(done: Callable[[], None]) -> None:
         model = build_network(config)
-        section = config["compile"]
+        section = config.compile
         model.compile(
-            optimizer=keras_objects.make("optimizer", section["optimizer"], "compile.optimizer"),
-            loss=section["loss"],
-            jit_compile=section["jit_compile"],
+            optimizer=keras_objects.make("optimizer", section.optimizer, "compile.optimizer"),
+            loss=section.loss,
+            jit_compile=section.jit_compile,
         )
         count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: done())
         model.fit(

@@ -130,8 +130,8 @@ def costs(config: Config) -> dict[str, Any]:
     described = describe_network(config)
     if described is None:
         raise InputError(f"{config.name}: its builder gives no description to count operations of")
-    network, batch_size = build(config), config["data"]["batch_size"]
-    optimizer = keras_objects.make("optimizer", config["compile"]["optimizer"], "optimizer")
+    network, batch_size = build(config), config.data.batch_size
+    optimizer = keras_objects.make("optimizer", config.compile.optimizer, "optimizer")
     optimizer.build(network.trainable_variables)
     trained = FLOAT * sum(math.prod(each.shape) for each in network.trainable_variables)
     state = FLOAT * sum(math.prod(each.shape) for each in optimizer.variables)

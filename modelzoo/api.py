@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from modelzoo.config import Config
 from modelzoo.errors import InputError
@@ -119,8 +120,8 @@ def evaluate(
 
     source = _source(model, weights, for_scores=True)
     config = source.config
-    check_dataset_name(config["data"]["dataset"])
-    chosen = start_framework(config["trainer"]["backend"], device)
+    check_dataset_name(config.data.dataset)
+    chosen = start_framework(config.trainer.backend, device)
     from modelzoo.training.evaluation import Evaluation, compile_for_scoring, score
     from modelzoo.training.results import class_labels
     from modelzoo.weights.golden import check_golden
@@ -129,12 +130,12 @@ def evaluate(
         network = source.build()
         difference = check_golden(config, network, golden) if golden else None
         data = open_dataset(config, notify)
-        if data.name != config["data"]["dataset"]:  # the one that was asked for is out of reach
+        if data.name != config.data.dataset:  # the one that was asked for is out of reach
             config = config.with_dataset(data.name)
-        if len(data.class_names) > config["model"]["num_classes"]:
+        if len(data.class_names) > config.model.num_classes:
             raise InputError(
                 f"{data.name} has {len(data.class_names)} classes, "
-                f"but {config.name} tells {config['model']['num_classes']} apart"
+                f"but {config.name} tells {config.model.num_classes} apart"
             )
         patch = None if crops == 1 else patch_size(config, data.image_shape, crops)
         pipeline = open_pipeline(fit_split(config, data), data)
@@ -153,11 +154,11 @@ def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, 
     Raises:
         InputError: another number than ten, or pictures that are no larger than a patch.
     """
-    from modelzoo.data.entry import entry_shape
+    from modelzoo.config.entry import entry_shape
 
     if crops != 10:
         raise InputError(f"--crops {crops}: there are 1 (the whole picture) and 10")
-    height, width, _ = entry_shape(config["model"]["input_shape"], config["data"]["preprocessing"])
+    height, width, _ = entry_shape(config.model.input_shape, config.data.preprocessing)
     if opened[0] < height or opened[1] < width or tuple(opened[:2]) == (height, width):
         raise InputError(
             f"--crops 10: pictures are opened at {opened[0]}x{opened[1]}, which leaves nothing to "
@@ -216,11 +217,11 @@ def predict(
 
     source = _source(model, weights)
     config = source.config
-    read = [read_image(file, source.image_shape, **config["image"]) for file in files]
+    read = [read_image(file, source.image_shape, **asdict(config.image)) for file in files]
 
     from modelzoo.training.device import start_framework
 
-    with start_framework(config["trainer"]["backend"], device).scope():
+    with start_framework(config.trainer.backend, device).scope():
         from modelzoo.training.evaluation import is_uncertain, most_probable, unit_of
 
         network = source.build()
@@ -268,7 +269,7 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
             return network.rows()
         from modelzoo.training.device import start_framework
 
-        start_framework(config["trainer"]["backend"], "cpu")
+        start_framework(config.trainer.backend, "cpu")
         model = build_network(config)
     from modelzoo.networks.to_keras import keras_rows
 
@@ -286,6 +287,6 @@ def class_names(config: Config) -> list[str]:
     """Return what the outputs of a configuration's network are called, in their order."""
     from modelzoo.data.datasets import CLASS_NAMES
 
-    count = config["model"]["num_classes"]
-    names = config["data"]["class_names"] or CLASS_NAMES.get(config["data"]["dataset"], ())
+    count = config.model.num_classes
+    names = config.data.class_names or CLASS_NAMES.get(config.data.dataset, ())
     return [*names, *(f"class {label}" for label in range(len(names), count))]

@@ -148,17 +148,17 @@ def list_models(options: argparse.Namespace) -> None:
     rows = []
     for name in list_models():
         config = load_config(name)
-        about, model = config["about"], config["model"]
+        about, model = config.about, config.model
         rows.append(
             {
                 "name": name,
-                "year": about["year"],
-                "parameters": about["parameters"],
-                "input_shape": model["input_shape"],
-                "classes": model["num_classes"],
-                "dataset": config["data"]["dataset"],
+                "year": about.year,
+                "parameters": about.parameters,
+                "input_shape": model.input_shape,
+                "classes": model.num_classes,
+                "dataset": config.data.dataset,
                 "weights": [entry.name for entry in config.weights],
-                "title": about["title"],
+                "title": about.title,
             }
         )
     if options.json:
@@ -187,20 +187,20 @@ def info(options: argparse.Namespace) -> None:
     from modelzoo.api import describe
     from modelzoo.training.prepare import describe_network
 
-    about, model, data = config["about"], config["model"], config["data"]
+    about, model, data = config.about, config.model, config.data
     network = describe_network(config)
-    parameters = network.parameters if network else about["parameters"]
+    parameters = network.parameters if network else about.parameters
     layers = describe(config) if options.layers else []  # what is wrong is said before the rest
     rows = {
-        "title": about["title"],
-        "source": about["source"],
-        "builder": model["builder"],
-        "input": printing.as_text(model["input_shape"]),
-        "classes": model["num_classes"],
+        "title": about.title,
+        "source": about.source,
+        "builder": model.builder,
+        "input": printing.as_text(model.input_shape),
+        "classes": model.num_classes,
         "parameters": f"{parameters:,}" if parameters else None,
-        "data set": data["dataset"],
-        "batch size": data["batch_size"],
-        "epochs": config["fit"]["epochs"],
+        "data set": data.dataset,
+        "batch size": data.batch_size,
+        "epochs": config.fit.epochs,
         "weights": None if config.weights else "none published",
     }
     say(config.name)
@@ -359,15 +359,15 @@ def _facts(config: Config) -> dict[str, Any]:
     layers = describe(config)
     return {
         "name": config.name,
-        "title": config["about"]["title"],
-        "builder": config["model"]["builder"],
+        "title": config.about.title,
+        "builder": config.model.builder,
         "parameters": sum(layer["parameters"] for layer in layers),
         "trainable_parameters": sum(layer["trainable_parameters"] for layer in layers),
-        "input_shape": config["model"]["input_shape"],
-        "classes": config["model"]["num_classes"],
-        "dataset": config["data"]["dataset"],
+        "input_shape": config.model.input_shape,
+        "classes": config.model.num_classes,
+        "dataset": config.data.dataset,
         "layers": layers,
         "weights": [msgspec.to_builtins(entry) for entry in config.weights],
-        "source": config["about"]["source"],
-        "deviations": config["about"]["deviations"],
+        "source": config.about.source,
+        "deviations": config.about.deviations,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from modelzoo.errors import InputError, RunError, suggest
 from modelzoo.files import replacing
@@ -100,7 +101,7 @@ def features(options: argparse.Namespace) -> None:
 
     source = chosen_source(options)
     config = source.config
-    read = read_image(options.image, source.image_shape, **config["image"])
+    read = read_image(options.image, source.image_shape, **asdict(config.image))
     summary: dict[str, Any] = {
         "model": config.name,
         "weights": source.name,
@@ -232,7 +233,7 @@ def _start(source: Source, device: str) -> keras.Model:
     """Start the framework, build the network and load its weights."""
     from modelzoo.training.device import start_framework
 
-    with start_framework(source.config["trainer"]["backend"], device).scope():
+    with start_framework(source.config.trainer.backend, device).scope():
         return source.build()
 
 

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError, suggest
 
 
@@ -31,10 +30,8 @@ def on_pictures(network: keras.Model, config: Config) -> keras.Model:
     """
     from modelzoo.data.preprocessor import Preprocessor
 
-    data = config["data"]
-    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
-    pictures = keras.Input(shape, name="pictures", dtype="float32")
-    prepared = Preprocessor(data["preprocessing"])(pictures)
+    pictures = keras.Input(config.image_shape, name="pictures", dtype="float32")
+    prepared = Preprocessor(config.data.preprocessing)(pictures)
     return keras.Model(pictures, network(prepared), name=f"{network.name}_on_pictures")
 
 

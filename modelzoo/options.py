@@ -78,7 +78,7 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
     folder = RunFolder(options.resume)
     folder.check_is_begun()
     own, (asked, _) = folder.read_config(), chosen_config(options, model=folder.config)
-    start, sha256 = own["trainer"]["weights"], own["trainer"]["weights_sha256"]
+    start, sha256 = own.trainer.weights, own.trainer.weights_sha256
     names = {  # what an option may say of the run itself
         "model": (own.name, folder.path, folder.config),
         "weights": (start, str(start).removeprefix(f"{own.name}/")),
@@ -99,10 +99,10 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f"{said[0]}\nA resumed run goes on as it began; only --epochs, --device and "
             "--distribute may change. To train from its weights with other settings: "
-            f"python -m train --model {own.name} --dataset {as_typed(own['data']['dataset'])} "
+            f"python -m train --model {own.name} --dataset {as_typed(own.data.dataset)} "
             f"--weights {as_typed(folder.path)}"
         )
-    return {"epochs": asked["fit"]["epochs"], "distribute": asked["trainer"]["distribute"]}
+    return {"epochs": asked.fit.epochs, "distribute": asked.trainer.distribute}
 
 
 def chosen_source(options: argparse.Namespace, *, for_scores: bool = False) -> Source:

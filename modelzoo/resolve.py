@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from modelzoo.config import Config, list_models, load_config, split_reference
 from modelzoo.data.class_names import same_images
 from modelzoo.data.datasets import check_dataset_name
-from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
 from modelzoo.weights.find import find_weights, no_weights
@@ -44,7 +43,7 @@ class Source:
     @property
     def dataset(self) -> str:
         """The name of the configuration's data set."""
-        return str(self.config["data"]["dataset"])
+        return str(self.config.data.dataset)
 
     @property
     def name(self) -> str:
@@ -54,10 +53,7 @@ class Source:
     @property
     def image_shape(self) -> ImageShape:
         """Height, width and channels of the images that enter the preprocessing."""
-        data = self.config["data"]
-        return entry_shape(
-            self.config["model"]["input_shape"], data["preprocessing"], data["image_size"]
-        )
+        return self.config.image_shape
 
     @property
     def published_accuracy(self) -> float | None:
@@ -114,7 +110,7 @@ def configure(
     published = named_weights(config, weights)
     if published is None:
         raise no_weights(config, weights)
-    if not config.is_set("data.dataset"):
+    if not config.is_asked("data.dataset"):
         config = config.with_dataset(published.scores.dataset)  # with the names of its classes
     return config, weights
 
@@ -157,12 +153,12 @@ def resolve(
     if inner and weights is not None:
         raise InputError(f"{model} names weights already; leave out {weights!s:.80}")
     weights = inner if weights is None else weights
-    asked = config.is_set("data.dataset") and not given
+    asked = config.is_asked("data.dataset") and not given
     published, trained_on, label = None, None, config.name
     if run := _run_of(model, config, weights):
         file = run / "config.yaml"
         own = load_config(file)
-        trained_on, label = str(own["data"]["dataset"]), run.resolve().name
+        trained_on, label = str(own.data.dataset), run.resolve().name
         if weights is not None and not given:
             _check_same_network(run, own, config)
             config = load_config(
@@ -205,7 +201,7 @@ def _published(
             return entry
     if any_data:
         return config.weights[0]
-    dataset = config["data"]["dataset"]
+    dataset = config.data.dataset
     check_dataset_name(dataset)
     known = ", ".join(f"{each.name} (for {each.scores.dataset})" for each in config.weights)
     raise InputError(
@@ -219,9 +215,7 @@ def _belongs(config: Config, published: PublishedWeights) -> bool:
 
     A YAML inherits its data set, and brings weights for another one.
     """
-    last_weights, last_dataset = config.last_layer("weights"), config.last_layer("data.dataset")
-    later = last_weights > last_dataset
-    return later or same_images(published.scores.dataset, config["data"]["dataset"])
+    return config.inherits_dataset or same_images(published.scores.dataset, config.data.dataset)
 
 
 def _run_of(
@@ -242,7 +236,7 @@ def _run_of(
 
 
 def _check_same_network(run: Path, own: Config, config: Config) -> None:
-    builders = own["model"]["builder"], config["model"]["builder"]
+    builders = own.model.builder, config.model.builder
     if builders[0] != builders[1]:
         raise InputError(
             f"{run}: is a run of {own.name} (built by {builders[0]}), not of {config.name} "
@@ -252,7 +246,7 @@ def _check_same_network(run: Path, own: Config, config: Config) -> None:
 
 def _check_data(config: Config, label: str, trained_on: str) -> None:
     """Refuse weights whose classes would get the names of another data set's."""
-    dataset = config["data"]["dataset"]
+    dataset = config.data.dataset
     if not same_images(trained_on, dataset):
         check_dataset_name(dataset)
         raise InputError(

@@ -148,13 +148,13 @@ def compress(
         InputError: weights, data set or device cannot be used, or there are no validation images.
         RunError: it cannot be made so small without losing more than `max_drop`.
     """
-    check_dataset_name(config["data"]["dataset"])
+    check_dataset_name(config.data.dataset)
     if not out.name.endswith(".weights.h5"):
         raise InputError(f"{out}: should end in .weights.h5, as Keras names such files")
     from modelzoo.training.device import start_framework
     from modelzoo.weights.reader import load_weights
 
-    chosen = start_framework(config["trainer"]["backend"], device)
+    chosen = start_framework(config.trainer.backend, device)
     from modelzoo.training.evaluation import compile_for_scoring, score
 
     with chosen.scope():
@@ -162,8 +162,8 @@ def compress(
         load_weights(network, weights)
         compile_for_scoring(network, config)
         data = open_dataset(config, notify)
-        if data.name != config["data"]["dataset"]:
-            raise InputError(f"{config['data']['dataset']}: cannot be had, {data.note}")
+        if data.name != config.data.dataset:
+            raise InputError(f"{config.data.dataset}: cannot be had, {data.note}")
         pipeline = open_pipeline(config, data)
         images = pipeline.images_in("validation")
         if not images:

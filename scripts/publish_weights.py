@@ -74,7 +74,7 @@ def publish(
         raise InputError(f"{run}: is no finished run: {error}") from None
     trained, target = load_config(run), load_config(model, dataset=metrics["dataset"])
     same = ("input_shape", "num_classes")
-    if any(trained["model"][key] != target["model"][key] for key in same):
+    if any(getattr(trained.model, key) != getattr(target.model, key) for key in same):
         raise InputError(f"{run}: its network takes or tells apart other things than {model}")
     from modelzoo.api import evaluate
     from modelzoo.training.device import start_framework
@@ -82,10 +82,10 @@ def publish(
     from modelzoo.weights.golden import make_golden
     from modelzoo.weights.reader import load_weights
 
-    start_framework(target["trainer"]["backend"], "cpu")
+    start_framework(target.trainer.backend, "cpu")
     network = build_network(target)
     load_weights(network, run / "best.weights.h5")
-    fold_scaling(network, trained["data"]["preprocessing"], target["data"]["preprocessing"])
+    fold_scaling(network, trained.data.preprocessing, target.data.preprocessing)
     how = ""
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "whole.weights.h5"

@@ -58,13 +58,13 @@ class Result:
         config = load_config(self.config)
         command = f"python -m train --model {self.config}"
         dataset = self.metrics["dataset"]
-        if dataset != config["data"]["dataset"]:
+        if dataset != config.data.dataset:
             command += f" --dataset {dataset}"
             config = config.with_dataset(dataset)
         planned = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
-        if planned["fit"]["epochs"] != config["fit"]["epochs"]:
+        if planned["fit"]["epochs"] != config.fit.epochs:
             command += f" --epochs {planned['fit']['epochs']}"
-        if self.metrics["precision"] != config["trainer"]["precision"]:
+        if self.metrics["precision"] != config.trainer.precision:
             command += f" --precision {self.metrics['precision']}"
         schedule = _schedule_override(planned, config)
         return command + schedule
@@ -74,7 +74,7 @@ def _schedule_override(planned: dict[str, Any], config: Config) -> str:
     """Return the --set options for what a shorter run changes in the learning rate's schedule."""
     key = "compile.optimizer.config.learning_rate.config"
     given = planned["compile"]["optimizer"]["config"]["learning_rate"]
-    usual = config["compile"]["optimizer"]["config"]["learning_rate"]
+    usual = config.compile.optimizer["config"]["learning_rate"]
     if not isinstance(given, dict) or not isinstance(usual, dict):
         return ""
     given, usual = given["config"], usual["config"]
@@ -126,7 +126,7 @@ def add(run: Path, name: str | None = None) -> Path:
         raise InputError(f"{run}: {name!r:.80} is not a packaged configuration")
     ran, packaged = load_config(run), load_config(name, dataset=metrics["dataset"])
     for section in DECISIVE:
-        given, usual = _comparable(ran[section]), _comparable(packaged[section])
+        given, usual = _comparable(ran.sections[section]), _comparable(packaged.sections[section])
         if given != usual:
             raise InputError(f"{run}: its {section} differs from {name}'s: {given} and {usual}")
     epochs, seed = metrics["epochs"], metrics["seed"]
@@ -221,7 +221,7 @@ def accuracies(group: Sequence[Result]) -> str:
 def card(name: str, found: Sequence[Result]) -> str:
     """Return the model card of a network."""
     config = load_config(name)
-    about, model = config["about"], config["model"]
+    about, model = config.about, config.model
     layers = describe(name)
     total, trainable = (
         sum(layer[key] for layer in layers) for key in ("parameters", "trainable_parameters")
@@ -236,11 +236,11 @@ def card(name: str, found: Sequence[Result]) -> str:
     lines = [
         f"# {name}",
         "",
-        f"{about['title']}. {about['source']}.",
+        f"{about.title}. {about.source}.",
         "",
         "Written by `python scripts/update_docs.py` from the configuration and from `results/`.",
         "",
-        f"- Input: {_sizes(model['input_shape'])}; classes: {model['num_classes']}",
+        f"- Input: {_sizes(model.input_shape)}; classes: {model.num_classes}",
         f"- Parameters: {total:,}, of which {trainable:,} are trained",
         f"- Configuration: [configs/{name}.yaml](../../configs/{name}.yaml)",
         "",
@@ -252,9 +252,9 @@ def card(name: str, found: Sequence[Result]) -> str:
         *rows,
         "",
     ]
-    if about.get("paper"):
+    if about.paper:
         lines += ["## The paper's figures", "", *_figures(config), ""]
-    if deviations := about.get("deviations"):
+    if deviations := about.deviations:
         lines += ["## Deviations from the paper", "", "| Paper | Ours |", "|---|---|"]
         sides = (each.replace("|", "\\|").split("; ours: ", 1) for each in deviations)
         lines += [*(f"| {paper.removeprefix('paper: ')} | {ours} |" for paper, ours in sides), ""]
@@ -267,10 +267,10 @@ def card(name: str, found: Sequence[Result]) -> str:
 
 def _figures(config: Config) -> list[str]:
     """Return a table of what the paper states, what we have, and the difference."""
-    about = config["about"]
-    paper, lines = about["paper"], ["| | Paper | Ours | Difference |", "|---|---|---|---|"]
+    about = config.about
+    paper, lines = about.paper or {}, ["| | Paper | Ours | Difference |", "|---|---|---|---|"]
     if "parameters" in paper:
-        ours = about["parameters"]
+        ours = about.parameters
         lines.append(
             f"| Parameters | {paper['parameters']:,} | {ours:,} | {ours - paper['parameters']:+,} |"
         )

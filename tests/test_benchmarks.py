@@ -25,8 +25,8 @@ def step_of_ours(name: str, images: np.ndarray, labels: np.ndarray):
 
     config = modelzoo.load_config(name)
     model = modelzoo.build(config, **WITHOUT_DROPOUT[name])
-    optimizer = keras_objects.make("optimizer", config["compile"]["optimizer"], "optimizer")
-    model.compile(optimizer, config["compile"]["loss"])
+    optimizer = keras_objects.make("optimizer", config.compile.optimizer, "optimizer")
+    model.compile(optimizer, config.compile.loss)
     start, outputs = model.get_weights(), np.asarray(model(images, training=True))
     model.train_on_batch(images, labels)
     return start, outputs, model.get_weights()
@@ -89,7 +89,7 @@ def test_networks_of_the_gpu_script_are_ours():
     from benchmarks import networks_pytorch as networks
 
     for name in ("alexnet_cifar10", "alexnet_owt", "alexnet_2012"):
-        wanted = modelzoo.load_config(name)["about"]["parameters"]
+        wanted = modelzoo.load_config(name).about.parameters
         assert networks.parameters(getattr(networks, name)()) == wanted, name
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -22,7 +23,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_every_builder_has_a_configuration():
     """A network that no YAML names could not be trained by its name."""
-    used = {load_config(name)["model"]["builder"] for name in list_models()}
+    used = {load_config(name).model.builder for name in list_models()}
     assert used == set(BUILDERS) - {"sequential"}  # whose layers are each YAML's own
 
 
@@ -30,7 +31,7 @@ def test_every_builder_has_a_configuration():
 def test_packaged_yaml_states_every_argument_of_its_builder(name):
     """A default that the YAML leaves out would be hidden from its reader."""
     config = load_config(name)
-    stated = config.layers[0].values["model"]
+    stated = config.read[0].values["model"]
     assert set(config.builder_arguments) - {"name"} <= set(stated)
 
 
@@ -45,42 +46,42 @@ def test_resolved_configuration_reads_back_as_itself(tmp_path, name):
 def test_floats_without_a_point_are_numbers():
     """YAML 1.1 reads 1e-3 as a string, and the learning rate would be text."""
     config = load_config("lenet5", overrides=["compile.optimizer.config.learning_rate=1e-3"])
-    assert config["compile"]["optimizer"]["config"]["learning_rate"] == 0.001
+    assert config.compile.optimizer["config"]["learning_rate"] == 0.001
 
 
 def test_base_inherits_and_overrides_win(tmp_path):
     """The order is base, file, --set."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\nfit: {epochs: 7}\nmodel: {pooling: max}\n")
     config = load_config(path, overrides=["fit.epochs=9"])
-    assert config["fit"]["epochs"] == 9
-    assert config["model"]["pooling"] == "max" and config["model"]["conv_maps"] == [6, 16]
+    assert config.fit.epochs == 9
+    assert config.model.pooling == "max" and config.model.conv_maps == [6, 16]
     assert config.name == "mine"
 
 
 def test_base_does_not_pass_on_facts_and_weights(tmp_path):
     """Another network would claim the parameters and the published weights of its base."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\nmodel: {dense_units: []}\n")
-    assert load_config(path)["about"]["parameters"] is None and load_config(path).weights == []
+    assert load_config(path).about.parameters is None and load_config(path).weights == []
 
 
 def test_config_file_is_laid_over_the_model(tmp_path):
     """`--model lenet5 --config my.yaml` changes only what my.yaml says."""
     path = write(tmp_path / "changes.yaml", "fit: {epochs: 2}\n")
     config = load_config("lenet5", config_file=path)
-    assert config["fit"]["epochs"] == 2 and config.name == "lenet5"
+    assert config.fit.epochs == 2 and config.name == "lenet5"
 
 
 def test_another_class_replaces_the_whole_object():
     """Adadelta's rho would reach SGD, which has none."""
     spec = "compile.optimizer={class_name: SGD, config: {learning_rate: 0.1}}"
-    optimizer = load_config("lenet5", overrides=[spec])["compile"]["optimizer"]
+    optimizer = load_config("lenet5", overrides=[spec]).compile.optimizer
     assert optimizer == {"class_name": "SGD", "config": {"learning_rate": 0.1}}
 
 
 def test_a_number_reaches_into_a_list():
     """The scale of the first preprocessing layer can be set alone."""
     key = "data.preprocessing.0.config.scale=1"
-    layer = load_config("lenet5", overrides=[key])["data"]["preprocessing"][0]
+    layer = load_config("lenet5", overrides=[key]).data.preprocessing[0]
     assert layer == {"class_name": "Rescaling", "config": {"scale": 1}}
     with pytest.raises(InputError, match="none numbered 4"):
         load_config("lenet5", overrides=["data.preprocessing.4.config.scale=1"])
@@ -89,18 +90,18 @@ def test_a_number_reaches_into_a_list():
 def test_per_dataset_applies_below_what_is_given_by_hand(tmp_path):
     """mnist5k brings its own batch and epochs, but --set and a file based on lenet5 still win."""
     small = load_config("lenet5", dataset="mnist5k")
-    assert (small["data"]["batch_size"], small["data"]["dataset"]) == (32, "mnist5k")
-    assert load_config("lenet5")["data"]["batch_size"] == 128
+    assert (small.data.batch_size, small.data.dataset) == (32, "mnist5k")
+    assert load_config("lenet5").data.batch_size == 128
     by_hand = load_config("lenet5", dataset="mnist5k", overrides=["data.batch_size=64"])
-    assert by_hand["data"]["batch_size"] == 64
+    assert by_hand.data.batch_size == 64
     path = write(tmp_path / "a.yaml", "base: lenet5\nfit: {epochs: 3}\ndata: {dataset: mnist5k}\n")
-    assert load_config(path)["fit"]["epochs"] == 3
+    assert load_config(path).fit.epochs == 3
 
 
 def test_choosing_another_data_set_later_keeps_overrides():
     """The offline fallback must not forget --epochs."""
     config = load_config("lenet5", overrides=["fit.epochs=2"]).with_dataset("mnist5k")
-    assert (config["fit"]["epochs"], config["data"]["batch_size"]) == (2, 32)
+    assert (config.fit.epochs, config.data.batch_size) == (2, 32)
 
 
 def chosen(words: str, model: str = "lenet5"):
@@ -112,10 +113,10 @@ def chosen(words: str, model: str = "lenet5"):
 def test_options_win_over_set():
     """base, file, --config, --dataset, --set, then the options: in whatever order they stand."""
     config = chosen("--set fit.epochs=3 --epochs 5 --seed 9 --set trainer.seed=1")
-    assert (config["fit"]["epochs"], config["trainer"]["seed"]) == (5, 9)
+    assert (config.fit.epochs, config.trainer.seed) == (5, 9)
     config = chosen("--dataset mnist5k --set data.dataset=digits --precision mixed_bfloat16")
-    assert config["data"]["dataset"] == "digits"
-    assert config["trainer"]["precision"] == "mixed_bfloat16"
+    assert config.data.dataset == "digits"
+    assert config.trainer.precision == "mixed_bfloat16"
 
 
 def test_every_option_that_stands_for_a_key_sets_it():
@@ -138,28 +139,28 @@ def test_an_optimizer_named_without_arguments_takes_a_learning_rate(tmp_path):
     """`optimizer: Adam` is short for an object, to which --set adds an argument."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\ncompile: {optimizer: Adam}\n")
     key = "compile.optimizer.config.learning_rate=0.1"
-    optimizer = load_config(path, overrides=[key])["compile"]["optimizer"]
+    optimizer = load_config(path, overrides=[key]).compile.optimizer
     assert optimizer == {"class_name": "Adam", "config": {"learning_rate": 0.1}}
 
 
 def test_python_arguments_win_over_overrides():
     """What is said later counts: in `with_values`, `build`, `Trainer` and a study's --set."""
     config = load_config("lenet5", overrides=["trainer.seed=5", "model.num_classes=20"])
-    assert modelzoo.Trainer(config, seed=7).config["trainer"]["seed"] == 7
-    assert modelzoo.Trainer(config).config["trainer"]["seed"] == 5
+    assert modelzoo.Trainer(config, seed=7).config.trainer.seed == 7
+    assert modelzoo.Trainer(config).config.trainer.seed == 5
     assert modelzoo.build(config, num_classes=26).output_shape == (None, 26)
     later = config.with_values({"model": {"num_classes": 30}}, "here")
-    assert later["model"]["num_classes"] == 30 and later.is_set("model.num_classes")
+    assert later.model.num_classes == 30 and later.is_asked("model.num_classes")
     study = load_study("overfitting", ["fit.epochs=1", "model.dropout=0.25"])
-    asked = {(each["fit"]["epochs"], each["model"]["dropout"]) for each in study.variants.values()}
+    asked = {(each.fit.epochs, each.model.dropout) for each in study.variants.values()}
     assert asked == {(1, 0.25)}
 
 
 def test_what_the_program_finds_out_replaces_no_choice():
     """The number of classes of a data set, or the pixels of an import, give way to --set."""
     config = load_config("lenet5", overrides=["model.num_classes=20"])
-    found = config.with_values({"model": {"num_classes": 3, "pool_size": 3}}, "data", found=True)
-    assert (found["model"]["num_classes"], found["model"]["pool_size"]) == (20, 3)
+    found = config.with_found({"model": {"num_classes": 3, "pool_size": 3}}, "data")
+    assert (found.model.num_classes, found.model.pool_size) == (20, 3)
 
 
 def test_a_hash_belongs_to_the_weights_it_is_given_for():
@@ -168,10 +169,10 @@ def test_a_hash_belongs_to_the_weights_it_is_given_for():
         modelzoo.Trainer(load_config("lenet5"), weights_sha256="0" * 64)
     start = {"trainer": {"weights": "lenet5/mnist", "weights_sha256": "1" * 64}}
     config = load_config("lenet5").with_values(start, "a file")
-    trainer = modelzoo.Trainer(config, weights_sha256="0" * 64).config["trainer"]
-    assert (trainer["weights"], trainer["weights_sha256"]) == ("lenet5/mnist", "0" * 64)
-    trainer = modelzoo.Trainer(config, weights="other.h5").config["trainer"]
-    assert (trainer["weights"], trainer["weights_sha256"]) == ("other.h5", None)
+    trainer = modelzoo.Trainer(config, weights_sha256="0" * 64).config.trainer
+    assert (trainer.weights, trainer.weights_sha256) == ("lenet5/mnist", "0" * 64)
+    trainer = modelzoo.Trainer(config, weights="other.h5").config.trainer
+    assert (trainer.weights, trainer.weights_sha256) == ("other.h5", None)
 
 
 @pytest.mark.parametrize(
@@ -230,15 +231,15 @@ def test_a_section_has_no_key_that_its_call_does_not_take():
     def names(call):
         return set(inspect.signature(call).parameters)
 
-    assert names(sections.image_options) <= names(read_image)
-    hints = sections.parameters_of(sections.image_options)
-    assert (hints["fit"][0], hints["ink"][0]) == (Fit, Ink)
+    assert names(sections.Image) <= names(read_image)
+    hints = get_type_hints(sections.Image)
+    assert (hints["fit"], hints["ink"]) == (Fit, Ink)
     # The data set is opened before its pipeline, at a size, and brings its class names.
     opened = {"dataset", "class_names", "image_size"}
-    assert names(sections.data_options) - opened <= names(InputPipeline)
-    assert names(sections.compile_options) <= names(keras.Model.compile)
-    assert names(sections.fit_options) <= names(keras.Model.fit)
-    assert names(sections.trainer_options) <= names(Trainer)
+    assert names(sections.Data) - opened <= names(InputPipeline)
+    assert names(sections.Compile) <= names(keras.Model.compile)
+    assert names(sections.Fit) <= names(keras.Model.fit)
+    assert names(sections.Trainer) <= names(Trainer)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_configuration_claims_what_its_kept_runs_gave(update_docs):
     checked = 0
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         head = "".join(path.read_text("utf-8").splitlines(keepends=True)[:3])
-        title = load_config(path.stem)["about"]["title"]
+        title = load_config(path.stem).about.title
         runs = {
             (each.metrics["seed"], f"{each.metrics['test_accuracy']:.4f}")
             for each in update_docs.results()
@@ -78,7 +78,7 @@ def test_a_configuration_claims_what_its_kept_runs_gave(update_docs):
             checked += 1
         assert not re.search("minute|second", head + title), path.name
         for epochs in re.findall(r"in (\d+) epochs", head + title):
-            assert int(epochs) == load_config(path.stem)["fit"]["epochs"], path.name
+            assert int(epochs) == load_config(path.stem).fit.epochs, path.name
     assert checked >= 7
 
 

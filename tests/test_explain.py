@@ -36,7 +36,7 @@ def test_the_softmax_of_the_scores_is_the_answer(loaded):
     images = modelzoo.preprocess(config, pictures_for(config))
     answer = network.predict(images, verbose=0)
     scores = before_softmax(network).predict(images, verbose=0)
-    if config["model"].get("output_activation") == "softmax":
+    if getattr(config.model, "output_activation", None) == "softmax":
         scores = keras.ops.convert_to_numpy(keras.ops.softmax(scores))
     else:
         assert before_softmax(network) is network

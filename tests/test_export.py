@@ -123,7 +123,7 @@ def test_every_trained_network_can_be_exported(name, weights, format, tmp_path):
 
 def exported(name: str, weights: str, format: str, folder: Path) -> dict[str, Any]:
     """Export a network; AlexNet in a process of its own, as tf2onnx takes 4 GB of memory for it."""
-    if load_config(name)["about"]["parameters"] < 10_000_000:
+    if load_config(name).about.parameters < 10_000_000:
         return dataclasses.asdict(modelzoo.export(name, weights, format=format, out=folder))
     command = f"-m modelzoo export {name} --weights {weights} --format {format} --json --out"
     done = subprocess.run(
@@ -152,7 +152,7 @@ def test_a_file_is_float32_whatever_the_configuration_says(tmp_path, monkeypatch
     built = {}
 
     def note(config, network, *others, **options):
-        built["precision"] = config["trainer"]["precision"]
+        built["precision"] = config.trainer.precision
         built["dtype"] = {layer.compute_dtype for layer in network.layers}
 
     monkeypatch.setattr("modelzoo.exporting.export.export_network", note)

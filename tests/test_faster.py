@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from msgspec.structs import asdict
 
 from benchmarks.steps import compiled
 from modelzoo import InputError, keras_objects, load_config
@@ -47,7 +48,7 @@ def assert_same(model, network, images):
 
 def pictures(count, config):
     keras.utils.set_random_seed(0)
-    return np.random.default_rng(0).random((count, *config["model"]["input_shape"]), "float32")
+    return np.random.default_rng(0).random((count, *config.model.input_shape), "float32")
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -155,12 +156,12 @@ def train(config, shares, variant):
     Initial weights, batches and dropout follow from the seed, so that all variants share them.
     Return the losses, the model that was trained, and the network's variables.
     """
-    data = patterns(config["model"]["input_shape"])
+    data = patterns(config.model.input_shape)
     device = Device("cpu:0", "CPU", shares)
     session = Session(config, data, device, make_console(quiet=True))
     trained = session.trained
     if variant != "modelzoo":
-        arguments = {**config["compile"], "steps_per_execution": 1}
+        arguments = {**asdict(config.compile), "steps_per_execution": 1}
         arguments["optimizer"] = keras_objects.make(
             "optimizer", arguments["optimizer"], "optimizer"
         )

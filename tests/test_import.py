@@ -13,7 +13,7 @@ from conftest import draw_bars
 
 from modelzoo import cli
 from modelzoo.api import evaluate, load, preprocess
-from modelzoo.data.entry import entry_shape
+from modelzoo.config.entry import entry_shape
 from modelzoo.errors import InputError
 from modelzoo.importing.import_file import Imported, import_file
 
@@ -245,7 +245,7 @@ def test_it_computes_the_same(name: str, version: str, tmp_path: Path) -> None:
     wanted = np.asarray(network(pictures.astype("float32")))
     if name == "rescaling within":
         found = import_file(tmp_path / "old.h5", out=tmp_path / "r", overrides=["fit.epochs=1"])
-        assert found.config["data"]["preprocessing"][-1]["config"]["offset"] == -0.5
+        assert found.config.data.preprocessing[-1]["config"]["offset"] == -0.5
         return
     found = outputs_after_import(tmp_path / "old.h5", pictures)
     assert np.allclose(found, wanted, atol=1e-3 * max(1, np.abs(wanted).max())), (found, wanted)
@@ -437,9 +437,9 @@ def test_weights_alone_need_something_that_decides(tmp_path: Path) -> None:
     assert any("lenet5" in each for each in found.assumptions)
     said = ["model.conv_activation=relu", "model.dense_activation=relu", "model.pooling=max"]
     found = import_file(tmp_path / "w.weights.h5", out=tmp_path / "out", overrides=said)
-    assert found.config["model"]["conv_activation"] == "relu"
-    assert found.config["model"]["pooling"] == "max"
-    assert found.config["model"]["input_shape"] == [28, 28, 1]
+    assert found.config.model.conv_activation == "relu"
+    assert found.config.model.pooling == "max"
+    assert found.config.model.input_shape == [28, 28, 1]
 
 
 # Pictures smaller than the input

@@ -123,7 +123,7 @@ def test_the_pixels_of_a_state_dict_are_found(
     found, said = imported(capfd, str(path), *named)
     assert (found["accuracy"], found["scaling"], found["warning"]) == (1, MNIST_PIXELS, "")
     assert "chance" not in said
-    (layer,) = load_config(found["config"])["data"]["preprocessing"]
+    (layer,) = load_config(found["config"]).data.preprocessing
     assert layer["class_name"] == "Rescaling"
     assert tuple(layer["config"].values()) == pytest.approx(SCALES[MNIST_PIXELS])
     again = ["evaluate", "--model", found["config"], "--weights", found["weights"], "--json"]
@@ -141,9 +141,9 @@ def test_the_network_of_a_state_dict_is_found(
     """Without --model: activations, pooling and pixels on validation images."""
     path = Teacher(here / "data", ("tanh", "tanh", "relu"), MNIST_PIXELS).save_torch(here / "x.pth")
     found, _ = imported(capfd, str(path))
-    model = load_config(found["config"])["model"]
-    assert (model["conv_activation"], model["dense_activation"]) == ("tanh", "relu")
-    assert (model["pooling"], found["scaling"], found["accuracy"]) == ("max", MNIST_PIXELS, 1)
+    model = load_config(found["config"]).model
+    assert (model.conv_activation, model.dense_activation) == ("tanh", "relu")
+    assert (model.pooling, found["scaling"], found["accuracy"]) == ("max", MNIST_PIXELS, 1)
     assert any("channel by channel" in each for each in found["rewritten"])
 
 
@@ -180,8 +180,8 @@ def test_an_activation_of_each_layer_is_found(
     teacher = Teacher(here / "data", activations, "0..1")
     path = teacher.save_weights_only(here / "x.h5")
     found, _ = imported(capfd, str(path))
-    model = load_config(found["config"])["model"]
-    assert (*model["conv_activation"], model["dense_activation"]) == activations
+    model = load_config(found["config"]).model
+    assert (*model.conv_activation, model.dense_activation) == activations
     assert (found["scaling"], found["accuracy"]) == ("0..1", 1)
 
 
@@ -216,8 +216,8 @@ def test_the_architecture_beside_weights_is_used(
     said = capfd.readouterr().out
     assert f"the network as {architecture} describes it" in said
     stem = weights.removesuffix(".h5").removesuffix(".weights")
-    model = load_config(f"out/{stem}.yaml")["model"]
-    assert (model["conv_activation"], model["dense_activation"]) == ("softsign", "hard_sigmoid")
+    model = load_config(f"out/{stem}.yaml").model
+    assert (model.conv_activation, model.dense_activation) == ("softsign", "hard_sigmoid")
 
 
 @pytest.mark.parametrize(

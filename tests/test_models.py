@@ -10,11 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 
 from modelzoo import cli, keras_objects, reference
 from modelzoo.api import build
 from modelzoo.config import list_models, load_config
-from modelzoo.config.sections import check_section
+from modelzoo.config.sections import read_section
 from modelzoo.errors import InputError
 from modelzoo.keras_objects import make
 from modelzoo.training.evaluation import are_probabilities
@@ -132,7 +133,9 @@ SMALL = {"conv_maps": [8, 12, 16, 16, 12], "dense_units": [24, 20], "num_classes
 def facts(name: str) -> dict[str, Any]:
     """What `modelzoo info` prints of a network in full size, which is built once and not kept."""
     command = ["info", name, "--json"]
-    if "kernel_initializer" in load_config(name)["model"]:  # drawing 60 million numbers takes long
+    if hasattr(
+        load_config(name).model, "kernel_initializer"
+    ):  # drawing 60 million numbers takes long
         command += ["--set", "model.kernel_initializer=Zeros"]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert cli.main(command) == 0
@@ -141,7 +144,7 @@ def facts(name: str) -> dict[str, Any]:
 
 def small(name: str) -> keras.Model:
     """Build a network, with fewer maps and units if it is a large one; all else as in its YAML."""
-    is_large = (load_config(name)["about"]["parameters"] or 0) > LARGE
+    is_large = (load_config(name).about.parameters or 0) > LARGE
     return build(name, **SMALL) if is_large else build(name)
 
 
@@ -168,7 +171,7 @@ def test_lenet5_activations_are_those_of_the_document():
 def test_alexnet_defaults_are_the_paper_s():
     """The YAML states what the builder does by itself, but for the weight decay of the recipe."""
     stated = load_config("alexnet_2012").builder_arguments
-    defaults = check_section("model", {"builder": "alexnet"}, [])
+    defaults = asdict(read_section("model", {"builder": "alexnet"}, []))
     assert stated.pop("kernel_regularizer") == {"class_name": "L2", "config": {"l2": 0.00025}}
     assert {key: defaults[key] for key in stated} == stated
 
@@ -194,8 +197,8 @@ def test_alexnet_starts_as_in_the_paper():
 def test_weight_decay_follows_the_paper_s_rule():
     """V <- 0.9 v - 0.0005 lr w - lr gradient, w <- w + v: the decay passes through the momentum."""
     recipe = load_config("alexnet_2012")
-    penalty = keras_objects.make("regularizer", recipe["model"]["kernel_regularizer"], "")
-    optimizer = keras_objects.make("optimizer", recipe["compile"]["optimizer"], "")
+    penalty = keras_objects.make("regularizer", recipe.model.kernel_regularizer, "")
+    optimizer = keras_objects.make("optimizer", recipe.compile.optimizer, "")
     model = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(1, use_bias=False, kernel_regularizer=penalty)]
     )
@@ -298,7 +301,7 @@ def every_model() -> list:
     """Return all names; another recipe for a network that is there already counts as slow."""
     seen, names = [], []
     for name in list_models():
-        network = load_config(name)["model"]
+        network = load_config(name).model
         names.append(pytest.param(name, marks=pytest.mark.slow) if network in seen else name)
         seen.append(network)
     return names
@@ -310,11 +313,11 @@ class TestEveryModel:
 
     def test_facts_in_the_yaml_are_true(self, name):
         """`list` shows the parameter count from the YAML, without building the network."""
-        assert facts(name)["parameters"] == load_config(name)["about"]["parameters"]
+        assert facts(name)["parameters"] == load_config(name).about.parameters
 
     def test_deviations_name_both_sides(self, name):
         """A table of paper, ours and difference is made from them."""
-        for deviation in load_config(name)["about"]["deviations"]:
+        for deviation in load_config(name).about.deviations:
             assert re.fullmatch("(paper|torchvision[^:]*): .+; ours: .+", deviation), deviation
 
     def test_output_is_a_distribution_or_a_score_for_any_batch(self, name):
@@ -324,7 +327,7 @@ class TestEveryModel:
         three, one = np.asarray(model(images)), np.asarray(model(images[:1]))
         classes = model.output_shape[-1]
         assert three.shape == (3, classes) and np.allclose(three[0], one[0], rtol=1e-5, atol=1e-5)
-        if load_config(name)["model"].get("output_activation") == "softmax":
+        if getattr(load_config(name).model, "output_activation", None) == "softmax":
             assert np.allclose(three.sum(axis=1), 1, atol=1e-5)
         else:
             assert not are_probabilities(three)
@@ -353,9 +356,9 @@ class TestEveryModel:
         model = small(name)
         images = np.random.default_rng(0).random((8, *model.input_shape[1:]), "float32")
         config, labels = load_config(name), np.arange(8) % model.output_shape[-1]
-        if config["data"]["label_mode"] == "categorical":
+        if config.data.label_mode == "categorical":
             labels = np.eye(model.output_shape[-1], dtype="float32")[labels]
-        loss = make("loss", config["compile"]["loss"], "compile.loss")
+        loss = make("loss", config.compile.loss, "compile.loss")
         model.compile(keras.optimizers.Adam(1e-3), loss)
         before = [np.array(weight) for weight in model.trainable_weights]
         losses = model.fit(images, labels, epochs=6, verbose=0).history["loss"]

@@ -44,7 +44,7 @@ REQUIRED = {  # arguments that a kind does not do without
 def test_packaged_networks_are_what_keras_builds(name):
     """Shape for shape and weight for weight; of the largest, fewer maps and units are built."""
     config = load_config(name)
-    if config["about"]["parameters"] > 30_000_000:
+    if config.about.parameters > 30_000_000:
         small = {"conv_maps": [8, 12, 16, 16, 12], "dense_units": [24, 20]}
         config = config.with_values({"model": small}, "the test")
     network = describe_network(config)

@@ -83,7 +83,7 @@ def test_random_codes_serve_any_number_of_classes():
 def test_initial_weights_are_within_the_paper_s_bounds(name):
     """2.4 over the inputs of a unit, each map of C3 its own; biases start at 0."""
     keras.utils.set_random_seed(0)
-    table = np.array(load_config(name)["model"]["connection_table"])
+    table = np.array(load_config(name).model.connection_table)
     inputs = {"C1": 25, "S2": 4, "S4": 4, "C5": 400, "F6": 120, "H1": 25, "H3": 192, "output": 30}
     by_map = 25 * table.sum(axis=0)
     inputs |= dict.fromkeys(("C3", "H2"), np.repeat(by_map, table.sum(axis=0)))
@@ -191,7 +191,7 @@ def test_a_training_is_reported_without_percentages(bars, tmp_path):
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_deviations_are_in_the_docstring_and_in_the_yaml(name):
     """The model card is made from one list, the reader of the code sees the other."""
-    listed = load_config(name)["about"]["deviations"]
+    listed = load_config(name).about.deviations
     docstring = inspect.getdoc(BUILDERS[name])
     of_the_network = docstring.split("Deviations from the paper:\n")[1].strip().rstrip(".")
     described = [" ".join(line.split()).rstrip(".") for line in of_the_network.split("\n")]

@@ -444,8 +444,8 @@ def test_golden_pictures_never_change() -> None:
 )
 def test_published_weights_are_what_they_say(model: str, entry: Any) -> None:
     """A shipped file has its hash and gives the golden outputs, here as everywhere."""
-    about = load_config(model)["about"]
-    assert entry.parameters in (None, about["parameters"])
+    about = load_config(model).about
+    assert entry.parameters in (None, about.parameters)
     # A state dict is somebody else's: its outputs can't be told without the file.
     assert entry.unverified or entry.golden or entry.format == "torch", "golden is missing"
     shipped = cache.packaged_path(entry.file_of(model))

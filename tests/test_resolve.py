@@ -103,8 +103,8 @@ def test_a_run_s_weights_bring_the_run_s_configuration(run):
         resolve("lenet5", run / "best.weights.h5"),
     ):
         assert source.dataset == source.trained_on == "bars" and source.label == "a run"
-        assert source.config["model"]["pooling"] == "max"
-        assert source.config["data"]["class_names"][3] == "bar 3"
+        assert source.config.model.pooling == "max"
+        assert source.config.data.class_names[3] == "bar 3"
     with pytest.raises(InputError, match=r"is a run of lenet5 \(built by lenet5\), not of alexnet"):
         resolve("alexnet", run)
     for model in (run, "lenet5"):
@@ -132,7 +132,7 @@ def test_weights_that_come_after_an_inherited_data_set(tmp_path):
     path = tmp_path / "lenet5.yaml"  # the package holds the file under this name
     path.write_text(f"base: lenet5\n{text}")
     config = load_config(path)
-    assert config["data"]["dataset"] == "mnist"
+    assert config.data.dataset == "mnist"
     with pytest.raises(InputError, match="clothes"):  # not a file of the package, but chosen
         resolve(path)
     path.write_text(f"base: lenet5\ndata: {{dataset: mnist}}\n{text}")

@@ -92,7 +92,7 @@ def test_a_path_does_not_write_into_a_yaml(tmp_path: Path) -> None:
     path = tmp_path / "a\nmodel: {builder: alexnet}\n\x1b"
     folder = RunFolder.create(path)
     folder.write_config(load_config("lenet5"))
-    assert folder.read_config()["model"]["builder"] == "lenet5"
+    assert folder.read_config().model.builder == "lenet5"
     folder.release()
 
 

@@ -145,7 +145,7 @@ def test_an_imported_network_answers_as_in_pytorch(small_model: Path) -> None:
     assert code == 0, err
     assert (found["layout"], found["name"]) == ("PyTorch state dict", "small")
     config = load_config(found["config"])
-    assert config["model"]["num_classes"] == CLASSES and config.weights == []
+    assert config.model.num_classes == CLASSES and config.weights == []
     imported = modelzoo.load(found["config"], found["weights"])
     assert_same(network, imported, 16)
     direct = modelzoo.load(config, weights="small.pth")

@@ -35,9 +35,9 @@ def test_variants_are_complete_configurations(tmp_path):
     assert list(study.variants) == ["as it is", "with tanh"]
     for name, activation in (("as it is", "sigmoid"), ("with tanh", "tanh")):
         config = study.variants[name]
-        assert config["model"]["dense_activation"] == activation
-        assert config["data"]["dataset"] == "mnist5k" and config["data"]["training_images"] == 200
-        assert config["fit"]["epochs"] == 3
+        assert config.model.dense_activation == activation
+        assert config.data.dataset == "mnist5k" and config.data.training_images == 200
+        assert config.fit.epochs == 3
 
 
 @pytest.mark.parametrize("name", list_studies())

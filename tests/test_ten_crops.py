@@ -131,14 +131,14 @@ def test_training_and_scoring_see_patches_of_the_same_size(bars: Path) -> None:
     config = load_config("cropped.yaml")
     data = open_dataset(config, print)
     assert data.image_shape == (28, 28, 1)
-    section = config["data"]
+    section = config.data
     pipeline = InputPipeline(
         data,
         num_classes=10,
         batch_size=16,
         validation_split=40,
-        preprocessing=section["preprocessing"],
-        augmentation=section["augmentation"],
+        preprocessing=section.preprocessing,
+        augmentation=section.augmentation,
     )
     pipeline.start_epoch(0)
     images, _ = next(iter(pipeline.training_batches()))
@@ -171,8 +171,8 @@ def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: An
             num_classes=2,
             batch_size=2,
             validation_split=0,
-            preprocessing=config["data"]["preprocessing"],
-            augmentation=config["data"]["augmentation"],
+            preprocessing=config.data.preprocessing,
+            augmentation=config.data.augmentation,
         )
         scored, _ = next(iter(pipeline.scoring_batches("test")))
         margin = (256 - side) // 2

@@ -402,7 +402,7 @@ def test_mnist_out_of_reach_becomes_mnist5k_everywhere(tmp_path, monkeypatch, ca
     run = Trainer(load_config("lenet5", overrides=["fit.epochs=1"])).fit()
     assert run.metrics["dataset"] == "mnist5k" and "mnist5k" in run.folder.name
     assert "MNIST's training set" in run.metrics["note"]
-    assert load_config(run.folder)["data"]["dataset"] == "mnist5k"
+    assert load_config(run.folder).data.dataset == "mnist5k"
     assert "lenet5 on mnist5k" in (run.folder / "report.html").read_text()
     notice = capsys.readouterr().err
     assert "mnist" in notice and "Going on with mnist5k" in notice
@@ -421,10 +421,10 @@ def test_the_number_of_classes_follows_the_data_unless_set_by_hand():
     said: list[str] = []
     config = load_config("lenet5", overrides=["data.dataset=three"])
     fitted = fit_config_to_data(config, three_classes(), said.append)
-    assert fitted["model"]["num_classes"] == 3 and "3 classes" in said[0]
-    assert fitted["data"]["class_names"] == ["ant", "bee", "cow"]
+    assert fitted.model.num_classes == 3 and "3 classes" in said[0]
+    assert fitted.data.class_names == ["ant", "bee", "cow"]
     by_hand = load_config("lenet5", overrides=["data.dataset=three", "model.num_classes=5"])
-    assert fit_config_to_data(by_hand, three_classes())["model"]["num_classes"] == 5
+    assert fit_config_to_data(by_hand, three_classes()).model.num_classes == 5
     too_few = load_config("lenet5", overrides=["data.dataset=three", "model.num_classes=2"])
     with pytest.raises(InputError, match="2 is too few for the 3 classes"):
         fit_config_to_data(too_few, three_classes())
@@ -435,11 +435,11 @@ def test_a_small_data_set_keeps_images_to_train_on():
     said: list[str] = []
     data = three_classes()
     config = load_config("lenet5", overrides=["data.dataset=three"])
-    assert fit_config_to_data(config, data, said.append)["data"]["validation_split"] == 0.2
+    assert fit_config_to_data(config, data, said.append).data.validation_split == 0.2
     assert "a fifth of them, not 5,000, is kept for validation" in said[-1]
     for value in (0.1, 0, 2, 9_999):
         by_hand = load_config("lenet5", overrides=[f"data.validation_split={value}"])
-        assert fit_config_to_data(by_hand, data)["data"]["validation_split"] == value
+        assert fit_config_to_data(by_hand, data).data.validation_split == value
 
 
 def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, monkeypatch):
@@ -456,8 +456,8 @@ def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, mon
     name = f"folder:{tmp_path / 'pictures'}"
     options = ("image.ink=as_is", "data.validation_split=4")
     run = Trainer(config_of(name, 2, *options), out=tmp_path / "run").fit()
-    assert run.config["model"]["num_classes"] == 2
-    assert run.config["data"]["class_names"] == ["high", "low"]
+    assert run.config.model.num_classes == 2
+    assert run.config.data.class_names == ["high", "low"]
     victim = next((tmp_path / "pictures" / "train" / "low").iterdir())
     victim.write_bytes(victim.read_bytes()[:60])
     with pytest.raises(InputError, match=victim.name):

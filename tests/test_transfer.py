@@ -164,9 +164,9 @@ def test_resuming_is_bit_identical_and_needs_no_weights(train, tmp_path):
 def test_the_configuration_repeats_the_run(train, tmp_path):
     """It names the weights and their hash, for published ones and for those of a run."""
     first = train(weights="mnist", out="first")
-    trainer = load_config("first")["trainer"]
+    trainer = load_config("first").trainer
     entry = load_config("lenet5").weights[0]
-    assert (trainer["weights"], trainer["weights_sha256"]) == ("lenet5/mnist", entry.sha256)
+    assert (trainer.weights, trainer.weights_sha256) == ("lenet5/mnist", entry.sha256)
     again = modelzoo.Trainer(load_config("first"), device="cpu", out="again").fit()
     for name, weights in weights_of(again.model).items():
         assert_same(weights, weights_of(first.model)[name])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 Settings = dict[str, Any]
 
@@ -77,7 +78,7 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
     session = Session(config, open_dataset(config, print), device, make_console(quiet=True))
     trained, step = session.trained, settings.get("step")
     if step is not None:
-        arguments = {**config["compile"], "metrics": ["accuracy"]}
+        arguments = {**asdict(config.compile), "metrics": ["accuracy"]}
         arguments["optimizer"] = keras_objects.make(
             "optimizer", arguments["optimizer"], "optimizer"
         )

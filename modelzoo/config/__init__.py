@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import asdict
 
+from modelzoo.config.entry import entry_shape
 from modelzoo.config.layers import (
     Layer,
     Origins,
@@ -22,7 +24,19 @@ from modelzoo.config.layers import (
     read_yaml,
     where_given,
 )
-from modelzoo.config.sections import SECTIONS, TOP_LEVEL, check_labels_suit_loss, check_section
+from modelzoo.config.sections import (
+    SECTIONS,
+    TOP_LEVEL,
+    About,
+    Compile,
+    Data,
+    Fit,
+    Image,
+    Model,
+    Trainer,
+    check_labels_suit_loss,
+    read_section,
+)
 from modelzoo.errors import InputError, unknown
 from modelzoo.files import is_there
 from modelzoo.networks import BUILDERS
@@ -35,64 +49,87 @@ class Config:
 
     Attributes:
         name: the network's name, as in `--model` and in the name of a run.
-        sections: the sections, defaults filled in; plain dicts, lists, strings and numbers.
+        about, model, data, image, compile, fit, trainer: the sections, defaults filled in.
         weights: the published weights, the default first.
-        layers: what the sections were merged from, so that another data set can be chosen.
+        read: what the files say, and above them what the program found out in the data.
+        asked: what options and arguments ask for, in the order in which they were given. It lies
+            above all that was read.
     """
 
     name: str
-    sections: dict[str, dict[str, Any]]
+    about: About
+    model: Model
+    data: Data
+    image: Image
+    compile: Compile
+    fit: Fit
+    trainer: Trainer
     weights: list[PublishedWeights]
-    layers: tuple["Layer", ...] = field(repr=False)
-
-    def __getitem__(self, section: str) -> dict[str, Any]:
-        return self.sections[section]
+    read: tuple[Layer, ...] = field(repr=False)
+    asked: tuple[Layer, ...] = field(repr=False)
 
     @property
     def builder(self) -> Callable[..., Any]:
         """The function that builds the network."""
-        return BUILDERS[self.sections["model"]["builder"]]
+        return BUILDERS[self.model.builder]
 
     @property
     def builder_arguments(self) -> dict[str, Any]:
         """The keyword arguments for `builder`."""
-        return {key: value for key, value in self["model"].items() if key != "builder"}
+        return {key: value for key, value in asdict(self.model).items() if key != "builder"}
 
-    def with_values(
-        self, values: Mapping[str, Any], origin: str, *, found: bool = False
-    ) -> "Config":
-        """Return this configuration with `values`, nested as in the YAML, laid over it.
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that enter the preprocessing.
+
+        Raises:
+            InputError: the preprocessing adds more padding than the network's input has pixels.
+        """
+        data = self.data
+        return entry_shape(self.model.input_shape, data.preprocessing, data.image_size)
+
+    @property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """The sections as in a YAML: plain dicts, lists, strings and numbers."""
+        return {section: asdict(getattr(self, section)) for section in SECTIONS}
+
+    def with_values(self, values: Mapping[str, Any], origin: str) -> "Config":
+        """Return this configuration with `values` in place of what was said before.
 
         Args:
-            values: sections with keys, as in the YAML.
+            values: sections with keys, nested as in the YAML.
             origin: where they come from, for messages.
-            found: the program found them out, such as the number of classes of a data set: they
-                replace what the files say, but nothing that was given by hand.
         """
-        layer = Layer(dict(values), Origins(origin), by_hand=not found)
-        return _assemble(self.name, (*self.layers, layer))
+        layer = Layer(dict(values), Origins(origin))
+        return _assemble(self.name, self.read, (*self.asked, layer))
+
+    def with_found(self, values: Mapping[str, Any], origin: str) -> "Config":
+        """Return this configuration with what the program found out, such as a number of classes.
+
+        It replaces what the files say, but nothing that was asked for.
+        """
+        layer = Layer(dict(values), Origins(origin))
+        return _assemble(self.name, (*self.read, layer), self.asked)
 
     def with_overrides(self, overrides: Sequence[str]) -> "Config":
         """Return this configuration with "SECTION.KEY=VALUE" laid over it, VALUE in YAML."""
-        return _assemble(self.name, (*self.layers, *map(parse_override, overrides)))
+        return _assemble(self.name, self.read, (*self.asked, *map(parse_override, overrides)))
 
     def with_dataset(self, dataset: str) -> "Config":
-        """Return this configuration for another data set, `per_dataset` applied, overrides kept."""
-        choice = {"data": {"dataset": dataset}}
-        layer = Layer(choice, Origins("the choice of data set"), by_hand=True)
-        return _assemble(self.name, (*self.layers, layer))
+        """Return this configuration for another data set, `per_dataset` applied."""
+        return self.with_values({"data": {"dataset": dataset}}, "the choice of data set")
 
-    def is_set(self, key: str) -> bool:
-        """Whether `key`, such as "model.num_classes", was given by hand and not by a YAML."""
-        return any(layer.by_hand and holds(layer.values, key) for layer in self.layers)
+    def is_asked(self, key: str) -> bool:
+        """Whether an option or an argument gives `key`, such as "model.num_classes"."""
+        return any(holds(layer.values, key) for layer in self.asked)
 
-    def last_layer(self, key: str) -> int:
-        """Return the place, in the order in which they are laid over each other, of a key's layer.
-
-        -1 if no layer holds the key.
-        """
-        places = [i for i, layer in enumerate(self.layers) if holds(layer.values, key)]
-        return max(places, default=-1)
+    @property
+    def inherits_dataset(self) -> bool:
+        """Whether the published weights come from a file above the one that names the data set."""
+        for layer in reversed((*self.read, *self.asked)):
+            if holds(layer.values, "data.dataset") or "weights" in layer.values:
+                return not holds(layer.values, "data.dataset")
+        return False
 
     def difference(self, other: "Config", without: Sequence[str] = ()) -> str | None:
         """Return the first key, such as "data.batch_size", whose value `other` has otherwise.
@@ -114,7 +151,7 @@ class Config:
 
     def origin(self, key: str) -> str:
         """Return what gave a key its value: a file with its line, or an option."""
-        return where_given(key, self.layers)
+        return where_given(key, (*self.read, *self.asked))
 
     def to_yaml(self) -> str:
         """Return the resolved configuration: running it again repeats the run."""
@@ -146,22 +183,21 @@ def load_config(
     """
     if model is None and config_file is None:
         raise InputError(f"no model given; choose one of {', '.join(list_models())}")
-    layers: list[Layer] = []
+    read: list[Layer] = []
     name = ""
     if model is not None:
         path = find_config(model)
-        layers += _read_with_bases(path)
-        name = _name_of(path, layers)
+        read = _read_with_bases(path)
+        name = _name_of(path, read)
     if config_file is not None:
         path = Path(config_file)
-        file_layers = _read_with_bases(path)
-        name = name or _name_of(path, file_layers)
-        layers += file_layers
+        above = _read_with_bases(path)
+        name = name or _name_of(path, above)
+        read += above
+    asked = [parse_override(text) for text in overrides]
     if dataset is not None:
-        choice = {"data": {"dataset": dataset}}
-        layers.append(Layer(choice, Origins("--dataset"), by_hand=True))
-    layers += [parse_override(text) for text in overrides]
-    return _assemble(name, tuple(layers))
+        asked.insert(0, Layer({"data": {"dataset": dataset}}, Origins("--dataset")))
+    return _assemble(name, tuple(read), tuple(asked))
 
 
 def list_models() -> list[str]:
@@ -249,25 +285,22 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
     return [*kept, layer]
 
 
-def _assemble(name: str, layers: tuple[Layer, ...]) -> Config:
-    """Merge the layers, the later over the earlier, and check the outcome."""
+def _assemble(name: str, read: tuple[Layer, ...], asked: tuple[Layer, ...]) -> Config:
+    """Lay each layer over those before it, and check the outcome."""
+    layers = (*read, *asked)
     for layer in layers:
         check_top_level(layer, TOP_LEVEL)
     data = merge_layers(layers).get("data")
     dataset = str(data.get("dataset")) if isinstance(data, dict) else ""
-    ordered: list[Layer] = []
-    for layer in layers:  # what a file says of the data set counts with that file, not above it
-        if not layer.by_hand:
-            ordered += [layer, _for_dataset(layer, dataset)]
-    ordered += [layer for layer in layers if layer.by_hand]
+    # What a file says of the data set counts with that file, not above later ones.
+    ordered = [each for layer in layers for each in (layer, _for_dataset(layer, dataset))]
     merged = merge_layers(ordered)
-    checked = {
-        section: check_section(section, merged.get(section), ordered)
-        for section in ("about", "model", *(name for name in SECTIONS if name != "about"))
+    sections = {
+        section: read_section(section, merged.get(section), ordered) for section in SECTIONS
     }
+    check_labels_suit_loss(sections, ordered)
     weights = _check_weights(merged.get("weights"), ordered)
-    check_labels_suit_loss(checked, ordered)
-    return Config(name, checked, weights, layers)
+    return Config(name, **sections, weights=weights, read=read, asked=asked)
 
 
 def _for_dataset(layer: Layer, dataset: str) -> Layer:
@@ -281,7 +314,7 @@ def _for_dataset(layer: Layer, dataset: str) -> Layer:
         k.removeprefix(prefix): n for k, n in layer.origins.lines.items() if k.startswith(prefix)
     }
     special = Layer(table.get(dataset, {}), Origins(layer.origins.source, lines))
-    check_top_level(special, ("model", *SECTIONS))
+    check_top_level(special, SECTIONS)
     return special
 
 

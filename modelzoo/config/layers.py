@@ -32,16 +32,10 @@ class Origins:
 
 @dataclass(frozen=True)
 class Layer:
-    """One source of keys: a YAML, a base of it, or an override.
-
-    Attributes:
-        by_hand: an option of the command line or an argument in Python, which a value that the
-            program finds out never replaces.
-    """
+    """One source of keys: a YAML, a base of it, an option, an argument, or what a data set says."""
 
     values: dict[str, Any]
     origins: Origins
-    by_hand: bool = False
 
 
 class _Loader(yaml.SafeLoader):
@@ -167,7 +161,7 @@ def parse_override(text: str) -> Layer:
     nested: Any = parsed
     for part in reversed(parts):
         nested = {part: nested}
-    return Layer(nested, Origins(f"--set {text}"), by_hand=True)
+    return Layer(nested, Origins(f"--set {text}"))
 
 
 def check_top_level(layer: Layer, allowed: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from msgspec.structs import asdict
 
 from modelzoo.api import class_names
 from modelzoo.data.images import PreparedImage, read_image
@@ -82,7 +83,7 @@ class Network:
         Raises:
             InputError: it is not a picture, damaged, or too large.
         """
-        return read_image(picture, self.shape, **self.config["image"])
+        return read_image(picture, self.shape, **asdict(self.config.image))
 
     def answer(self, pixels: np.ndarray) -> Answer:
         """Return the answer to a picture (height, width, channels) in 0..255."""

@@ -68,7 +68,7 @@ def packaged_networks() -> list[str]:
 
 def load(found: Mapping[str, Source]) -> dict[str, Network]:
     """Build networks and load their weights, by their label."""
-    backend = next(iter(found.values())).config["trainer"]["backend"]
+    backend = next(iter(found.values())).config.trainer.backend
     start_framework(backend, "cpu")  # one small picture at a time
     from modelzoo.demo.answer import Network
 

@@ -82,9 +82,7 @@ def _answer(network: Network, picture: str | None, strength: float) -> Parts:
 def about(network: Network) -> str:
     """Return which classes a network knows."""
     known = ", ".join(html.escape(name) for name in network.class_names)
-    return (
-        f'<p class="mz-note">{html.escape(network.config["about"]["title"])}. Knows: {known}.</p>'
-    )
+    return f'<p class="mz-note">{html.escape(network.config.about.title)}. Knows: {known}.</p>'
 
 
 def picture_bytes(url: str) -> bytes:

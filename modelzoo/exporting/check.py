@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset, takes_image_options
-from modelzoo.data.entry import entry_shape
 from modelzoo.environment import without_network
 from modelzoo.errors import InputError
 from modelzoo.training.device import quiet_stderr
@@ -25,10 +25,8 @@ def find_pictures(config: Config) -> tuple[str, np.ndarray]:
     They are test images of the configuration's data set if it is on this machine, else of mnist5k,
     which comes with this package. Nothing is fetched for them.
     """
-    data = config["data"]
-    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
-    name = data["dataset"]
-    options = config["image"] if takes_image_options(name) else {}
+    name, shape = config.data.dataset, config.image_shape
+    options = asdict(config.image) if takes_image_options(name) else {}
     try:
         with without_network():
             images = load_dataset(name, image_shape=shape, **options).x_test

@@ -191,8 +191,8 @@ def _facts(config: Config, wrapped: keras.Model, output: str, *, scaled: bool) -
     channels = {1: "grey", 3: "RGB"}.get(wrapped.input_shape[-1], "")
     return {
         "model": config.name,
-        "title": config["about"]["title"],
-        "source": config["about"]["source"],
+        "title": config.about.title,
+        "source": config.about.source,
         "input": f"{wrapped.input.name}: float32 (batch, height, width, channels), {values}",
         "input_shape": [None, *wrapped.input_shape[1:]],
         "channels": channels,

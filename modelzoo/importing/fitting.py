@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.config import Config, load_config
+from modelzoo.config.entry import entry_shape
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
-from modelzoo.data.entry import entry_shape
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
 from modelzoo.importing.foreign import Foreign
@@ -76,25 +76,25 @@ def fit_file(foreign: Foreign, request: Request) -> Imported:
     config = _config_for(plan, request, data.name if data else None, foreign.path)
     found = Imported(config, plan, foreign.layout, foreign.version, assumptions)
     if data is None:
-        pixels = f"data.preprocessing as in {request.model or config['model']['builder']}"
+        pixels = f"data.preprocessing as in {request.model or config.model.builder}"
         found.assumptions.append(
             f"{pixels}; the file does not say how its pixels were scaled (--dataset tries it)"
         )
         if plan.preprocessing:
-            layers = [*config["data"]["preprocessing"], *plan.preprocessing]
+            layers = [*config.data.preprocessing, *plan.preprocessing]
             found.config = _with(config, {"data": {"preprocessing": layers}})
         return found
-    if config["model"]["num_classes"] < len(data.class_names):
+    if config.model.num_classes < len(data.class_names):
         raise InputError(
             f"{data.name} has {len(data.class_names)} classes, but {foreign.path} has "
-            f"{config['model']['num_classes']}"
+            f"{config.model.num_classes}"
         )
     found.dataset, found.note = data.name, data.note
-    split = config["data"]["validation_split"]
+    split = config.data.validation_split
     if isinstance(split, int) and 2 * split > len(data.y_train):
         found.config = _with(found.config, {"data": {"validation_split": 0.1}})
     # A packaged network's own way of preparing pictures is published with its weights.
-    if not config.is_set("data.preprocessing") and not foreign.packaged:
+    if not config.is_asked("data.preprocessing") and not foreign.packaged:
         _fit_pixels(found, data)
     _score_once(found, notify)
     return found
@@ -172,9 +172,9 @@ def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
 def _config_for(plan: Plan, request: Request, dataset: str | None, path: Path) -> Config:
     """Return a complete configuration: the plan's network, the rest as its base has it."""
     given, model, name = request.given, request.model, request.name
-    if given is not None and given["model"]["builder"] != plan.builder:
+    if given is not None and given.model.builder != plan.builder:
         raise InputError(
-            f"--model {model}: is built by {given['model']['builder']}, but {path} holds a network "
+            f"--model {model}: is built by {given.model.builder}, but {path} holds a network "
             f"that {plan.builder} builds; leave --model out"
         )
     colour = plan.model["input_shape"][2] == 3
@@ -191,6 +191,4 @@ def _config_for(plan: Plan, request: Request, dataset: str | None, path: Path) -
 
 
 def _with(config: Config, values: dict[str, Any]) -> Config:
-    return dataclasses.replace(
-        config.with_values(values, "the import", found=True), name=config.name
-    )
+    return dataclasses.replace(config.with_found(values, "the import"), name=config.name)

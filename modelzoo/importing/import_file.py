@@ -68,7 +68,7 @@ def import_file(
         given = load_config(model, dataset=dataset, overrides=overrides)
     from modelzoo.training.device import start_framework
 
-    device = start_framework(given["trainer"]["backend"] if given else "tensorflow", "auto")
+    device = start_framework(given.trainer.backend if given else "tensorflow", "auto")
     with device.scope():
         from modelzoo.importing.fitting import Request, fit_file
 
@@ -103,7 +103,7 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
         "parameters": network.count_params(),
         "source": "",
     }
-    named = found.config.with_values({"about": about}, "the import", found=True)
+    named = found.config.with_found({"about": about}, "the import")
     found.config = dataclasses.replace(named, name=found.config.name)
     found.yaml, found.weights = yaml, weights
     save_weights(network, weights)

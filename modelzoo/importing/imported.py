@@ -58,12 +58,12 @@ class Imported:
             "layout": self.layout,
             "keras_version": self.version or None,
             "builder": self.plan.builder,
-            "parameters": self.config["about"]["parameters"],
-            "input_shape": self.config["model"]["input_shape"],
+            "parameters": self.config.about.parameters,
+            "input_shape": self.config.model.input_shape,
             "dataset": self.dataset or None,
             "scaling": self.scaling or None,
             "geometry": self.geometry or None,
-            "preprocessing": self.config["data"]["preprocessing"],
+            "preprocessing": self.config.data.preprocessing,
             "accuracy": scores.accuracy if scores else None,
             "loss": scores.loss if scores else None,
             "images": len(scores.labels) if scores else None,
@@ -78,7 +78,7 @@ class Imported:
         """Return the same in words, a line each."""
         version = f", Keras {self.version}" if self.version else ""
         lines = [
-            f"{self.config.name}: {self.layout}{version}; {self.config['about']['parameters']:,} "
+            f"{self.config.name}: {self.layout}{version}; {self.config.about.parameters:,} "
             f"parameters, builder {self.plan.builder}"
         ]
         lines += [f"  tried: {each['accuracy']:.4f}  {each['label']}" for each in self.tried[:6]]

@@ -34,7 +34,7 @@ def plan_by_configuration(foreign: Foreign, given: Config, assumptions: list[str
     try:
         load_weights(network, foreign.path)
     except InputError:
-        if foreign.is_torch or "pooling" not in given["model"]:
+        if foreign.is_torch or not hasattr(given.model, "pooling"):
             raise
         return None
     arrays = [
@@ -47,7 +47,7 @@ def plan_by_configuration(foreign: Foreign, given: Config, assumptions: list[str
         "same shapes; the file does not say them"
     )
     arguments = {k: v for k, v in given.builder_arguments.items() if k != "name"}
-    return Plan(given["model"]["builder"], arguments, arrays, notes=list(foreign.notes))
+    return Plan(given.model.builder, arguments, arrays, notes=list(foreign.notes))
 
 
 def find_network(
@@ -116,24 +116,24 @@ def _searched(
 
 def _choices(config: Config, given: Config | None, data: Dataset | None) -> Choices:
     """Return what may be tried: what is said by hand or by a configuration is not."""
-    model = config["model"]
+    model = config.model
 
     def said(key: str) -> bool:
-        return given is not None or config.is_set(f"model.{key}")
+        return given is not None or config.is_asked(f"model.{key}")
 
-    own = (model["input_shape"][0], model["input_shape"][1])
+    own = (model.input_shape[0], model.input_shape[1])
     if said("input_shape"):
         sizes = [own]
     else:
         native = () if data is None else (data.image_shape[:2],)
         sizes = list(dict.fromkeys((*native, (28, 28), (32, 32))))
     values: dict[str, Any] = {"sizes": sizes}
-    if config.is_set("model.conv_padding"):
-        values["paddings"] = _distinct(model["conv_padding"])
+    if config.is_asked("model.conv_padding"):
+        values["paddings"] = _distinct(model.conv_padding)
     if said("pooling"):
-        values["poolings"] = [p for p in _distinct(model["pooling"]) if p != "none"] or ["average"]
+        values["poolings"] = [p for p in _distinct(model.pooling) if p != "none"] or ["average"]
     if said("pool_size"):
-        values["pools"] = [*((n, n) for n in _distinct(model["pool_size"])), None]
+        values["pools"] = [*((n, n) for n in _distinct(model.pool_size)), None]
     return Choices(**values)
 
 
@@ -143,22 +143,22 @@ def _distinct(value: Any) -> list[Any]:
 
 def _activations(skeleton: list[Step], config: Config, said: bool) -> list[tuple[str, ...]]:
     """Return the activations to try, one for each convolution and dense layer."""
-    model = config["model"]
+    model = config.model
     convs = sum(step.kind == "conv" for step in skeleton)
     dense = sum(step.kind == "dense" for step in skeleton) - 1
-    key = "conv_activation" if "conv_activation" in model else "activation"
+    key = "conv_activation" if hasattr(model, "conv_activation") else "activation"
 
     def options(name: str, count: int) -> list[tuple[str, ...]]:
         if not count:
             return [()]
-        if said or config.is_set(f"model.{name}"):
-            value = model[name]
+        if said or config.is_asked(f"model.{name}"):
+            value = getattr(model, name)
             one = value if isinstance(value, list) else [value] * count
             if len(one) == count:
                 return [tuple(one)]
         return [(activation,) * count for activation in ACTIVATIONS]
 
-    output = model["output_activation"]
+    output = model.output_activation
     return [
         (*first, *second, output)
         for first in options(key, convs)
@@ -167,7 +167,7 @@ def _activations(skeleton: list[Step], config: Config, said: bool) -> list[tuple
 
 
 def _says_enough(config: Config) -> bool:
-    return config.is_set("model.conv_activation") and config.is_set("model.dense_activation")
+    return config.is_asked("model.conv_activation") and config.is_asked("model.dense_activation")
 
 
 def _explain(geometry: Geometry, names: Sequence[str], why: str, assumptions: list[str]) -> None:

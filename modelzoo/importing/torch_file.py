@@ -65,6 +65,6 @@ def _packaged(state: StateDict) -> str:
     for name in list_models():
         config = load_config(name)
         published = any(entry.format == "torch" for entry in config.weights)
-        if published and list(config["model"]["conv_maps"]) == found:
+        if published and list(config.model.conv_maps) == found:
             return name
     return ""

@@ -51,7 +51,7 @@ def attack(options: argparse.Namespace) -> None:
         sha256=options.sha256,
         allow_unverified=options.allow_unverified,
     )
-    with start_framework(network.config["trainer"]["backend"], options.device).scope():
+    with start_framework(network.config.trainer.backend, options.device).scope():
         from modelzoo.robustness.examples import pictures_chart
 
         model, softmax = build_scores(network)
@@ -92,7 +92,7 @@ def robustness(options: argparse.Namespace) -> None:
     networks = _find(options, *options.names)
     side = min(networks[0].image_shape[:2])
     strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
-    with start_framework(networks[0].config["trainer"]["backend"], options.device).scope():
+    with start_framework(networks[0].config.trainer.backend, options.device).scope():
         pictures = open_pictures(networks, options.images, options.seed, print_notice)
         models = {network.label: build_scores(network)[0] for network in networks}
         work = len(models) * sum(map(len, strengths.values())) * len(pictures.labels)

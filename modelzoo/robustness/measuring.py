@@ -109,10 +109,10 @@ def open_pictures(
 
     data = open_dataset(networks[0].config, notify)
     for each in networks:
-        if each.config["model"]["num_classes"] < len(data.class_names):
+        if each.config.model.num_classes < len(data.class_names):
             raise InputError(
                 f"{data.name} has {len(data.class_names)} classes, but {each.label} tells "
-                f"{each.config['model']['num_classes']} apart"
+                f"{each.config.model.num_classes} apart"
             )
     total = len(data.y_test)
     images, labels = data.x_test, data.y_test

@@ -95,7 +95,7 @@ class Replicas(Distribution):
         """Refuse what would train something else than one replica does."""
         import keras
 
-        size, optimizer = config["data"]["batch_size"], config["compile"]["optimizer"]
+        size, optimizer = config.data.batch_size, config.compile.optimizer
         if size < self.replicas:
             raise InputError(
                 f"data.batch_size: {size} is the batch of all replicas together, and there are "
@@ -113,7 +113,7 @@ class Replicas(Distribution):
             )
         if keras.backend.backend() != "tensorflow":
             return
-        if config["trainer"]["precision"] == "mixed_float16":
+        if config.trainer.precision == "mixed_float16":
             raise InputError(
                 "--precision mixed_float16: each replica would decide alone whether its gradients "
                 "are finite; choose mixed_bfloat16, or --backend jax"

@@ -108,12 +108,12 @@ def is_uncertain(values: Iterable[float], unit: Unit) -> bool | None:
 
 def compile_for_scoring(model: keras.Model, config: Config) -> None:
     """Give a network the configuration's loss and metrics; it needs no optimizer to be scored."""
-    section = config["compile"]
+    section = config.compile
     model.compile(
         optimizer="sgd",
-        loss=keras_objects.make("loss", section["loss"], "compile.loss"),
+        loss=keras_objects.make("loss", section.loss, "compile.loss"),
         metrics=make_metrics(config),
-        jit_compile=section["jit_compile"],
+        jit_compile=section.jit_compile,
     )
 
 
@@ -125,7 +125,7 @@ def make_metrics(config: Config) -> list[Any]:
     """
     metrics = [
         keras_objects.make("metric", spec, f"compile.metrics.{index}")
-        for index, spec in enumerate(config["compile"]["metrics"])
+        for index, spec in enumerate(config.compile.metrics)
     ]
     return metrics if "accuracy" in metrics else ["accuracy", *metrics]
 

@@ -46,7 +46,7 @@ def find_start(config: Config, *, allow_unverified: bool = False) -> Start | Non
     Raises:
         InputError: there are no such weights, or not with the hash in `trainer.weights_sha256`.
     """
-    weights, sha256 = config["trainer"]["weights"], config["trainer"]["weights_sha256"]
+    weights, sha256 = config.trainer.weights, config.trainer.weights_sha256
     if weights is None:
         return None
     network, _, name = weights.rpartition("/")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
-from modelzoo.data.entry import entry_shape
 from modelzoo.errors import InputError, reason_of
 from modelzoo.networks import Network
 
@@ -53,7 +53,7 @@ def build_network(config: Config) -> keras.Model:
 
     _check_keras_names(config)
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config["trainer"]["precision"])
+    keras.config.set_dtype_policy(config.trainer.precision)
     try:
         if network is not None:
             return to_keras(network)
@@ -71,7 +71,7 @@ def _check_keras_names(config: Config) -> None:
     """Refuse what Keras does not know in the `model` section, before it deserialises anything."""
     from modelzoo.keras_objects import check_activation, make
 
-    for key, value in config["model"].items():
+    for key, value in config.builder_arguments.items():
         where = f"{config.name}: model.{key}"
         if key.endswith("activation"):
             check_activation(value, where)
@@ -83,22 +83,19 @@ def _check_keras_names(config: Config) -> None:
 
 def open_dataset(config: Config, notify: Callable[[str], None]) -> Dataset:
     """Load the configuration's data set, every picture of the shape that preprocessing expects."""
-    name = config["data"]["dataset"]
+    name = config.data.dataset
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
-    options = config["image"] if takes_image_options(name) else {}
-    data = config["data"]
-    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
-    return load_dataset_or_fallback(name, notify=notify, image_shape=shape, **options)
+    options = asdict(config.image) if takes_image_options(name) else {}
+    return load_dataset_or_fallback(name, notify=notify, image_shape=config.image_shape, **options)
 
 
 def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
     """Make the input pipeline that the configuration's `data` section describes."""
     from modelzoo.data.pipeline import InputPipeline
 
-    section = config["data"]
     opened = ("dataset", "class_names", "image_size")  # what `open_dataset` has used
-    options = {k: v for k, v in section.items() if k not in opened}
-    seed, num_classes = config["trainer"]["seed"], config["model"]["num_classes"]
+    options = {k: v for k, v in asdict(config.data).items() if k not in opened}
+    seed, num_classes = config.trainer.seed, config.model.num_classes
     return InputPipeline(data, num_classes=num_classes, seed=seed, **options)
 
 
@@ -113,11 +110,11 @@ def fit_config_to_data(
     Raises:
         InputError: `model.num_classes` was set to fewer classes than the data set has.
     """
-    if data.name != config["data"]["dataset"]:
+    if data.name != config.data.dataset:
         config = config.with_dataset(data.name)
-    classes, wanted = len(data.class_names), config["model"]["num_classes"]
+    classes, wanted = len(data.class_names), config.model.num_classes
     values: dict[str, Any] = {"data": {"class_names": list(data.class_names)}}
-    if config.is_set("model.num_classes"):
+    if config.is_asked("model.num_classes"):
         if wanted < classes:
             raise InputError(
                 f"model.num_classes: {wanted} is too few for the {classes} classes of {data.name}"
@@ -125,33 +122,30 @@ def fit_config_to_data(
     elif wanted != classes:
         notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
         values["model"] = {"num_classes": classes}
-    return fit_split(
-        config.with_values(values, f"the data set {data.name}", found=True), data, notify
-    )
+    return fit_split(config.with_found(values, f"the data set {data.name}"), data, notify)
 
 
 def fit_split(
     config: Config, data: Dataset, notify: Callable[[str], None] = lambda message: None
 ) -> Config:
     """Return the configuration with validation images that a small data set can spare."""
-    split, images = config["data"]["validation_split"], len(data.y_train)
+    split, images = config.data.validation_split, len(data.y_train)
     is_share = isinstance(split, float)
-    if is_share or 2 * split <= images or config.is_set("data.validation_split"):
+    if is_share or 2 * split <= images or config.is_asked("data.validation_split"):
         return config
     notify(
         f"{data.name} has {images:,} training images: a fifth of them, not {split:,}, is kept for "
         "validation (data.validation_split)"
     )
-    return config.with_values({"data": {"validation_split": SMALL_SPLIT}}, data.name, found=True)
+    return config.with_found({"data": {"validation_split": SMALL_SPLIT}}, data.name)
 
 
 def _check_image_size(config: Config, images: np.ndarray) -> None:
     """Refuse pictures that a layer which crops would silently enlarge, or take the middle of."""
-    model, size = config["model"], config["data"]["image_size"]
-    if size is None:
+    if config.data.image_size is None:
         return
-    opened = entry_shape(model["input_shape"], config["data"]["preprocessing"], size)
-    if images.shape[1:3] not in (opened[:2], tuple(model["input_shape"][:2])):
+    opened = config.image_shape
+    if images.shape[1:3] not in (opened[:2], tuple(config.model.input_shape[:2])):
         raise InputError(
             f"preprocess: pictures are {images.shape[1]}x{images.shape[2]}, but {config.name} "
             f"opens them at {opened[0]}x{opened[1]} (data.image_size)"
@@ -170,9 +164,9 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
 
     from modelzoo.data.preprocessor import Preprocessor
 
-    prepare = Preprocessor(config["data"]["preprocessing"])
+    prepare = Preprocessor(config.data.preprocessing)
     prepared = prepare.to_numpy(images)
-    wanted = tuple(config["model"]["input_shape"])
+    wanted = tuple(config.model.input_shape)
     if prepared.shape[1:] != wanted:
         raise InputError(
             f"preprocess: pictures of {images.shape[1:]} become {prepared.shape[1:]}, "

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from msgspec.structs import asdict
 from rich.console import Console
 
 from modelzoo import keras_objects
@@ -62,18 +63,18 @@ class Session:
         self.saved = "nothing"  # of the run, in words
         self.notices: list[str] = []
         self._metric_values: list[np.ndarray] = []  # of the epoch that was begun
-        keras.utils.set_random_seed(config["trainer"]["seed"])
+        keras.utils.set_random_seed(config.trainer.seed)
         self.pipeline = open_pipeline(config, data)
         self.data_name, self.data_note = data.name, data.note
         with self.distribution.scope():
             self.model = build_network(config)
         self.distribution.check(config, self.model, self.pipeline)
-        trainer, classes = config["trainer"], config["model"]["num_classes"]
-        self.frozen = freeze(self.model, trainer["freeze"], classes)
+        trainer, classes = config.trainer, config.model.num_classes
+        self.frozen = freeze(self.model, trainer.freeze, classes)
         trainable = self.model.trainable_variables
         self.trainable_parameters = sum(math.prod(variable.shape) for variable in trainable)
         self.placement = placement(trainable[0])
-        if trainer["share_batches"]:
+        if trainer.share_batches:
             check_shares(self.model)
         # What is saved and scored: a network of several replicas has a copy outside of their scope.
         self.single = self.model if self.distribution.replicas == 1 else build_network(config)
@@ -81,7 +82,7 @@ class Session:
             self._compile()
         self.callbacks = [
             keras_objects.make("callback", spec, f"fit.callbacks.{index}")
-            for index, spec in enumerate(config["fit"]["callbacks"])
+            for index, spec in enumerate(config.fit.callbacks)
         ]
         self._rehearse()
         self.distribution.ready(self.model, self.pipeline)
@@ -89,15 +90,12 @@ class Session:
     def _compile(self) -> None:
         """Give the network its loss, its metrics and its optimizer."""
         config = self.config
-        arguments = {
-            k: v for k, v in config["compile"].items() if k not in ("optimizer", "metrics")
-        }
+        arguments = asdict(config.compile)
+        del arguments["optimizer"], arguments["metrics"]
         if keras.backend.backend() == "torch" or self.distribution.one_step_at_a_time:
             arguments["steps_per_execution"] = 1  # Keras takes no other number there
         arguments["loss"] = keras_objects.make("loss", arguments["loss"], "compile.loss")
-        optimizer = keras_objects.make(
-            "optimizer", config["compile"]["optimizer"], "compile.optimizer"
-        )
+        optimizer = keras_objects.make("optimizer", config.compile.optimizer, "compile.optimizer")
         self.trained = self.model  # what is computed: the same variables, perhaps in less time
         on_cpu = self.device.name.startswith("cpu") and self.distribution.replicas == 1
         by_gradients = type(self.model).train_step is keras.Model.train_step
@@ -139,7 +137,7 @@ class Session:
     def start_from(self, start: Start) -> None:
         """Take the weights of another training, but for a head of another number of classes."""
         with self.distribution.scope():
-            said = load_start(self.model, start, self.config["model"]["num_classes"])
+            said = load_start(self.model, start, self.config.model.num_classes)
         self._say(said)
 
     def begin(self, folder: RunFolder) -> None:
@@ -157,7 +155,7 @@ class Session:
         self.folder = folder
         arrays, self.progress = folder.load_state()
         self._assign(arrays)
-        self.saved = self.progress.told(self.config["fit"]["epochs"])
+        self.saved = self.progress.told(self.config.fit.epochs)
         if self.progress.is_at_best:  # it may have been killed before it had written them
             self._keep_best()
         elif self.progress.epochs_done:
@@ -194,7 +192,7 @@ class Session:
 
     def run(self) -> Run:
         """Train what is left, and finish."""
-        epochs = self.config["fit"]["epochs"]
+        epochs = self.config.fit.epochs
         self._introduce()
         try:
             # Several replicas are saved when all are at the end of an epoch.
@@ -240,7 +238,7 @@ class Session:
     def _fit(self, epochs: int, interruption: Interruption) -> None:
         """Call Keras' `fit` from where the run stands until `epochs` are done."""
         progress, steps = self.progress, self.pipeline.steps_per_epoch
-        total, minutes = self.config["fit"]["epochs"], self.config["trainer"]["save_minutes"]
+        total, minutes = self.config.fit.epochs, self.config.trainer.save_minutes
         shown = ShowProgress(self.console, progress, total, steps)
         saved = SaveProgress(
             progress,
@@ -262,9 +260,9 @@ class Session:
             saved,
         ]
         weights = class_weights(
-            self.config["fit"]["class_weight"],
+            self.config.fit.class_weight,
             self.pipeline.labels("train"),
-            self.config["model"]["num_classes"],
+            self.config.model.num_classes,
         )
         training, validation, weights = self.distribution.batches(self.pipeline, first, weights)
         try:
@@ -326,7 +324,7 @@ class Session:
         """Write state.npz."""
         arrays = (_to_numpy(variable) for variable in self._variables())
         self.folder.save_state(arrays, self.progress)
-        self.saved = self.progress.told(self.config["fit"]["epochs"])
+        self.saved = self.progress.told(self.config.fit.epochs)
 
     def _introduce(self) -> None:
         """Say what is about to be trained, on what and where."""
@@ -348,7 +346,7 @@ class Session:
             self._say(f"frozen: {', '.join(self.frozen)}; {trained}")
         if note:
             self._say(f"note: {note}")
-        names, is_weighted = pipeline.data.class_names, self.config["fit"]["class_weight"]
+        names, is_weighted = pipeline.data.class_names, self.config.fit.class_weight
         counts = images_per_class(pipeline.labels("train"), len(names))
         self._notice(notices_on_classes(counts, names, is_weighted=is_weighted is not None))
 
@@ -394,7 +392,7 @@ class Session:
         progress, history = self.progress, self.progress.history
         best = history[progress.best_epoch - 1]
         seconds = sum(row["seconds"] for row in history)
-        trainer = self.config["trainer"]
+        trainer = self.config.trainer
         return {
             "model": self.config.name,
             "dataset": self.data_name,
@@ -402,7 +400,7 @@ class Session:
             "notices": self.notices,
             "parameters": self.model.count_params(),
             "trainable_parameters": self.trainable_parameters,
-            "start_weights": trainer["weights"],
+            "start_weights": trainer.weights,
             "epochs": progress.epochs_done,
             "best_epoch": progress.best_epoch,
             "test_loss": scores.loss,
@@ -419,12 +417,12 @@ class Session:
             "peak_memory_bytes": memory_peak(),
             "device": self.device.description,
             "device_placement": self.placement,
-            "distribute": trainer["distribute"],
+            "distribute": trainer.distribute,
             "replicas": self.distribution.replicas,
             "workers": self.distribution.workers,
-            "backend": trainer["backend"],
-            "precision": trainer["precision"],
-            "seed": trainer["seed"],
+            "backend": trainer.backend,
+            "precision": trainer.precision,
+            "seed": trainer.seed,
             "versions": versions(),
         }
 

@@ -93,14 +93,14 @@ class Trainer:
         elif weights_sha256 is not None:
             changed["weights_sha256"] = weights_sha256
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
-        if weights_sha256 is not None and self.config["trainer"]["weights"] is None:
+        if weights_sha256 is not None and self.config.trainer.weights is None:
             raise InputError(
                 "weights_sha256 (--sha256): no weights are given (--weights) whose hash it could be"
             )
         self.allow_unverified, self.own_process = allow_unverified, own_process
         self.requested_device, self.out = device, None if out is None else Path(out)
         self.console = console or _default_console()
-        check_dataset_name(self.config["data"]["dataset"])
+        check_dataset_name(self.config.data.dataset)
 
     def fit(self) -> Run:
         """Train, score the test set once with the best weights, and write the run's files.
@@ -112,8 +112,8 @@ class Trainer:
                 everything is saved; the second raises it at once.
         """
         # Weights and a folder that cannot be used are refused before the framework takes its time.
-        trainer = self.config["trainer"]
-        distribute, backend = trainer["distribute"], trainer["backend"]
+        trainer = self.config.trainer
+        distribute, backend = trainer.distribute, trainer.backend
         cluster = read_cluster(distribute, backend, self.requested_device)
         if distribute == "workers" and self.out is None:
             raise InputError("--distribute workers: needs --out, a folder that all workers see")
@@ -182,8 +182,8 @@ def resume(
     config = SharedRunFolder.open(Path(path)).read_config()
     if distribute is not None:
         config = config.with_values({"trainer": {"distribute": distribute}}, "--distribute")
-    asked = config["trainer"]
-    cluster = read_cluster(asked["distribute"], asked["backend"], device)
+    asked = config.trainer
+    cluster = read_cluster(asked.distribute, asked.backend, device)
     if not cluster.is_chief:
         console = _quiet_console()
     folder = (RunFolder if cluster.is_chief else SharedRunFolder).open(Path(path))
@@ -191,7 +191,7 @@ def resume(
         if epochs is not None:
             config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
         progress = folder.load_progress()
-        done, total = progress.epochs_done, config["fit"]["epochs"]
+        done, total = progress.epochs_done, config.fit.epochs
         if folder.is_finished and (done >= total or progress.stopped):
             raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
         chosen = _start(config, device, cluster, own_process)
@@ -199,11 +199,11 @@ def resume(
         def notify(message: str) -> None:
             tell(console, message)
 
-        distribution = start_distribution(asked["distribute"], cluster, chosen.name, notify)
+        distribution = start_distribution(asked.distribute, cluster, chosen.name, notify)
         data = open_dataset(config, notify)
-        if data.name != config["data"]["dataset"]:
+        if data.name != config.data.dataset:
             raise InputError(
-                f"{path}: was trained on {config['data']['dataset']}, which is not here now; "
+                f"{path}: was trained on {config.data.dataset}, which is not here now; "
                 "resuming on another data set would mix the two"
             )
         from modelzoo.training.session import Session
@@ -226,9 +226,9 @@ def _start(config: Config, device: str, cluster: Cluster, own_process: bool) -> 
         from modelzoo.charts.html_page import prepare_vega_library
 
         prepare_vega_library()  # on a core that importing a framework leaves idle
-    section = config["trainer"]
-    share_batches = own_process and section["share_batches"] and section["distribute"] == "none"
-    return start_framework(section["backend"], device, share_batches=share_batches)
+    section = config.trainer
+    share_batches = own_process and section.share_batches and section.distribute == "none"
+    return start_framework(section.backend, device, share_batches=share_batches)
 
 
 def _default_console() -> Console:

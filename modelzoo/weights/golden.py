@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.data.entry import entry_shape
 from modelzoo.errors import RunError
 from modelzoo.training.prepare import build_network, scale_images
 from modelzoo.weights.registry import Golden
@@ -35,9 +34,7 @@ def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def answers(config: Config, network: keras.Model, seed: int, count: int) -> np.ndarray:
     """Return the network's outputs for golden pictures: float64, (count, classes)."""
-    data = config["data"]
-    shape = entry_shape(config["model"]["input_shape"], data["preprocessing"], data["image_size"])
-    images = golden_images(seed, count, shape)
+    images = golden_images(seed, count, config.image_shape)
     return np.asarray(network.predict(scale_images(config, images), verbose=0), "float64")
 
 

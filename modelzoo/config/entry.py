@@ -1,25 +1,21 @@
-"""The shape in which pictures enter `data.preprocessing` to leave it as the network's input."""
-
-from __future__ import annotations
+"""The shape in which images enter `data.preprocessing` to leave it as the network's input."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from modelzoo.data.source import ImageShape
 from modelzoo.errors import InputError
-from modelzoo.networks.kinds import pair
 
 
 def entry_shape(
     input_shape: Sequence[int],
     preprocessing: Sequence[Any],
     image_size: int | Sequence[int] | None = None,
-) -> ImageShape:
-    """Return the height, width and channels at which pictures are opened.
+) -> tuple[int, int, int]:
+    """Return the height, width and channels at which images are opened.
 
-    `ZeroPadding2D` makes pictures larger and `Cropping2D` smaller, so 32x32 pictures that were
-    padded by 2 are opened at 28x28. All other layers are taken to keep the size, unless
-    `image_size` says at which size pictures are opened: for layers that crop, such as `CenterCrop`.
+    `ZeroPadding2D` makes images larger and `Cropping2D` smaller, so 32x32 images that were padded
+    by 2 are opened at 28x28. All other layers are taken to keep the size, unless `image_size` says
+    at which size images are opened: for layers that crop, such as `CenterCrop`.
 
     Args:
         input_shape: of the network.
@@ -27,14 +23,12 @@ def entry_shape(
         image_size: `data.image_size`, n or [height, width].
 
     Raises:
-        InputError: a size below 1, or more padding than the network's input has pixels.
+        InputError: more padding than the network's input has pixels.
     """
     height, width, channels = input_shape
     if image_size is not None:
-        sizes = [image_size] if isinstance(image_size, int) else image_size
-        if min(sizes) < 1 or len(sizes) != (1 if isinstance(image_size, int) else 2):
-            raise InputError(f"data.image_size: {image_size} should be n or [height, width]")
-        return *pair(image_size), channels
+        sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+        return sides[0], sides[1], channels
     for index, spec in reversed(list(enumerate(preprocessing))):
         name = spec.get("class_name") if isinstance(spec, dict) else spec
         config = (spec.get("config") or {}) if isinstance(spec, dict) else {}
