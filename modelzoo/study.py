@@ -191,7 +191,7 @@ def _folder() -> Path:
 def _text(layer: Layer, key: str) -> str:
     value = layer.values.get(key)
     if not isinstance(value, str) or not value:
-        raise InputError(f"{layer.origins.of(key)}: {key}: should be a text")
+        raise InputError(f"{layer.place(key)}: {key}: should be a text")
     return value
 
 

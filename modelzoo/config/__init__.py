@@ -1,8 +1,4 @@
-"""Find, read, inherit, override and check a YAML configuration. Starts no framework.
-
-Each section is the keyword arguments of one call, and its keys and types are read from that call:
-`sections.py` lists them.
-"""
+"""Find, read, inherit, override and check a YAML configuration. Starts no framework."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +12,7 @@ from msgspec.structs import asdict
 from modelzoo.config.entry import entry_shape
 from modelzoo.config.layers import (
     Layer,
-    Origins,
     check_top_level,
-    holds,
     merge_layers,
     parse_override,
     read_yaml,
@@ -100,16 +94,14 @@ class Config:
             values: sections with keys, nested as in the YAML.
             origin: where they come from, for messages.
         """
-        layer = Layer(dict(values), Origins(origin))
-        return _assemble(self.name, self.read, (*self.asked, layer))
+        return _assemble(self.name, self.read, (*self.asked, Layer(dict(values), origin)))
 
     def with_found(self, values: Mapping[str, Any], origin: str) -> "Config":
         """Return this configuration with what the program found out, such as a number of classes.
 
         It replaces what the files say, but nothing that was asked for.
         """
-        layer = Layer(dict(values), Origins(origin))
-        return _assemble(self.name, (*self.read, layer), self.asked)
+        return _assemble(self.name, (*self.read, Layer(dict(values), origin)), self.asked)
 
     def with_overrides(self, overrides: Sequence[str]) -> "Config":
         """Return this configuration with "SECTION.KEY=VALUE" laid over it, VALUE in YAML."""
@@ -121,14 +113,14 @@ class Config:
 
     def is_asked(self, key: str) -> bool:
         """Whether an option or an argument gives `key`, such as "model.num_classes"."""
-        return any(holds(layer.values, key) for layer in self.asked)
+        return any(layer.holds(key) for layer in self.asked)
 
     @property
     def inherits_dataset(self) -> bool:
         """Whether the published weights come from a file above the one that names the data set."""
         for layer in reversed((*self.read, *self.asked)):
-            if holds(layer.values, "data.dataset") or "weights" in layer.values:
-                return not holds(layer.values, "data.dataset")
+            if layer.holds("data.dataset") or layer.holds("weights"):
+                return not layer.holds("data.dataset")
         return False
 
     def difference(self, other: "Config", without: Sequence[str] = ()) -> str | None:
@@ -136,8 +128,9 @@ class Config:
 
         Keys in `without` are not looked at.
         """
-        keys = _different(self.sections, other.sections)
-        return next((key for key in keys if key not in without), None)
+        own, others = dict(_leaves(self.sections)), dict(_leaves(other.sections))
+        differ = (key for key in {**own, **others} if own.get(key) != others.get(key))
+        return next((key for key in differ if key not in without), None)
 
     def value(self, key: str) -> Any:
         """Return the value of a key such as "compile.optimizer.config.learning_rate", or None."""
@@ -196,7 +189,7 @@ def load_config(
         read += above
     asked = [parse_override(text) for text in overrides]
     if dataset is not None:
-        asked.insert(0, Layer({"data": {"dataset": dataset}}, Origins("--dataset")))
+        asked.insert(0, Layer({"data": {"dataset": dataset}}, "--dataset"))
     return _assemble(name, tuple(read), tuple(asked))
 
 
@@ -238,15 +231,13 @@ def packaged_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"  # in a checkout
 
 
-def _different(one: Any, other: Any, key: str = "") -> Iterator[str]:
-    """Yield the keys of the values that differ."""
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        if one != other:
-            yield key
-        return
-    for name in {**one, **other}:
-        below = f"{key}.{name}" if key else str(name)
-        yield from _different(one.get(name), other.get(name), below)
+def _leaves(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that is no mapping, with its key, such as "data.batch_size"."""
+    if isinstance(values, dict) and values:
+        for name, value in values.items():
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, values
 
 
 def _name_of(path: Path, layers: Sequence[Layer]) -> str:
@@ -265,24 +256,17 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
     if base is None:
         return [layer]
     if not isinstance(base, str):
-        raise InputError(f"{layer.origins.of('base')}: base: should be a model's name or a path")
+        raise InputError(f"{layer.place('base')}: base: should be a model's name or a path")
     beside = path.parent / base
     try:
-        base_path = beside if is_there(beside) else find_config(base)
-        if not is_there(base_path):
-            raise InputError(f"{base}: no such file")
+        base_path = find_config(beside if is_there(beside) else base)
+        inherited = _read_with_bases(base_path, (*seen, path.resolve()))
     except InputError as error:
-        raise InputError(f"{layer.origins.of('base')}: base: {error}") from None
-    inherited = _read_with_bases(base_path, (*seen, path.resolve()))
-    # Published weights and facts belong to the network that they were written for.
-    kept = [
-        Layer(
-            {k: v for k, v in each.values.items() if k not in ("weights", "about", "name")},
-            each.origins,
-        )
-        for each in inherited
-    ]
-    return [*kept, layer]
+        raise InputError(f"{layer.place('base')}: base: {error}") from None
+    for each in inherited:  # published weights and facts belong to their network
+        for section in ("weights", "about", "name"):
+            each.values.pop(section, None)
+    return [*inherited, layer]
 
 
 def _assemble(name: str, read: tuple[Layer, ...], asked: tuple[Layer, ...]) -> Config:
@@ -295,32 +279,27 @@ def _assemble(name: str, read: tuple[Layer, ...], asked: tuple[Layer, ...]) -> C
     # What a file says of the data set counts with that file, not above later ones.
     ordered = [each for layer in layers for each in (layer, _for_dataset(layer, dataset))]
     merged = merge_layers(ordered)
-    sections = {
-        section: read_section(section, merged.get(section), ordered) for section in SECTIONS
-    }
-    check_labels_suit_loss(sections, ordered)
+    checked = {each: read_section(each, merged.get(each), ordered) for each in SECTIONS}
+    check_labels_suit_loss(checked, ordered)
     weights = _check_weights(merged.get("weights"), ordered)
-    return Config(name, **sections, weights=weights, read=read, asked=asked)
+    return Config(name, **checked, weights=weights, read=read, asked=asked)
 
 
 def _for_dataset(layer: Layer, dataset: str) -> Layer:
     """Return what `per_dataset` of a layer changes for this data set."""
     table = layer.values.get("per_dataset") or {}
     if not isinstance(table, dict) or not all(isinstance(v, dict) for v in table.values()):
-        where = layer.origins.of("per_dataset")
+        where = layer.place("per_dataset")
         raise InputError(f"{where}: per_dataset: should hold sections below names of data sets")
     prefix = f"per_dataset.{dataset}."
-    lines = {
-        k.removeprefix(prefix): n for k, n in layer.origins.lines.items() if k.startswith(prefix)
-    }
-    special = Layer(table.get(dataset, {}), Origins(layer.origins.source, lines))
+    lines = {k.removeprefix(prefix): n for k, n in layer.lines.items() if k.startswith(prefix)}
+    special = Layer(table.get(dataset, {}), layer.source, lines)
     check_top_level(special, SECTIONS)
     return special
 
 
 def _check_weights(values: Any, layers: Sequence[Layer]) -> list[PublishedWeights]:
     """Check the published weights; a `file:` source counts from the folder of their YAML."""
-    holders = [layer for layer in layers if "weights" in layer.values] or list(layers)
-    origins = holders[-1].origins
-    folder = Path(origins.source).absolute().parent if origins.lines else None
-    return parse_weights(values, origins.of, folder)
+    holder = next((each for each in reversed(layers) if each.holds("weights")), layers[-1])
+    folder = Path(holder.source).absolute().parent if holder.lines else None
+    return parse_weights(values, holder.place, folder)

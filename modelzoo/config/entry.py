@@ -37,7 +37,10 @@ def entry_shape(
             continue
         default = 1 if name == "ZeroPadding2D" else 0
         value = config.get("padding" if name == "ZeroPadding2D" else "cropping", default)
-        rows, columns = _sums(value)
+        try:
+            rows, columns = map(sum, _sides(value))
+        except (TypeError, ValueError):
+            continue  # Keras will complain
         height, width = height + sign * rows, width + sign * columns
         if height < 1 or width < 1:
             raise InputError(
@@ -47,13 +50,7 @@ def entry_shape(
     return height, width, channels
 
 
-def _sums(value: Any) -> tuple[int, int]:
-    """Return the rows and columns of n, [n, m] or [[top, bottom], [left, right]]."""
-    sides = list(value) if isinstance(value, list | tuple) else [value, value]
-    sums = [sum(s) if isinstance(s, list | tuple) else 2 * s for s in sides if _whole(s)]
-    return (sums[0], sums[1]) if len(sums) == len(sides) == 2 else (0, 0)  # Keras will complain
-
-
-def _whole(side: Any) -> bool:
-    sizes = side if isinstance(side, list | tuple) else [side]
-    return all(isinstance(n, int) and n >= 0 for n in sizes)
+def _sides(value: Any) -> list[Sequence[int]]:
+    """Return [[top, bottom], [left, right]] of n, of [n, m], or of itself."""
+    pairs = value if isinstance(value, list) else [value, value]
+    return [each if isinstance(each, list) else [each, each] for each in pairs]

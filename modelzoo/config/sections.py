@@ -185,16 +185,17 @@ def read_section(section: str, values: Any, layers: Sequence[Layer]) -> Any:
         raise InputError(f"{where}: {section}: should hold keys and values, not {values!r}")
     struct = SECTIONS[section]
     if section == "model":
-        struct = model_struct(_builder_of(values, layers))
-    names = struct.__struct_fields__
-    for key in values:
-        if key not in names:
-            where = where_given(f"{section}.{key}", layers)
-            raise InputError(f"{where}: unknown key {section}.{key}{suggest(str(key), names)}")
-    for field in msgspec.structs.fields(struct):
-        if field.required and field.name not in values:
-            where = where_given(section, layers)
-            raise InputError(f"{where}: {section}.{field.name} is missing")
+        builder = values.get("builder", "")
+        if str(builder) not in BUILDERS:
+            where, near = where_given("model.builder", layers), suggest(str(builder), BUILDERS)
+            raise InputError(f"{where}: model.builder should name a builder, not {builder!r}{near}")
+        struct = model_struct(str(builder))
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    for key in (name for name in values if name not in fields):
+        where = where_given(f"{section}.{key}", layers)
+        raise InputError(f"{where}: unknown key {section}.{key}{suggest(str(key), fields)}")
+    for key in (name for name, field in fields.items() if field.required and name not in values):
+        raise InputError(f"{where_given(section, layers)}: {section}.{key} is missing")
     try:
         return msgspec.convert(values, struct)
     except msgspec.ValidationError as error:
@@ -205,19 +206,6 @@ def read_section(section: str, values: Any, layers: Sequence[Layer]) -> Any:
         f"{where_given(f'{section}.{key}', layers)}: {section}.{key}: "
         f"{_in_words(problem, inside, values[key], hint)}"
     )
-
-
-def _builder_of(values: dict[str, Any], layers: Sequence[Layer]) -> str:
-    builder = values.get("builder")
-    if builder is None:
-        raise InputError(
-            f"{where_given('model', layers)}: model.builder is missing{suggest('', BUILDERS)}"
-        )
-    if not isinstance(builder, str) or builder not in BUILDERS:
-        where = where_given("model.builder", layers)
-        near = suggest(str(builder), BUILDERS)
-        raise InputError(f"{where}: unknown builder {builder!r}{near}")
-    return builder
 
 
 def _in_words(problem: str, inside: str, value: Any, hint: Any) -> str:
