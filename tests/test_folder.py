@@ -135,7 +135,7 @@ def test_wrong_options_are_refused(root: Path) -> None:
     options: list[dict[str, Any]] = [{"fit": "crop"}, {"ink": "dark"}, {"crop": 3}]
     for option in options:
         with pytest.raises(InputError, match=next(iter(option))):
-            load_folder(root, SHAPE, **option)
+            load_dataset(f"folder:{root}", image_shape=SHAPE, **option)
 
 
 def test_a_class_may_be_missing_from_the_test_set(root: Path) -> None:

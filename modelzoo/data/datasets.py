@@ -11,7 +11,7 @@ from typing import Any
 from modelzoo.data import class_names, fukushima_digits
 from modelzoo.data.fetched_sets import FETCHED_SETS, load_fetched
 from modelzoo.data.folder import check_folder, load_folder
-from modelzoo.data.hugging_face import check_hugging_face_name, load_hugging_face
+from modelzoo.data.library_sets import check_library_name, library_of, load_library_set
 from modelzoo.data.mnist16 import make_mnist16
 from modelzoo.data.npz import CheckedArrays, read_npz
 from modelzoo.data.offline_sets import OFFLINE_SETS
@@ -24,7 +24,6 @@ from modelzoo.data.source import (
     LazyImages,
     check_image_shape,
 )
-from modelzoo.data.tfds_sets import check_tfds_name, load_tfds
 from modelzoo.environment import cache_folder, in_home, is_offline
 from modelzoo.errors import InputError
 
@@ -69,10 +68,6 @@ STANDARD_SIZES = {  # training pictures, test pictures
     "cifar100": (50_000, 10_000),
 }
 DERIVED_SETS = {"mnist16": ("mnist", make_mnist16)}  # what each is made of, and how
-LIBRARY_SETS = {  # by prefix: what checks a name without reading data, and what loads it
-    "tfds": (check_tfds_name, load_tfds),
-    "hf": (check_hugging_face_name, load_hugging_face),
-}
 FALLBACKS = {"mnist": "mnist5k", "mnist16": "mnist5k"}
 HOW_TO_GET = {  # data sets that nobody may pass on; {folder} is the data folder
     "imagenet": (
@@ -117,15 +112,15 @@ def picture_folder(name: str) -> Path | None:
 
 def takes_image_options(name: str) -> bool:
     """Whether a data set holds files of any size, which are fitted as `image:` says."""
-    return picture_folder(name) is not None or _library_of(name) is not None
+    return picture_folder(name) is not None or library_of(name) is not None
 
 
 def check_dataset_name(name: str) -> None:
     """Raise an InputError if `load_dataset` can't know this name, without reading any data."""
     if folder := picture_folder(name):
         check_folder(folder)
-    elif library := _library_of(name):
-        LIBRARY_SETS[library][0](name)
+    elif library := library_of(name):
+        check_library_name(name, library)
     elif not _is_safe(name):
         raise InputError(
             f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
@@ -167,8 +162,8 @@ def load_dataset(
         raise InputError(f"{name}: a data set takes fit and ink, not {', '.join(sorted(unknown))}")
     if folder := picture_folder(name):
         return replace(load_folder(folder, image_shape, **image_options), name=name)
-    if library := _library_of(name):
-        return LIBRARY_SETS[library][1](name, image_shape, **image_options)
+    if library := library_of(name):
+        return load_library_set(name, library, image_shape, **image_options)
     dataset = _load_named(name)
     return dataset if image_shape is None else with_image_shape(dataset, image_shape)
 
@@ -243,10 +238,6 @@ def _as_dataset(name: str, arrays: CheckedArrays) -> Dataset:
             f"not the {train:,} and {test:,} of the published {name}."
         )
     return Dataset(name, arrays.x_train, arrays.y_train, arrays.x_test, arrays.y_test, names, note)
-
-
-def _library_of(name: str) -> str | None:
-    return next((prefix for prefix in LIBRARY_SETS if name.startswith(f"{prefix}:")), None)
 
 
 def _is_safe(name: str) -> bool:

@@ -5,7 +5,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,29 +28,23 @@ class EncodedImages(LazyImages):
     def __init__(
         self, count: int, image_shape: ImageShape, *, fit: Fit = "cover", ink: Ink = "as_is"
     ) -> None:
-        super().__init__(count, check_image_options(image_shape, fit, ink))
+        self._image_shape = check_image_options(image_shape, fit, ink)
+        super().__init__(count, self._image_shape)
         self._fit, self._ink = fit, ink
 
     @abstractmethod
-    def _sources(self, positions: np.ndarray) -> Sequence[Path | bytes]:
-        """Return the files of the pictures at these positions, or what is in them."""
+    def _sources(self, positions: np.ndarray) -> Sequence[Any]:
+        """Return where `_read_one` finds the pictures at these positions: files, or bytes."""
+
+    def _read_one(self, position: int, source: Any) -> np.ndarray:
+        return read_image(source, self._image_shape, fit=self._fit, ink=self._ink).pixels
 
     def _read(self, positions: np.ndarray) -> np.ndarray:
-        batch = np.empty((len(positions), *self.shape[1:]), np.uint8)
-        sources = self._sources(positions)
-
-        def read_into(row: int) -> None:
-            image_shape = (*self.shape[1:],)
-            read = read_image(sources[row], image_shape, fit=self._fit, ink=self._ink)
-            batch[row] = read.pixels
-
-        rows = range(len(positions))
-        if len(rows) < 4:  # not worth waking threads
-            for row in rows:
-                read_into(row)
-            return batch
-        for _ in _readers().map(read_into, rows):  # raises the first error, cancels the rest
-            pass
+        batch = np.empty((len(positions), *self._image_shape), np.uint8)
+        run = map if len(positions) < 4 else _readers().map  # a few are not worth waking threads
+        # An error ends this at once: the first is raised, and the pictures behind it are not read.
+        for row, pixels in enumerate(run(self._read_one, positions, self._sources(positions))):
+            batch[row] = pixels
         return batch
 
 

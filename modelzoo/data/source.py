@@ -31,6 +31,16 @@ def check_image_shape(shape: object) -> ImageShape:
     return int(shape[0]), int(shape[1]), int(shape[2])
 
 
+def needed_shape(name: str, image_shape: ImageShape | None) -> ImageShape:
+    """Return `image_shape`, or say that pictures of any size need one."""
+    if image_shape is None:
+        raise InputError(
+            f"{name} needs an image_shape: height, width, channels\n"
+            "Its pictures may be of any size, and a network takes one."
+        )
+    return image_shape
+
+
 def as_text(shape: tuple[int, ...]) -> str:
     """Write (28, 28, 1) as 28x28x1."""
     return "x".join(str(side) for side in shape)
@@ -54,11 +64,12 @@ class LazyImages(ABC):
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        if isinstance(index, int | np.integer):
-            return self._read(_positions(np.array([index]), len(self)))[0]
-        if isinstance(index, slice):
-            return self._read(np.arange(*index.indices(len(self))))
-        return self._read(_positions(np.asarray(index), len(self)))
+        positions = np.arange(len(self))[index]
+        if positions.ndim == 0:
+            return self._read(positions[np.newaxis])[0]
+        if positions.ndim > 1:
+            raise IndexError("an index is an integer, a slice, or one row of integers or booleans")
+        return self._read(positions)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for position in range(len(self)):
@@ -71,23 +82,6 @@ class LazyImages(ABC):
     @abstractmethod
     def _read(self, positions: np.ndarray) -> np.ndarray:
         """The pictures at these positions, each in 0..len-1, as one uint8 batch."""
-
-
-def _positions(index: np.ndarray, count: int) -> np.ndarray:
-    """Turn what NumPy allows as an index, negative or boolean, into positions in 0..count-1."""
-    if index.size == 0:
-        return np.zeros(0, np.int64)
-    if index.ndim != 1 or index.dtype.kind not in "iub":
-        raise IndexError("an index is an integer, a slice, or one row of integers or booleans")
-    if index.dtype.kind == "b":
-        if len(index) != count:
-            raise IndexError(f"a boolean index of {len(index)} for {count} pictures")
-        return np.flatnonzero(index)
-    positions = index.astype(np.int64)
-    positions = np.where(positions < 0, positions + count, positions)
-    if positions.min() < 0 or positions.max() >= count:
-        raise IndexError(f"index {index} is out of range: there are {count} pictures")
-    return positions
 
 
 ImageSource: TypeAlias = np.ndarray | LazyImages
