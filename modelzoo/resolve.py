@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo.config import Config, list_models, load_config, split_reference
-from modelzoo.data.class_names import same_images
 from modelzoo.data.datasets import check_dataset_name
+from modelzoo.data.known_sets import same_images
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
 from modelzoo.weights.find import find_weights, no_weights

@@ -17,8 +17,8 @@ from waiting import HANGS, text_of, wait_for
 
 from modelzoo import InputError, load_config
 from modelzoo.data.pipeline import InputPipeline
-from modelzoo.data.slices import Slices
 from modelzoo.data.source import Dataset
+from modelzoo.data.tensorflow_batches import ReplicaSlices
 from modelzoo.training.cluster import (
     Cluster,
     expand_hosts,
@@ -294,7 +294,7 @@ def test_slices_are_of_the_same_batches(augmented):
     factors = {"height_factor": 0.3, "width_factor": 0.3}
     layer = {"class_name": "RandomTranslation", "config": factors}
 
-    def batches(slices: Slices | None) -> list:
+    def batches(slices: ReplicaSlices | None) -> list:
         pipeline = InputPipeline(
             data,
             num_classes=3,
@@ -307,7 +307,7 @@ def test_slices_are_of_the_same_batches(augmented):
         return list(found.as_numpy_iterator())
 
     whole = batches(None)
-    first, second = batches(Slices(3, 0, 2)), batches(Slices(3, 2, 1))
+    first, second = batches(ReplicaSlices(3, 0, 2)), batches(ReplicaSlices(3, 2, 1))
     assert (len(first), len(second)) == (2 * len(whole), len(whole))
     for step, (pictures, classes) in enumerate(whole):
         parts = [*first[2 * step : 2 * step + 2], second[step]]
@@ -321,7 +321,7 @@ def test_slices_are_of_the_same_batches(augmented):
 
 def test_no_replica_is_without_a_picture():
     """Convolutions refuse an empty batch; a picture of weight 0 changes nothing."""
-    slices = Slices(4, 0, 4)
+    slices = ReplicaSlices(4, 0, 4)
     assert np.diff(slices.bounds(2)).tolist() == [0, 1, 0, 1]
     assert slices.scoring_size(count=10, size=9) == 6  # 9 and 1, 8 and 2, 7 and 3 will not do
 

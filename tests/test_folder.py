@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modelzoo.data.batches import NumpyBatches, Pass
+from modelzoo.data.batches import BatchSource, NumpyBatches
 from modelzoo.data.datasets import check_dataset_name, load_dataset
 from modelzoo.data.folder import FolderImages, load_folder
 from modelzoo.errors import InputError
@@ -255,7 +255,7 @@ def test_files_read_ahead_are_those_of_the_epoch(root: Path) -> None:
     """JAX and PyTorch: the next epoch's batches came in the order of the last."""
     data = load_folder(root, SHAPE)
     order, seeds = np.arange(len(data.x_train)), np.zeros((4, 0, 2), np.uint32)
-    made = Pass(data.x_train, data.y_train, order, seeds, 4, 0, lambda *batch: batch[:2])
+    made = BatchSource(data.x_train, data.y_train, order, seeds, 4, 0, lambda *batch: batch[:2])
     batches = NumpyBatches(made)
     early = batches[0][0]  # as Keras does, before the epoch begins
     for epoch in (1, 2):

@@ -15,7 +15,7 @@ READ_AHEAD = 2  # batches of files: one is being read while another is waited fo
 
 
 @dataclass(frozen=True)
-class Pass:
+class BatchSource:
     """One pass over a split, or, in training, one after the other.
 
     Attributes:
@@ -55,7 +55,7 @@ class Pass:
 class NumpyBatches(keras.utils.PyDataset):
     """The batches of a pass, gathered by NumPy."""
 
-    def __init__(self, batches: Pass) -> None:
+    def __init__(self, batches: BatchSource) -> None:
         super().__init__(workers=0)
         self.batches = batches
         self._ahead: dict[int, Future[np.ndarray]] = {}  # by step: files that are being read

@@ -1,38 +1,18 @@
 """What the classes of the well-known data sets are called, in the order of their numbers."""
 
-# Data sets that are made of another one's images: weights for one of them suit the others.
-MADE_OF = {"cifar10_jpeg75": "cifar10", "mnist16": "mnist", "mnist5k": "mnist"}
-
 DIGITS = tuple("0123456789")
 
+# fmt: off
 FASHION_MNIST = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
     "ankle boot",
 )
 
 CIFAR10 = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )
 
 # The hundred fine classes stand in alphabetical order.
-# fmt: off
 CIFAR100 = (
     "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle",
     "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle",
@@ -47,22 +27,9 @@ CIFAR100 = (
     "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
     "willow_tree", "wolf", "woman", "worm",
 )
-# fmt: on
 
 SHAPES = (
-    "circle",
-    "square",
-    "triangle",
-    "pentagon",
-    "star",
-    "cross",
-    "ring",
-    "crescent",
-    "heart",
+    "circle", "square", "triangle", "pentagon", "star", "cross", "ring", "crescent", "heart",
     "arrow",
 )
-
-
-def same_images(one: str, other: str) -> bool:
-    """Whether two data sets are made of the same images, and so have the same classes."""
-    return MADE_OF.get(one, one) == MADE_OF.get(other, other)
+# fmt: on

@@ -8,13 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelzoo.data import class_names, fukushima_digits
 from modelzoo.data.fetched_sets import FETCHED_SETS, load_fetched
 from modelzoo.data.folder import check_folder, load_folder
+from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, KnownSet
 from modelzoo.data.library_sets import check_library_name, library_of, load_library_set
-from modelzoo.data.mnist16 import make_mnist16
 from modelzoo.data.npz import CheckedArrays, read_npz
-from modelzoo.data.offline_sets import OFFLINE_SETS
 from modelzoo.data.resize import with_image_shape
 from modelzoo.data.source import (
     Dataset,
@@ -28,6 +26,7 @@ from modelzoo.environment import cache_folder, in_home, is_offline
 from modelzoo.errors import InputError
 
 __all__ = [
+    "CLASS_NAMES",
     "Dataset",
     "DatasetUnavailable",
     "ImageShape",
@@ -44,31 +43,9 @@ __all__ = [
     "takes_image_options",
 ]
 
-CLASS_NAMES = {
-    "mnist": class_names.DIGITS,
-    "fashion_mnist": class_names.FASHION_MNIST,
-    "cifar10": class_names.CIFAR10,
-    "cifar100": class_names.CIFAR100,
-    "cifar10_jpeg75": class_names.CIFAR10,
-    "mnist16": class_names.DIGITS,
-    "mnist5k": class_names.DIGITS,
-    "digits": class_names.DIGITS,
-    "shapes": class_names.SHAPES,
-    "fukushima_digits": fukushima_digits.CLASSES,
-}
-NOTES = {
-    "cifar10_jpeg75": (
-        "CIFAR-10 decoded from a JPEG copy of quality 75: close to CIFAR-10, but not CIFAR-10."
-    ),
-}
-STANDARD_SIZES = {  # training pictures, test pictures
-    "mnist": (60_000, 10_000),
-    "fashion_mnist": (60_000, 10_000),
-    "cifar10": (50_000, 10_000),
-    "cifar100": (50_000, 10_000),
-}
-DERIVED_SETS = {"mnist16": ("mnist", make_mnist16)}  # what each is made of, and how
-FALLBACKS = {"mnist": "mnist5k", "mnist16": "mnist5k"}
+# Sets that need no network, and those that can be loaded though the data folder lacks them.
+OFFLINE = [name for name, known in KNOWN_SETS.items() if known.load]
+BUILT_IN = [*FETCHED_SETS, *OFFLINE, *(name for name, known in KNOWN_SETS.items() if known.derive)]
 HOW_TO_GET = {  # data sets that nobody may pass on; {folder} is the data folder
     "imagenet": (
         "imagenet is not in {folder}, and can't be fetched: ask for ILSVRC 2012 at "
@@ -89,11 +66,10 @@ def data_folder() -> Path:
 
 def dataset_names() -> list[str]:
     """Every name that `load_dataset` knows: the built-in ones, then those in the data folder."""
-    built_in = [*FETCHED_SETS, *OFFLINE_SETS, *DERIVED_SETS]
     files = {path.stem for path in data_folder().glob("*.npz") if path.is_file()}
     folders = {path.parent.name for path in data_folder().glob("*/train") if path.is_dir()}
     found = sorted(name for name in files | folders if _is_safe(name))
-    return built_in + [name for name in found if name not in built_in]
+    return BUILT_IN + [name for name in found if name not in BUILT_IN]
 
 
 def picture_folder(name: str) -> Path | None:
@@ -103,7 +79,7 @@ def picture_folder(name: str) -> Path | None:
     """
     if name.startswith("folder:"):
         return Path(name.removeprefix("folder:"))
-    if not _is_safe(name) or name in (*FETCHED_SETS, *OFFLINE_SETS):
+    if not _is_safe(name) or name in (*FETCHED_SETS, *OFFLINE):
         return None
     folder = data_folder() / name
     arrays = folder.with_suffix(".npz").is_file()
@@ -183,8 +159,8 @@ def load_dataset_or_fallback(
     try:
         return load_dataset(name, image_shape=image_shape, **image_options)
     except DatasetUnavailable as unavailable:
-        fallback = FALLBACKS.get(name)
-        if fallback is None:
+        fallback = KNOWN_SETS[name].fallback if name in KNOWN_SETS else ""
+        if not fallback:
             raise
         try:
             dataset = load_dataset(fallback, image_shape=image_shape, **image_options)
@@ -198,19 +174,18 @@ def load_dataset_or_fallback(
 
 def _load_named(name: str) -> Dataset:
     check_dataset_name(name)
-    if name in OFFLINE_SETS:
-        return OFFLINE_SETS[name]()
-    if name in DERIVED_SETS:
-        origin, make = DERIVED_SETS[name]
+    known = KNOWN_SETS.get(name)
+    if known and known.load:
+        return known.load()
+    if known and known.derive:
         try:
-            return make(_load_named(origin))
+            return known.derive(_load_named(known.made_of))
         except DatasetUnavailable as error:
-            raise DatasetUnavailable(f"{name} is made of {origin}: {error}") from error
-    names = CLASS_NAMES.get(name)
+            raise DatasetUnavailable(f"{name} is made of {known.made_of}: {error}") from error
     path = data_folder() / f"{name}.npz"
     if name in FETCHED_SETS and not path.is_file():
         return _as_dataset(name, _fetched(name, path))
-    return _as_dataset(name, read_npz(path, class_count=len(names) if names else None))
+    return _as_dataset(name, read_npz(path, class_count=len(known.class_names) if known else None))
 
 
 def _fetched(name: str, path: Path) -> CheckedArrays:
@@ -220,19 +195,19 @@ def _fetched(name: str, path: Path) -> CheckedArrays:
         raise DatasetUnavailable(
             f"{error}\n"
             f"or its x_train, y_train, x_test and y_test into {path}.\n"
-            f"These need no network: {', '.join(OFFLINE_SETS)}."
+            f"These need no network: {', '.join(OFFLINE)}."
         ) from error
 
 
 def _as_dataset(name: str, arrays: CheckedArrays) -> Dataset:
-    names = arrays.class_names or CLASS_NAMES.get(name)
-    if names is None:
+    known = KNOWN_SETS.get(name, KnownSet(()))
+    names = arrays.class_names or known.class_names
+    if not names:
         count = int(max(arrays.y_train.max(), arrays.y_test.max())) + 1
         names = tuple(str(label) for label in range(count))
-    size = len(arrays.x_train), len(arrays.x_test)
-    note = NOTES.get(name, "")
-    if size != STANDARD_SIZES.get(name, size):
-        train, test = STANDARD_SIZES[name]
+    size, note = (len(arrays.x_train), len(arrays.x_test)), known.note
+    if known.images and size != known.images:
+        train, test = known.images
         note = (
             f"{size[0]:,} training and {size[1]:,} test pictures, "
             f"not the {train:,} and {test:,} of the published {name}."

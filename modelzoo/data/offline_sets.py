@@ -81,14 +81,6 @@ def load_fukushima_digits() -> Dataset:
     return Dataset("fukushima_digits", x_train, y_train, x_test, y_test, names, note)
 
 
-OFFLINE_SETS = {
-    "mnist5k": load_mnist5k,
-    "digits": load_digits,
-    "shapes": load_shapes,
-    "fukushima_digits": load_fukushima_digits,
-}
-
-
 def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Dataset:
     """Set aside every fifth picture of each class, and mix the rest."""
     is_test = np.zeros(len(labels), bool)

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from modelzoo.data.batches import NumpyBatches, Pass
+from modelzoo.data.batches import BatchSource, NumpyBatches
 from modelzoo.data.preprocessor import Preprocessor
-from modelzoo.data.slices import Slices
 from modelzoo.data.source import Dataset
 from modelzoo.data.ten_crops import CROPS, ten_crops
 from modelzoo.data.validation_split import split_validation
 from modelzoo.errors import InputError
 
 if TYPE_CHECKING:
-    from modelzoo.data.tensorflow_batches import TensorFlowBatches
+    from modelzoo.data.tensorflow_batches import ReplicaSlices, TensorFlowBatches
 
 Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
@@ -120,7 +119,7 @@ class InputPipeline:
     def training_batches(
         self,
         first_step: int = 0,
-        slices: Slices | None = None,
+        slices: ReplicaSlices | None = None,
         class_weight: Mapping[int, float] | None = None,
     ) -> Any:
         """Return what `keras.Model.fit` takes: shuffled, augmented training batches.
@@ -148,7 +147,9 @@ class InputPipeline:
         sizes = [min(size, count - begin) for begin in range(0, count, size)]
         return slices.weigh(made.dataset(), sizes[first_step:], class_weight)
 
-    def scoring_batches(self, split: str, patch: Patch = None, slices: Slices | None = None) -> Any:
+    def scoring_batches(
+        self, split: str, patch: Patch = None, slices: ReplicaSlices | None = None
+    ) -> Any:
         """Return batches of a split in a fixed order, as large as memory allows without harm.
 
         With a `patch`, (height, width), ten patches of each picture take its place; with a
@@ -188,17 +189,17 @@ class InputPipeline:
         self,
         split: str,
         *,
-        slices: Slices | None = None,
+        slices: ReplicaSlices | None = None,
         whole_first: bool = False,
         first_step: int = 0,
         **rest: Any,
     ) -> NumpyBatches | TensorFlowBatches:
-        """Return a split's batches for the backend; `rest` are what else a `Pass` has."""
+        """Return a split's batches for the backend; `rest` are what else a `BatchSource` has."""
         on_tensorflow = keras.backend.backend() == "tensorflow"
         in_memory = isinstance(self._images_of(split), np.ndarray)
         pixels = self._as_tensor(split) if on_tensorflow and in_memory else None
         images, labels = self._images_of(split), self._labels_of(split)
-        batches = Pass(images, labels, first_step=first_step, **rest)
+        batches = BatchSource(images, labels, first_step=first_step, **rest)
         if not on_tensorflow:
             return NumpyBatches(batches)
         from modelzoo.data.tensorflow_batches import TensorFlowBatches

@@ -1,16 +1,75 @@
 """The batches of a pass as a tf.data.Dataset, which makes them with no Python in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from modelzoo.data.batches import READ_AHEAD, Pass
-from modelzoo.data.slices import Slices
+from modelzoo.data.batches import READ_AHEAD, BatchSource
 from modelzoo.machine import usable_cores
 
 AUGMENTERS = min(8, usable_cores() // 2)  # batches made at once; half of the cores train
+
+
+@dataclass(frozen=True)
+class ReplicaSlices:
+    """What one process takes of every batch, where several replicas of a network train together.
+
+    `count` of the `replicas` slices of the batch, from number `first` on.
+    """
+
+    replicas: int
+    first: int
+    count: int
+
+    def bounds(self, size: Any) -> list[Any]:
+        """Return where these slices of a batch of `size` begin, and where the last one ends."""
+        edges = range(self.first, self.first + self.count + 1)
+        return [size * edge // self.replicas for edge in edges]
+
+    def scoring_size(self, count: int, size: int) -> int:
+        """Return a batch size up to `size` whose last batch has a picture for every replica."""
+        while 0 < count % size < self.replicas and size > self.replicas:
+            size -= 1
+        return size
+
+    def cut(self, batch: Any, index: Any) -> Any:
+        """Return slice number `index` of this process, in TensorFlow's graph.
+
+        An empty one, which convolutions refuse, gets the first picture, which `weigh` gives
+        weight 0.
+        """
+        edges = tf.stack(self.bounds(tf.shape(batch, out_type=tf.int64)[0]))
+        begin, end = edges[index], edges[index + 1]
+        return tf.cond(begin < end, lambda: batch[begin:end], lambda: batch[:1])
+
+    def weigh(
+        self, batches: Any, sizes: Sequence[int], class_weight: Mapping[int, float] | None
+    ) -> Any:
+        """Return slices with a weight an example: what it counts in the mean over its batch.
+
+        Args:
+            batches: a tf.data.Dataset of these slices, (images, labels) each.
+            sizes: of the batches that they were cut from.
+            class_weight: of each class, or None.
+        """
+        edges = [np.array(self.bounds(size)) for size in sizes]
+        counts = [np.diff(each) / size for each, size in zip(edges, sizes, strict=True)]
+        parts = np.concatenate(counts) * self.replicas
+        weights = tf.data.Dataset.from_tensor_slices(parts.astype("float32"))
+
+        def weigh(batch: tuple[Any, Any], weight: Any) -> tuple[Any, Any, Any]:
+            images, labels = batch
+            examples = tf.fill(tf.shape(images)[:1], weight)
+            if class_weight is not None:
+                table = [class_weight[label] for label in sorted(class_weight)]
+                classes = tf.argmax(labels, axis=1) if len(labels.shape) == 2 else labels
+                examples *= tf.gather(tf.constant(table, "float32"), classes)
+            return images, labels, examples
+
+        return tf.data.Dataset.zip(batches, weights).map(weigh)
 
 
 class TensorFlowBatches:
@@ -27,10 +86,10 @@ class TensorFlowBatches:
 
     def __init__(
         self,
-        batches: Pass,
+        batches: BatchSource,
         pixels: Any,
         read: Callable[[np.ndarray], np.ndarray],
-        slices: Slices | None,
+        slices: ReplicaSlices | None,
         whole_first: bool,
     ) -> None:
         self.batches, self.pixels, self.read = batches, pixels, read
@@ -75,7 +134,7 @@ class TensorFlowBatches:
         images.set_shape((None, *self.batches.images.shape[1:]))
         return images
 
-    def _cut_up(self, dataset: Any, slices: Slices) -> Any:
+    def _cut_up(self, dataset: Any, slices: ReplicaSlices) -> Any:
         indices = tf.data.Dataset.range(slices.count)
         dataset = dataset.flat_map(
             lambda images, y: indices.map(

@@ -180,11 +180,11 @@ class TensorFlowReplicas(Replicas):
         self, pipeline: InputPipeline, first_step: int, class_weight: Mapping[int, float] | None
     ) -> Any:
         """Return the slices of this process; their weights hold the class weights."""
-        from modelzoo.data.slices import Slices
+        from modelzoo.data.tensorflow_batches import ReplicaSlices
 
-        def slices(context: Any) -> Slices:
+        def slices(context: Any) -> ReplicaSlices:
             count = self.replicas // context.num_input_pipelines
-            return Slices(self.replicas, count * context.input_pipeline_id, count)
+            return ReplicaSlices(self.replicas, count * context.input_pipeline_id, count)
 
         distribute = self.strategy.distribute_datasets_from_function
         training = distribute(
