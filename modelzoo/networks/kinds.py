@@ -100,23 +100,28 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return 0
 
 
-class _Weighted(Layer, frozen=True, kw_only=True):
-    """A layer with a kernel that is trained, and perhaps a bias."""
+class _Kernel(Layer, frozen=True, kw_only=True):
+    """A layer whose units weigh what they see with a kernel, and perhaps add a bias."""
 
-    activation: str | None = None
-    use_bias: bool = True
     kernel_initializer: KerasObject | None = None
     bias_initializer: KerasObject | None = None
-    kernel_regularizer: KerasObject | None = None
-    bias_regularizer: KerasObject | None = None
 
     def operations(self, inputs: Shape) -> int:
         *sides, _ = self.output_shape(inputs)
         return 2 * math.prod(sides) * math.prod(self.weights(inputs)["kernel"])
 
     def connections(self, inputs: Shape) -> int:
-        *sides, _ = self.output_shape(inputs)
-        return math.prod(sides) * sum(map(math.prod, self.weights(inputs).values()))
+        biases = math.prod(self.output_shape(inputs)) if "bias" in self.weights(inputs) else 0
+        return self.operations(inputs) // 2 + biases
+
+
+class _Weighted(_Kernel, frozen=True, kw_only=True):
+    """What Keras' own layers with a kernel have in common."""
+
+    activation: str | None = None
+    use_bias: bool = True
+    kernel_regularizer: KerasObject | None = None
+    bias_regularizer: KerasObject | None = None
 
 
 class Dense(_Weighted, frozen=True, kw_only=True):
@@ -159,7 +164,7 @@ class Conv2D(_Weighted, frozen=True, kw_only=True):
         return {"kernel": kernel, **({"bias": (self.filters,)} if self.use_bias else {})}
 
 
-class ConnectionTableConv2D(Layer, frozen=True, kw_only=True):
+class ConnectionTableConv2D(_Kernel, frozen=True, kw_only=True):
     """`modelzoo.layers.connection_table_conv2d.ConnectionTableConv2D`."""
 
     connection_table: Table
@@ -167,8 +172,6 @@ class ConnectionTableConv2D(Layer, frozen=True, kw_only=True):
     strides: Size = 1
     padding: Padding = "valid"
     padding_value: Finite = 0.0
-    kernel_initializer: KerasObject | None = None
-    bias_initializer: KerasObject | None = None
 
     def output_shape(self, inputs: Shape) -> Shape:
         height, width, maps = maps_of(inputs)
@@ -188,15 +191,6 @@ class ConnectionTableConv2D(Layer, frozen=True, kw_only=True):
     def bias_shape(self, outputs: Shape) -> Shape:
         """Return the shape of the bias: one for each output map."""
         return outputs[-1:]
-
-    def operations(self, inputs: Shape) -> int:
-        *sides, _ = self.output_shape(inputs)
-        return 2 * math.prod(sides) * math.prod(self.weights(inputs)["kernel"])
-
-    def connections(self, inputs: Shape) -> int:
-        outputs = self.output_shape(inputs)
-        kernel = math.prod(self.weights(inputs)["kernel"])
-        return math.prod(outputs[:-1]) * kernel + math.prod(outputs)
 
 
 class UnitBiasConv2D(ConnectionTableConv2D, frozen=True, kw_only=True):
