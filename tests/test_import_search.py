@@ -11,6 +11,7 @@ from torch_files import save_state_dict
 
 from modelzoo import cli
 from modelzoo.config import load_config
+from modelzoo.training.prepare import describe_network
 
 MNIST_PIXELS = "(x / 255 - 0.1307) / 0.3081"
 SIZES = ["--set", "model.conv_maps=[4, 8]", "--set", "model.dense_units=[24]"]
@@ -105,6 +106,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def layers_of(config: str) -> tuple[list[str], list[str]]:
+    """Return the kinds of the layers that a YAML describes, and the activations among them."""
+    network = describe_network(load_config(config))
+    assert network is not None
+    weighted = [layer for layer in network.layers if hasattr(layer, "activation")]
+    return [layer.kind for layer in network.layers], [layer.activation for layer in weighted]
+
+
 def imported(capfd: pytest.CaptureFixture[str], *command: str) -> tuple[dict[str, Any], str]:
     """Import on `taught`; return the JSON, and what was printed beside it."""
     arguments = ["import", *command, "--dataset", "taught", "--out", "out", "--json"]
@@ -141,9 +150,9 @@ def test_the_network_of_a_state_dict_is_found(
     """Without --model: activations, pooling and pixels on validation images."""
     path = Teacher(here / "data", ("tanh", "tanh", "relu"), MNIST_PIXELS).save_torch(here / "x.pth")
     found, _ = imported(capfd, str(path))
-    model = load_config(found["config"]).model
-    assert (model.conv_activation, model.dense_activation) == ("tanh", "relu")
-    assert (model.pooling, found["scaling"], found["accuracy"]) == ("max", MNIST_PIXELS, 1)
+    kinds, activations = layers_of(found["config"])
+    assert (activations, "MaxPooling2D" in kinds) == (["tanh", "tanh", "relu", "softmax"], True)
+    assert (found["scaling"], found["accuracy"]) == (MNIST_PIXELS, 1)
     assert any("channel by channel" in each for each in found["rewritten"])
 
 
@@ -180,8 +189,7 @@ def test_an_activation_of_each_layer_is_found(
     teacher = Teacher(here / "data", activations, "0..1")
     path = teacher.save_weights_only(here / "x.h5")
     found, _ = imported(capfd, str(path))
-    model = load_config(found["config"]).model
-    assert (*model.conv_activation, model.dense_activation) == activations
+    assert layers_of(found["config"])[1] == [*activations, "softmax"]
     assert (found["scaling"], found["accuracy"]) == ("0..1", 1)
 
 
@@ -216,8 +224,7 @@ def test_the_architecture_beside_weights_is_used(
     said = capfd.readouterr().out
     assert f"the network as {architecture} describes it" in said
     stem = weights.removesuffix(".h5").removesuffix(".weights")
-    model = load_config(f"out/{stem}.yaml").model
-    assert (model.conv_activation, model.dense_activation) == ("softsign", "hard_sigmoid")
+    assert layers_of(f"out/{stem}.yaml")[1] == ["softsign", "hard_sigmoid", "softmax"]
 
 
 @pytest.mark.parametrize(

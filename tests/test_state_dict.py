@@ -189,7 +189,7 @@ def test_torchvision_s_alexnet_in_full() -> None:
     torch.save(network.state_dict(), "alexnet-owt-7be5be79.pth")
     code, found, err = run("import", "alexnet-owt-7be5be79.pth", "--json")
     assert code == 0, err
-    assert (found["parameters"], found["builder"]) == (61_100_840, "alexnet")
+    assert (found["parameters"], found["equals"]) == (61_100_840, "alexnet_owt")
     assert_same(network, modelzoo.load(found["config"], found["weights"]), 16)
 
 

@@ -180,8 +180,8 @@ def merge_layers(layers: Iterable[Layer]) -> dict[str, Any]:
 def _merge(below: Any, above: Any, layer: Layer, key: str) -> Any:
     """Lay `above` over `below`: mappings merge, everything else is replaced.
 
-    A Keras object of another class replaces the one below whole, so that no argument of the old
-    class reaches the new one. A number as key reaches into a list.
+    A Keras object of another class, or a network of another builder, replaces the one below whole,
+    so that no argument of the old one reaches the new one. A number as key reaches into a list.
     """
     if not isinstance(above, dict):
         return copy.deepcopy(above)
@@ -198,8 +198,9 @@ def _merge(below: Any, above: Any, layer: Layer, key: str) -> Any:
         below = {"class_name": below}  # an object of Keras that was named without arguments
     if not isinstance(below, dict):
         return copy.deepcopy(above)
-    other_class = "class_name" in above and above["class_name"] != below.get("class_name")
-    merged = {} if other_class else dict(below)
+    kind = "builder" if key == "model" else "class_name"
+    replaced = kind in above and above[kind] != below.get(kind)
+    merged = {} if replaced else dict(below)
     for name, value in above.items():
         inner = f"{key}.{name}" if key else str(name)
         merged[name] = _merge(merged.get(name), value, layer, inner)

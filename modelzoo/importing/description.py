@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modelzoo.errors import InputError
+from modelzoo.networks.kinds import KINDS, Shape
+from modelzoo.networks.to_keras import OURS
 
 MAX_LAYERS = 500
 MAX_NESTING = 200  # of brackets in the JSON text
-ACTIVATIONS = (
-    "linear", "relu", "relu6", "tanh", "sigmoid", "softmax", "elu", "selu", "gelu", "silu",
-    "softplus", "softsign", "hard_sigmoid", "exponential", "leaky_relu", "mish",
-)  # fmt: skip
-# Layers that leave a picture as it is when a network is used, not trained.
+# Layers that leave an image as it is when a network is used, not trained, beside `kinds`' own.
 ONLY_FOR_TRAINING = {
-    "ActivityRegularization", "GaussianNoise", "GaussianDropout", "AlphaDropout",
-    "SpatialDropout2D", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",
+    "ActivityRegularization", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",
     "RandomContrast", "RandomBrightness",
 }  # fmt: skip
-KNOWN = {
-    "InputLayer", "Conv2D", "Convolution2D", "MaxPooling2D", "MaxPool2D", "AveragePooling2D",
-    "AvgPool2D", "Flatten", "Dense", "Dropout", "BatchNormalization", "BatchNormalizationV1",
-    "BatchNormalizationV2", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "ZeroPadding2D",
-    "Rescaling", "Normalization", "Reshape", *ONLY_FOR_TRAINING,
-}  # fmt: skip
+NETWORKS = ("Sequential", "Model", "Functional")
 CODE = {"Lambda", "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "TorchModuleWrapper",
         "TFSMLayer", "JaxLayer", "FlaxLayer"}  # fmt: skip
 SAME_LAYER = {
@@ -40,79 +33,57 @@ SAME_LAYER = {
 }  # fmt: skip
 
 
+KNOWN = {"InputLayer", "Reshape", *SAME_LAYER, *ONLY_FOR_TRAINING, *(set(KINDS) - set(OURS))}
+
+
 @dataclass(frozen=True)
-class Layer:
-    """One layer as a file describes it: its Keras class, its name, its plain settings."""
+class Described:
+    """One layer as a file describes it: its Keras class, its name, its settings, all unchecked."""
 
     kind: str
     name: str
     config: dict[str, Any]
 
+    def refusal(self, problem: str) -> InputError:
+        """Return the error that names the layer and the problem."""
+        return InputError(f"layer {self.name!r:.80}: {problem}")
 
-def read_description(text: str, path: Path) -> tuple[list[Layer], list[int] | None]:
-    """Return the layers of a network in order, and the shape of its input if the file says it.
+
+def read_chain(text: str, path: Path) -> tuple[Shape, list[Described]]:
+    """Return the shape of a network's input, channels last, and its layers in order.
 
     Args:
         text: `model_config`, as Keras 2.0 to 3.x write it.
         path: of the file, for messages.
 
     Raises:
-        InputError: no JSON, a layer that is not known, or layers that do not form one chain.
+        InputError: no JSON, a layer that is not known, layers that do not form one chain, or an
+            input that is no image.
     """
     layers = _chain(_parsed(text, path), path)
-    shape: list[int] | None = None
-    for layer in layers:
-        found = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
-        if isinstance(found, list) and shape is None:
-            shape = _sizes(found[1:], path, layer)
-    return [layer for layer in layers if layer.kind != "InputLayer"], shape
-
-
-def activation_of(value: Any, path: Path, layer: Layer) -> str:
-    """Return the name of an activation that a file gives as a text, a function or an object."""
-    found = value
-    if isinstance(value, dict):
-        config = value.get("config")
-        kind = str(value.get("class_name"))
-        if kind in ("ReLU", "LeakyReLU", "ELU", "Softmax") and isinstance(config, dict):
-            return activation_layer(Layer(kind, layer.name, config), path)
-        if kind == "Activation" and isinstance(config, dict):
-            found = config.get("activation")
-        else:  # {"class_name": "function", "config": "softmax_v2"}
-            found = config if isinstance(config, str) else kind
-    if found is None:
-        return "linear"
-    name = re.sub(r"_v\d$", "", str(found))
-    name = {"swish": "silu"}.get(name, name)
-    if name not in ACTIVATIONS:
+    shapes = (
+        each.config.get("batch_input_shape") or each.config.get("batch_shape") for each in layers
+    )
+    shape: Any = next((found[1:] for found in shapes if isinstance(found, list)), None)
+    layers = [layer for layer in layers if layer.kind != "InputLayer"]
+    first = layers[0].kind if layers else ""
+    if first == "Reshape":  # rows of 784 numbers, made an image first
+        shape = layers.pop(0).config.get("target_shape")
+    elif first == "Flatten" and isinstance(shape, list) and len(shape) == 2:
+        shape = [*shape, 1]  # an image without a channel is flattened to the same row
+    if not isinstance(shape, list) or len(shape) != 3:
         raise InputError(
-            f"{path}: layer {layer.name!r:.80}: {name!r:.80} is no activation of Keras; what it "
-            "computes is not in the file, or is code, which is never run"
+            f"{path}: takes an input of shape {shape!s:.60}; images of height, width and "
+            "channels are what our networks take"
         )
-    return name
+    if not all(type(size) is int and size > 0 for size in shape):
+        raise InputError(f"{path}: an input of {shape!s:.60} has no fixed size")
+    return tuple(shape[1:] + shape[:1] if is_channels_first(layers) else shape), layers
 
 
-def activation_layer(layer: Layer, path: Path) -> str:
-    """Return the name of what an activation layer computes, if that has a name."""
-    config = layer.config
-    if layer.kind == "Activation":
-        return activation_of(config.get("activation"), path, layer)
-    slope = config.get("negative_slope", config.get("alpha", 0.3))
-    if layer.kind == "ReLU":
-        plain = not config.get("negative_slope") and not config.get("threshold")
-        name = {None: "relu", 6: "relu6"}.get(config.get("max_value")) if plain else None
-    elif layer.kind == "LeakyReLU":
-        name = "leaky_relu" if isinstance(slope, float) and abs(slope - 0.2) < 1e-6 else None
-    elif layer.kind == "ELU":
-        name = "elu" if config.get("alpha", 1.0) == 1 else None
-    else:
-        name = "softmax" if config.get("axis", -1) in (-1, [-1]) else None
-    if name is None:
-        raise InputError(
-            f"{path}: layer {layer.name!r:.80}: {layer.kind} with these settings is none of the "
-            f"activations that a configuration can name: {', '.join(ACTIVATIONS)}"
-        )
-    return name
+def is_channels_first(layers: Sequence[Described]) -> bool:
+    """Whether the network's maps have their channels before their height."""
+    return any(layer.config.get("data_format") == "channels_first" for layer in layers)
 
 
 def _parsed(text: str, path: Path) -> Any:
@@ -132,83 +103,72 @@ def _parsed(text: str, path: Path) -> Any:
         ) from None
 
 
-def _chain(value: Any, path: Path, nesting: int = 0) -> list[Layer]:
+def _chain(value: Any, path: Path, nesting: int = 0) -> list[Described]:
     """Return the layers of a Sequential or functional network, nested ones taken apart."""
-    kind, config = _class_of(value, path)
+    kind, _, config = _parts_of(value, path)
     if nesting > 5:
         raise InputError(f"{path}: model_config: networks within networks, more than 5 deep")
     entries = config.get("layers") if isinstance(config, dict) else config  # a list: Keras < 2.2.3
-    if kind not in ("Sequential", "Model", "Functional") or not isinstance(entries, list):
+    if kind not in NETWORKS or not isinstance(entries, list):
         raise InputError(f"{path}: model_config: a {kind!r:.80} is not a chain of known layers")
     if len(entries) > MAX_LAYERS:
         raise InputError(f"{path}: model_config: {len(entries):,} layers are too many")
-    if kind != "Sequential":
-        _check_kinds(entries, path)
-        entries = _in_order(entries, path)
-    layers: list[Layer] = []
-    for entry in entries:
-        kind, config = _class_of(entry, path)
-        if kind in ("Sequential", "Model", "Functional"):
-            layers += _chain(entry, path, nesting + 1)
-            continue
-        name = config.get("name", kind) if isinstance(config, dict) else kind
-        _check_kind(kind, str(name), path)
-        if not isinstance(config, dict):
-            raise InputError(f"{path}: model_config: layer {name!r:.80} has no settings")
-        layers.append(Layer(SAME_LAYER.get(kind, kind), str(name), config))
+    parts = [_parts_of(entry, path) for entry in entries]
+    order = range(len(entries)) if kind == "Sequential" else _order(entries, parts, path)
+    layers: list[Described] = []
+    for index in order:
+        kind, name, config = parts[index]
+        if kind in NETWORKS:
+            layers += _chain(entries[index], path, nesting + 1)
+        else:
+            layers.append(Described(SAME_LAYER.get(kind, kind), name, config))
     return layers
 
 
-def _class_of(value: Any, path: Path) -> tuple[str, Any]:
+def _parts_of(value: Any, path: Path) -> tuple[str, str, Any]:
+    """Return the class, the name and the settings of a layer or a network."""
     if not isinstance(value, dict) or not isinstance(value.get("class_name"), str):
         raise InputError(f"{path}: model_config: {str(value)!r:.60} is not a layer of Keras")
-    return value["class_name"].rpartition(">")[2], value.get("config")
-
-
-def _check_kinds(entries: list[Any], path: Path) -> None:
-    for entry in entries:
-        kind, config = _class_of(entry, path)
-        if kind not in ("Sequential", "Model", "Functional"):
-            _check_kind(kind, str(config.get("name") if isinstance(config, dict) else ""), path)
-
-
-def _check_kind(kind: str, name: str, path: Path) -> None:
+    kind, config = value["class_name"].rpartition(">")[2], value.get("config")
+    own = config.get("name") if isinstance(config, dict) else None
+    name = str(value.get("name") or own or kind)
     if kind in CODE:
         raise InputError(
             f"{path}: layer {name!r:.80} is a {kind}: it would run code from the file, which is "
             "never done; nothing was run"
         )
-    if kind not in KNOWN:
+    if kind not in (*KNOWN, *NETWORKS):
         raise InputError(
             f"{path}: layer {name!r:.80} is a {kind!r:.80}, which none of our networks has; "
             "a chain of convolutions, poolings and dense layers can be imported"
         )
+    if kind not in NETWORKS and not isinstance(config, dict):
+        raise InputError(f"{path}: model_config: layer {name!r:.80} has no settings")
+    return kind, name, config
 
 
-def _in_order(entries: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """Return the layers of a functional network from input to output."""
-    after: dict[str, dict[str, Any]] = {}
-    first: list[dict[str, Any]] = []
-    for entry in entries:
-        name = str(entry.get("name") or _class_of(entry, path)[1].get("name"))
-        sources = sorted(set(_sources(entry.get("inbound_nodes"), 0)))
-        if not sources:
-            first.append(entry)
-        elif len(sources) > 1 or sources[0] in after:
+def _order(entries: list[Any], parts: list[tuple[str, str, Any]], path: Path) -> list[int]:
+    """Return the places of a functional network's layers from input to output."""
+    after: dict[str, int] = {}
+    order: list[int] = []
+    for index, (entry, (_, name, _)) in enumerate(zip(entries, parts, strict=True)):
+        sources = set(_sources(entry.get("inbound_nodes"), 0))
+        if len(sources) > 1 or sources & set(after):
             raise InputError(
                 f"{path}: model_config: layer {name!r:.80} makes the network branch; "
                 "only a chain of layers can be imported"
             )
+        if sources:
+            after[sources.pop()] = index
         else:
-            after[sources[0]] = entry
-    if len(first) != 1:
-        raise InputError(f"{path}: model_config: has {len(first)} inputs; a chain has one")
-    ordered = first
-    while (name := str(ordered[-1].get("name") or ordered[-1]["config"].get("name"))) in after:
-        ordered.append(after.pop(name))
+            order.append(index)
+    if len(order) != 1:
+        raise InputError(f"{path}: model_config: has {len(order)} inputs; a chain has one")
+    while (name := parts[order[-1]][1]) in after:
+        order.append(after.pop(name))
     if after:
         raise InputError(f"{path}: model_config: its layers do not form one chain")
-    return ordered
+    return order
 
 
 def _sources(value: Any, depth: int) -> list[str]:
@@ -219,17 +179,9 @@ def _sources(value: Any, depth: int) -> list[str]:
         history = value.get("keras_history")
         if isinstance(history, list) and history:
             return [str(history[0])]
-        return [name for each in value.values() for name in _sources(each, depth + 1)]
-    if isinstance(value, list):
-        if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
-            return [value[0]]
-        return [name for each in value for name in _sources(each, depth + 1)]
-    return []
-
-
-def _sizes(values: list[Any], path: Path, layer: Layer) -> list[int]:
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in values):
-        raise InputError(
-            f"{path}: layer {layer.name!r:.80}: an input of {values!s:.60} has no fixed size"
-        )
-    return list(values)
+        value = list(value.values())
+    if not isinstance(value, list):
+        return []
+    if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
+        return [value[0]]
+    return [name for each in value for name in _sources(each, depth + 1)]

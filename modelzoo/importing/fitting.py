@@ -1,158 +1,134 @@
-"""Find out what a file does not say: by a configuration, by hand, or on validation images."""
+"""Complete an import: the configuration around a network, its pixels, its score."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modelzoo.config import Config, load_config
-from modelzoo.config.entry import entry_shape
+import keras
+import numpy as np
+
+from modelzoo.config import Config, list_models, load_config
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError
 from modelzoo.importing.foreign import Foreign
 from modelzoo.importing.imported import Imported
-from modelzoo.importing.pixels import (
-    Outcome,
-    Pictures,
-    Pixels,
-    Trial,
-    score_trials,
-    usual_pixels,
+from modelzoo.importing.pixels import Images, is_poor, usual_pixels
+from modelzoo.importing.weights_only import with_network
+from modelzoo.networks import Network
+from modelzoo.networks.kinds import maps_of
+from modelzoo.networks.network import as_specs
+from modelzoo.training.evaluation import compile_for_scoring, score
+from modelzoo.training.prepare import (
+    build_network,
+    describe_network,
+    fit_split,
+    open_dataset,
+    open_pipeline,
 )
-from modelzoo.importing.recognise import Plan
-from modelzoo.importing.search import find_network, plan_by_configuration
-from modelzoo.importing.trials import (
-    forward_of,
-    is_poor,
-    network_of,
-    rounds_for,
-    validation_images,
-)
-from modelzoo.training.prepare import build_network, fit_split, open_dataset, open_pipeline
 from modelzoo.weights.reader import assign_arrays
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a person asks an import for.
-
-    Attributes:
-        given: the configuration that stands for what the file does not say.
-        model: its name.
-        dataset: on whose validation images everything is tried that the file does not say.
-        overrides: "SECTION.KEY=VALUE"; they win.
-        name: of the outcome.
-        notify: called with each notice.
-    """
-
-    given: Config | None
-    model: str | Path | None
-    dataset: str | None
-    overrides: Sequence[str]
-    name: str
-    notify: Callable[[str], None]
-
-
-def fit_file(foreign: Foreign, request: Request) -> Imported:
-    """Return the whole import but its files."""
+def fit_file(
+    foreign: Foreign,
+    model: str | Path | None,
+    dataset: str | None,
+    overrides: Sequence[str],
+    name: str,
+    notify: Callable[[str], None],
+) -> Imported:
+    """Return the whole import but its files; the arguments are those of `import_file`."""
+    config = load_config(model or "lenet5", dataset=dataset if model else None, overrides=overrides)
+    if model is not None and foreign.classes is not None:
+        config = _with(config, {"model": {"num_classes": foreign.classes}})
+    data = None if dataset is None else load_images(dataset, config, notify)
     assumptions: list[str] = []
-    given, dataset, notify = request.given, request.dataset, request.notify
-    if given is not None and foreign.classes is not None:
-        given = _with(given, {"model": {"num_classes": foreign.classes}})
-    by_hand = given or load_config("lenet5", overrides=request.overrides)
-    data = None if dataset is None else load_images(dataset, by_hand, notify)
-    plan = foreign.plan
-    if foreign.described_by:
-        assumptions.append(f"the network as {foreign.described_by} describes it")
-    if plan is None and given is not None:
-        plan = plan_by_configuration(foreign, given, assumptions)
-    if plan is None:
-        plan = find_network(foreign, by_hand, given is not None, data, assumptions)
+    network, foreign = with_network(foreign, config, model is not None, data, assumptions)
     # Another data set, where the one that was asked for can't be reached.
-    config = _config_for(plan, request, data.name if data else None, foreign.path)
-    found = Imported(config, plan, foreign.layout, foreign.version, assumptions)
+    config = _config_for(network, model, data.name if data else None, overrides)
+    config = dataclasses.replace(config, name=name)
+    found = Imported(config, foreign.arrays, equal_network(network), list(foreign.notes))
+    found.layout, found.version = foreign.layout, foreign.version
+    found.assumptions = assumptions
     if data is None:
-        pixels = f"data.preprocessing as in {request.model or config.model.builder}"
         found.assumptions.append(
-            f"{pixels}; the file does not say how its pixels were scaled (--dataset tries it)"
+            f"data.preprocessing as in {model or _base_of(network)}; the file does not say how its "
+            "pixels were scaled (--dataset tries it)"
         )
-        if plan.preprocessing:
-            layers = [*config.data.preprocessing, *plan.preprocessing]
-            found.config = _with(config, {"data": {"preprocessing": layers}})
         return found
-    if config.model.num_classes < len(data.class_names):
+    classes = network.shapes[-1][0]
+    if classes < len(data.class_names):
         raise InputError(
-            f"{data.name} has {len(data.class_names)} classes, but {foreign.path} has "
-            f"{config.model.num_classes}"
+            f"{data.name} has {len(data.class_names)} classes, but {foreign.path} has {classes}"
         )
     found.dataset, found.note = data.name, data.note
     split = config.data.validation_split
     if isinstance(split, int) and 2 * split > len(data.y_train):
         found.config = _with(found.config, {"data": {"validation_split": 0.1}})
-    # A packaged network's own way of preparing pictures is published with its weights.
+    # A packaged network's own way of preparing images is published with its weights.
     if not config.is_asked("data.preprocessing") and not foreign.packaged:
-        _fit_pixels(found, data)
+        _fit_pixels(found, network, data)
     _score_once(found, notify)
     return found
 
 
 def load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
-    """Return a data set with its pictures as they are; those of a folder at the network's size."""
+    """Return a data set with its images as they are; those of a folder at the network's size."""
     if takes_image_options(name):
         return open_dataset(config.with_values({"data": {"dataset": name}}, "--dataset"), notify)
     return load_dataset_or_fallback(name, notify=notify)
 
 
-def describe_outcomes(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return outcomes as plain values, for JSON and for the head of the YAML."""
-    return [
+def equal_network(network: Network) -> str:
+    """Return the packaged network that gives the same outputs with the same weights, or ""."""
+    same = (name for name, other in _packaged_networks() if other.computes_like(network))
+    return next(same, "")
+
+
+@cache
+def _packaged_networks() -> list[tuple[str, Network]]:
+    described = ((name, describe_network(load_config(name))) for name in list_models())
+    return [(name, network) for name, network in described if network is not None]
+
+
+def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
+    """Try the usual scalings and paddings, and take the one that fits."""
+    model = build_network(found.config)
+    assign_arrays(model, found.arrays, found.config.name)
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
+
+    images = Images(data)
+    ways = usual_pixels(images.images, maps_of(network.input_shape))
+    scored = images.best_pixels(forward, ways, network.parameters)
+    best, reached = scored[0]
+    found.scaling, found.geometry, found.ways = best.name, best.geometry, len(ways)
+    found.config = _with(found.config, {"data": {"preprocessing": best.layers}})
+    found.assumptions.append(
+        f"pixels {best.name}, {best.geometry}: the best of {len(ways)} ways on "
+        f"{reached.images:,} validation images of {data.name} (accuracy {reached.accuracy:.4f})"
+    )
+    found.tried = [
         {
-            "label": each.trial.label,
+            "label": f"pixels {pixels.name}, {pixels.geometry}",
             "accuracy": round(each.accuracy, 4),
             "loss": round(each.loss, 4),
             "images": each.images,
         }
-        for each in outcomes
+        for pixels, each in scored
     ]
-
-
-def _fit_pixels(found: Imported, data: Dataset) -> None:
-    """Try the usual scalings and paddings, and take the one that fits."""
-    plan = found.plan
-    network = network_of(plan, str(found.dataset))
-    shape = entry_shape(plan.model["input_shape"], plan.preprocessing)
-    images, labels = validation_images(data)
-    forward = forward_of(network)
-    trials = [
-        Trial(f"pixels {pixels.name}, {pixels.geometry}", pixels, forward)
-        for pixels in usual_pixels(images, shape)
-    ]
-    rounds = rounds_for(network.count_params())
-    outcomes = score_trials(trials, Pictures(images, labels, plan.preprocessing), rounds)
-    best: Pixels = outcomes[0].trial.pixels
-    found.scaling, found.geometry = best.name, best.geometry
-    found.ways = len(trials)
-    found.tried = describe_outcomes(outcomes)
-    layers = [*best.layers, *plan.preprocessing]
-    found.config = _with(found.config, {"data": {"preprocessing": layers}})
-    count = outcomes[0].images
-    found.assumptions.append(
-        f"pixels {best.name}, {best.geometry}: the best of {len(trials)} ways on {count:,} "
-        f"validation images of {data.name} (accuracy {outcomes[0].accuracy:.4f})"
-    )
 
 
 def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
     """Score the test set, once, as `modelzoo evaluate` would."""
-    from modelzoo.training.evaluation import compile_for_scoring, score
-
     data = open_dataset(found.config, lambda message: None)  # it was opened before, with notices
     network = build_network(found.config)
-    assign_arrays(network, found.plan.arrays, found.dataset)
+    assign_arrays(network, found.arrays, found.dataset)
     compile_for_scoring(network, found.config)
     scores = score(network, open_pipeline(fit_split(found.config, data), data), "test")
     found.scores = scores
@@ -160,7 +136,7 @@ def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
         tried = (
             f"none of the {found.ways} ways to prepare pixels fits"
             if found.ways
-            else ("its pixels are prepared as given")
+            else "its pixels are prepared as given"
         )
         found.warning = (
             f"accuracy {scores.accuracy:.4f} on {data.name} is close to chance: {tried}. Was it "
@@ -169,25 +145,44 @@ def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
         notify(found.warning)
 
 
-def _config_for(plan: Plan, request: Request, dataset: str | None, path: Path) -> Config:
-    """Return a complete configuration: the plan's network, the rest as its base has it."""
-    given, model, name = request.given, request.model, request.name
-    if given is not None and given.model.builder != plan.builder:
-        raise InputError(
-            f"--model {model}: is built by {given.model.builder}, but {path} holds a network "
-            f"that {plan.builder} builds; leave --model out"
-        )
-    colour = plan.model["input_shape"][2] == 3
-    values: dict[str, Any] = {"model": {**plan.model, "name": name[:60]}}
-    if dataset is None and given is None:
+def _base_of(network: Network) -> str:
+    """Return the packaged network whose recipe and data suit a network."""
+    large = any(
+        layer.kind == "BatchNormalization" or getattr(layer, "groups", 1) > 1
+        for layer in network.layers
+    )
+    return "alexnet" if large else "lenet5"
+
+
+def _config_for(
+    network: Network, model: str | Path | None, dataset: str | None, overrides: Sequence[str]
+) -> Config:
+    """Return a complete configuration: the network as it is, the rest as its base has it."""
+    colour = network.input_shape[2] > 1
+    if dataset is None and model is None:
         dataset = "cifar10" if colour else "mnist"
-    config = load_config(model or plan.builder, dataset=dataset, overrides=request.overrides)
-    if given is None and colour:
+    others = [text for text in overrides if not text.strip().startswith("model.")]
+    config = load_config(model or _base_of(network), dataset=dataset, overrides=others)
+    values: dict[str, Any] = {
+        "model": {
+            "builder": "sequential",
+            "input_shape": list(network.input_shape),
+            "num_classes": network.shapes[-1][0],
+            "layers": as_specs(network.layers),
+        }
+    }
+    if model is None and colour:
         values["image"] = {"fit": "cover", "ink": "as_is"}
-    if plan.model["output_activation"] not in ("softmax", "sigmoid"):
+    if _output_activation(network) not in ("softmax", "sigmoid"):
         loss = {"class_name": "CategoricalCrossentropy", "config": {"from_logits": True}}
         values["compile"] = {"loss": loss}  # its outputs are no probabilities
-    return dataclasses.replace(_with(config, values), name=name)
+    return _with(config, values)
+
+
+def _output_activation(network: Network) -> str:
+    """Return the name of the last layer's activation, in small letters."""
+    last = network.layers[-1]
+    return getattr(last, "activation", None) or last.kind.lower()
 
 
 def _with(config: Config, values: dict[str, Any]) -> Config:

@@ -1,25 +1,40 @@
-"""Work out a network from nothing but the shapes and names of its arrays.
+"""Work out the networks that the shapes and names of a weights-only file leave possible.
 
-A weights-only file tells the convolutions, their maps and kernels, and the units of dense layers.
-It does not tell activations, padding, the kind of pooling or the input's size: here are the
-networks that its shapes leave possible.
+Such a file tells the convolutions, their maps and kernels, and the units of dense layers. It does
+not tell activations, padding, strides, the kind of pooling or the input's size.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from modelzoo.errors import InputError
-from modelzoo.importing.steps import Step
-from modelzoo.networks.kinds import slide
-from modelzoo.weights.layouts import by_pixel
+from modelzoo.importing.foreign import Weighted
+from modelzoo.importing.keras_layers import named
+from modelzoo.networks import Network
+from modelzoo.networks.arguments import POOLS
+from modelzoo.networks.kinds import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    Layer,
+    Shape,
+    slide,
+)
 
-MAX_GEOMETRIES = 40
+MAX_NETWORKS = 40
+MAX_CONVOLUTIONS = 12
+MAX_CHAINS = 20_000  # that are sorted; the plainest come first as it is
 POOL_NAMES = {"max_pooling2d": "max", "average_pooling2d": "average"}
 OTHER_NAMES = (
     "conv2d", "dense", "flatten", "dropout", "activation", "batch_normalization", "input",
@@ -27,36 +42,15 @@ OTHER_NAMES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """What shapes leave open of a chain of convolutions.
+NORM = ["BatchNormalization"]
 
-    Attributes:
-        input_shape: (height, width, channels).
-        paddings: of each convolution, "valid" or "same".
-        strides: of each convolution.
-        pools: (window, stride) after each convolution, or None.
-        pooling: "average" or "max".
-        norm_first: whether batch normalisation comes before the activation.
-        by_channel: (height, width, maps) that are made flat channel by channel, as in PyTorch and
-            in Keras with `channels_first`; None: pixel by pixel.
-    """
 
-    input_shape: tuple[int, int, int]
-    paddings: tuple[str, ...]
-    strides: tuple[tuple[int, int], ...]
-    pools: tuple[tuple[int, int] | None, ...]
-    pooling: str
-    norm_first: bool
-    by_channel: tuple[int, int, int] | None = None
+class Stage(NamedTuple):
+    """What shapes do not tell of a convolution; `pool` is (window, stride), or None."""
 
-    def __str__(self) -> str:
-        """Return it in words."""
-        height, width, channels = self.input_shape
-        pools = ", ".join("none" if p is None else f"{p[0]}/{p[1]}" for p in self.pools)
-        text = f"input {height}x{width}x{channels}, padding {', '.join(self.paddings)}"
-        text = f"{text}, {self.pooling} pooling {pools}"
-        return f"{text}, made flat channel by channel" if self.by_channel else text
+    padding: str
+    stride: int
+    pool: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -67,17 +61,15 @@ class Choices:
     paddings: Sequence[str] = ("valid", "same")
     poolings: Sequence[str] = ("average", "max")
     pools: Sequence[tuple[int, int] | None] = ((2, 2), (3, 2), None)
-    strides: Sequence[int] = (1,)
-    by_channel: bool = False
 
 
-def geometries(
-    skeleton: list[Step], layer_names: Sequence[str], choices: Choices, path: Path
-) -> list[Geometry]:
-    """Return what the shapes leave possible, the plainest first.
+def possible_networks(
+    weighted: Sequence[Weighted], layer_names: Sequence[str], choices: Choices, path: Path
+) -> list[Network]:
+    """Return the networks that the shapes leave possible, all linear, the plainest first.
 
     Args:
-        skeleton: the layers with weights.
+        weighted: the layers with weights.
         layer_names: of all layers in order, if the file says them: Keras' own names tell poolings.
         choices: what may be tried.
         path: of the file, for messages.
@@ -85,37 +77,32 @@ def geometries(
     Raises:
         InputError: nothing fits, or a name stands for a layer that is not known.
     """
-    convs = [step for step in skeleton if step.kind == "conv"]
-    inputs = next(step for step in skeleton if step.kind == "dense").arrays[0].shape[0]
+    convs = [layer for layer in weighted if layer.kind == "Conv2D"]
+    if len(convs) > MAX_CONVOLUTIONS:
+        raise InputError(f"{path}: {len(convs)} convolutions; name the network with --model")
+    inputs = next(layer for layer in weighted if layer.kind == "Dense").arrays[0].shape[0]
     channels = convs[0].arrays[0].shape[2] if convs else 1
-    maps = convs[-1].arrays[1].size if convs else channels
     hints = _pool_hints(layer_names, convs, path)
     poolings = sorted({hint for hint in hints or () if hint}) or choices.poolings
-    norms = (True, False) if any(step.kind == "norm" for step in skeleton) else (True,)
-    after_each = [
-        [p for p in choices.pools if (p is None) == (hint is None)] if hints else choices.pools
-        for hint in (hints or [None] * len(convs))
+    normed = any(layer.kind in NORM for layer in weighted)
+    stages = [
+        [
+            Stage(*stage)
+            for stage in itertools.product(
+                choices.paddings,
+                (1,) if max(conv.arrays[0].shape[:2]) < 7 else (1, 2, 4),  # large kernels leap
+                [p for p in choices.pools if not hints or (p is None) == (hints[place] is None)],
+            )
+        ]
+        for place, conv in enumerate(convs)
     ]
-    stride_choices = [  # large kernels often take large steps
-        choices.strides if max(conv.arrays[0].shape[:2]) < 7 else (*choices.strides, 2, 4)
-        for conv in convs
+    found = [
+        (_oddity(chain, place), (*size, channels), chain, pooling, norm_first)
+        for place, size in enumerate(choices.sizes)
+        for chain in _chains(convs, stages, size, inputs)
+        for pooling in (poolings if any(stage.pool for stage in chain) else poolings[:1])
+        for norm_first in ((True, False) if normed else (True,))
     ]
-    found: list[Geometry] = []
-    for size in choices.sizes:
-        for paddings in itertools.product(choices.paddings, repeat=len(convs)):
-            for strides in itertools.product(*stride_choices):
-                pairs = tuple((s, s) for s in strides)
-                for pools in itertools.product(*after_each):
-                    left = _final_size(size, convs, paddings, pairs, pools)
-                    if left is None or left[0] * left[1] * maps != inputs:
-                        continue
-                    kinds = poolings if any(pools) else poolings[:1]
-                    for pooling, first in itertools.product(kinds, norms):
-                        shape = (*size, channels)
-                        by_channel = (*left, maps) if choices.by_channel else None
-                        found.append(
-                            Geometry(shape, paddings, pairs, pools, pooling, first, by_channel)
-                        )
     if not found:
         sizes = ", ".join("x".join(map(str, size)) for size in choices.sizes)
         raise InputError(
@@ -123,76 +110,104 @@ def geometries(
             f"to the {inputs:,} inputs of its first dense layer\n"
             "Name the network with --model, or set its input with --set model.input_shape=[H,W,C]"
         )
-    found.sort(key=lambda each: _oddity(each, choices))
-    return found[:MAX_GEOMETRIES]
+    found.sort(key=lambda each: each[0])
+    return [
+        Network("imported", shape, _layers(weighted, chain, pooling, norm_first))
+        for _, shape, chain, pooling, norm_first in found[:MAX_NETWORKS]
+    ]
 
 
-def complete(skeleton: list[Step], geometry: Geometry, activations: Sequence[str]) -> list[Step]:
-    """Return all steps of a network: the skeleton, with what a geometry and activations add."""
-    steps: list[Step] = []
-    names = iter(activations)
-    conv, activation = -1, "linear"
-    for index, step in enumerate(skeleton):
-        arrays = list(step.arrays)
-        follower = skeleton[index + 1] if index + 1 < len(skeleton) else None
-        normed = follower is not None and follower.kind == "norm"
-        if step.kind == "norm":
-            steps.append(Step("norm", step.name, dict(step.settings), arrays))
-            if geometry.norm_first:
-                steps.append(Step("act", step.name, {"activation": activation}))
-            if skeleton[index - 1].kind == "conv":
-                steps += _pool(geometry, conv)
-            continue
-        activation = next(names)
-        settings: dict[str, Any] = {
-            "activation": "linear" if normed and geometry.norm_first else activation
-        }
-        if step.kind == "conv":
-            conv += 1
-            settings |= {"padding": geometry.paddings[conv], "strides": geometry.strides[conv]}
-            settings["groups"] = 1
-        elif not any(each.kind in ("flatten", "dense") for each in steps):
-            steps.append(Step("flatten", "flatten"))
-            if geometry.by_channel is not None:
-                arrays[0] = by_pixel(arrays[0], *geometry.by_channel)
-        steps.append(Step(step.kind, step.name, settings, arrays))
-        if step.kind == "conv" and not normed:
-            steps += _pool(geometry, conv)
-    return steps
+def activations_of(network: Network) -> tuple[str, ...]:
+    """Return the activation of each convolution and dense layer."""
+    given = (getattr(layer, "activation", None) for layer in network.layers)
+    return tuple(activation for activation in given if activation)
 
 
-def _pool(geometry: Geometry, conv: int) -> Iterator[Step]:
-    pool = geometry.pools[conv]
-    if pool is not None:
-        window, stride = pool
-        yield Step("pool", f"pool{conv + 1}", {
-            "pooling": geometry.pooling,
-            "size": (window, window),
-            "strides": (stride, stride),
-            "padding": "valid",
-        })  # fmt: skip
+def with_activations(network: Network, names: Sequence[str]) -> Network:
+    """Return a network with an activation for each convolution and dense layer."""
+    rest = iter(names)
+    layers = [
+        msgspec.structs.replace(layer, activation=next(rest))
+        if getattr(layer, "activation", None)
+        else layer
+        for layer in network.layers
+    ]
+    return Network(network.name, network.input_shape, tuple(layers))
 
 
-def _final_size(
-    size: tuple[int, int],
-    convs: list[Step],
-    paddings: Sequence[str],
-    strides: Sequence[tuple[int, int]],
-    pools: Sequence[tuple[int, int] | None],
-) -> tuple[int, int] | None:
-    try:
-        for conv, padding, stride, pool in zip(convs, paddings, strides, pools, strict=True):
-            kernel = conv.arrays[0].shape
-            size = slide(size, (kernel[0], kernel[1]), stride, padding)
-            if pool is not None:
-                size = slide(size, (pool[0], pool[0]), (pool[1], pool[1]), "valid")
-    except InputError:
-        return None
-    return size
+def in_words(network: Network) -> str:
+    """Return what a guess has chosen: the input, paddings and strides, and poolings."""
+    said = [f"input {'x'.join(map(str, network.input_shape))}"]
+    for layer in network.layers:
+        padding = getattr(layer, "padding", "")
+        size = "/".join(str(pair[0]) for pair in (layer.window, layer.steps) if pair)
+        said += [f"{layer.kind} {size} {padding}"] if padding else []
+    return ", ".join(said)
+
+
+def _chains(
+    convs: Sequence[Weighted], stages: Sequence[Sequence[Stage]], size: Shape, inputs: int
+) -> Sequence[tuple[Stage, ...]]:
+    """Return the stages that lead from an input's size to the inputs of the first dense layer."""
+    maps = convs[-1].arrays[0].shape[-1] if convs else 1
+
+    @cache
+    def onward(place: int, size: Shape) -> Sequence[tuple[Stage, ...]]:
+        if place == len(convs):
+            return [()] if size[0] * size[1] * maps == inputs else []
+        window = convs[place].arrays[0].shape[:2]
+        found: list[tuple[Stage, ...]] = []
+        for stage in stages[place]:
+            try:
+                left = slide(size, window, (stage.stride,) * 2, stage.padding)
+                if stage.pool:
+                    left = slide(left, stage.pool[:1] * 2, stage.pool[1:] * 2, "valid")
+            except InputError:
+                continue
+            found += [(stage, *rest) for rest in onward(place + 1, left)]
+        return found[:MAX_CHAINS]
+
+    return onward(0, size)
+
+
+def _layers(
+    weighted: Sequence[Weighted], chain: Sequence[Stage], pooling: str, norm_first: bool
+) -> tuple[Layer, ...]:
+    """Return all layers, each activation linear; `norm_first`: before normalisation or after."""
+    layers: list[tuple[str, Layer]] = []
+    kinds, stages = [each.kind for each in weighted], iter(chain)
+    pool = None
+    for place, each in enumerate(weighted):
+        before, normed = kinds[place - 1] if place else "", kinds[place + 1 : place + 2] == NORM
+        if each.kind in NORM:
+            layers.append((each.name, BatchNormalization()))
+            if norm_first and before not in ("", *NORM):
+                layers.append(("", Activation(activation="linear")))
+        else:
+            kernel, *bias = each.arrays
+            values: dict[str, Any] = {"use_bias": bool(bias)}
+            values["activation"] = None if normed and norm_first else "linear"
+            if each.kind == "Conv2D":
+                stage = next(stages)
+                pool = stage.pool
+                height, width, _, filters = kernel.shape
+                size = height if height == width else (height, width)
+                values |= {"filters": filters, "kernel_size": size, "padding": stage.padding}
+                layers.append((each.name, Conv2D(strides=stage.stride, **values)))
+            else:
+                if not any(isinstance(layer, Flatten | Dense) for _, layer in layers):
+                    layers.append(("", Flatten()))
+                layers.append((each.name, Dense(units=kernel.shape[1], **values)))
+        if pool and not normed:
+            window, step = pool
+            strides = None if step == window else step
+            layers.append(("", POOLS[pooling](pool_size=window, strides=strides)))
+            pool = None
+    return named(layers)
 
 
 def _pool_hints(
-    layer_names: Sequence[str], convs: list[Step], path: Path
+    layer_names: Sequence[str], convs: Sequence[Weighted], path: Path
 ) -> list[str | None] | None:
     """Return the pooling after each convolution by the names that Keras gives; None if unknown."""
     kinds = [re.sub(r"_?\d+$", "", name.rpartition("/")[2]) for name in layer_names]
@@ -202,9 +217,7 @@ def _pool_hints(
                 f"{path}: layer {name!r:.80} is a Lambda by its name: what it computes is code, "
                 "which a file of weights does not hold"
             )
-    if not any(kind in POOL_NAMES or kind == "flatten" for kind in kinds):
-        return None
-    if any(kind not in POOL_NAMES and kind not in OTHER_NAMES for kind in kinds):
+    if not {*POOL_NAMES, "flatten"} & set(kinds) or set(kinds) - {*POOL_NAMES, *OTHER_NAMES}:
         return None
     names = [conv.name for conv in convs]
     hints: list[str | None] = []
@@ -216,9 +229,9 @@ def _pool_hints(
     return hints if len(hints) == len(convs) else None
 
 
-def _oddity(geometry: Geometry, choices: Choices) -> tuple[int, ...]:
+def _oddity(chain: Sequence[Stage], size: int) -> tuple[int, ...]:
     """Return what to sort by: few kinds of padding and pooling, sizes in the order given."""
-    size = list(choices.sizes).index(geometry.input_shape[:2])
-    kinds = len(set(geometry.paddings)) + len({p for p in geometry.pools if p})
-    unusual = sum(p not in (None, (2, 2)) for p in geometry.pools)
-    return unusual, kinds, size, sum(p == "same" for p in geometry.paddings)
+    paddings = [stage.padding for stage in chain]
+    pools = [stage.pool for stage in chain if stage.pool]
+    unusual = sum(pool != (2, 2) for pool in pools)
+    return unusual, len({*paddings}) + len({*pools}), size, paddings.count("same")

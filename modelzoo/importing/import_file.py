@@ -65,15 +65,13 @@ def import_file(
         foreign = look_at_keras(path, beside=given is None, notify=notify)
     if given is None and foreign.packaged:
         model = foreign.packaged
-        given = load_config(model, dataset=dataset, overrides=overrides)
     from modelzoo.training.device import start_framework
 
     device = start_framework(given.trainer.backend if given else "tensorflow", "auto")
     with device.scope():
-        from modelzoo.importing.fitting import Request, fit_file
+        from modelzoo.importing.fitting import fit_file
 
-        request = Request(given, model, dataset, tuple(overrides), name, notify)
-        found = fit_file(foreign, request)
+        found = fit_file(foreign, model, dataset, overrides, name, notify)
         _write(found, path, yaml, weights)
     return found
 
@@ -96,7 +94,7 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
     from modelzoo.weights.writer import save_weights
 
     network = build_network(found.config)
-    assign_arrays(network, found.plan.arrays, str(source))
+    assign_arrays(network, found.arrays, str(source))
     about = {
         "title": f"Imported from {on_one_line(source.name)[:300]}",
         "year": None,
@@ -122,24 +120,9 @@ def _head(found: Imported, source: Path) -> list[str]:
         f"SHA-256 of that file: {digest.hexdigest()}",
         f"python -m evaluate --model {found.yaml} --weights {found.weights}",
     ]
-    if found.scores:
-        scores = found.scores
-        texts.append(
-            f"Test accuracy {scores.accuracy:.4f}, loss {scores.loss:.4f} on the "
-            f"{len(scores.labels):,} test images of {found.dataset}, scored once."
-        )
     if found.warning:
         texts.append(f"Warning: {found.warning}")
-    if found.note:
-        texts.append(f"Note: {found.note}")
-    if found.tried:
-        best = found.tried[0]
-        texts.append(
-            f"Tried on {best['images']:,} training images of {found.dataset} set aside; accuracy:"
-        )
-        texts += [f"  {each['accuracy']:.4f}  {each['label']}" for each in found.tried[:6]]
-    texts += [f"Assumed: {each}" for each in found.assumptions]
-    texts += [f"Rewritten: {each}" for each in found.plan.notes]
+    texts += found.facts()
     lines = []
     for text in (on_one_line(each)[:300] for each in texts):
         indent = " " * (len(text) - len(text.lstrip()) + 2)

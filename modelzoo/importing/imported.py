@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from modelzoo.config import Config
-from modelzoo.importing.recognise import Plan
 from modelzoo.terminal import on_one_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ class Imported:
 
     Attributes:
         config: of the network, complete.
-        plan: the network as our builders express it.
+        arrays: the weights of its network, in order.
+        equals: the packaged network that computes the same with these weights, "" if none does.
+        rewritten: what was converted.
         layout, version: of the file.
         assumptions: what the file does not say, and why it was chosen so.
         tried: the ways that were tried on most validation images: label, accuracy, loss, images.
@@ -33,7 +36,9 @@ class Imported:
     """
 
     config: Config
-    plan: Plan
+    arrays: list[np.ndarray]
+    equals: str = ""
+    rewritten: list[str] = field(default_factory=list)
     layout: str = ""
     version: str = ""
     assumptions: list[str] = field(default_factory=list)
@@ -57,7 +62,8 @@ class Imported:
             "weights": str(self.weights),
             "layout": self.layout,
             "keras_version": self.version or None,
-            "builder": self.plan.builder,
+            "builder": self.config.model.builder,
+            "equals": self.equals or None,
             "parameters": self.config.about.parameters,
             "input_shape": self.config.model.input_shape,
             "dataset": self.dataset or None,
@@ -70,28 +76,41 @@ class Imported:
             "note": self.note,
             "warning": self.warning,
             "assumptions": self.assumptions,
-            "rewritten": self.plan.notes,
+            "rewritten": self.rewritten,
             "tried": self.tried,
         }
+
+    def facts(self) -> list[str]:
+        """Return what was found, tried, assumed and rewritten, a line each."""
+        facts = [f"Equals {self.equals}: the same outputs with the same weights"] * bool(
+            self.equals
+        )
+        if self.scores:
+            count = len(self.scores.labels)
+            facts.append(
+                f"Test accuracy {self.scores.accuracy:.4f}, loss {self.scores.loss:.4f} on the "
+                f"{count:,} test images of {self.dataset}, scored once"
+            )
+        if self.note:
+            facts.append(f"Note: {self.note}")
+        if self.tried:
+            count = self.tried[0]["images"]
+            facts.append(
+                f"Tried on {count:,} training images of {self.dataset} set aside; accuracy:"
+            )
+            facts += [f"  {each['accuracy']:.4f}  {each['label']}" for each in self.tried[:6]]
+        facts += [f"Assumed: {each}" for each in self.assumptions]
+        return [*facts, *(f"Rewritten: {each}" for each in self.rewritten)]
 
     def lines(self) -> list[str]:
         """Return the same in words, a line each."""
         version = f", Keras {self.version}" if self.version else ""
+        about = self.config.about
         lines = [
-            f"{self.config.name}: {self.layout}{version}; {self.config.about.parameters:,} "
-            f"parameters, builder {self.plan.builder}"
+            f"{self.config.name}: {self.layout}{version}; {about.parameters:,} parameters, "
+            f"{len(self.config.model.layers)} layers",
+            *(f"  {fact}" for fact in self.facts()),
+            f"configuration: {self.yaml}",
+            f"weights: {self.weights}",
         ]
-        lines += [f"  tried: {each['accuracy']:.4f}  {each['label']}" for each in self.tried[:6]]
-        lines += [f"  assumed: {each}" for each in self.assumptions]
-        lines += [f"  rewritten: {each}" for each in self.plan.notes]
-        if self.note:
-            lines.append(f"  note: {self.note}")
-        if self.scores:
-            count = len(self.scores.labels)
-            lines.append(
-                f"test accuracy {self.scores.accuracy:.4f}, loss {self.scores.loss:.4f} "
-                f"({count:,} test images of {self.dataset})"
-            )
-        lines.append(f"configuration: {self.yaml}")
-        lines.append(f"weights: {self.weights}")
         return [on_one_line(line)[:300] for line in lines]

@@ -1,24 +1,29 @@
 """How pixels reach a network: the usual ways to scale and pad them, and which of them fits.
 
-A foreign file does not say what was done to the pictures before they reached the network. Whatever
+A foreign file does not say what was done to the images before they reached the network. Whatever
 was done in training gives far better scores than the rest, so each way is tried on images that the
 test set does not hold.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from modelzoo.data.resize import convert
-from modelzoo.data.source import ImageShape
+from modelzoo.data.source import Dataset, ImageShape
+from modelzoo.data.validation_split import split_validation
 
+VALIDATION_IMAGES = 5_000
+SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))  # images in a round, ways that go on
+LARGE = ((100, 8), (500, 3), (2000, 0))  # of networks with more than 5 million parameters
 CHUNK = 500  # images in a forward pass
 TIE = 0.001  # accuracies closer than this are decided by the loss
-KEPT_BYTES = 200_000_000  # of prepared pictures
+KEPT_BYTES = 200_000_000  # of prepared images, and of the values in a network
 # Means and standard deviations of 0..1 that people copy from one another, by number of colours.
 USUAL_MOMENTS: dict[int, dict[str, tuple[list[float], list[float]]]] = {
     1: {"(x / 255 - 0.1307) / 0.3081": ([0.1307], [0.3081])},  # PyTorch's example of MNIST
@@ -32,13 +37,13 @@ Forward = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Pixels:
-    """One way to prepare pictures.
+    """One way to prepare images.
 
     Attributes:
         name: in words, such as "0..1".
         geometry: in words: "as they are", "padded by 2 to 32x32", "resized to 32x32".
         layers: for `data.preprocessing`.
-        shape: at which pictures enter the first of these layers.
+        shape: at which images enter the first of these layers.
     """
 
     name: str
@@ -47,36 +52,19 @@ class Pixels:
     shape: ImageShape
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Something to score: a way to prepare pictures, and a network.
+class Score(NamedTuple):
+    """What a network reached on how many images."""
 
-    Attributes:
-        label: what is tried, in words.
-        pixels: how the pictures are prepared.
-        forward: from prepared pictures, float32 (n, h, w, c), to the network's output.
-    """
-
-    label: str
-    pixels: Pixels
-    forward: Forward
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a trial reached on how many images."""
-
-    trial: Trial
     accuracy: float
     loss: float
     images: int
 
 
 def usual_pixels(images: np.ndarray, shape: ImageShape) -> list[Pixels]:
-    """Return the usual ways to bring uint8 pictures (n, h, w, c) to a network's input.
+    """Return the usual ways to bring uint8 images (n, h, w, c) to a network's input.
 
     Scalings: 0..1, 0..255, -1..1, -0.5..0.5, standardised by the mean and deviation of these
-    pictures (also for each colour), and by those of `USUAL_MOMENTS`. Other sizes: padded with
+    images (also for each colour), and by those of `USUAL_MOMENTS`. Other sizes: padded with
     black, where that is possible on all sides alike, or resized.
     """
     height, width, channels = shape
@@ -108,77 +96,84 @@ def usual_pixels(images: np.ndarray, shape: ImageShape) -> list[Pixels]:
     return padded + ways
 
 
-class Pictures:
-    """Labelled pictures, prepared in the ways that trials ask for.
+class Images:
+    """Labelled training images, set aside and prepared in the ways that are tried.
 
     Args:
+        data: the data set: a few thousand images are chosen, each class in its proportion.
+
+    Attributes:
         images: uint8 (n, h, w, c), in the data set's own shape.
         labels: class numbers, (n,).
-        inner: layers that stand behind each way's own, in the network's file.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, inner: Sequence[Any] = ()) -> None:
-        self.images, self.labels, self.inner = images, labels, inner
+    def __init__(self, data: Dataset) -> None:
+        count = min(VALIDATION_IMAGES, len(data.y_train) // 2)
+        _, chosen = split_validation(data.y_train, count)
+        chosen = np.random.default_rng(0).permutation(chosen)
+        self.images, self.labels = np.asarray(data.x_train[chosen]), data.y_train[chosen]
         self._kept: dict[Any, np.ndarray] = {}
-        self._bytes = 0
 
-    def prepared(self, pixels: Pixels, part: slice) -> np.ndarray:
-        """Return some of the pictures as a network takes them."""
-        key = (pixels, part.start, part.stop)
+    def prepared(self, pixels: Pixels, start: int, stop: int) -> np.ndarray:
+        """Return some of the images as a network takes them."""
+        key = (pixels, start, stop)
         if key in self._kept:
             return self._kept[key]
         from modelzoo.data.preprocessor import Preprocessor
 
-        prepare = Preprocessor([*pixels.layers, *self.inner])
-        found = prepare.to_numpy(convert(self.images[part], pixels.shape))
-        if self._bytes + found.nbytes < KEPT_BYTES:
+        images = convert(self.images[start:stop], pixels.shape)
+        found = Preprocessor(pixels.layers).to_numpy(images)
+        if found.nbytes + sum(each.nbytes for each in self._kept.values()) < KEPT_BYTES:
             self._kept[key] = found
-            self._bytes += found.nbytes
         return found
 
-    def score(self, trial: Trial, count: int) -> Outcome:
-        """Return what a trial reaches on the first `count` pictures."""
+    def score(self, forward: Forward, pixels: Pixels, count: int) -> Score:
+        """Return what a network reaches on the first images."""
         labels = self.labels[:count]
-        parts = [slice(start, min(start + CHUNK, count)) for start in range(0, len(labels), CHUNK)]
-        forward = trial.forward
-        outputs = np.concatenate([forward(self.prepared(trial.pixels, part)) for part in parts])
+        parts = [(start, min(start + CHUNK, len(labels))) for start in range(0, len(labels), CHUNK)]
+        outputs = np.concatenate([forward(self.prepared(pixels, *part)) for part in parts])
         outputs = outputs.astype("float64")
-        right = outputs.argmax(axis=1) == labels
-        rows = outputs.min(axis=1) >= 0
-        if rows.all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-2):
-            probability = outputs[np.arange(len(labels)), labels]
-        else:
-            shifted = np.exp(np.clip(outputs - outputs.max(axis=1, keepdims=True), -700, 0))
-            probability = shifted[np.arange(len(labels)), labels] / shifted.sum(axis=1)
+        if not np.isfinite(outputs).all():
+            return Score(0.0, math.inf, len(labels))
+        if (outputs < 0).any() or not np.allclose(outputs.sum(axis=1), 1, atol=1e-2):
+            outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+            outputs /= outputs.sum(axis=1, keepdims=True)
+        probability = outputs[np.arange(len(labels)), labels]
         loss = float(-np.log(np.maximum(probability, 1e-7)).mean())
-        accuracy = float(right.mean()) if np.isfinite(outputs).all() else 0.0
-        return Outcome(trial, accuracy, loss, len(labels))
+        return Score(float((outputs.argmax(axis=1) == labels).mean()), loss, len(labels))
+
+    def best_pixels(
+        self, forward: Forward, ways: Sequence[Pixels], parameters: int
+    ) -> list[tuple[Pixels, Score]]:
+        """Score ways on ever more images, going on with the best; the last round, best first."""
+        left, scored = list(ways), []
+        for count, keep in rounds_for(parameters):
+            scored = [(pixels, self.score(forward, pixels, count)) for pixels in left]
+            scored.sort(key=lambda each: (-each[1].accuracy, each[1].loss))
+            left = [pixels for pixels, _ in scored[:keep]]
+        best = scored[0][1].accuracy
+        near = [each for each in scored if each[1].accuracy > best - TIE]
+        return sorted(near, key=lambda each: each[1].loss) + scored[len(near) :]
 
 
-def score_trials(
-    trials: Sequence[Trial], pictures: Pictures, rounds: Sequence[tuple[int, int]]
-) -> list[Outcome]:
-    """Score trials on ever more images, going on with the best; return the last round, best first.
+def rounds_for(parameters: int) -> Sequence[tuple[int, int]]:
+    """Return how many images are used in each round of trials."""
+    return LARGE if parameters > 5_000_000 else SMALL
 
-    Args:
-        trials: what to compare.
-        pictures: by which.
-        rounds: (images, how many trials go on to the next round).
+
+def is_poor(accuracy: float, labels: np.ndarray) -> bool:
+    """Whether an accuracy is in the lowest third of what lies between chance and all right.
+
+    Chance is to always give the class that most of the labels have.
     """
-    left, outcomes = list(trials), []
-    for count, keep in rounds:
-        outcomes = [pictures.score(trial, count) for trial in left]
-        outcomes.sort(key=lambda each: (-each.accuracy, each.loss))
-        left = [each.trial for each in outcomes[:keep]]
-    near = [each for each in outcomes if each.accuracy > outcomes[0].accuracy - TIE]
-    near.sort(key=lambda each: each.loss)
-    return near + outcomes[len(near) :]
+    chance = float(np.bincount(labels).max() / len(labels))
+    return accuracy < chance + (1 - chance) / 3
 
 
 def _scalings(
     images: np.ndarray, channels: int, share: float = 1.0
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the usual scalings; `share` of a padded picture is the picture, the rest black."""
+    """Return the usual scalings; `share` of a padded image is the image, the rest black."""
     mean, deviation = _moments(images, share)
     scalings: list[tuple[str, list[dict[str, Any]]]] = [
         ("0..1", [_rescaling(1 / 255, 0.0)]),

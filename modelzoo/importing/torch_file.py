@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from modelzoo.config import list_models, load_config
-from modelzoo.importing.foreign import FLAT_BY_PIXEL, Foreign, check_chain
-from modelzoo.importing.steps import Step
+from modelzoo.importing.foreign import FLAT_BY_PIXEL, Foreign, Weighted, check_chain
 from modelzoo.weights.from_torch import classes_of, keras_kernel, modules_of
 from modelzoo.weights.state_dict import StateDict, open_state_dict
 
@@ -22,15 +19,15 @@ def look_at_torch(path: Path) -> Foreign:
         InputError: the file cannot be read.
     """
 
-    def skeleton() -> list[Step]:
+    def weighted() -> list[Weighted]:
         with open_state_dict(path) as again:
-            return _skeleton(again)
+            return _weighted(again)
 
     with open_state_dict(path) as state:
         return Foreign(
             path,
             "PyTorch state dict",
-            skeleton,
+            weighted,
             is_torch=True,
             classes=classes_of(state),
             packaged=_packaged(state),
@@ -38,25 +35,24 @@ def look_at_torch(path: Path) -> Foreign:
         )
 
 
-def _skeleton(state: StateDict) -> list[Step]:
-    """Return the weighted layers as steps, their kernels as Keras has them.
+def _weighted(state: StateDict) -> list[Weighted]:
+    """Return the layers with weights, their kernels as Keras has them.
 
     Raises:
         InputError: arrays that are no convolution and no dense layer.
     """
-    steps: list[Step] = []
+    layers: list[Weighted] = []
     for module, shapes in modules_of(state).items():
         shape = shapes.get("weight", ())
-        kind = {4: "conv", 2: "dense"}.get(len(shape))
+        kind = {4: "Conv2D", 2: "Dense"}.get(len(shape))
         if kind is None or shapes.get("bias", shape[:1]) != shape[:1]:
             raise state.refuse(module, f"has arrays of {shapes}, which fit no layer of ours")
-        kernel = keras_kernel(state.read(f"{module}.weight"))
-        bias = np.zeros(shape[0], "float32")
+        arrays = [keras_kernel(state.read(f"{module}.weight"))]
         if "bias" in shapes:
-            bias = state.read(f"{module}.bias")
-        steps.append(Step(kind, module, {}, [kernel, bias]))
-    check_chain(steps, state.path)
-    return steps
+            arrays.append(state.read(f"{module}.bias"))
+        layers.append(Weighted(kind, module, arrays))
+    check_chain(layers, state.path)
+    return layers
 
 
 def _packaged(state: StateDict) -> str:

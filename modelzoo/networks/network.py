@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from modelzoo.errors import InputError, suggest
-from modelzoo.networks.kinds import KINDS, KerasObject, Layer, SCells, Shape, pair
+from modelzoo.networks.kinds import KINDS, KerasObject, Layer, SCells, Shape
 
 # A slip of the keyboard asks for a thousand times as much as was meant. To initialise a network
 # takes three times its weights: below 2 GB with these, twice what AlexNet has.
@@ -256,20 +256,27 @@ def as_plain(value: Any) -> Any:
 
 
 def _computed(network: Network) -> list[dict[str, Any]]:
-    """Return what decides a network's outputs, layer by layer."""
-    ignored = ("dtype", "momentum")
-    layers = []
+    """Return what decides a network's outputs, each activation as an entry of its own."""
+    ignored = ("dtype", "momentum", "activation")
+    steps: list[dict[str, Any]] = []
     for layer in network.layers:
         if "Dropout" in layer.kind or layer.kind == "GaussianNoise":
             continue
         values = {
-            key: pair(value) if key in ("kernel_size", "strides", "pool_size") else value
+            key: value
             for key, value in layer.arguments.items()
             if key not in ignored and not key.endswith(("initializer", "regularizer"))
-            if value not in ("linear", None)
         }
-        layers.append({"kind": layer.kind, **values})
-    return layers
+        if layer.window:  # however they are given: n, (n, n), or as large as the window
+            values |= {"kernel_size": layer.window, "pool_size": None, "strides": layer.steps}
+        activation = getattr(layer, "activation", None) or "linear"
+        if not values and layer.kind in ("ReLU", "Softmax"):
+            activation = layer.kind.lower()
+        elif layer.kind != "Activation":
+            steps.append({"kind": layer.kind, **values})
+        if activation != "linear":
+            steps.append({"activation": activation})
+    return steps
 
 
 def _check_size(network: Network) -> None:
