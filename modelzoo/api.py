@@ -18,8 +18,8 @@ from modelzoo.training.prepare import build_network, describe_network, scale_ima
 if TYPE_CHECKING:
     import keras
 
+    from modelzoo.config.published import Golden
     from modelzoo.training.evaluation import Evaluation, Unit
-    from modelzoo.weights.registry import Golden
 
 
 def build(model: str | Path | Config, **arguments: Any) -> keras.Model:

@@ -50,7 +50,7 @@ def train(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     from modelzoo.api import evaluate
-    from modelzoo.weights.published import check_against_published, published_scores
+    from modelzoo.weights.golden import check_against_published, published_scores
 
     source = chosen_source(options, for_scores=True)
     config, published = source.config, source.published

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo.config import Config, list_models, load_config, split_reference
+from modelzoo.config.published import PublishedWeights
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.known_sets import same_images
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
-from modelzoo.weights.find import find_weights, no_weights
-from modelzoo.weights.published import named_weights
-from modelzoo.weights.registry import PublishedWeights
+from modelzoo.weights.find import find_weights, named_weights, no_weights
 
 if TYPE_CHECKING:
     import keras

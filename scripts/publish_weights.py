@@ -24,11 +24,11 @@ import yaml
 import modelzoo
 from compress_weights import compress
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.config.published import NAME, PublishedWeights, Scores
 from modelzoo.errors import InputError, RunError
 from modelzoo.files import ordinary, write_bytes
 from modelzoo.printing import print_notice
 from modelzoo.terminal import say
-from modelzoo.weights.registry import NAME, PublishedWeights, Scores
 
 if TYPE_CHECKING:
     import keras

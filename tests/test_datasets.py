@@ -31,7 +31,7 @@ from modelzoo.data.datasets import (
 from modelzoo.data.npz import KEYS
 from modelzoo.data.resize import ResizedImages, convert
 from modelzoo.errors import InputError
-from modelzoo.weights.transfer import Limits
+from modelzoo.weights.store import Limits
 
 
 @pytest.fixture
@@ -553,7 +553,7 @@ def test_a_server_that_never_answers_is_given_up(
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         fetched = replace(fetched_sets.FETCHED_SETS["mnist"], addresses=(address,))
         monkeypatch.setitem(fetched_sets.FETCHED_SETS, "mnist", fetched)
-        monkeypatch.setattr(fetched_sets, "LIMITS", Limits(read=0.2, attempts=1))
+        monkeypatch.setattr(fetched_sets, "LIMITS", Limits(silence=0.2, attempts=1))
         with pytest.raises(DatasetUnavailable, match=r"fetched: .*silent for 0\.2 s"):
             load_dataset("mnist")
     assert list(home.glob("datasets/mnist/*.npz")) == []

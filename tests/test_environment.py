@@ -11,6 +11,7 @@ import platformdirs
 import pytest
 
 from modelzoo import cli
+from modelzoo.config.sources import file_at, parse_source
 from modelzoo.data.source import Dataset
 from modelzoo.environment import in_home
 from modelzoo.errors import InputError
@@ -18,8 +19,7 @@ from modelzoo.files import as_typed
 from modelzoo.printing import print_evaluation
 from modelzoo.training.device import quiet_stderr
 from modelzoo.training.evaluation import Evaluation, Scores
-from modelzoo.weights.fetch import fetch
-from modelzoo.weights.registry import file_at, parse_source
+from modelzoo.weights.store import fetch
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 import modelzoo
+from modelzoo.config.published import parse_weights
 from modelzoo.errors import InputError
 from modelzoo.weights.reader import load_weights
-from modelzoo.weights.registry import parse_weights
 from publish_weights import entry_text, fold_scaling, publish
 
 STANDARDISED = [{"class_name": "Rescaling", "config": {"scale": 0.02, "offset": -1.5}}]

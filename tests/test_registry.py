@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -19,18 +21,26 @@ from hypothesis import strategies as st
 import modelzoo
 from modelzoo import cli
 from modelzoo.config import list_models, load_config
+from modelzoo.config.published import parse_weights
+from modelzoo.config.sources import parse_source
 from modelzoo.data.datasets import data_folder
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, RunError
+from modelzoo.hashes import record_path, sha256_of, state_of
 from modelzoo.training.evaluation import Evaluation, Scores
-from modelzoo.weights import cache
+from modelzoo.weights import store
 from modelzoo.weights.commands import verify
-from modelzoo.weights.golden import check_golden, golden_images, make_golden
-from modelzoo.weights.published import check_against_published
-from modelzoo.weights.registry import parse_source, parse_weights
+from modelzoo.weights.golden import (
+    check_against_published,
+    check_golden,
+    golden_images,
+    make_golden,
+)
 
 ROOT = Path(modelzoo.__file__).parents[1]
-DATA = b"\x89HDF\r\n\x1a\n" + bytes(2000)
+with h5py.File(memory := io.BytesIO(), "w") as written:
+    written["x"] = np.arange(100.0)
+DATA = memory.getvalue()
 SHA256 = hashlib.sha256(DATA).hexdigest()
 ENTRY: dict[str, Any] = {
     "name": "own",
@@ -219,7 +229,7 @@ def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (code, path.read_bytes()) == (0, DATA)
     (row,) = json.loads(out)["files"]
     assert row["path"] == str(path) and row["sha256"] == SHA256 and row["verified"]
-    assert "own/own: fetching 2,008 bytes from file:" in err
+    assert f"own/own: fetching {len(DATA):,} bytes from file:" in err
     code, out, err = run(capsys, "pull", "own.yaml/own", "own.yaml/free")
     assert code == 2
     assert f"{path} (from cache" in out
@@ -232,13 +242,13 @@ def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None
     ("command", "words"),
     [
         ("pull lenet6", "'lenet5'"),
-        ("pull alexnet/documents", "did you mean 'document'"),
+        ("pull alexnet/documents", "published: cifar10, document"),
         ("pull alexnet/../x", "alexnet/../x: no such file or folder"),
         ("pull alexnet/document", "--allow-unverified"),
         ("pull alexnet/document --allow-unverified", "MODELZOO_OFFLINE"),
         ("pull", "NAME"),
         ("verify lenet6", "'lenet5'"),
-        ("verify alexnet/documents", "did you mean 'document'"),
+        ("verify alexnet/documents", "published: cifar10, document"),
         ("evaluate --model alexnet --weights document --check", "--allow-unverified"),
         ("evaluate --model lenet5 --weights https://a.example/x.h5", "--sha256"),
         ("evaluate --model lenet5 --weights https://a.example/x.h5 --sha256 12", "--sha256 '12'"),
@@ -265,7 +275,7 @@ def test_verify(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> No
     code, out, _ = run(capsys, "verify", "own.yaml", "--json")
     assert code == 0
     assert [row["state"] for row in json.loads(out)["files"]] == ["good", "good"]
-    shipped = len(list(cache.PACKAGED.glob("*/*.h5")))
+    shipped = len(list(store.PACKAGED.glob("*/*.h5")))
     assert f"{shipped + 2} files, 0 wrong" in run(capsys, "verify")[1]  # by their records
     (path,) = (home / "weights" / "own").glob("free-????????.h5")
     path.write_bytes(DATA + b"x")
@@ -274,10 +284,10 @@ def test_verify(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert code == 1
         assert "WRONG" in out and "free" in err
     assert run(capsys, "verify", "own.yaml/own")[0] == 0
-    cache.record_path(path).unlink()
+    record_path(path).unlink()
     code, out, _ = run(capsys, "verify", "own.yaml")
     assert code == 0 and "no hash" in out
-    cache.record_path(path).write_text("x")
+    record_path(path).write_text("x")
     assert run(capsys, "verify")[0] == 1
 
 
@@ -312,6 +322,7 @@ def test_list_and_info(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_commands_start_no_framework(own: Path) -> None:
     """Neither a framework nor the network's libraries, unless something is fetched."""
+    assert cli.main(["pull", "own.yaml"]) == 0
     commands = ("list --weights", "verify", "info alexnet", "pull alexnet", "pull own.yaml")
     code = (
         "import sys\nfrom modelzoo.cli import main\n"
@@ -356,7 +367,7 @@ def test_load_by_name(published: Callable[..., Path], network_file: Path) -> Non
     """By name, by default and by address: the same arrays; another SHA-256 is refused."""
     path = published()
     expected = modelzoo.load("lenet5", weights=network_file).get_weights()
-    url, sha256 = f"file:{network_file}", cache.sha256_of(network_file)
+    url, sha256 = f"file:{network_file}", sha256_of(network_file)
     for found in (
         modelzoo.load(path, weights="own"),
         modelzoo.load(path),
@@ -448,10 +459,10 @@ def test_published_weights_are_what_they_say(model: str, entry: Any) -> None:
     assert entry.parameters in (None, about.parameters)
     # A state dict is somebody else's: its outputs can't be told without the file.
     assert entry.unverified or entry.golden or entry.format == "torch", "golden is missing"
-    shipped = cache.packaged_path(entry.file_of(model))
+    shipped = store.packaged_path(entry.file_of(model))
     if shipped is None:
         pytest.skip("not shipped in the package")
-    assert cache.state_of(shipped, entry.sha256, entry.bytes) == "good"
+    assert state_of(shipped, entry.sha256, entry.bytes) == "good"
     network = modelzoo.load(model, weights=entry.name)
     assert entry.parameters in (None, network.count_params())
     config = load_config(model, dataset=entry.scores.dataset)
@@ -476,15 +487,15 @@ def test_published_scores_hold(model: str, entry: Any, capsys: pytest.CaptureFix
 
 def test_the_package_holds_no_file_that_nothing_describes() -> None:
     """And at most 20 MB of those that are."""
-    described = {cache.packaged_path(entry.file_of(model)) for model, entry in PUBLISHED}
-    shipped = list(cache.PACKAGED.glob("*/*"))
+    described = {store.packaged_path(entry.file_of(model)) for model, entry in PUBLISHED}
+    shipped = list(store.PACKAGED.glob("*/*"))
     assert set(shipped) <= described
     assert sum(path.stat().st_size for path in shipped) <= 20_000_000
 
 
 def test_a_wrong_number_is_no_match_by_rounding() -> None:
     """Golden outputs of another shape are refused, too."""
-    from modelzoo.weights.registry import Golden
+    from modelzoo.config.published import Golden
 
     class Stub:
         def predict(self, images: np.ndarray, verbose: int) -> np.ndarray:

@@ -16,13 +16,14 @@ import pytest
 import modelzoo
 from modelzoo import cli, environment, files, printing, terminal
 from modelzoo.config import load_config
+from modelzoo.config.sources import WeightsFile
 from modelzoo.errors import InputError
+from modelzoo.hashes import record_path, sha256_of
 from modelzoo.report import load_report_data
 from modelzoo.training import fine_tuning
 from modelzoo.training.run_folder import RunFolder
-from modelzoo.weights import fetch
-from modelzoo.weights.cache import cached_path, record_path, sha256_of
-from modelzoo.weights.registry import WeightsFile
+from modelzoo.weights import store
+from modelzoo.weights.store import cached_path
 
 PACKAGE = Path(modelzoo.__file__).parent
 SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
@@ -230,7 +231,7 @@ def test_a_link_at_a_lock_is_not_followed(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.with_name(f".{path.name}.lock").symlink_to(victim)
     with pytest.raises(InputError, match="cannot be written"):
-        fetch.fetch(file)
+        store.fetch(file)
     assert victim.read_text() == "precious"
 
 
@@ -243,7 +244,7 @@ def test_a_link_in_the_cache_is_replaced(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     for each in (path, record_path(path)):
         each.symlink_to(victim)
-    found = fetch.fetch(file)
+    found = store.fetch(file)
     assert found.path == path and not path.is_symlink() and not record_path(path).is_symlink()
     assert sha256_of(path) == file.sha256 and victim.read_text() == "precious"
 
@@ -270,7 +271,7 @@ def test_files_have_the_permissions_that_the_user_wants(mask: int, tmp_path: Pat
         with files.staging(tmp_path / "staged") as staged:
             (staged / "file").write_text("x")
             (staged / "folder").mkdir()
-        fetch.fetch(own_weights(tmp_path))
+        store.fetch(own_weights(tmp_path))
     finally:
         os.umask(before)
     made = [each for top in ("deep", "staged", "home") for each in (tmp_path / top).rglob("*")]

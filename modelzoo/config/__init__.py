@@ -18,6 +18,7 @@ from modelzoo.config.layers import (
     read_yaml,
     where_given,
 )
+from modelzoo.config.published import PublishedWeights, parse_weights
 from modelzoo.config.sections import (
     SECTIONS,
     TOP_LEVEL,
@@ -34,7 +35,6 @@ from modelzoo.config.sections import (
 from modelzoo.errors import InputError, unknown
 from modelzoo.files import is_there
 from modelzoo.networks import BUILDERS
-from modelzoo.weights.registry import PublishedWeights, parse_weights
 
 
 @dataclass(frozen=True)

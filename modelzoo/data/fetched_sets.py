@@ -11,18 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from modelzoo.config.sources import WeightsFile
 from modelzoo.data.npz import KEYS, CheckedArrays, check_arrays, read_arrays
 from modelzoo.data.source import DatasetUnavailable
 from modelzoo.environment import in_home
 from modelzoo.errors import InputError
-from modelzoo.weights.cache import cached_path
-from modelzoo.weights.fetch import NotFetched, fetch
-from modelzoo.weights.registry import WeightsFile
-from modelzoo.weights.transfer import Limits
+from modelzoo.weights.store import Limits, NotFetched, cached_path, fetch
 
 FOLDER = "datasets"  # below the cache folder
 # Shorter than for weights: without a network, training goes on with another data set.
-LIMITS = Limits(read=15.0, stall=30.0, attempts=2)
+LIMITS = Limits(silence=15.0, attempts=2)
 
 Arrays = dict[str, np.ndarray]
 

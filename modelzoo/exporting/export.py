@@ -172,7 +172,7 @@ def _stem(source: Source) -> str:
 
 
 def _origin(source: Source) -> dict[str, Any]:
-    from modelzoo.weights.cache import sha256_of
+    from modelzoo.hashes import sha256_of
 
     origin: dict[str, Any] = {"weights_sha256": sha256_of(source.weights)}
     published = source.published

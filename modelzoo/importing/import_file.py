@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modelzoo.config import load_config
+from modelzoo.config.sources import TORCH_SUFFIXES
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
 from modelzoo.importing.imported import Imported
@@ -18,7 +19,6 @@ from modelzoo.importing.torch_file import look_at_torch
 from modelzoo.terminal import on_one_line
 from modelzoo.version import __version__
 from modelzoo.weights.hdf5 import check_signature
-from modelzoo.weights.registry import TORCH_SUFFIXES
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
 

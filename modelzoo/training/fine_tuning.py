@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.config.sources import without_password
 from modelzoo.errors import InputError, suggest
-from modelzoo.weights.cache import sha256_of
-from modelzoo.weights.find import find_weights
-from modelzoo.weights.published import named_weights
+from modelzoo.hashes import sha256_of
+from modelzoo.weights.find import find_weights, named_weights
 from modelzoo.weights.reader import load_weights, weighted_layers
-from modelzoo.weights.registry import without_password
 
 if TYPE_CHECKING:
     import keras

@@ -22,9 +22,9 @@ from modelzoo.files import (
     write_csv,
     write_text,
 )
+from modelzoo.hashes import state_of
 from modelzoo.terminal import on_one_line
 from modelzoo.training.state import Progress, read_arrays, read_progress, write_state
-from modelzoo.weights.cache import state_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,6 +16,7 @@ from modelzoo.config import Config
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, RunError, reason_of, suggest
 from modelzoo.files import as_typed
+from modelzoo.hashes import sha256_of
 from modelzoo.machine import memory_peak, versions
 from modelzoo.terminal import tell
 from modelzoo.training.callbacks import (
@@ -40,7 +41,6 @@ from modelzoo.training.results import save_network, write_results
 from modelzoo.training.run import Run
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.state import Progress
-from modelzoo.weights.cache import sha256_of
 from modelzoo.weights.reader import load_weights
 from modelzoo.weights.writer import save_weights
 

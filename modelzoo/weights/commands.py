@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.config.published import PublishedWeights
+from modelzoo.config.sources import WeightsFile
+from modelzoo.environment import cache_folder
 from modelzoo.errors import InputError, suggest
+from modelzoo.hashes import State, read_record, state_of
 from modelzoo.resolve import configure
-from modelzoo.weights.cache import Checked, cached_path, check_files, packaged_path
-from modelzoo.weights.fetch import fetch
-from modelzoo.weights.registry import PublishedWeights
+from modelzoo.weights.store import cached_path, fetch, packaged_path
 
 WORDS = {"good": "good", "damaged": "WRONG", "missing": "MISSING", "unknown": "no hash"}
 
@@ -73,6 +77,47 @@ def verify(names: Sequence[str] = ()) -> list[Checked]:
         entries = [_entry(config, wanted)] if wanted else config.weights
         files += [entry.file_of(config.name) for entry in entries]
     return list(check_files(files, others=not names))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome for one file of `modelzoo verify`."""
+
+    label: str
+    path: Path
+    place: Literal["package", "cache"]
+    state: State
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the file is not what it should be, or is gone from the package."""
+        return self.state == "damaged" or (self.place == "package" and self.state == "missing")
+
+
+def check_files(files: Sequence[WeightsFile], others: bool = True) -> Iterator[Checked]:
+    """Hash the shipped and the fetched ones of these files again, and what else was fetched.
+
+    Args:
+        files: the published ones.
+        others: also the files in the cache that belong to none of them, by their records.
+    """
+    seen = set()
+    for file in files:
+        packaged, cached = packaged_path(file), cached_path(file)
+        if packaged is not None:
+            state = state_of(packaged, file.sha256, file.bytes)
+            yield Checked(file.label, packaged, "package", state)
+        seen.add(cached)
+        if cached.exists():
+            expected = file.sha256 or read_record(cached)
+            yield Checked(file.label, cached, "cache", state_of(cached, expected, file.bytes))
+    if others:
+        folder = cache_folder() / "weights"
+        fetched = (each for kind in ("h5", "pth") for each in folder.glob(f"*/*.{kind}"))
+        for path in sorted(fetched):
+            if path not in seen and not path.name.startswith("."):
+                label = f"{path.parent.name}/{path.name}"
+                yield Checked(label, path, "cache", state_of(path, read_record(path)))
 
 
 def _named(name: str) -> tuple[Config, PublishedWeights]:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelzoo.config import Config
+from modelzoo.config.published import PublishedWeights
+from modelzoo.config.sources import TORCH_SUFFIXES, check_sha256, file_at
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
-from modelzoo.weights.cache import state_of
-from modelzoo.weights.fetch import fetch
+from modelzoo.hashes import state_of
 from modelzoo.weights.hdf5 import check_signature
-from modelzoo.weights.published import named_weights
-from modelzoo.weights.registry import TORCH_SUFFIXES, check_sha256, file_at
+from modelzoo.weights.store import fetch
+
+
+def named_weights(config: Config, weights: str | Path | None) -> PublishedWeights | None:
+    """Return the published weights of that name; None if it is that of a file or an address."""
+    named = [entry for entry in config.weights if entry.name == weights]
+    return named[0] if named else None
 
 
 def find_weights(

@@ -1,7 +1,8 @@
-"""Golden outputs: what published weights answer to a few pictures that any machine can make.
+"""Whether published numbers still hold: scores measured again, and golden outputs.
 
-They tell whether file, reader, network and preprocessing still give what was measured, in a second
-and without a data set.
+Golden outputs are what weights answer to a few images that any machine can make. They tell whether
+file, reader, network and preprocessing still give what was measured, in a second and without a data
+set.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelzoo.config import Config
+from modelzoo.config.published import Golden, PublishedWeights, Scores
 from modelzoo.errors import RunError
 from modelzoo.training.prepare import build_network, scale_images
-from modelzoo.weights.registry import Golden
 
 if TYPE_CHECKING:
     import keras
+
+    from modelzoo.training.evaluation import Evaluation
+
+ACCURACY_TOLERANCE = 0.001  # of a published number that is measured again
 
 
 def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -67,3 +72,41 @@ def check_golden(config: Config, network: keras.Model, golden: Golden) -> float:
             f"more than {golden.tolerance:.2g}: this is not the network that was measured"
         )
     return difference
+
+
+def published_scores(published: PublishedWeights | None, result: Evaluation) -> Scores | None:
+    """Return the published scores of the same data and split as a measurement, if any."""
+    if published is None:
+        return None
+    measured = (result.data.name, result.scores.split)
+    same = measured == (published.scores.dataset, published.scores.split)
+    return published.scores if same else None
+
+
+def check_against_published(published: PublishedWeights, result: Evaluation) -> str:
+    """Compare a measurement with the published numbers.
+
+    Returns:
+        What was compared, and found equal.
+
+    Raises:
+        RunError: a number differs by more than `ACCURACY_TOLERANCE`, or was measured on other data.
+    """
+    scores, found = published.scores, result.scores
+    if published_scores(published, result) is None:
+        raise RunError(
+            f"--check: measured on {result.data.name} ({found.split}), but {published.name} is "
+            f"published for {scores.dataset} ({scores.split}): there is nothing to compare with"
+        )
+    pairs = [("accuracy", found.accuracy, scores.accuracy)]
+    if scores.top5_accuracy is not None:
+        pairs.append(("top-5 accuracy", found.top_accuracy(5), scores.top5_accuracy))
+    for name, measured, promised in pairs:
+        if not abs(measured - promised) <= ACCURACY_TOLERANCE + 1e-9:
+            raise RunError(
+                f"--check: {name} {measured:.4f} on {scores.dataset} ({scores.split}), "
+                f"published is {promised:.4f}: more than {ACCURACY_TOLERANCE} apart"
+            )
+    equal = [f"{name} equals the published {promised:.4f}" for name, _, promised in pairs]
+    golden = "" if result.golden_difference is None else ", golden outputs equal"
+    return f"{', '.join(equal)} (within {ACCURACY_TOLERANCE}){golden}"

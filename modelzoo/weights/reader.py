@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelzoo.config.sources import TORCH_SUFFIXES
 from modelzoo.errors import InputError
 from modelzoo.weights.from_torch import read_for
 from modelzoo.weights.hdf5 import CheckedFile, open_checked
@@ -19,7 +20,6 @@ from modelzoo.weights.layouts import (
     find_layers,
     read_array,
 )
-from modelzoo.weights.registry import TORCH_SUFFIXES
 from modelzoo.weights.state_dict import open_state_dict
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) ->
     for variable, array in values:
         variable.assign(array.astype(str(variable.dtype), copy=False))
     return units
+
+
+def check_whole(path: Path) -> None:
+    """Raise an InputError if a file is cut off, or holds what no file of weights does."""
+    with open_state_dict(path) if path.suffix in TORCH_SUFFIXES else open_checked(path):
+        pass
 
 
 def assign_arrays(network: keras.Model, arrays: Sequence[np.ndarray], where: str) -> None:

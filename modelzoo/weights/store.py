@@ -1,0 +1,357 @@
+"""Have a file of weights or data: shipped, in the cache or fetched, and always the right one.
+
+pooch fetches into a temporary file and compares its SHA-256; gdown asks Google Drive. Servers are
+not trusted: what they send is bounded, and where they redirect to is checked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import re
+import shutil
+import sys
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from modelzoo.config.sources import Source, WeightsFile, parse_source, redirect_problem
+from modelzoo.environment import cache_folder, is_offline, mirror_prefix
+from modelzoo.errors import InputError, reason_of
+from modelzoo.files import replacing
+from modelzoo.hashes import read_record, record_path, sha256_of, state_of, write_record
+from modelzoo.progress import Progress
+from modelzoo.terminal import say
+
+PACKAGED = Path(__file__).parent / "files"
+RETRIED = {408, 425, 429, 500, 502, 503, 504}  # answers that may be another one in a moment
+CHUNK = 2**15  # bytes
+WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long and how often to try. Seconds, unless it says otherwise.
+
+    Attributes:
+        silence: until a server takes the connection, and between two of its bytes.
+        attempts: at one source.
+        backoff: the wait before the second attempt; it doubles.
+    """
+
+    silence: float = 30.0
+    attempts: int = 3
+    backoff: float = 1.0
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that is here, and that has been hashed just now.
+
+    Attributes:
+        source: "package", "cache", or where it has just come from.
+        verified: whether its hash was published, and not only written down at the first fetch.
+    """
+
+    path: Path
+    sha256: str
+    source: str
+    verified: bool
+
+
+class NotFetched(InputError):  # noqa: N818, the name states the condition
+    """A file is not on this machine and can't be fetched; `reason` is one line without the rest."""
+
+    def __init__(self, file: WeightsFile, said: str, reason: str = "") -> None:
+        super().__init__(f"{file.label}: {said}{_by_hand(file)}")
+        self.reason = reason or said.partition("\n")[0]
+
+
+class Failure(Exception):  # noqa: N818, a source's answer, not an error of the program
+    """A source does not give the file; `retry` if it may in a moment."""
+
+    def __init__(self, reason: str, *, retry: bool = False) -> None:
+        super().__init__(reason)
+        self.retry = retry
+
+
+def cached_path(file: WeightsFile) -> Path:
+    """Where the fetched file lies, or will."""
+    return cache_folder() / file.folder / file.file
+
+
+def packaged_path(file: WeightsFile) -> Path | None:
+    """Where the file lies in the package, if it is shipped there."""
+    return PACKAGED / file.file if "package" in file.sources else None
+
+
+def fetch(
+    file: WeightsFile, *, allow_unverified: bool = False, limits: Limits | None = None
+) -> Fetched:
+    """Return a file, fetching it if it is not here or damaged.
+
+    Args:
+        file: from `PublishedWeights.file_of` or `file_at`.
+        allow_unverified: take a file whose SHA-256 nobody has published, and write down its hash.
+        limits: how long and how often to try.
+
+    Raises:
+        NotFetched: it is not to be had; the message says what each source answered, and how to
+            fetch it by hand.
+    """
+    found = _look(file, allow_unverified)
+    if isinstance(found, str):
+        sources = _sources(file, found)
+        with _lock(cached_path(file), file.label):
+            found = _look(file, allow_unverified)  # another process may have been quicker
+            if isinstance(found, str):
+                return _fetch(file, sources, found, limits or LIMITS)
+    return found
+
+
+def _look(file: WeightsFile, allow_unverified: bool) -> Fetched | str:
+    """Return the file if it is on this machine and whole, or why it has to be fetched."""
+    path, damage = cached_path(file), ""
+    expected = file.sha256 or read_record(path)  # a published hash is the one that counts
+    if expected is None and not allow_unverified:
+        own, published = "give its SHA-256 with --sha256", "nobody has published its SHA-256"
+        raise NotFetched(
+            file,
+            f"{own if file.is_own else published}: nothing else proves that it is the right file.\n"
+            "--allow-unverified (in Python: allow_unverified=True) takes it, and pins its hash",
+        )
+    for place, here in (("package", packaged_path(file)), ("cache", path)):
+        state = state_of(here, expected, file.bytes)
+        if state == "unknown":  # a person has put it there
+            try:
+                expected, state = _first_hash(path), "good"
+                write_record(path, expected)
+            except Failure:
+                state = "damaged"
+        if state == "good" and here is not None:
+            return Fetched(here, str(expected), place, file.sha256 is not None)
+        if state == "damaged":
+            where = "in the package" if place == "package" else "on this machine"
+            damage = damage or f"the file {where} is damaged"
+    return damage or "it is not on this machine"
+
+
+def _sources(file: WeightsFile, reason: str) -> list[Source]:
+    """Return where to fetch a file from, in order: a mirror first."""
+    sources = [parse_source(text) for text in file.sources if text != "package"]
+    if (mirror := mirror_prefix()) and not file.is_own:
+        try:
+            sources.insert(0, parse_source(f"{mirror}/{file.file}"))
+        except InputError as error:
+            raise InputError(f"MODELZOO_MIRROR: {error}") from None
+    if not sources:
+        raise NotFetched(file, f"{reason}, and it comes only with the package: install it again")
+    if is_offline():
+        sources = [each for each in sources if each.kind == "file"]
+    if not sources:
+        raise NotFetched(file, f"{reason}, and MODELZOO_OFFLINE forbids to fetch it")
+    return sources
+
+
+def _fetch(file: WeightsFile, sources: list[Source], reason: str, limits: Limits) -> Fetched:
+    """Try each source in turn; the first whose bytes are right fills the place in the cache."""
+    from rich.progress import DownloadColumn
+
+    expected = file.sha256 or read_record(cached_path(file))
+    answers: list[str] = []
+    with Progress(file.bytes, unit=DownloadColumn()) as progress:
+        if "damaged" in reason:
+            progress.say(f"{file.label}: {reason}; fetching it again")
+        for source in sources:
+            try:
+                return _from_source(source, file, expected, limits, progress)
+            except Failure as failure:
+                answers.append(f"{source}: {failure}")
+                progress.say(f"{file.label}: {answers[-1]}")
+    tried = "".join(f"\n  {answer}" for answer in answers)
+    raise NotFetched(file, f"could not be fetched:{tried}", "; ".join(answers))
+
+
+def _from_source(
+    source: Source, file: WeightsFile, expected: str | None, limits: Limits, progress: Progress
+) -> Fetched:
+    """Fetch a file from one source, asked again where that may help, or raise a Failure."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # it would say again what we say
+    path = cached_path(file)
+    folder = path.with_name(f".{path.name}.part")
+    size = f"{file.bytes:,} bytes " if file.bytes else ""
+    progress.say(f"{file.label}: fetching {size}from {source}")
+    for attempt in range(1, limits.attempts + 1):
+        download = Download(source, file, limits, progress)
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # also what a killed process has left
+            folder.mkdir()
+            pooch.retrieve(str(source), expected, path.name, folder, downloader=download)
+            digest = expected or _first_hash(folder / path.name)
+            with replacing(path) as temporary:
+                write_record(path, digest)  # before the file: none is ever without one
+                (folder / path.name).replace(temporary)
+            return Fetched(path, digest, str(source), file.sha256 is not None)
+        except InputError:
+            raise
+        except Exception as error:
+            failure = _explained(error, download)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not failure.retry or attempt == limits.attempts:
+            break
+        wait = limits.backoff * 2 ** (attempt - 1)
+        progress.say(f"{file.label}: {source}: {failure}; again in {wait:g} s")
+        time.sleep(wait)
+    raise Failure(f"{failure} ({attempt} attempts)" if attempt > 1 else str(failure))
+
+
+def _first_hash(path: Path) -> str:
+    """Return the SHA-256 of a file whose hash nobody has published, if it holds weights."""
+    from modelzoo.weights.reader import check_whole
+
+    try:
+        check_whole(path)
+    except InputError as error:
+        raise Failure(reason_of(error).removeprefix(f"{path}: ")) from None
+    return sha256_of(path)
+
+
+@dataclass(eq=False)
+class Download(io.RawIOBase):
+    """The downloader that pooch calls for one source, and the file that takes what comes."""
+
+    source: Source
+    file: WeightsFile
+    limits: Limits
+    progress: Progress
+    size: int = 0  # bytes that have come
+    output: BinaryIO = field(init=False)
+
+    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+        """Fill the temporary file that pooch has made.
+
+        Raises:
+            Failure: the source does not give the file; libraries raise their own errors, too.
+        """
+        self.progress.begin()
+        Path(output_file).unlink()  # only its owner may read it
+        with Path(output_file).open("xb") as self.output:
+            ways = {"url": self._over_http, "gdrive": self._from_drive, "file": self._from_folder}
+            ways[self.source.kind]()
+        if self.file.bytes not in (None, self.size):
+            reason = f"sent {self.size:,} bytes, but the file has {self.file.bytes:,}"
+            raise Failure(reason, retry=self.source.kind == "url")
+
+    def write(self, chunk: Any) -> int:
+        """Append what pooch or gdown has received, unless it can't be right."""
+        if self.size == 0 and chunk.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(WEB_PAGE):
+            raise Failure("a web page instead of the file")
+        self.size += self.output.write(chunk)
+        if self.size > self.file.max_bytes:
+            raise Failure(f"more than the {self.file.max_bytes:,} bytes that the file has")
+        share = f" ({self.size / self.file.bytes:.0%})" if self.file.bytes else ""
+        self.progress.show(self.size, lambda: f"{self.file.label}: {self.size:,} bytes{share}")
+        return len(chunk)
+
+    def _over_http(self) -> None:
+        import pooch
+
+        def look(answer: Any, **_: Any) -> None:  # at redirects, too, before they are followed
+            if answer.is_redirect:
+                answer.close()  # or requests would read its body, however long, into memory
+                if problem := redirect_problem(answer.url, answer.headers["Location"]):
+                    raise Failure(problem)
+                return
+            status, encoding = answer.status_code, answer.headers.get("Content-Encoding", "")
+            if status != 200:
+                raise Failure(f"HTTP {status} {answer.reason}".strip(), retry=status in RETRIED)
+            if encoding.strip().lower() not in ("", "identity"):  # it could swell to any size
+                raise Failure(f"sends it encoded ({encoding!r:.40}), which was not asked for")
+
+        headers = {"Accept-Encoding": "identity"}  # so that sizes are those of the file
+        options = {"timeout": self.limits.silence, "headers": headers, "hooks": {"response": look}}
+        pooch.HTTPDownloader(chunk_size=CHUNK, **options)(self.source.value, self, None)
+
+    def _from_drive(self) -> None:
+        import gdown
+
+        options: dict[str, Any] = {"use_cookies": False}  # it would keep them in the home folder
+        if "timeout" in inspect.signature(gdown.download).parameters:  # later versions have it
+            options["timeout"] = self.limits.silence
+        gdown.download(id=self.source.value, output=self, quiet=True, **options)
+
+    def _from_folder(self) -> None:
+        path = Path(self.source.value)
+        try:
+            if not path.is_file():  # a pipe would never end
+                raise Failure("not a file" if path.exists() else "no such file")
+            opened = path.open("rb")
+        except OSError as error:
+            raise Failure(f"cannot be read: {error.strerror}") from error
+        with opened:
+            shutil.copyfileobj(opened, self, CHUNK)
+
+
+def _explained(error: Exception, download: Download) -> Failure:
+    """Return what a library raised as a Failure, in words that a person can use."""
+    from requests import exceptions
+
+    if isinstance(error, Failure):
+        return error
+    size, path = download.size, cached_path(download.file)
+    if isinstance(error, OSError) and not isinstance(error, exceptions.RequestException):
+        raise InputError(f"{path}: cannot be written: {reason_of(error)}") from None
+    text = " ".join(str(error).split())
+    if hashed := re.search(r"does not match the known hash: .* but got ([0-9a-f]{64})", text):
+        return Failure(f"other bytes: their SHA-256 is {hashed[1]}")
+    if isinstance(error, exceptions.SSLError):
+        detail = re.search(r"\] ([^(']*[^(' ])", text)
+        return Failure(f"its certificate is not accepted: {detail[1] if detail else 'TLS failed'}")
+    if isinstance(error, exceptions.RequestException) and "timed out" in text.lower():
+        return Failure(f"silent for {download.limits.silence:g} s after {size:,} bytes", retry=True)
+    if isinstance(error, exceptions.ConnectionError) and not size:
+        return Failure("no connection", retry=True)
+    if isinstance(error, (exceptions.ConnectionError, exceptions.ChunkedEncodingError)):
+        return Failure(f"the connection broke after {size:,} bytes", retry=True)
+    return Failure(f"{type(error).__name__}: {text[:300]}")
+
+
+def _by_hand(file: WeightsFile) -> str:
+    """Return how a person can do what could not be done, as lines below a message."""
+    addresses = [each.address for each in map(parse_source, file.sources) if each.value]
+    if not addresses:
+        return ""
+    path = cached_path(file)
+    lines = ["", f"By hand: put {' or '.join(addresses)}", f"at {path}"]
+    if file.sha256:
+        size = f"{file.bytes:,} bytes, " if file.bytes else ""
+        lines.append(f"{size}SHA-256 {file.sha256}")
+    elif recorded := read_record(path):
+        beside = f"{record_path(path).name}; delete that to accept another"
+        lines.append(f"SHA-256 {recorded}, as it was when first fetched ({beside})")
+    return "\n".join(lines)
+
+
+def _lock(path: Path, label: str) -> AbstractContextManager[Any]:
+    """Return a context in which no other process fetches to `path`; it ends with its process."""
+    import filelock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            return lock.acquire(timeout=0)
+        except filelock.Timeout:
+            say(f"{label}: waiting for another process that fetches it", file=sys.stderr)
+            return lock.acquire()
+    except OSError as error:
+        reason = f"{reason_of(error)}; MODELZOO_HOME names another folder"
+        raise InputError(f"{path.parent}: cannot be written: {reason}") from None
