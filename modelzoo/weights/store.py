@@ -151,11 +151,10 @@ def _sources(file: WeightsFile, reason: str) -> list[Source]:
             raise InputError(f"MODELZOO_MIRROR: {error}") from None
     if not sources:
         raise NotFetched(file, f"{reason}, and it comes only with the package: install it again")
-    if is_offline():
-        sources = [each for each in sources if each.kind == "file"]
-    if not sources:
+    allowed = [each for each in sources if each.kind == "file" or not is_offline()]
+    if not allowed:
         raise NotFetched(file, f"{reason}, and MODELZOO_OFFLINE forbids to fetch it")
-    return sources
+    return allowed
 
 
 def _fetch(file: WeightsFile, sources: list[Source], reason: str, limits: Limits) -> Fetched:
@@ -236,11 +235,7 @@ class Download(io.RawIOBase):
     output: BinaryIO = field(init=False)
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Fill the temporary file that pooch has made.
-
-        Raises:
-            Failure: the source does not give the file; libraries raise their own errors, too.
-        """
+        """Fill the temporary file that pooch has made, or raise a Failure or a library's error."""
         self.progress.begin()
         Path(output_file).unlink()  # only its owner may read it
         with Path(output_file).open("xb") as self.output:
@@ -269,11 +264,9 @@ class Download(io.RawIOBase):
                 answer.close()  # or requests would read its body, however long, into memory
                 if problem := redirect_problem(answer.url, answer.headers["Location"]):
                     raise Failure(problem)
-                return
-            status, encoding = answer.status_code, answer.headers.get("Content-Encoding", "")
-            if status != 200:
+            elif (status := answer.status_code) != 200:
                 raise Failure(f"HTTP {status} {answer.reason}".strip(), retry=status in RETRIED)
-            if encoding.strip().lower() not in ("", "identity"):  # it could swell to any size
+            elif (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
                 raise Failure(f"sends it encoded ({encoding!r:.40}), which was not asked for")
 
         headers = {"Accept-Encoding": "identity"}  # so that sizes are those of the file
@@ -306,9 +299,9 @@ def _explained(error: Exception, download: Download) -> Failure:
 
     if isinstance(error, Failure):
         return error
-    size, path = download.size, cached_path(download.file)
+    size, folder = download.size, cached_path(download.file).parent
     if isinstance(error, OSError) and not isinstance(error, exceptions.RequestException):
-        raise InputError(f"{path}: cannot be written: {reason_of(error)}") from None
+        raise InputError(f"{folder}: cannot be written: {reason_of(error)}") from None
     text = " ".join(str(error).split())
     if hashed := re.search(r"does not match the known hash: .* but got ([0-9a-f]{64})", text):
         return Failure(f"other bytes: their SHA-256 is {hashed[1]}")
