@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from modelzoo import charts
-from modelzoo.charts import html_page
 from modelzoo.errors import InputError
 
 HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a'b&c\u2028d"]
@@ -166,10 +165,11 @@ def test_confusion_matrix_refuses_names_that_do_not_fit():
 def test_mistakes_show_the_most_confident_24_with_captions():
     confidence = np.linspace(0.4, 0.998, 30)
     spec = charts.mistakes(pictures(30), ["4"] * 30, ["9"] * 30, confidence).to_dict()
-    rows = all_rows(spec)
-    assert len(rows) == 24 and spec["title"] == "The 24 most confident of 30 mistakes"
-    assert rows[0]["truth"] == "true: 4" and rows[0]["answer"] == "read as: 9 (99.8%)"
-    assert all(row["picture"].startswith("data:image/png;base64,") for row in rows)
+    shown, truths, answers = (layer["data"]["values"] for layer in spec["layer"])
+    assert len(shown) == 24 and spec["title"] == "The 24 most confident of 30 mistakes"
+    assert truths[0]["text"] == "true: 4" and answers[0]["text"] == ["read as: 9 (99.8%)"]
+    assert shown[0]["alternative"] == "true: 4, read as: 9 (99.8%)"
+    assert all(row["picture"].startswith("data:image/png;base64,") for row in shown)
 
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (227, 3), (16, 4)])
@@ -187,9 +187,9 @@ def test_mistakes_enlarge_small_pictures_without_blur_and_shrink_large_ones(size
 
 def test_mistakes_cut_long_names_but_keep_the_confidence():
     spec = charts.mistakes(pictures(1), ["t" * 99], ["p" * 99], [0.5]).to_dict()
-    row = all_rows(spec)[0]
-    assert row["truth"].endswith("…") and row["answer"][1] == "(50.0%)"
-    assert "p" * 99 in row["alternative"]
+    (shown,), (truth,), (answer,) = (layer["data"]["values"] for layer in spec["layer"])
+    assert truth["text"].endswith("…") and answer["text"][1] == "(50.0%)"
+    assert "p" * 99 in shown["alternative"]
 
 
 def test_no_mistakes_and_wrong_pictures():
@@ -256,15 +256,3 @@ def test_charts_import_no_framework():
     code = "import sys, modelzoo.report; print({'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_the_library_made_ahead_is_the_same_and_runs_nothing_from_the_folder(tmp_path, monkeypatch):
-    (tmp_path / "vl_convert.py").write_text("raise SystemExit('this file must not be run')")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(html_page, "_ahead", [])
-    directly = html_page.vega_library.__wrapped__()
-    html_page.vega_library.cache_clear()
-    html_page.prepare_vega_library()
-    process, file = html_page._ahead[0]
-    assert process.wait() == 0 and file.seek(0, 2) > 100_000
-    assert html_page.vega_library() == directly

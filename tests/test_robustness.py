@@ -14,8 +14,12 @@ from PIL import Image
 
 import modelzoo
 from modelzoo import InputError, charts, cli
-from modelzoo.charts.adversarial import adversarial_pictures, attack_curves, magnification
-from modelzoo.charts.robustness import corruption_curves
+from modelzoo.charts.robustness import (
+    adversarial_pictures,
+    attack_curves,
+    corruption_curves,
+    magnification,
+)
 from modelzoo.data.npz import read_arrays
 from modelzoo.data.offline_sets import MNIST5K
 from modelzoo.explain import before_softmax, on_pictures

@@ -179,7 +179,7 @@ class _Watch:
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.on:
             return
-        if event in NEVER and not _is_own_helper(event, arguments):
+        if event in NEVER:
             self.seen.append(f"{event} {arguments!r:.200}")
         elif event == "open":
             path, _, flags = arguments
@@ -195,11 +195,6 @@ class _Watch:
         text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100, resolves no link
         if not text.startswith((f"{self.root}/", "/dev/", "/proc/self/")):
             self.seen.append(f"{event} {text[:200]}")
-
-
-def _is_own_helper(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether a process is the one that takes the charts' JavaScript out of vl_convert."""
-    return event == "subprocess.Popen" and arguments[0] == sys.executable and "-P" in arguments[1]
 
 
 def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trace: bool) -> Outcome:

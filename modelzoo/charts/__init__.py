@@ -11,16 +11,14 @@ from typing import Any
 from modelzoo.charts import html_page
 from modelzoo.charts.activations import activations
 from modelzoo.charts.architecture import architecture
-from modelzoo.charts.comparison import compare_runs
 from modelzoo.charts.confusion import confusion_matrix
 from modelzoo.charts.convolution import convolution_steps
-from modelzoo.charts.curves import training_curves
+from modelzoo.charts.curves import compare_runs, curves_side_by_side, training_curves
 from modelzoo.charts.feature_maps import feature_maps
 from modelzoo.charts.filters import filtered_pictures
 from modelzoo.charts.kernels import kernel_of, kernels
-from modelzoo.charts.pictures import MISTAKES_SHOWN, mistakes
+from modelzoo.charts.mistakes import MISTAKES_SHOWN, mistakes
 from modelzoo.charts.saliency import saliency
-from modelzoo.charts.side_by_side import curves_side_by_side
 from modelzoo.charts.style import Chart
 from modelzoo.errors import InputError
 from modelzoo.files import write_bytes

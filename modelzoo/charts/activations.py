@@ -1,40 +1,38 @@
 """The activation functions of the zoo, and their derivatives."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
 
 from modelzoo import reference
-from modelzoo.charts.style import BLUE, GREEN, GREY, ORANGE, VERMILLION, Chart, data_of, styled
+from modelzoo.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    Chart,
+    Look,
+    data_of,
+    styled,
+    told_apart,
+)
 from modelzoo.errors import InputError, suggest
 
-
-class Activation(NamedTuple):
-    """A scalar function as it is drawn: what the legend says, function, gradient, look."""
-
-    label: str
-    function: Callable[..., np.ndarray]
-    gradient: Callable[..., np.ndarray]
-    color: str
-    dash: list[int]
-
-
+LABELS = {  # of the functions of `modelzoo.reference`, beside which `_gradient` stands
+    "sigmoid": "sigmoid: 1 / (1 + exp(−x))",
+    "tanh": "tanh",
+    "scaled_tanh": "scaled tanh: 1.7159 tanh(2x / 3)",
+    "relu": "ReLU: max(0, x)",
+}
 ACTIVATIONS = {
-    "sigmoid": Activation(
-        "sigmoid: 1 / (1 + exp(−x))", reference.sigmoid, reference.sigmoid_gradient, BLUE, [1, 0]
-    ),
-    "tanh": Activation("tanh", reference.tanh, reference.tanh_gradient, VERMILLION, [8, 3]),
-    "scaled_tanh": Activation(
-        "scaled tanh: 1.7159 tanh(2x / 3)",
-        reference.scaled_tanh,
-        reference.scaled_tanh_gradient,
-        GREEN,
-        [8, 3, 2, 3],
-    ),
-    "relu": Activation("ReLU: max(0, x)", reference.relu, reference.relu_gradient, ORANGE, [3, 3]),
+    "sigmoid": Look(BLUE, (1, 0)),
+    "tanh": Look(VERMILLION, (8, 3)),
+    "scaled_tanh": Look(GREEN, (8, 3, 2, 3)),
+    "relu": Look(ORANGE, (3, 3)),
 }
 REACH = 4.0  # x from -4 to 4
 STEP = 0.05
@@ -73,41 +71,32 @@ def _rows(names: Sequence[str], slope: bool) -> list[dict[str, Any]]:
     inputs = np.arange(-steps, steps + 1) / round(1 / STEP)  # exactly 0 in the middle
     rows = []
     for name in names:
-        each = ACTIVATIONS[name]
-        values = each.gradient(inputs, np.ones_like(inputs)) if slope else each.function(inputs)
+        if slope:
+            values = getattr(reference, f"{name}_gradient")(inputs, np.ones_like(inputs))
+        else:
+            values = getattr(reference, name)(inputs)
         for x, value in zip(inputs.tolist(), np.asarray(values).tolist(), strict=True):
             missing = slope and name == "relu" and math.isclose(x, 0, abs_tol=1e-9)
-            rows.append({"function": each.label, "x": x, "value": None if missing else value})
+            rows.append({"function": LABELS[name], "x": x, "value": None if missing else value})
     return rows
 
 
 def _panel(names: Sequence[str], title: str, axis: str, slope: bool) -> Chart:
-    chosen = [ACTIVATIONS[name] for name in names]
     legend = alt.Legend(title=None, orient="bottom", columns=2, symbolSize=400, labelLimit=260)
-    labels = [each.label for each in chosen]
-    lines = (
-        alt.Chart(data_of(_rows(names, slope)))
-        .mark_line(strokeWidth=2.5, clip=True)
-        .encode(
-            x=alt.X("x:Q", title="Input x")
-            .scale(domain=[-REACH, REACH], nice=False)
-            .axis(values=list(range(-4, 5)), format="d"),
-            y=alt.Y("value:Q", title=axis)
-            .scale(domain=[0, 1.2] if slope else [-2, 4], nice=False)
-            .axis(values=SLOPES if slope else list(range(-2, 5)), format=".1f" if slope else "d"),
-            color=alt.Color("function:N", legend=legend).scale(
-                domain=labels, range=[each.color for each in chosen]
-            ),
-            strokeDash=alt.StrokeDash("function:N", legend=legend).scale(
-                domain=labels, range=[each.dash for each in chosen]
-            ),
-            tooltip=[
-                alt.Tooltip("function:N", title="Function"),
-                alt.Tooltip("x:Q", title="Input x", format=".2f"),
-                alt.Tooltip("value:Q", title=axis, format=".4f"),
-            ],
-        )
+    looks = {LABELS[name]: ACTIVATIONS[name] for name in names}
+    x = alt.X("x:Q", title="Input x").scale(domain=[-REACH, REACH], nice=False)
+    y = alt.Y("value:Q", title=axis).scale(domain=[0, 1.2] if slope else [-2, 4], nice=False)
+    lines = alt.Chart(data_of(_rows(names, slope))).mark_line(strokeWidth=2.5, clip=True)
+    encoded = lines.encode(
+        x=x.axis(values=list(range(-4, 5)), format="d"),
+        y=y.axis(values=SLOPES if slope else list(range(-2, 5)), format=".1f" if slope else "d"),
+        **told_apart("function", looks, legend, ("color", "strokeDash")),
+        tooltip=[
+            alt.Tooltip("function:N", title="Function"),
+            alt.Tooltip("x:Q", title="Input x", format=".2f"),
+            alt.Tooltip("value:Q", title=axis, format=".4f"),
+        ],
     )
     zero = alt.Chart(data_of([{}])).mark_rule(color=GREY, aria=False)
     axes = [zero.encode(x=alt.datum(0)), zero.encode(y=alt.datum(0))]
-    return alt.layer(*axes, lines).properties(width=330, height=300, title=title)
+    return alt.layer(*axes, encoded).properties(width=330, height=300, title=title)

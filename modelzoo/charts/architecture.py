@@ -8,14 +8,14 @@ from typing import Any
 
 import altair as alt
 
-from modelzoo.charts.canvas import PLACE, canvas, texts
+from modelzoo.charts.canvas import LINE, PLACE, Row, canvas, labels
 from modelzoo.charts.style import BLUE, GREEN, GREY, ORANGE, Chart, data_of, printable
 from modelzoo.errors import InputError
 
 TALLEST, DEEPEST = 150, 95  # pixels of the largest height and of the largest number of maps
 LEAN = 0.45  # how far the width leans back, for each pixel of its own
 THINNEST = 2  # pixels, so that a block of one map can be seen
-LINE, LETTER, GAP = 14, 6.4, 18  # pixels: between lines of text, for a letter, between blocks
+LETTER, GAP = 6.4, 18  # pixels: for a letter, between blocks
 COLORS = {  # by a part of the name of the class; all others are green
     "Conv": BLUE,
     "SCells": BLUE,
@@ -50,7 +50,7 @@ def architecture(layers: Sequence[Mapping[str, Any]], name: str) -> Chart:
     above = LEAN * side * math.sqrt(max(block.width for block in blocks))
     middle, below = above + TALLEST / 2, above + TALLEST + LINE  # of the front faces; of all
     faces, ends, x = [], [], 0.0
-    labels: list[dict[str, Any]] = []
+    below_blocks: list[Row] = []
     for block in blocks:
         sides = block.sides(side, depth)
         wide = sides["deep"] + LEAN * sides["wide"]
@@ -58,19 +58,12 @@ def architecture(layers: Sequence[Mapping[str, Any]], name: str) -> Chart:
         left = x + (slot - wide) / 2
         faces += block.faces(left, middle - sides["high"] / 2, sides)
         ends.append((left, left + wide))
-        labels.append({"x": x + slot / 2, "y": below, "text": block.lines()})
+        below_blocks.append({"x": x + slot / 2, "y": below, "text": block.lines()})
         x += slot + GAP
-    heads = [{**row, "text": row["text"][0]} for row in labels]
-    rest = [{**row, "text": row["text"][1:], "y": below + LINE} for row in labels]
     total = sum(layer["parameters"] for layer in layers)
     return canvas(
-        [
-            _connections(ends, middle),
-            _faces(faces),
-            texts(heads, align="center", fontWeight="bold"),
-            texts(rest, align="center", lineHeight=LINE),
-        ],
-        (x - GAP, below + LINE * max(len(row["text"]) for row in labels)),
+        [_connections(ends, middle), _faces(faces), *labels(below_blocks, align="center")],
+        (x - GAP, below + LINE * max(len(row["text"]) for row in below_blocks)),
         f"{printable(name)}, from input to output",
         f"{total:,} parameters. Sides grow with the square root of height, width and maps.",
         f"Architecture of {printable(name)}: " + "; ".join(block.said() for block in blocks) + ".",

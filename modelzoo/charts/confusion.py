@@ -13,6 +13,8 @@ from modelzoo.errors import InputError
 COUNTED_CLASSES = 20  # up to so many, a cell has room for its count
 CELLS_DRAWN = 10_000  # beyond that browsers become slow, and single images are left to see
 
+Rows = list[dict[str, Any]]
+
 
 def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
     """Return a confusion matrix: rows are true classes, columns are what was predicted.
@@ -39,18 +41,25 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
         return message("No image was scored.")
     names = distinct_names(class_names)
     least = _least_count(matrix)
-    rows = _confusion_rows(matrix, names, least)
-    layers = _confusion_layers(rows, _cell_axes(names), size, int(matrix.max()))
     title = f"{correct:,} of {total:,} images read correctly ({correct / total:.2%})"
     heading: str | alt.TitleParams = title
     if least > 1:
         heading = alt.TitleParams(title, subtitle=f"only cells of {least} images or more are drawn")
-    cell = _cell_pixels(size)
+    right, wrong = _rows(matrix, names, least)
+    worst = max((row["share"] for row in wrong), default=0.0)
+    blue = alt.Scale(domain=[0, 1], range=["#e3eef6", "#005a8d"])
+    orange = alt.Scale(  # the square root lets a share of 0.1% be seen beside one of 5%
+        type="sqrt", domain=[0, max(0.05, worst)], range=["#fff1e3", "#b34700"]
+    )
+    axes, cell = _cell_axes(names), _cell_pixels(size)
+    font = max(6, min(14, cell / (0.62 * len(f"{matrix.max():,}") + 0.4)))
+    if size > COUNTED_CLASSES:
+        font = 0
+    layers = _cells(right, axes, "Read correctly", blue, 0.6, font)
+    layers += _cells(wrong, axes, "Mistaken", orange, 0.36 * orange.domain[1], font)
+    view = {"fill": "#f5f6f7", "stroke": None}
     chart = alt.layer(*layers).properties(
-        width=size * cell,
-        height=size * cell,
-        title=heading,
-        view={"fill": "#f5f6f7", "stroke": None},
+        width=size * cell, height=size * cell, title=heading, view=view
     )
     chart = chart.resolve_scale(color="independent").resolve_legend(color="independent")
     return styled(chart, f"Confusion matrix of {size} classes: {title}.")
@@ -62,20 +71,21 @@ def _least_count(matrix: np.ndarray) -> int:
     return 1 if len(counts) <= CELLS_DRAWN else int(counts[CELLS_DRAWN]) + 1
 
 
-def _confusion_rows(matrix: np.ndarray, names: list[str], least: int) -> list[dict[str, Any]]:
-    """Return a row for each cell that isn't 0: the empty ones are most of a large matrix."""
+def _rows(matrix: np.ndarray, names: list[str], least: int) -> tuple[Rows, Rows]:
+    """Return a row for each correct cell and each mistake that isn't 0, as most mistakes are."""
     images = matrix.sum(axis=1)
-    cells = np.argwhere(matrix >= least)
-    return [
-        {
-            "true": names[row],
-            "predicted": names[column],
-            "count": int(matrix[row, column]),
-            "share": round(float(matrix[row, column] / images[row]), 6),
-            "images": int(images[row]),
-        }
-        for row, column in cells
-    ]
+    rows: tuple[Rows, Rows] = [], []
+    for true, predicted in np.argwhere(matrix >= least):
+        rows[int(true != predicted)].append(
+            {
+                "true": names[true],
+                "predicted": names[predicted],
+                "count": int(matrix[true, predicted]),
+                "share": round(float(matrix[true, predicted] / images[true]), 6),
+                "images": int(images[true]),
+            }
+        )
+    return rows
 
 
 def _cell_pixels(size: int) -> int:
@@ -106,50 +116,27 @@ def _cell_axes(names: list[str]) -> dict[str, Any]:
     }
 
 
-def _confusion_layers(
-    rows: list[dict[str, Any]], axes: dict[str, Any], size: int, largest: int
+def _cells(
+    rows: Rows, axes: dict[str, Any], label: str, scale: alt.Scale, dark: float, font: float
 ) -> list[alt.Chart]:
-    """Return the layers of correct cells and of mistakes, with their counts where there is room."""
-    worst = max((row["share"] for row in rows if row["true"] != row["predicted"]), default=0.0)
-    scales = {  # the square root lets a share of 0.1% be seen beside one of 5%
-        True: ("Read correctly", alt.Scale(domain=[0, 1], range=["#e3eef6", "#005a8d"])),
-        False: (
-            "Mistaken",
-            alt.Scale(type="sqrt", domain=[0, max(0.05, worst)], range=["#fff1e3", "#b34700"]),
-        ),
-    }
+    """Return cells coloured by their share, and their counts, white on a share above `dark`.
+
+    A `font` size of 0 stands for cells that have no room for a count.
+    """
+    legend = alt.Legend(title=[f"{label},", "share of true class"], format="~%", gradientLength=90)
+    data = [{**row, "ink": "white" if row["share"] > dark else INK} for row in rows]
     tooltip = [
         alt.Tooltip("true:N", title="True class"),
         alt.Tooltip("predicted:N", title="Predicted class"),
         alt.Tooltip("count:Q", title="Images", format=","),
         alt.Tooltip("share:Q", title="Share of the true class", format=".2%"),
     ]
-    layers = []
-    for correct, (label, scale) in scales.items():
-        legend = alt.Legend(
-            title=[f"{label},", "share of true class"], format="~%", gradientLength=90
-        )
-        chosen = []
-        for row in rows:
-            if (row["true"] == row["predicted"]) == correct:
-                deep = row["share"] if correct else math.sqrt(row["share"] / scale.domain[1])
-                chosen.append({**row, "ink": "white" if deep > 0.6 else INK})
-        cells = alt.Chart(data_of(chosen)).encode(**axes, tooltip=tooltip)
-        outlined: dict[str, Any] = (
-            {"stroke": "white", "strokeWidth": 1} if size <= COUNTED_CLASSES else {}
-        )
-        # thousands of unnamed cells would drown a screen reader; the report has a table besides
-        layers.append(
-            cells.mark_rect(aria=size <= COUNTED_CLASSES, **outlined).encode(
-                color=alt.Color("share:Q", scale=scale, legend=legend)
-            )
-        )
-        if size <= COUNTED_CLASSES:
-            room = _cell_pixels(size) / (0.62 * len(f"{largest:,}") + 0.4)
-            text = cells.mark_text(fontSize=max(6, min(14, room)), aria=False)
-            layers.append(
-                text.encode(
-                    text=alt.Text("count:Q", format=","), color=alt.Color("ink:N", scale=None)
-                )
-            )
-    return layers
+    base = alt.Chart(data_of(data)).encode(**axes, tooltip=tooltip)
+    color = alt.Color("share:Q", scale=scale, legend=legend)
+    if not font:  # thousands of cells would drown a screen reader; the report has a table
+        return [base.mark_rect(aria=False).encode(color=color)]
+    text = base.mark_text(fontSize=font, aria=False)
+    return [
+        base.mark_rect(aria=True, stroke="white", strokeWidth=1).encode(color=color),
+        text.encode(text=alt.Text("count:Q", format=","), color=alt.Color("ink:N", scale=None)),
+    ]

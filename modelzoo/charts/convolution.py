@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.canvas import PLACE, TO, canvas, frames, texts
+from modelzoo.charts.canvas import OUTLINE, PLACE, TO, Row, canvas, frames, texts
 from modelzoo.charts.style import BLUE, GREY, INK, VERMILLION, Chart, data_of, number_text
 from modelzoo.errors import InputError
 
@@ -47,104 +47,81 @@ def convolution_steps(
         )
     if steps < 1:
         raise InputError(f"convolution_steps: {steps} steps: should be at least 1")
-    places = list(np.ndindex(*(np.subtract(picture.shape, kernel.shape) + 1)))
-    count = len(places)
-    shown = list(range(count)) if slider else [*range(min(steps, count) - 1), count - 1]
-    drawn = _Drawing(picture, kernel)
-    for row, step in enumerate(shown):
-        drawn.add(step, places, 0 if slider else row * (drawn.height + ROW_GAP))
-    height = drawn.height if slider else len(shown) * (drawn.height + ROW_GAP) - ROW_GAP
-    title = f"Convolution of {_size(picture)} pixels with {_size(kernel)} weights: {count} steps"
+    products = np.lib.stride_tricks.sliding_window_view(picture, kernel.shape) * kernel
+    sums = products.sum(axis=(2, 3))
+    shown = range(sums.size) if slider else [*range(min(steps, sums.size) - 1), sums.size - 1]
+    sides = [picture.shape, kernel.shape, kernel.shape, sums.shape]
+    lefts = [sum(side[1] for side in sides[:i]) * CELL + i * GAP for i in range(4)]
+    size = lefts[-1] + sums.shape[1] * CELL, HEAD + picture.shape[0] * CELL
+    cells, outlines, headings = [], [], []
+    for line, step in enumerate(shown):
+        row, column = divmod(step, sums.shape[1])
+        top = HEAD + (0 if slider else line * (size[1] + ROW_GAP))
+        beside = top + row * CELL  # grids of a kernel's size stand beside the patch
+        done = np.where(np.arange(sums.size).reshape(sums.shape) <= step, sums, np.nan)
+        grids = [  # name, heading, values, the values that its colours are scaled by, top
+            ("picture", f"step {step + 1}: picture", picture, picture, top),
+            ("kernel", "× kernel", kernel, kernel, beside),
+            (
+                "products",
+                f"= products, sum {number_text(sums[row, column])}",
+                products[row, column],
+                products,
+                beside,
+            ),
+            ("output", "→ output", done, sums, top),
+        ]
+        now = {"step": step + 1}
+        for left, (name, heading, values, all_values, y) in zip(lefts, grids, strict=True):
+            headings.append({**now, "x": left, "y": y - 17, "text": heading})
+            scale = float(np.abs(all_values).max()) or 1.0
+            cells += [{**now, **cell} for cell in _cells(name, values, scale, left, y)]
+        for left, (high, wide) in ((lefts[0], kernel.shape), (lefts[3], (1, 1))):
+            corner = {"x": left + column * CELL, "y": beside}
+            outlines.append({**now, **corner, "width": wide * CELL, "height": high * CELL})
+    title = (
+        f"Convolution of {_size(picture)} pixels with {_size(kernel)} weights: {sums.size} steps"
+    )
     subtitle = "The framed pixels times the kernel give the products; their sum is one output"
-    layers = drawn.layers()
+    layers = [*_filled(cells), frames(outlines, INK, 3), texts(headings, color=GREY)]
     if slider:
-        chosen = alt.binding_range(min=1, max=count, step=1, name="Step ")
+        chosen = alt.binding_range(min=1, max=sums.size, step=1, name="Step ")
         step_now = alt.param(name="step_now", value=1, bind=chosen)
         layers = [layer.transform_filter("datum.step == step_now") for layer in layers]
         layers[0] = layers[0].add_params(step_now)
-    return canvas(layers, (drawn.width, height), title, subtitle)
+    return canvas(layers, (size[0], top + size[1] - HEAD), title, subtitle)
 
 
-class _Drawing:
-    """Cells, outlines and headings of the steps that were added."""
-
-    def __init__(self, picture: np.ndarray, kernel: np.ndarray) -> None:
-        self.picture, self.kernel = picture, kernel
-        patches = np.lib.stride_tricks.sliding_window_view(picture, kernel.shape)
-        self.products = patches * kernel
-        self.sums = self.products.sum(axis=(2, 3))
-        self.cells: list[dict[str, Any]] = []
-        self.outlines: list[dict[str, Any]] = []
-        self.headings: list[dict[str, Any]] = []
-        sides = [picture.shape, kernel.shape, kernel.shape, self.sums.shape]
-        self.lefts = [sum(side[1] for side in sides[:i]) * CELL + i * GAP for i in range(4)]
-        self.width = self.lefts[-1] + self.sums.shape[1] * CELL
-        self.height = HEAD + picture.shape[0] * CELL
-
-    def add(self, step: int, places: list[tuple[int, ...]], top: float) -> None:
-        """Add a step, whose grids begin at `top`."""
-        row, column = places[step]
-        products, total = self.products[row, column], self.sums[row, column]
-        output = np.full(self.sums.shape, np.nan)
-        for done in places[: step + 1]:
-            output[done] = self.sums[done]
-        terms = [
-            (f"step {step + 1}: picture", self.picture),
-            ("× kernel", self.kernel),
-            (f"= products, sum {_text(total)}", products),
-            ("→ output", output),
-        ]
-        largest = {1: self.kernel, 2: self.products, 3: self.sums}
-        for index, (heading, values) in enumerate(terms):
-            # grids of a kernel's size stand beside the patch
-            down = top + HEAD + (row * CELL if index in (1, 2) else 0)
-            left = self.lefts[index]
-            self.headings.append({"step": step + 1, "x": left, "y": down - 17, "text": heading})
-            scale = float(np.abs(largest.get(index, self.picture)).max()) or 1.0
-            for place in np.ndindex(*values.shape):
-                self._cell(step, index, place, float(values[place]), (left, down), scale)
-        height, width = self.kernel.shape
-        self._outline(step, self.lefts[0], top + HEAD, (row, column), (height, width))
-        self._outline(step, self.lefts[3], top + HEAD, (row, column), (1, 1))
-
-    def _cell(
-        self, step: int, index: int, place: tuple[int, ...], value: float,
-        corner: tuple[float, float], scale: float,
-    ) -> None:  # fmt: skip
-        share = 0.0 if np.isnan(value) else value / scale
-        fill = _blend("#3c4043" if index == 0 else VERMILLION if share > 0 else BLUE, abs(share))
-        x, y = corner[0] + place[1] * CELL, corner[1] + place[0] * CELL
-        self.cells.append(
+def _cells(grid: str, values: np.ndarray, scale: float, left: float, top: float) -> list[Row]:
+    """Return the cells of one grid, coloured by their share of `scale`; NaN is left empty."""
+    cells: list[Row] = []
+    for row, column in np.ndindex(*values.shape):
+        value = float(values[row, column])
+        known = not np.isnan(value)
+        share = value / scale if known else 0.0
+        color = "#3c4043" if grid == "picture" else VERMILLION if share > 0 else BLUE
+        x, y = left + column * CELL, top + row * CELL
+        cells.append(
             {
-                "step": step + 1, "grid": ("picture", "kernel", "products", "output")[index],
-                "row": place[0], "column": place[1],
-                "value": None if np.isnan(value) else value, "text": _text(value),
-                "fill": fill, "ink": "white" if index == 0 and share > 0.6 else INK,
+                "grid": grid, "row": row, "column": column,
+                "value": value if known else None, "text": number_text(value) if known else "",
+                "fill": _blend(color, abs(share)),
+                "ink": "white" if grid == "picture" and share > 0.6 else INK,
                 "x": x, "y": y, "x2": x + CELL, "y2": y + CELL,
-                "cx": x + CELL / 2, "cy": y + CELL / 2,
             }
         )  # fmt: skip
+    return cells
 
-    def _outline(
-        self, step: int, left: float, top: float, place: tuple[int, int], size: tuple[int, int]
-    ) -> None:
-        x, y = left + place[1] * CELL, top + place[0] * CELL
-        corner = {"x": x, "y": y, "x2": x + size[1] * CELL, "y2": y + size[0] * CELL}
-        self.outlines.append({"step": step + 1, **corner})
 
-    def layers(self) -> list[alt.Chart]:
-        """Return the layers of the figure, the lowest first."""
-        base = alt.Chart(data_of(self.cells))
-        fills = base.mark_rect(stroke="#b5babf", strokeWidth=0.5, aria=False).encode(
-            **PLACE, **TO, fill=alt.Fill("fill:N", scale=None)
-        )
-        centre = {
-            "x": alt.X("cx:Q", scale=None, axis=None), "y": alt.Y("cy:Q", scale=None, axis=None)
-        }  # fmt: skip
-        numbers = base.mark_text(fontSize=12, aria=False).encode(
-            **centre, text="text:N", color=alt.Color("ink:N", scale=None)
-        )
-        return [fills, numbers, frames(self.outlines, INK, 3), texts(self.headings, color=GREY)]
+def _filled(cells: list[Row]) -> list[alt.Chart]:
+    """Return the layers of cells and of the numbers in their middle."""
+    base = alt.Chart(data_of(cells)).encode(**PLACE)
+    rectangles = base.mark_rect(stroke=OUTLINE, strokeWidth=0.5, aria=False)
+    numbers = base.mark_text(fontSize=12, aria=False, dx=CELL / 2, dy=CELL / 2)
+    return [
+        rectangles.encode(**TO, fill=alt.Fill("fill:N", scale=None)),
+        numbers.encode(text="text:N", color=alt.Color("ink:N", scale=None)),
+    ]
 
 
 def _matrix(name: str, values: Any) -> np.ndarray:
@@ -155,10 +132,6 @@ def _matrix(name: str, values: Any) -> np.ndarray:
     if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
         raise InputError(f"convolution_steps: the {name} should be a matrix of finite numbers")
     return matrix
-
-
-def _text(value: float) -> str:
-    return "" if np.isnan(value) else number_text(value)
 
 
 def _size(matrix: np.ndarray) -> str:

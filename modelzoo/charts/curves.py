@@ -1,22 +1,40 @@
-"""Loss and accuracy by epoch."""
+"""Loss and accuracy by epoch: of one run, of several in one panel, or of each in its own."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from modelzoo.charts.style import BLUE, GREY, INK, VERMILLION, Chart, data_of, message, styled
+from modelzoo.charts.style import (
+    GREY,
+    INK,
+    LOOKS,
+    Chart,
+    Look,
+    data_of,
+    distinct_names,
+    message,
+    styled,
+    told_apart,
+)
 from modelzoo.errors import InputError
 
-SERIES = {  # column prefix, colour, dash, point shape
-    "training": ("", BLUE, [1, 0], "circle"),
-    "validation": ("val_", VERMILLION, [6, 3], "diamond"),
-}
+PREFIXES = {"training": "", "validation": "val_"}  # of the columns
+METRICS = {"loss": ".4g", "accuracy": ".2%"}  # and how a value is written
+SERIES = dict(zip(PREFIXES, LOOKS, strict=False))
+COMPARED = {"validation": Look(INK, (1, 0)), "training": Look(INK, (3, 3))}
+RUNS = (*LOOKS, Look(INK, (1, 0), "triangle-right"))  # their dash tells something else
+EXTRAS = {"learning_rate": ("Learning rate", "~g"), "seconds": ("Seconds", ".1f")}
 POINTS_SHOWN = 30  # more would hide the line; the others are there for their tooltips
+POINTS_COMPARED = 10  # of each curve of several runs
+COLUMNS_OF_PANELS = 3
+MARKED = alt.condition("datum.marked", alt.value(1), alt.value(0))
 MOST_EPOCHS = 2**31 - 1  # as `fit.epochs`
+
+Rows = list[dict[str, Any]]
 
 
 def training_curves(history: pd.DataFrame) -> Chart:
@@ -31,21 +49,100 @@ def training_curves(history: pd.DataFrame) -> Chart:
     Raises:
         InputError: the history has no column `epoch`.
     """
-    history = epochs_of(history)
-    rows = {metric: curve_rows(history, metric) for metric in ("loss", "accuracy")}
-    present = [
-        name for name in SERIES if any(r["series"] == name for m in rows.values() for r in m)
-    ]
+    history = _epochs_of(history)
+    rows = {metric: _curve_rows(history, metric) for metric in METRICS}
+    present = {row["series"] for each in rows.values() for row in each}
     if not present:
         return message("No epoch was recorded.")
     best = _best_epoch(history)
-    panels = [_panel(metric, rows[metric], present, best) for metric in rows if rows[metric]]
+    looks = {name: look for name, look in SERIES.items() if name in present}
+    panels = [_panel_of_run(metric, rows[metric], looks, best) for metric in rows if rows[metric]]
     chart = alt.hconcat(*panels, spacing=36).resolve_scale(color="shared", shape="shared")
     described = f"Training curves over {len(history)} epochs."
     return styled(chart, described + (f" Best validation epoch: {best}." if best else ""))
 
 
-def epochs_of(history: pd.DataFrame) -> pd.DataFrame:
+def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
+    """Return the curves of two to seven runs, loss and accuracy side by side.
+
+    A colour and a point shape stand for a run; validation is a solid line, training a dotted one.
+
+    Args:
+        histories: by the name of the run, what `training_curves` takes.
+
+    Raises:
+        InputError: fewer than two or more than seven runs, or a history has no column `epoch`.
+    """
+    if not 2 <= len(histories) <= len(RUNS):
+        raise InputError(
+            f"{len(histories)} runs: from 2 to {len(RUNS)} can be told apart in one chart"
+        )
+    names = distinct_names(histories)
+    panels = []
+    for metric in METRICS:
+        rows = [
+            {**row, "run": name}
+            for name, history in zip(names, histories.values(), strict=True)
+            for row in _curve_rows(_epochs_of(history), metric, POINTS_COMPARED)
+        ]
+        if rows:
+            panels.append(_panel_of_runs(metric, rows, dict(zip(names, RUNS, strict=False))))
+    if not panels:
+        return message("No epoch was recorded.")
+    chart = alt.hconcat(*panels, spacing=36).resolve_scale(
+        color="shared", shape="shared", strokeDash="shared"
+    )
+    return styled(chart, f"Training curves of {len(names)} runs: {', '.join(names)}.")
+
+
+def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Chart:
+    """Return training and validation accuracy by epoch, a panel for each run, in the same axes.
+
+    Args:
+        histories: by the name of a run, a row an epoch with `epoch` (from 1), `accuracy` and
+            `val_accuracy`, shares from 0 to 1.
+        title: of the whole.
+    """
+    names = distinct_names(histories)
+    curves = [_curve_rows(_epochs_of(each), "accuracy") for each in histories.values()]
+    axes = _axes([row for rows in curves for row in rows], "accuracy")
+    axes["y"] = axes["y"].title("Accuracy")
+    panels = [_small_panel(rows, axes, name) for rows, name in zip(curves, names, strict=True)]
+    chart = alt.concat(*panels, columns=COLUMNS_OF_PANELS, spacing=24).resolve_scale(color="shared")
+    chart = chart.properties(title=title)
+    return styled(chart, f"{title}: training and validation accuracy of {', '.join(names)}.")
+
+
+def lines_and_points(
+    rows: Sequence[Mapping[str, Any]],
+    encoding: Mapping[str, Any],
+    looks: Mapping[str, Look],
+    legend: alt.Legend,
+    size: int,
+    **points: Any,
+) -> list[alt.Chart]:
+    """Return lines told apart by colour and dash, and their points, by colour and shape.
+
+    Args:
+        rows: with `series` and what `encoding` needs.
+        encoding: what lines and points share: where they are.
+        looks: of each series, in the order of the legend.
+        legend: of the points: the lines' dashes would break up their outlines in it.
+        size: of the points.
+        points: what only the points are encoded with.
+    """
+    told = told_apart("series", looks, legend, ("color", "shape"))
+    base = alt.Chart(data_of(rows)).encode(**encoding, color=told["color"])
+    lines = [
+        base.transform_filter(alt.datum.series == name).mark_line(
+            strokeWidth=2, strokeDash=list(look.dash)
+        )
+        for name, look in looks.items()
+    ]
+    return [*lines, base.mark_point(size=size, filled=True).encode(shape=told["shape"], **points)]
+
+
+def _epochs_of(history: pd.DataFrame) -> pd.DataFrame:
     """Return a history's rows as finite numbers, NaN for the others, without those of no epoch.
 
     Raises:
@@ -53,31 +150,21 @@ def epochs_of(history: pd.DataFrame) -> pd.DataFrame:
     """
     if "epoch" not in history:
         raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
-    numbers = history.map(_finite)
+    numbers = history.apply(pd.to_numeric, errors="coerce").astype(float)
+    numbers = numbers.replace([math.inf, -math.inf], math.nan)
     return numbers[numbers["epoch"].between(1, MOST_EPOCHS)]
 
 
-def _finite(value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-    return number if math.isfinite(number) else math.nan
-
-
-def curve_rows(
-    history: pd.DataFrame, metric: str, points: int = POINTS_SHOWN
-) -> list[dict[str, Any]]:
-    """Return a row for each finite value of one metric, in training and in validation."""
+def _curve_rows(history: pd.DataFrame, metric: str, points: int = POINTS_SHOWN) -> Rows:
+    """Return a row for each finite value of one metric; about so many of a curve are `marked`."""
     rows = []
     every = math.ceil(len(history) / points)
-    for name, (prefix, *_) in SERIES.items():
+    for series, prefix in PREFIXES.items():
         for place, record in enumerate(history.to_dict("records")):
-            value = record.get(prefix + metric, math.nan)
-            if math.isfinite(value):
-                row = {"epoch": int(record["epoch"]), "series": name, "value": float(value)}
+            if math.isfinite(value := record.get(prefix + metric, math.nan)):
+                row = {"epoch": int(record["epoch"]), "series": series, "value": float(value)}
                 row["marked"] = place % every == 0
-                for extra in ("learning_rate", "seconds"):
+                for extra in EXTRAS:
                     if math.isfinite(record.get(extra, math.nan)):
                         row[extra] = float(record[extra])
                 rows.append(row)
@@ -92,40 +179,63 @@ def _best_epoch(history: pd.DataFrame) -> int | None:
     return None
 
 
-def _panel(metric: str, rows: list[dict[str, Any]], present: list[str], best: int | None) -> Chart:
-    value_format = ".2%" if metric == "accuracy" else ".4g"
-    axes = curve_axes(rows, metric)
+def _panel_of_run(metric: str, rows: Rows, looks: Mapping[str, Look], best: int | None) -> Chart:
+    axes = _axes(rows, metric)
     legend = alt.Legend(title=None, orient="top", symbolSize=90)
-    colors = [SERIES[name][1] for name in present]
-    shapes = [SERIES[name][3] for name in present]
-    base = alt.Chart(data_of(rows)).encode(
-        **axes,
-        color=alt.Color("series:N", legend=legend).scale(domain=present, range=colors),
-    )
-    lines = [
-        base.transform_filter(alt.datum.series == name).mark_line(
-            strokeWidth=2, strokeDash=SERIES[name][2]
-        )
-        for name in present
-    ]
-    points = base.mark_point(size=45, filled=True).encode(
-        shape=alt.Shape("series:N", legend=legend).scale(domain=present, range=shapes),
-        opacity=alt.condition("datum.marked", alt.value(1), alt.value(0)),
-        tooltip=_tooltip(rows, metric, value_format),
-    )
-    marked, subtitle = _best_marks(rows, best, value_format, axes)
+    tooltip = _tooltip(metric, rows, series="Data")
+    curves = lines_and_points(rows, axes, looks, legend, 45, opacity=MARKED, tooltip=tooltip)
+    marked, subtitle = _best_marks(rows, best, METRICS[metric], axes)
     title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
-    return alt.layer(*marked, *lines, points, level()).properties(
-        width=350, height=260, title=title
+    return alt.layer(*marked, *curves, _level()).properties(width=350, height=260, title=title)
+
+
+def _panel_of_runs(metric: str, rows: Rows, looks: Mapping[str, Look]) -> Chart:
+    present = {row["series"] for row in rows}
+    series = {name: look for name, look in COMPARED.items() if name in present}
+    below: dict[str, Any] = {"orient": "bottom", "columns": 1, "offset": 14}
+    run_legend = alt.Legend(title="Run", symbolSize=90, labelLimit=640, **below)
+    dash_legend = alt.Legend(title="Images", symbolSize=400, **below)
+    told = told_apart("run", looks, run_legend, ("color", "shape"))
+    base = alt.Chart(data_of(rows)).encode(**_axes(rows, metric), color=told["color"])
+    lines = base.mark_line(strokeWidth=2).encode(
+        **told_apart("series", series, dash_legend, ["strokeDash"])
     )
+    points = base.mark_point(size=45, filled=True).encode(
+        shape=told["shape"],
+        opacity=MARKED,
+        tooltip=_tooltip(metric, [], run="Run", series="Images"),
+    )
+    title = alt.TitleParams(metric.capitalize(), frame="group")
+    return alt.layer(lines, points, _level()).properties(width=380, height=280, title=title)
 
 
-def level() -> alt.Chart:
+def _small_panel(rows: Rows, axes: dict[str, Any], name: str) -> Chart:
+    legend = alt.Legend(title=None, orient="top", symbolSize=400)
+    lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2)
+    encoded = lines.encode(
+        **axes,
+        **told_apart("series", SERIES, legend, ("color", "strokeDash")),
+        tooltip=["series:N", "epoch:Q", alt.Tooltip("value:Q", title="Accuracy", format=".2%")],
+    )
+    title = alt.TitleParams(name, subtitle=_gap(rows), fontSize=13)
+    return encoded.properties(width=210, height=150, title=title)
+
+
+def _gap(rows: Rows) -> str:
+    """Return how far the curves are apart at the end."""
+    last = {row["series"]: row["value"] for row in rows}  # the later rows win
+    if len(last) < 2:
+        return ""
+    points = 100 * (last["training"] - last["validation"])
+    return f"last epoch: {last['validation']:.1%} validated, {points:+.1f} points in training"
+
+
+def _level() -> alt.Chart:
     """Return an unseen line above a panel: titles stand above whatever sticks out of theirs."""
     return alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
 
 
-def curve_axes(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+def _axes(rows: Rows, metric: str) -> dict[str, Any]:
     """Return x and y for the rows of one metric."""
     low, high = _value_domain([row["value"] for row in rows], metric)
     first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
@@ -140,21 +250,20 @@ def curve_axes(rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     }
 
 
-def _tooltip(rows: list[dict[str, Any]], metric: str, value_format: str) -> list[alt.Tooltip]:
-    tooltip = [
-        alt.Tooltip("series:N", title="Data"),
-        alt.Tooltip("epoch:Q", title="Epoch"),
-        alt.Tooltip("value:Q", title=metric.capitalize(), format=value_format),
+def _tooltip(metric: str, rows: Rows, **names: str) -> list[alt.Tooltip]:
+    """Return the fields in `names` by their titles, epoch, value, and what else the rows have."""
+    tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in names.items()]
+    tooltip.append(alt.Tooltip("epoch:Q", title="Epoch"))
+    tooltip.append(alt.Tooltip("value:Q", title=metric.capitalize(), format=METRICS[metric]))
+    return tooltip + [
+        alt.Tooltip(f"{field}:Q", title=title, format=form)
+        for field, (title, form) in EXTRAS.items()
+        if any(field in row for row in rows)
     ]
-    if any("learning_rate" in row for row in rows):
-        tooltip.append(alt.Tooltip("learning_rate:Q", title="Learning rate", format="~g"))
-    if any("seconds" in row for row in rows):
-        tooltip.append(alt.Tooltip("seconds:Q", title="Seconds", format=".1f"))
-    return tooltip
 
 
 def _best_marks(
-    rows: list[dict[str, Any]], best: int | None, value_format: str, axes: dict[str, Any]
+    rows: Rows, best: int | None, value_format: str, axes: dict[str, Any]
 ) -> tuple[list[alt.Chart], str]:
     """Return a line and a ring at the best validation epoch, and a subtitle about them."""
     found = [row for row in rows if row["epoch"] == best and row["series"] == "validation"]

@@ -2,14 +2,26 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.canvas import PLACE, TO, canvas, frames, pictures, texts
-from modelzoo.charts.pictures import as_url
-from modelzoo.charts.style import BLUE, GREY, Chart, data_of, number_text, printable
+from modelzoo.charts.canvas import (
+    OUTLINE,
+    PLACE,
+    TO,
+    Row,
+    canvas,
+    checked_picture,
+    frames,
+    labels,
+    picture_row,
+    pictures,
+    scaled,
+    texts,
+)
+from modelzoo.charts.style import BLUE, GREY, Chart, data_of, number_text, printable, shortened
 from modelzoo.errors import InputError
 
 MAPS_SHOWN = 16
@@ -19,18 +31,18 @@ COLUMNS = 16  # maps in a row
 STRIP, UNIT, UNITS_SHOWN = 128, 7, 1024  # units in a row, pixels of a unit, units at most
 BRIGHT = 99  # percentile from which on values are white: one alone would leave the others black
 PICTURE, BAR, BARS = 112, 18, 300  # pixels: the picture, height of a bar, length of the longest
-LONGEST = 28  # letters of the name of a class
+LONGEST, LETTER = 28, 6.2  # letters of the name of a class; pixels of a letter
 ROW_GAP = 14
 
 Answer = tuple[str, float]
 
 
-class _Row(NamedTuple):
+class _Line(NamedTuple):
     """What one layer adds to the figure, and how high it is."""
 
     height: float
     label: list[str]
-    images: list[dict[str, Any]]
+    images: list[Row]
     note: str = ""
 
 
@@ -62,12 +74,7 @@ def feature_maps(
     Raises:
         InputError: the picture, a layer or `most` is of another kind.
     """
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
-        raise InputError(
-            f"feature_maps: a picture of shape {picture.shape} and type {picture.dtype}: give "
-            "uint8 of shape (height, width, 1 or 3)"
-        )
+    picture = checked_picture(picture, "feature_maps")
     if most < 1:
         raise InputError(f"feature_maps: {most} maps of a layer: should be at least 1")
     kinds = kinds or {}
@@ -77,26 +84,24 @@ def feature_maps(
         for layer, values in features.items()
     ]
     images, notes, y = [], [], 0.0
-    labels: list[dict[str, Any]] = []
+    beside: list[Row] = []
     for row in rows:
         images += [{**image, "y": image["y"] + y} for image in row.images]
-        labels.append({"x": 0, "y": y, "text": row.label})
+        beside.append({"x": 0, "y": y, "text": row.label})
         if row.note:
             right = max(image["x"] + image["width"] for image in row.images)
             notes.append({"x": right + 8, "y": y + row.height / 2 - 6, "text": row.note})
         y += row.height + ROW_GAP
-    labels.append({"x": 0, "y": y, "text": ["answer", unit]})
+    beside.append({"x": 0, "y": y, "text": ["answer", unit]})
     bars, height = _bars(answer, unit, y)
-    outlines = [{**e, "x2": e["x"] + e["width"], "y2": e["y"] + e["height"]} for e in images]
     right = max(
-        [LEFT + 6.2 * LONGEST + BARS + 60, *(row["x2"] for row in outlines)]
-        + [note["x"] + 6.2 * len(note["text"]) for note in notes]
+        [LEFT + LETTER * LONGEST + BARS + 60, *(row["x"] + row["width"] for row in images)]
+        + [note["x"] + LETTER * len(note["text"]) for note in notes]
     )
     layers = [
         *pictures(images),
-        frames([{k: e[k] for k in ("x", "y", "x2", "y2")} for e in outlines], "#b5babf", 0.5),
-        texts([{**row, "text": row["text"][0]} for row in labels], fontWeight="bold"),
-        texts([{**row, "text": row["text"][1:], "y": row["y"] + 14} for row in labels], color=GREY),
+        frames(images, OUTLINE, 0.5),
+        *labels(beside, color=GREY),
         texts(notes, color=GREY),
         *bars,
     ]
@@ -105,15 +110,14 @@ def feature_maps(
     return canvas(layers, (right, y + height), title, subtitle)
 
 
-def _picture_row(picture: np.ndarray) -> _Row:
+def _picture_row(picture: np.ndarray) -> _Line:
     height, width, channels = picture.shape
-    high, wide = (PICTURE * side / max(height, width) for side in (height, width))
     label = ["picture", f"{height} × {width}, {'grey' if channels == 1 else 'colour'}"]
-    image = {"x": LEFT, "y": 0, "width": wide, "height": high, "alternative": "The picture"}
-    return _Row(high, label, [{**image, "picture": as_url(picture, PICTURE)}])
+    image = picture_row(picture, PICTURE, LEFT, 0, "The picture")
+    return _Line(image["height"], label, [image])
 
 
-def _layer_row(layer: str, values: np.ndarray, kind: str, most: int) -> _Row:
+def _layer_row(layer: str, values: np.ndarray, kind: str, most: int) -> _Line:
     if values.ndim not in (1, 3) or not values.size:
         raise InputError(
             f"feature_maps: {layer} has the shape {values.shape}: it should be "
@@ -129,46 +133,35 @@ def _layer_row(layer: str, values: np.ndarray, kind: str, most: int) -> _Row:
     grid = values.ndim == 3 and values.shape[:2] != (1, 1)
     images, left = _tiles(layer, grey, most) if grid else _strip(layer, grey.reshape(-1))
     height = max(14.0 * len(label), max(image["y"] + image["height"] for image in images))
-    return _Row(height, label, images, f"and {left:,} more" if left else "")
+    return _Line(height, label, images, f"and {left:,} more" if left else "")
 
 
-def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[dict[str, Any]], int]:
+def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[Row], int]:
     """Return the first maps as pictures, and how many are left out."""
-    tall, wide = (TILE * side / max(grey.shape[:2]) for side in grey.shape[:2])
+    high, wide = scaled(grey.shape, TILE)
     count = min(most, grey.shape[2])
-    images = [
-        {
-            "x": LEFT + number % COLUMNS * (wide + GAP),
-            "y": number // COLUMNS * (tall + GAP),
-            "width": wide,
-            "height": tall,
-            "picture": as_url(grey[..., number : number + 1], TILE),
-            "alternative": f"{printable(layer)}, map {number + 1}",
-            "layer": layer,
-        }
-        for number in range(count)
-    ]
+    images = []
+    for number in range(count):
+        x, y = LEFT + number % COLUMNS * (wide + GAP), number // COLUMNS * (high + GAP)
+        pixels, alternative = (
+            grey[..., number : number + 1],
+            f"{printable(layer)}, map {number + 1}",
+        )
+        images.append(picture_row(pixels, TILE, x, y, alternative, layer=layer))
     return images, grey.shape[2] - count
 
 
-def _strip(layer: str, grey: np.ndarray) -> tuple[list[dict[str, Any]], int]:
+def _strip(layer: str, grey: np.ndarray) -> tuple[list[Row], int]:
     """Return units as pictures, of whole rows and of the rest, and how many are left out."""
     shown = grey[:UNITS_SHOWN]
     whole = len(shown) // STRIP * STRIP
     images = []
-    for start, cells in ((0, shown[:whole].reshape(-1, STRIP)), (whole, shown[np.newaxis, whole:])):
-        if cells.size:
-            images.append(
-                {
-                    "x": LEFT,
-                    "y": start // STRIP * UNIT,
-                    "width": UNIT * cells.shape[1],
-                    "height": UNIT * cells.shape[0],
-                    "picture": as_url(cells[..., np.newaxis], UNIT * max(cells.shape)),
-                    "alternative": f"{printable(layer)}, units from {start + 1}",
-                    "layer": layer,
-                }
-            )
+    for start, units in ((0, shown[:whole].reshape(-1, STRIP)), (whole, shown[np.newaxis, whole:])):
+        if units.size:
+            y, side = start // STRIP * UNIT, UNIT * max(units.shape)
+            alternative = f"{printable(layer)}, units from {start + 1}"
+            pixels = units[..., np.newaxis]
+            images.append(picture_row(pixels, side, LEFT, y, alternative, layer=layer))
     return images, len(grey) - len(shown)
 
 
@@ -184,16 +177,16 @@ def _bars(answer: Sequence[Answer], unit: str, top: float) -> tuple[list[alt.Cha
     ends = [1.0] if unit == "probability" else [value for _, value in shown]
     low, high = min(0.0, *ends), max(0.0, *ends)
     step = BARS / ((high - low) or 1)
-    left = LEFT + 6.2 * min(LONGEST, max((len(name) for name, _ in shown), default=0)) + 8
+    left = LEFT + LETTER * min(LONGEST, max((len(name) for name, _ in shown), default=0)) + 8
     zero = left - low * step
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for place, (name, value) in enumerate(shown):
         end, y, name = zero + value * step, top + place * BAR, printable(name)
         said = f"{value:.1%}" if unit == "probability" else number_text(value)
-        short = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
         rows.append(
             {
-                "class": name, "value": value, "said": said, "short": short,
+                "class": name, "value": value, "said": said,
+                "short": shortened(name, LONGEST),
                 "x": min(zero, end), "x2": max(zero, end), "y": y, "y2": y + BAR - 5,
             }
         )  # fmt: skip

@@ -1,14 +1,12 @@
 """A photograph under hand-made kernels."""
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from modelzoo.charts.canvas import canvas, pictures, texts
+from modelzoo.charts.canvas import canvas, data_uri, image_of, pictures, scaled, texts
 from modelzoo.charts.style import GREY, Chart, number_text, printable
 from modelzoo.errors import InputError
 from modelzoo.filters import MIDDLE, Filter, Filtered, find_filter
@@ -28,8 +26,7 @@ def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
     """
     if not photographs:
         raise InputError("filtered_pictures: give at least one filtered photograph")
-    height, width = photographs[0].pixels.shape[:2]
-    high, wide = (SIDE * side / max(height, width) for side in (height, width))
+    high, wide = scaled(photographs[0].pixels.shape, SIDE)
     step, columns = max(wide, 170) + GAP, min(COLUMNS, len(photographs))
     images, names, notes, numbers, y = [], [], [], [], 0.0
     for start in range(0, len(photographs), columns):
@@ -78,8 +75,6 @@ def _numbers(kind: Filter, left: float, top: float) -> list[dict[str, Any]]:
 
 def _as_jpeg(pixels: np.ndarray) -> str:
     """Return a photograph as a data URI, twice as large as drawn; a PNG would be ten times it."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image = image_of(pixels)
     image.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_uri(image, "JPEG", quality=88)

@@ -5,8 +5,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.canvas import canvas, cells, frames, pictures, texts
-from modelzoo.charts.pictures import as_url
+from modelzoo.charts.canvas import Row, canvas, cells, frames, picture_row, pictures, scaled, texts
 from modelzoo.charts.style import BLUE, GREY, VERMILLION, Chart, number_text, printable
 from modelzoo.errors import InputError
 
@@ -72,44 +71,26 @@ def _subtitle(weights: np.ndarray, shown: tuple[int, int], how: str) -> list[str
     return [*lines, f"{' and '.join(left)} more are not drawn"] if left else lines
 
 
-def _box(weights: np.ndarray) -> tuple[float, float]:
-    """Return height and width in pixels of a kernel whose longer side is `SIDE`."""
-    height, width = weights.shape[:2]
-    return SIDE * height / max(height, width), SIDE * width / max(height, width)
-
-
 def _as_pictures(weights: np.ndarray, title: str, most: int, largest: float) -> Chart:
     count = min(weights.shape[3], most)
-    high, wide = _box(weights)
     columns = min(12, count)
+    high, wide = scaled(weights.shape, SIDE)
     end = float(np.nanpercentile(np.abs(weights), 99)) or largest  # one weight may stick out far
-    scaled = np.clip(np.nan_to_num(weights) / end, -1, 1)
-    pixels = np.rint(127.5 + 127.5 * scaled).astype("uint8")
-    rows = [
-        {
-            "x": number % columns * (wide + GAP),
-            "y": number // columns * (high + TITLE + GAP) + TITLE,
-            "width": wide,
-            "height": high,
-            "picture": as_url(pixels[..., number], SIDE),
-            "alternative": f"Kernel {number + 1}",
-        }
-        for number in range(count)
-    ]
-    numbers = texts(
-        [
-            {"x": row["x"], "y": row["y"] - TITLE, "text": f"{number}"}
-            for number, row in enumerate(rows, start=1)
-        ],
-        color=GREY,
-    )
+    values = np.clip(np.nan_to_num(weights) / end, -1, 1)
+    pixels = np.rint(127.5 + 127.5 * values).astype("uint8")
+    rows, numbers = [], []
+    for number in range(count):
+        x, y = number % columns * (wide + GAP), number // columns * (high + TITLE + GAP)
+        label = f"Kernel {number + 1}"
+        rows.append(picture_row(pixels[..., number], SIDE, x, y + TITLE, label))
+        numbers.append({"x": x, "y": y, "text": f"{number + 1}"})
     size = columns * (wide + GAP) - GAP, rows[-1]["y"] + high
     how = (
         f"Red, green and blue from {number_text(-end, '.2g')} (dark) over 0 (mid-grey) to "
         f"{end:.2g} (bright); the largest 1%, up to {largest:.2g}, look the same"
     )
-    subtitle = _subtitle(weights, (3, count), how)
-    return canvas([*pictures(rows), numbers], size, title, subtitle)
+    layers = [*pictures(rows), texts(numbers, color=GREY)]
+    return canvas(layers, size, title, _subtitle(weights, (3, count), how))
 
 
 def _as_cells(weights: np.ndarray, title: str, most: int, largest: float) -> Chart:
@@ -117,38 +98,28 @@ def _as_cells(weights: np.ndarray, title: str, most: int, largest: float) -> Cha
     maps = min(weights.shape[2], MAPS_SHOWN)
     count = min(weights.shape[3], most, MAPS_SHOWN if several else most)
     columns = count if several else min(12, count)
-    high, wide = _box(weights)
+    high, wide = scaled(weights.shape, SIDE)
     left, step = (ROW_TITLE, high + GAP) if several else (0, high + TITLE + GAP)
-
-    def corner(below: int, number: int) -> tuple[float, float]:
+    values: list[Row] = []
+    outlines, names = [], []
+    for below, number in np.ndindex(maps, count):
         row = below if several else number // columns
-        return left + number % columns * (wide + GAP), TITLE + row * step
-
-    joined = [
-        (below, number)
-        for below, number in np.ndindex(maps, count)
-        if np.isfinite(weights[:, :, below, number]).all()
-    ]
-    values = [row for pair in joined for row in _cells(weights, *pair, *corner(*pair))]
-    outlines = [
-        {"x": x, "y": y, "x2": x + wide, "y2": y + high} for x, y in (corner(*p) for p in joined)
-    ]
-    names = [
-        {"x": x, "y": y - TITLE, "text": f"{number + 1}"}
-        for number in range(count)
-        for x, y in [corner(0, number)]
-    ]
+        x, y = left + number % columns * (wide + GAP), TITLE + row * step
+        if below == 0:
+            names.append({"x": x, "y": y - TITLE, "text": f"{number + 1}"})
+        if np.isfinite(weights[:, :, below, number]).all():
+            values += _cells(weights, below, number, x, y)
+            outlines.append({"x": x, "y": y, "width": wide, "height": high})
     if several:
         names += [
-            {"x": 0, "y": corner(below, 0)[1] + high / 2 - 6, "text": f"map {below + 1}"}
+            {"x": 0, "y": TITLE + below * step + high / 2 - 6, "text": f"map {below + 1}"}
             for below in range(maps)
         ]
     scale = alt.Scale(  # both ends as far from 0, so that 0 is always white
         domain=[-largest, 0, largest], range=[BLUE, "#ffffff", VERMILLION], interpolate="rgb"
     )
     legend = alt.Legend(title="Weight", format=".2~f", gradientLength=120)
-    last = corner(maps - 1, count - 1)
-    size = left + columns * (wide + GAP) - GAP, last[1] + high
+    size = left + columns * (wide + GAP) - GAP, y + high
     how = "A column for each kernel, a row for each input map" if several else ""
     layers = [cells(values, scale, legend, TOOLTIP), frames(outlines), texts(names, color=GREY)]
     return canvas(layers, size, title, _subtitle(weights, (maps, count), how))
@@ -163,9 +134,7 @@ TOOLTIP = [
 ]
 
 
-def _cells(
-    weights: np.ndarray, below: int, number: int, left: float, top: float
-) -> list[dict[str, Any]]:
+def _cells(weights: np.ndarray, below: int, number: int, left: float, top: float) -> list[Row]:
     """Return a cell for each weight of one kernel over one input map; all count from 1."""
     side = SIDE / max(weights.shape[:2])
     return [

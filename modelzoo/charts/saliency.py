@@ -3,8 +3,17 @@
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.canvas import canvas, cells, frames, pictures, texts
-from modelzoo.charts.pictures import as_url
+from modelzoo.charts.canvas import (
+    OUTLINE,
+    canvas,
+    cells,
+    checked_picture,
+    frames,
+    picture_row,
+    pictures,
+    scaled,
+    texts,
+)
 from modelzoo.charts.style import Chart, printable
 from modelzoo.errors import InputError
 
@@ -25,12 +34,7 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
     Raises:
         InputError: the picture is of another kind, the shapes differ, or a value is below 0.
     """
-    picture, values = np.asarray(picture), np.asarray(values, "float64")
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
-        raise InputError(
-            f"saliency: a picture of shape {picture.shape} and type {picture.dtype}: give uint8 "
-            "of shape (height, width, 1 or 3)"
-        )
+    picture, values = checked_picture(picture, "saliency"), np.asarray(values, "float64")
     if values.shape != picture.shape[:2] or not (np.isfinite(values) & (values >= 0)).all():
         raise InputError(
             f"saliency: values of shape {values.shape} for a picture of {picture.shape[:2]}: give "
@@ -43,23 +47,17 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
         "Saliency": np.rint(LIGHT + share * (np.array(DARK) - LIGHT)),
         "Saliency over the picture": _overlay(picture, share),
     }
-    high, wide = (SIDE * side / max(picture.shape[:2]) for side in picture.shape[:2])
+    high, wide = scaled(picture.shape, SIDE)
+    step = max(wide, 150) + GAP
     rows = [
-        {
-            "x": place * (max(wide, 150) + GAP), "y": CAPTION, "width": wide, "height": high,
-            "picture": as_url(pixels.astype("uint8"), SIDE), "alternative": caption,
-        }
+        picture_row(pixels.astype("uint8"), SIDE, place * step, CAPTION, caption)
         for place, (caption, pixels) in enumerate(shown.items())
-    ]  # fmt: skip
-    captions = texts([{"x": row["x"], "y": 0, "text": row["alternative"]} for row in rows])
-    outlines = [
-        {"x": row["x"], "y": CAPTION, "x2": row["x"] + wide, "y2": CAPTION + high} for row in rows
     ]
-    boxes = frames(outlines, "#b5babf")
+    captions = texts([{"x": row["x"], "y": 0, "text": row["alternative"]} for row in rows])
     title = f"The pixels that an answer hangs on: {printable(answer)}"
     subtitle = "Saliency: change of the score of this class for one grey value more in a pixel"
-    size = rows[-1]["x"] + wide, CAPTION + high
-    return canvas([*pictures(rows), boxes, captions, _legend(largest)], size, title, subtitle)
+    layers = [*pictures(rows), frames(rows, OUTLINE), captions, _legend(largest)]
+    return canvas(layers, (2 * step + wide, CAPTION + high), title, subtitle)
 
 
 def _overlay(picture: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -71,12 +69,7 @@ def _overlay(picture: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 def _legend(largest: float) -> alt.Chart:
     """Return a mark that cannot be seen, for the sake of its legend."""
-    scale = alt.Scale(
-        domain=[0, largest or 1.0], range=[_hex(LIGHT), _hex(DARK)], interpolate="rgb"
-    )
+    ends = ["#{:02x}{:02x}{:02x}".format(*color) for color in (LIGHT, DARK)]
+    scale = alt.Scale(domain=[0, largest or 1.0], range=ends, interpolate="rgb")
     legend = alt.Legend(title="Saliency", format=".2~g", gradientLength=SIDE // 2, tickCount=4)
     return cells([{"x": 0, "y": 0, "x2": 0, "y2": 0, "value": 0}], scale, legend)
-
-
-def _hex(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)

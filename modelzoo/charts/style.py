@@ -5,7 +5,7 @@ told by colour alone: lines differ in dash and point shape as well, and cells ca
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 
@@ -13,6 +13,40 @@ Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.ConcatChart | alt.Fa
 
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1a1a1a", "#5f6368"
 GREEN, ORANGE, PURPLE, SKY = "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+
+
+class Look(NamedTuple):
+    """What tells a line from the others of its chart."""
+
+    color: str
+    dash: Sequence[int]
+    shape: str = "circle"
+
+
+LOOKS = (  # more cannot be told apart
+    Look(BLUE, (1, 0), "circle"),
+    Look(VERMILLION, (6, 3), "diamond"),
+    Look(GREEN, (2, 2), "square"),
+    Look(PURPLE, (8, 3, 2, 3), "triangle-up"),
+    Look(ORANGE, (10, 4), "cross"),
+    Look(SKY, (4, 1), "triangle-down"),
+)
+
+
+def told_apart(
+    field: str, looks: Mapping[str, Look], legend: alt.Legend, channels: Sequence[str]
+) -> dict[str, Any]:
+    """Return encodings of a field of names: any of `color`, `strokeDash` and `shape`."""
+    known = {
+        "color": (alt.Color, [look.color for look in looks.values()]),
+        "strokeDash": (alt.StrokeDash, [list(look.dash) for look in looks.values()]),
+        "shape": (alt.Shape, [look.shape for look in looks.values()]),
+    }
+    return {
+        channel: encoding(f"{field}:N", legend=legend).scale(domain=list(looks), range=values)
+        for channel, (encoding, values) in known.items()
+        if channel in channels
+    }
 
 
 def styled(chart: Chart, description: str) -> Chart:
@@ -63,6 +97,11 @@ def distinct_names(class_names: Iterable[str]) -> list[str]:
         taken.add(shown)
         names.append(shown)
     return names
+
+
+def shortened(text: str, letters: int) -> str:
+    """Return what fits into so many letters."""
+    return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
 def number_text(value: float, form: str = ".3g") -> str:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.charts import save
-from modelzoo.charts.adversarial import attack_curves
-from modelzoo.charts.robustness import MOST_SERIES, corruption_curves
+from modelzoo.charts.robustness import MOST_SERIES, attack_curves, corruption_curves
 from modelzoo.errors import InputError
 from modelzoo.files import is_there, write_csv
 from modelzoo.printing import print_notice

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from modelzoo.charts import Chart
-from modelzoo.charts.adversarial import METHOD_TITLES, adversarial_pictures
+from modelzoo.charts.robustness import METHOD_TITLES, adversarial_pictures
 from modelzoo.robustness.measuring import Attack, Pictures, Row, batches
 
 SHOWN = 5

@@ -10,7 +10,7 @@ from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.errors import InputError
 from modelzoo.terminal import make_console, tell
-from modelzoo.training.cluster import Cluster, read_cluster
+from modelzoo.training.cluster import read_cluster
 from modelzoo.training.device import Device, start_framework
 from modelzoo.training.distribution import start_distribution
 from modelzoo.training.fine_tuning import find_start
@@ -126,7 +126,7 @@ class Trainer:
         kind = RunFolder if cluster.is_chief else SharedRunFolder
         folder = None if self.out is None else kind.create(self.out)
         try:
-            device = _start(self.config, self.requested_device, cluster, self.own_process)
+            device = _start(self.config, self.requested_device, self.own_process)
             distribution = start_distribution(distribute, cluster, device.name, self._notify)
             data = open_dataset(self.config, self._notify)
             self.config = fit_config_to_data(self.config, data, self._notify)
@@ -194,7 +194,7 @@ def resume(
         done, total = progress.epochs_done, config.fit.epochs
         if folder.is_finished and (done >= total or progress.stopped):
             raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
-        chosen = _start(config, device, cluster, own_process)
+        chosen = _start(config, device, own_process)
 
         def notify(message: str) -> None:
             tell(console, message)
@@ -221,11 +221,7 @@ def resume(
         folder.release()
 
 
-def _start(config: Config, device: str, cluster: Cluster, own_process: bool) -> Device:
-    if own_process and cluster.is_chief:
-        from modelzoo.charts.html_page import prepare_vega_library
-
-        prepare_vega_library()  # on a core that importing a framework leaves idle
+def _start(config: Config, device: str, own_process: bool) -> Device:
     section = config.trainer
     share_batches = own_process and section.share_batches and section.distribute == "none"
     return start_framework(section.backend, device, share_batches=share_batches)
