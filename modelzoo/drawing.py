@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import asdict
 
+from modelzoo import charts
+from modelzoo.api import class_names, describe, preprocess
+from modelzoo.charts.canvas import image_of
+from modelzoo.data.images import read_image
 from modelzoo.errors import InputError, RunError, suggest
 from modelzoo.files import replacing
+from modelzoo.filters import apply_filter, find_filter, find_filters, read_photograph
+from modelzoo.options import chosen_config, chosen_source
 from modelzoo.terminal import say
+from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import keras
@@ -25,58 +33,47 @@ if TYPE_CHECKING:
 
 # They pass values on as they are, or in another shape, once a network is trained.
 UNCHANGED = ("Flatten", "Dropout")
+NETWORK = ("model", "config", "dataset", "weights", "set")  # options that describe a network
+OF_ONE_KIND = {"layer": "kernels", "filter": "convolution"}
 
 
 def draw(options: argparse.Namespace) -> None:
     """Draw something that needs no picture; `options.what` says what."""
-    of_a_network = options.what in ("architecture", "kernels")
-    if of_a_network and options.model is None:
-        raise InputError(f"draw {options.what}: of which network? Give its NAME")
-    if not of_a_network:
-        for given in ("model", "config", "dataset", "weights", "set"):
+    what, make = options.what, DRAWINGS[options.what]
+    if make in (_draw_architecture, _draw_kernels):
+        if options.model is None:
+            raise InputError(f"draw {what}: of which network? Give its NAME")
+    else:
+        for given in NETWORK:
             if getattr(options, given):
-                raise InputError(f"draw {options.what}: needs no network; leave {given} out")
-    if options.what != "kernels" and options.layer is not None:
-        raise InputError(f"draw {options.what}: --layer is for kernels")
-    if options.what != "convolution" and options.filter is not None:
-        raise InputError(f"draw {options.what}: --filter is for convolution")
-    chart, stem = DRAWINGS[options.what](options)
-    say(_save(chart, options.out, stem, options.format))
+                raise InputError(f"draw {what}: needs no network; leave {given} out")
+    for option, kind in OF_ONE_KIND.items():
+        if what != kind and getattr(options, option) is not None:
+            raise InputError(f"draw {what}: --{option} is for {kind}")
+    chart, stem = make(options)
+    say(_save(chart, options, stem))
 
 
 def _draw_activations(options: argparse.Namespace) -> tuple[Chart, str]:
-    from modelzoo import charts
-
     return charts.activations(), "activations"
 
 
 def _draw_convolution(options: argparse.Namespace) -> tuple[Chart, str]:
-    from modelzoo import charts
-
     slider = options.format == "html"
     if options.filter is None:
         return charts.convolution_steps(slider=slider), "convolution"
-    from modelzoo.filters import find_filter
-
     kernel = find_filter(options.filter).rows
     chart = charts.convolution_steps(kernel=kernel, slider=slider)
     return chart, f"convolution-{options.filter}"
 
 
 def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
-    from modelzoo import charts
-    from modelzoo.api import describe
-    from modelzoo.options import chosen_config
-
     config, _ = chosen_config(options)
     chart = charts.architecture(describe(config), config.name)
     return chart, f"{config.name}-architecture"
 
 
 def _draw_kernels(options: argparse.Namespace) -> tuple[Chart, str]:
-    from modelzoo import charts
-    from modelzoo.options import chosen_source
-
     source = chosen_source(options)
     label = source.config.name
     name, kernels = _kernels_of(_start(source, "cpu"), label, options.layer)
@@ -94,11 +91,6 @@ DRAWINGS = {
 
 def features(options: argparse.Namespace) -> None:
     """Draw what each layer of a network makes of a picture, and the pixels its answer hangs on."""
-    from modelzoo import charts
-    from modelzoo.api import class_names
-    from modelzoo.data.images import read_image
-    from modelzoo.options import chosen_source
-
     source = chosen_source(options)
     config = source.config
     read = read_image(options.image, source.image_shape, **asdict(config.image))
@@ -113,85 +105,73 @@ def features(options: argparse.Namespace) -> None:
         if options.json:
             print(json.dumps(summary | {"classes": [], "layers": [], "files": []}))
         raise RunError(f"{options.image}: {read.problem}")
-    network = _start(source, options.device)
-    seen = _see(config, network, read.pixels, options.layer)
-    names = class_names(config)
-    order = np.argsort(-seen["outputs"], kind="stable")
-    ranked = [(names[index], float(seen["outputs"][index])) for index in order]
-    in_order = [(name, float(value)) for name, value in zip(names, seen["outputs"], strict=True)]
-    few = len(names) <= 10  # these stand where one looks for them, more by their value
+    seen = _see(config, _start(source, options.device), read.pixels, options.layer)
+    in_order = list(zip(class_names(config), map(float, seen.outputs), strict=True))
+    ranked = [in_order[index] for index in np.argsort(-seen.outputs, kind="stable")]
+    (name, value), is_share = ranked[0], seen.unit == "probability"
+    best = f"{name} ({value:.1%})" if is_share else f"{name} (score {value:.3g})"
     figure = charts.feature_maps(
         read.pixels,
-        seen["features"],
-        in_order if few else ranked,
+        seen.features,
+        in_order if len(in_order) <= 10 else ranked,  # few stand where one looks for them
         name=config.name,
-        unit=seen["unit"],
-        kinds=seen["kinds"],
+        unit=seen.unit,
+        kinds=seen.kinds,
     )
-    best = f"{ranked[0][0]} ({_said(ranked[0][1], seen['unit'])})"
     stem = f"{config.name}-{_in_a_file_name(Path(options.image).stem)}"
-    saliency = charts.saliency(read.pixels, seen["saliency"], best)
     files = [
-        _save(figure, options.out, f"{stem}-features", options.format),
-        _save(saliency, options.out, f"{stem}-saliency", options.format),
+        _save(figure, options, f"{stem}-features"),
+        _save(charts.saliency(read.pixels, seen.saliency, best), options, f"{stem}-saliency"),
     ]
     if options.npz:
-        arrays = {"picture": read.pixels, "saliency": seen["saliency"], **seen["features"]}
-        files.append(_save_arrays(Path(options.out) / f"{stem}-features.npz", arrays))
+        files.append(Path(options.out) / f"{stem}-features.npz")
+        arrays = {"picture": read.pixels, "saliency": seen.saliency, **seen.features}
+        with replacing(files[-1]) as temporary:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     if options.json:
         summary |= {
-            "classes": [{"name": name, seen["unit"]: value} for name, value in ranked[:10]],
-            "uncertain": seen["uncertain"],
-            "layers": _summary(seen),
+            "classes": [{"name": name, seen.unit: value} for name, value in ranked[:10]],
+            "uncertain": seen.uncertain,
+            "layers": [_layer_row(seen, layer) for layer in seen.features],
             "files": [str(path) for path in files],
         }
         print(json.dumps(summary))
         return
-    say(f"{options.image}: {best}{' (uncertain)' if seen['uncertain'] else ''}")
+    say(f"{options.image}: {best}{' (uncertain)' if seen.uncertain else ''}")
     for line in (*(f"  {note}" for note in read.notes), *files):
         say(line)
 
 
 def filters(options: argparse.Namespace) -> None:
     """Apply hand-made kernels to a photograph: a figure of all, and a picture of each."""
-    from PIL import Image
-
-    from modelzoo import charts
-    from modelzoo.filters import apply_filter, find_filters, read_photograph
-
     names = find_filters(options.filter or ())
     pixels, notes = read_photograph(options.image, grey=options.grey)
     done = [apply_filter(pixels, name) for name in names]
     path = Path(options.image)
     stem = _in_a_file_name(path.stem)
-    figure = charts.filtered_pictures(done, path.name)
-    files = {"figure": _save(figure, options.out, f"{stem}-filters", options.format)}
+    figure = _save(charts.filtered_pictures(done, path.name), options, f"{stem}-filters")
+    rows: list[dict[str, Any]] = []
     for each in done:
         target = Path(options.out) / f"{stem}-{each.name}.png"
         with replacing(target) as temporary:
-            grey = each.pixels.shape[2] == 1
-            Image.fromarray(each.pixels[..., 0] if grey else each.pixels).save(temporary)
-        files[each.name] = target
+            image_of(each.pixels).save(temporary)
+        rows.append({"name": each.name, "file": str(target), "clipped": each.clipped})
     if options.json:
-        rows = [
-            {"name": each.name, "file": str(files[each.name]), "clipped": each.clipped}
-            for each in done
-        ]
         summary = {
             "image": str(options.image),
             "size": [pixels.shape[1], pixels.shape[0]],
             "notes": list(notes),
-            "figure": str(files["figure"]),
+            "figure": str(figure),
             "filters": rows,
         }
         print(json.dumps(summary))
         return
     for note in notes:
         say(f"{options.image}: {note}")
-    say(files["figure"])
-    for each in done:
-        cut = f" ({each.clipped:.1%} of the values cut off at 0 or 255)" if each.clipped else ""
-        say(f"{files[each.name]}{cut}")
+    say(figure)
+    for row in rows:
+        share = row["clipped"]
+        say(f"{row['file']}{f' ({share:.1%} of the values cut off at 0 or 255)' if share else ''}")
 
 
 def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:
@@ -208,9 +188,6 @@ def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:
     Raises:
         InputError: a folder is named twice or holds no history, or there are too many.
     """
-    from modelzoo import charts
-    from modelzoo.training.run_folder import RunFolder
-
     paths = [Path(run).resolve() for run in runs]
     if len(set(paths)) < len(paths):
         raise InputError("plot: a run is named twice")
@@ -218,7 +195,7 @@ def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:
         name: RunFolder(run).read_history()
         for run, name in zip(runs, _short_names(paths), strict=True)
     }
-    return _save(charts.compare_runs(histories), out or ".", "comparison", suffix)
+    return charts.save(charts.compare_runs(histories), Path(out or ".") / f"comparison.{suffix}")
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
@@ -239,14 +216,10 @@ def _start(source: Source, device: str) -> keras.Model:
 
 def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str, np.ndarray]:
     """Return the name and the kernels of a layer, by default of the first that has some."""
-    from modelzoo.charts import kernel_of
-
     found = {}
     for layer in network.layers:
-        try:
-            found[layer.name] = kernel_of(layer)
-        except InputError:
-            continue
+        with contextlib.suppress(InputError):
+            found[layer.name] = charts.kernel_of(layer)
     if not found:
         raise InputError(f"{label}: has no layer with convolution kernels")
     if name is not None and name not in found:
@@ -257,60 +230,59 @@ def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str
     return chosen, found[chosen]
 
 
+class _Seen(NamedTuple):
+    """What a network makes of one picture.
+
+    Attributes:
+        features: by the name of the layer.
+        kinds: the class of each layer of the network, by its name.
+        outputs: (classes,), each a `unit`: "probability" or "score".
+        uncertain: see `modelzoo.training.evaluation.is_uncertain`.
+        saliency: (height, width).
+    """
+
+    features: dict[str, np.ndarray]
+    kinds: dict[str, str]
+    outputs: np.ndarray
+    unit: Any
+    uncertain: bool | None
+    saliency: np.ndarray
+
+
 def _see(
     config: Config, network: keras.Model, pixels: np.ndarray, layers: Sequence[str] | None
-) -> dict[str, Any]:
+) -> _Seen:
     """Return what the layers put out for one picture, the answer, and its saliency."""
     from modelzoo import explain
-    from modelzoo.api import preprocess
     from modelzoo.training.evaluation import is_uncertain, unit_of
 
-    known = network.layers[1:]
-    kinds = {layer.name: type(layer).__name__ for layer in known}
-    last = known[-1].name
-    chosen = layers or [n for n in kinds if kinds[n] not in UNCHANGED and n != last]
+    kinds = {layer.name: type(layer).__name__ for layer in network.layers[1:]}
+    *inner, last = kinds
+    chosen = layers or [name for name in inner if kinds[name] not in UNCHANGED]
     found = explain.features(network, preprocess(config, pixels[np.newaxis]), [*chosen, last])
     outputs = found[last]
+    unit = unit_of(outputs)
     by_pictures = explain.on_pictures(explain.before_softmax(network), config)
     followed = outputs.argmax(axis=1)
     moved = explain.saliency(by_pictures, pixels[np.newaxis].astype("float32"), followed)
+    seen = {name: found[name][0] for name in chosen}
+    uncertain = is_uncertain(map(float, outputs[0]), unit)
+    return _Seen(seen, kinds, outputs[0], unit, uncertain, moved[0])
+
+
+def _layer_row(seen: _Seen, layer: str) -> dict[str, Any]:
+    values = seen.features[layer]
     return {
-        "features": {name: found[name][0] for name in chosen},
-        "outputs": outputs[0],
-        "unit": unit_of(outputs),
-        "uncertain": is_uncertain(map(float, outputs[0]), unit_of(outputs)),
-        "kinds": kinds,
-        "saliency": moved[0],
+        "name": layer,
+        "type": seen.kinds[layer],
+        "shape": list(values.shape),
+        "least": float(values.min()),
+        "largest": float(values.max()),
     }
 
 
-def _summary(seen: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "type": seen["kinds"][name],
-            "shape": list(values.shape),
-            "least": float(values.min()),
-            "largest": float(values.max()),
-        }
-        for name, values in seen["features"].items()
-    ]
-
-
-def _said(value: float, unit: str) -> str:
-    return f"{value:.1%}" if unit == "probability" else f"score {value:.3g}"
-
-
-def _save(chart: Chart, out: str, stem: str, suffix: str) -> Path:
-    from modelzoo import charts
-
-    return charts.save(chart, Path(out) / f"{stem}.{suffix}")
-
-
-def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    return path
+def _save(chart: Chart, options: argparse.Namespace, stem: str) -> Path:
+    return charts.save(chart, Path(options.out) / f"{stem}.{options.format}")
 
 
 def _in_a_file_name(text: str) -> str:

@@ -1,11 +1,13 @@
 """The report of a finished run, one HTML file that opens offline, and the data it was made from."""
 
+from __future__ import annotations
+
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,20 @@ from modelzoo.data.npz import read_arrays
 from modelzoo.errors import InputError
 from modelzoo.files import ordinary, write_bytes
 
+if TYPE_CHECKING:
+    from modelzoo.training.run import Run
+
 DATA_FILE = "report-data.npz"
 PAGE_FILE = "report.html"
 UNKNOWN = "\N{EN DASH}"
+ARRAYS = {  # of report-data.npz: kind of number or text, dimensions
+    "confusion": ("iu", 2),
+    "class_names": ("U", 1),
+    "mistakes_images": ("u", 4),
+    "mistakes_true": ("U", 1),
+    "mistakes_predicted": ("U", 1),
+    "mistakes_confidence": ("f", 1),
+}
 
 
 @dataclass
@@ -37,93 +50,69 @@ class Mistakes:
     predicted: Sequence[str]
     confidence: Sequence[float]
 
-    def most_confident(self, limit: int = charts.MISTAKES_SHOWN) -> "Mistakes":
-        """Return the few that a report shows."""
-        order = np.argsort(-np.asarray(self.confidence, float), kind="stable")[:limit]
-        return Mistakes(
-            np.asarray(self.images)[order],
-            [self.true[index] for index in order],
-            [self.predicted[index] for index in order],
-            [float(self.confidence[index]) for index in order],
-        )
-
 
 @dataclass
 class ReportData:
-    """What a report needs besides the history, the metrics and the configuration."""
-
-    confusion: np.ndarray
-    class_names: list[str]
-    mistakes: Mistakes | None
-
-
-def write_report(
-    folder: Path,
-    *,
-    title: str,
-    config_text: str,
-    metrics: Mapping[str, Any],
-    history: pd.DataFrame,
-    confusion: np.ndarray,
-    class_names: Sequence[str],
-    mistakes: Mistakes | None,
-    notes: Sequence[str] = (),
-) -> Path:
-    """Write `folder/report.html` and return its path.
+    """What a report needs besides the history, the metrics and the configuration.
 
     Args:
-        folder: the folder of the run.
-        title: heading of the report, such as `LeNet-5 on mnist`.
-        config_text: the resolved configuration, shown as it is.
-        metrics: the content of `metrics.json`; what is missing is shown as unknown.
-        history: as for `charts.training_curves`.
         confusion: counts, shape (classes, classes), rows are true classes.
         class_names: a name a class.
-        mistakes: what to choose the most confident mistakes from; None leaves the section out.
-        notes: what a reader must know, shown at the top.
+        mistakes: the most confident ones.
     """
-    drawn = charts_of_run(history, confusion, class_names, mistakes)
+
+    confusion: np.ndarray
+    class_names: Sequence[str]
+    mistakes: Mistakes
+
+
+def write_report(run: Run, data: ReportData) -> Path:
+    """Write `report.html` into the folder of a run and return its path.
+
+    What its metrics lack is shown as unknown; the note on the data and the notices stand at the
+    top, the configuration is shown as it is.
+    """
+    metrics = run.metrics
+    title = f"{metrics.get('model') or UNKNOWN} on {metrics.get('dataset') or UNKNOWN}"
+    notes = [*filter(None, [metrics.get("note")]), *metrics.get("notices", [])]
     warnings = "".join(f'<p class="note" role="note">{_text(note)}</p>' for note in notes)
-    sections = [
-        f"<header><h1>{_text(title)}</h1>{warnings}{_headline(metrics)}</header><main>",
-        _section("Training curves", chart_box("curves", "Training curves")),
-        _section("Confusion matrix", chart_box("confusion", "Confusion matrix")),
-        _section("Each class", _per_class(per_class_table(confusion, class_names))),
-    ]
-    if "mistakes" in drawn:
-        box = chart_box("mistakes", "Most confident mistakes")
-        sections.append(_section("Most confident mistakes", box))
+    drawn = charts_of_run(run.history, data)
+    configuration = f"<pre>{_text(run.config.to_yaml())}</pre>"
     summary = "<summary>Show the configuration</summary>"
-    configuration = f"<details>{summary}<pre>{_text(config_text)}</pre></details>"
-    sections.append(_section("Configuration", configuration))
-    sections.append(_section("All metrics", _pairs(_flattened(metrics))))
-    body = "\n".join([*sections, f"</main>{_versions(metrics)}"])
+    sections = {
+        "Training curves": chart_box("curves", "Training curves"),
+        "Confusion matrix": chart_box("confusion", "Confusion matrix"),
+        "Each class": _per_class(per_class_table(data.confusion, data.class_names)),
+        "Most confident mistakes": chart_box("mistakes", "Most confident mistakes"),
+        "Configuration": f"<details>{summary}{configuration}</details>",
+        "All metrics": _all_metrics(metrics),
+    }
+    top = f"<header><h1>{_text(title)}</h1>{warnings}{_headline(metrics)}</header><main>"
+    parts = [f"<section><h2>{name}</h2>{part}</section>" for name, part in sections.items()]
+    body = "\n".join([top, *parts, f"</main>{_versions(metrics)}"])
     specs = {name: chart.to_dict() for name, chart in drawn.items()}
-    path = Path(folder) / PAGE_FILE
+    path = Path(run.folder) / PAGE_FILE
     # a file name may hold bytes that are no text; they must not stop the report
     write_bytes(path, render_page(title, body, specs).encode("utf-8", "replace"))
     return path
 
 
-def charts_of_run(
-    history: pd.DataFrame,
-    confusion: np.ndarray,
-    class_names: Sequence[str],
-    mistakes: Mistakes | None = None,
-) -> dict[str, charts.Chart]:
-    """Return the charts of a run by name: `curves`, `confusion` and, if given, `mistakes`."""
-    drawn = {
+def charts_of_run(history: pd.DataFrame, data: ReportData) -> dict[str, charts.Chart]:
+    """Return the charts of a run by name: `curves`, `confusion` and `mistakes`.
+
+    Args:
+        history: as for `charts.training_curves`.
+        data: of its report.
+    """
+    wrong, few = int(np.sum(data.confusion) - np.trace(data.confusion)), data.mistakes
+    total = max(wrong, len(few.images))
+    return {
         "curves": charts.training_curves(history),
-        "confusion": charts.confusion_matrix(confusion, class_names),
-    }
-    if mistakes is not None:
-        wrong = int(np.sum(confusion) - np.trace(confusion))
-        few = mistakes.most_confident()
-        total = max(wrong, len(few.images))
-        drawn["mistakes"] = charts.mistakes(
+        "confusion": charts.confusion_matrix(data.confusion, data.class_names),
+        "mistakes": charts.mistakes(
             few.images, few.true, few.predicted, few.confidence, total=total
-        )
-    return drawn
+        ),
+    }
 
 
 def per_class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
@@ -149,20 +138,16 @@ def per_class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.Dat
     )
 
 
-def save_report_data(
-    folder: Path, confusion: np.ndarray, class_names: Sequence[str], mistakes: Mistakes | None
-) -> Path:
+def save_report_data(folder: Path, data: ReportData) -> Path:
     """Write `folder/report-data.npz`, from which charts can be made again; return its path."""
-    arrays: dict[str, np.ndarray] = {
-        "confusion": np.asarray(confusion, np.int64),
-        "class_names": _unicode(class_names),
+    arrays: dict[str, Any] = {
+        "confusion": np.asarray(data.confusion, np.int64),
+        "class_names": _unicode(data.class_names),
+        "mistakes_images": np.asarray(data.mistakes.images, np.uint8),
+        "mistakes_true": _unicode(data.mistakes.true),
+        "mistakes_predicted": _unicode(data.mistakes.predicted),
+        "mistakes_confidence": np.asarray(data.mistakes.confidence, np.float64),
     }
-    if mistakes is not None:
-        few = mistakes.most_confident()
-        arrays["mistakes_images"] = np.asarray(few.images, np.uint8)
-        arrays["mistakes_true"] = _unicode(few.true)
-        arrays["mistakes_predicted"] = _unicode(few.predicted)
-        arrays["mistakes_confidence"] = np.asarray(few.confidence, np.float64)
     file = BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
     path = Path(folder) / DATA_FILE
@@ -179,7 +164,7 @@ def load_report_data(folder: Path) -> ReportData:
     path = ordinary(Path(folder) / DATA_FILE)
     advice = f"delete {folder}/metrics.json and python -m train --resume {folder} writes it again"
     try:
-        data = _report_data(read_arrays(path))
+        return _report_data(read_arrays(path))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: not found: is {folder} the folder of a finished run?\n"
@@ -187,35 +172,25 @@ def load_report_data(folder: Path) -> ReportData:
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error})\n{advice}") from error
-    return data
 
 
 def _report_data(stored: dict[str, np.ndarray]) -> ReportData:
     """Return what the arrays of `save_report_data` stand for, or raise ValueError."""
-    kinds = {"confusion": ("iu", 2), "class_names": ("U", 1)}
-    of_mistakes = {"images": ("u", 4), "true": ("U", 1), "predicted": ("U", 1)}
-    of_mistakes["confidence"] = ("f", 1)
-    if "mistakes_images" in stored:
-        kinds |= {f"mistakes_{name}": kind for name, kind in of_mistakes.items()}
-    for name, (kind, dimensions) in kinds.items():
+    for name, (kind, dimensions) in ARRAYS.items():
         array = stored.get(name)
         if array is None or array.dtype.kind not in kind or array.ndim != dimensions:
             raise ValueError(f"{name} is missing, or is not what it should be")
-    confusion, names = stored["confusion"], [*map(str, stored["class_names"])]
+    confusion, names, images, true, predicted, confidence = (stored[name] for name in ARRAYS)
     if confusion.shape != (len(names),) * 2:
         raise ValueError("the class names don't fit the matrix")
     if confusion.size and confusion.min() < 0:
         raise ValueError("the matrix counts less than nothing")
-    data = ReportData(confusion, names, None)
-    if "mistakes_images" in stored:
-        images, true, predicted, confidence = (stored[f"mistakes_{name}"] for name in of_mistakes)
-        if len({len(images), len(true), len(predicted), len(confidence)}) > 1:
-            raise ValueError("there are more mistakes in one array than in another")
-        if images.dtype != np.uint8 or images.shape[3] not in (1, 3):
-            raise ValueError(f"mistakes_images are {images.dtype} {images.shape}, not pictures")
-        names_of = [*map(str, true)], [*map(str, predicted)]
-        data.mistakes = Mistakes(images, *names_of, [*map(float, confidence)])
-    return data
+    if len({len(images), len(true), len(predicted), len(confidence)}) > 1:
+        raise ValueError("there are more mistakes in one array than in another")
+    if images.dtype != np.uint8 or images.shape[3] not in (1, 3):
+        raise ValueError(f"mistakes_images are {images.dtype} {images.shape}, not pictures")
+    mistakes = Mistakes(images, true.tolist(), predicted.tolist(), confidence.tolist())
+    return ReportData(confusion, names.tolist(), mistakes)
 
 
 def _unicode(names: Iterable[str]) -> np.ndarray:
@@ -224,10 +199,6 @@ def _unicode(names: Iterable[str]) -> np.ndarray:
 
 def _text(value: object) -> str:
     return html.escape(str(value))
-
-
-def _section(heading: str, content: str) -> str:
-    return f"<section><h2>{heading}</h2>{content}</section>"
 
 
 def _headline(metrics: Mapping[str, Any]) -> str:
@@ -269,23 +240,35 @@ def _duration(seconds: Any) -> str:
 
 
 def _per_class(table: pd.DataFrame) -> str:
-    heads = "".join(
-        f'<th scope="col" class="number">{head}</th>'
-        for head in ("Images", "Precision", "Recall", "F1")
-    )
-    rows = "".join(
-        f'<tr><th scope="row">{_text(row["class"])}</th><td class="number">{row["images"]:,}</td>'
-        + "".join(
-            f'<td class="number">{_formatted(row[score], ".2%")}</td>'
-            for score in ("precision", "recall", "f1")
-        )
-        + "</tr>"
+    scores = ("precision", "recall", "f1")
+    rows = [
+        (row["class"], f"{row['images']:,}", *(_formatted(row[score], ".2%") for score in scores))
         for row in table.to_dict("records")
+    ]
+    heads = ("Class", "Images", "Precision", "Recall", "F1")
+    return _table("Scores of each class", heads, rows, " tall", ' class="number"')
+
+
+def _all_metrics(metrics: Mapping[str, Any]) -> str:
+    rows = [(key, _metric(value)) for key, value in _flattened(metrics).items()]
+    return _table("All metrics", ("Metric", "Value"), rows)
+
+
+def _table(
+    label: str, heads: Sequence[str], rows: Iterable[Sequence[str]], look: str = "", kind: str = ""
+) -> str:
+    """Return a table, in a box that scrolls; `kind` is the class of all columns but the first."""
+    columns = "".join(f'<th scope="col"{kind}>{head}</th>' for head in heads[1:])
+    lines = "".join(
+        f'<tr><th scope="row">{_text(first)}</th>'
+        + "".join(f"<td{kind}>{_text(value)}</td>" for value in values)
+        + "</tr>"
+        for first, *values in rows
     )
     return (
-        '<div class="scroll tall" tabindex="0" role="region" aria-label="Scores of each class">'
-        f'<table><thead><tr><th scope="col">Class</th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f'<div class="scroll{look}" tabindex="0" role="region" aria-label="{label}"><table>'
+        f'<thead><tr><th scope="col">{heads[0]}</th>{columns}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
     )
 
 
@@ -297,18 +280,6 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif f"{prefix}{key}" not in ("versions", "notices"):  # shown elsewhere on the page
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{_text(key)}</th><td>{_text(_metric(value))}</td></tr>'
-        for key, value in values.items()
-    )
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="All metrics"><table><thead><tr>'
-        f'<th scope="col">Metric</th><th scope="col">Value</th></tr></thead><tbody>{rows}</tbody>'
-        "</table></div>"
-    )
 
 
 def _metric(value: Any) -> str:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>
 METRICS = {
     "model": "lenet5",
     "dataset": "mnist5k",
+    "note": "mnist5k is 5,000 of MNIST's digits.",
+    "notices": ["two classes are rare"],
     "parameters": 61706,
     "epochs": 3,
     "test_accuracy": 0.98765,
@@ -43,19 +46,23 @@ def confusion(classes: int) -> np.ndarray:
     return np.diag(np.full(classes, 9)) + np.roll(np.eye(classes, dtype=int), 1, axis=1)
 
 
+def data(names: list[str], **changes: object) -> report.ReportData:
+    values = {"confusion": confusion(len(names)), "mistakes": mistakes(names)}
+    return report.ReportData(class_names=names, **(values | changes))
+
+
 def write(folder: Path, names: list[str], **changes: object) -> Path:
+    """Write the report of a run; `changes` are its metrics, history, config, or of its data."""
     history = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7]})
-    arguments = {
-        "title": "LeNet-5 on mnist5k",
-        "config_text": "model: {builder: lenet5}\n",
+    run = {
+        "folder": folder,
+        "config": "model: {builder: lenet5}\n",
         "metrics": METRICS,
         "history": history.assign(accuracy=[0.8, 0.9], val_accuracy=[0.7, 0.8]),
-        "confusion": confusion(len(names)),
-        "class_names": names,
-        "mistakes": mistakes(names),
-        "notes": ["mnist5k is 5,000 of MNIST's digits."],
     }
-    return report.write_report(folder, **(arguments | changes))
+    run |= {name: changes.pop(name) for name in run if name in changes}
+    run["config"] = SimpleNamespace(to_yaml=lambda text=run["config"]: text)
+    return report.write_report(SimpleNamespace(**run), data(names, **changes))
 
 
 class Page(HTMLParser):
@@ -89,6 +96,7 @@ def test_report_says_the_headline_numbers_the_notes_and_the_versions(tmp_path):
     page = Page(write(tmp_path, ["cat", "dog"]).read_text())
     for text in ("98.77%", "0.0412", "61,706", "mnist5k is 5,000", "1 min 23 s", "keras 3.12.4"):
         assert text in page.visible
+    assert "lenet5 on mnist5k" in page.visible and "two classes are rare" in page.visible
     assert "nan" not in page.visible.lower()
     assert [tag for tag, _ in page.tags if tag in ("h1", "h2")].count("h1") == 1
     assert ("html", {"lang": "en"}) in page.tags
@@ -96,11 +104,12 @@ def test_report_says_the_headline_numbers_the_notes_and_the_versions(tmp_path):
 
 
 def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
-    """No metrics, no validation, one epoch, no mistakes given."""
+    """No metrics, no validation, one epoch, no mistakes."""
     history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
-    path = write(tmp_path / "new", ["a", "b"], metrics={}, history=history, mistakes=None)
+    none = mistakes(["a"], 0)
+    path = write(tmp_path / "new", ["a", "b"], metrics={}, history=history, mistakes=none)
     page = Page(path.read_text())
-    assert "Most confident" not in page.visible and report.UNKNOWN in page.visible
+    assert "No mistakes" in "".join(page.scripts) and report.UNKNOWN in page.visible
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
@@ -135,10 +144,11 @@ def test_hostile_text_stays_text(tmp_path):
     path = write(
         tmp_path,
         HOSTILE,
-        title=evil,
-        config_text=f"{evil}</pre>",
-        notes=HOSTILE,
-        metrics={evil: evil, "dataset": evil, "device": HOSTILE[2], "versions": {evil: evil}},
+        config=f"{evil}</pre>",
+        metrics={
+            **{evil: evil, "model": evil, "dataset": evil, "device": HOSTILE[2], "note": evil},
+            **{"notices": HOSTILE, "versions": {evil: evil}},
+        },
     )
     page = Page(path.read_text())
     assert [tag for tag, _ in page.tags].count("script") == 5  # three charts, library, drawing
@@ -162,23 +172,21 @@ def test_per_class_table_has_no_score_where_there_is_nothing_to_score(tmp_path):
 
 def test_charts_of_a_run_count_all_mistakes():
     history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
-    drawn = report.charts_of_run(history, confusion(3) * 10, ["a", "b", "c"], mistakes(["a"], 2))
+    few = data(["a", "b", "c"], confusion=confusion(3) * 10, mistakes=mistakes(["a"], 2))
+    drawn = report.charts_of_run(history, few)
     assert list(drawn) == ["curves", "confusion", "mistakes"]
     assert drawn["mistakes"].to_dict()["title"] == "The 2 most confident of 30 mistakes"
-    assert list(report.charts_of_run(history, confusion(2), ["a", "b"])) == ["curves", "confusion"]
 
 
 def test_report_data_comes_back_as_it_was(tmp_path):
-    given = mistakes(HOSTILE, 30)
-    report.save_report_data(tmp_path, confusion(3), HOSTILE, given)
-    data = report.load_report_data(tmp_path)
-    assert data.class_names == HOSTILE and np.array_equal(data.confusion, confusion(3))
-    assert data.mistakes is not None and len(data.mistakes.images) == 24
-    assert np.array_equal(data.mistakes.images, given.images[:24])
-    assert list(data.mistakes.true) == list(given.true[:24])
-    report.save_report_data(tmp_path, confusion(2), ["a", "b"], None)
-    assert report.load_report_data(tmp_path).mistakes is None
-    report.save_report_data(tmp_path, confusion(2), ["a", "b"], mistakes(["a"], 0))
+    given = mistakes(HOSTILE, 24)
+    report.save_report_data(tmp_path, data(HOSTILE, mistakes=given))
+    found = report.load_report_data(tmp_path)
+    assert found.class_names == HOSTILE and np.array_equal(found.confusion, confusion(3))
+    assert np.array_equal(found.mistakes.images, given.images)
+    assert found.mistakes.true == given.true and found.mistakes.predicted == given.predicted
+    assert found.mistakes.confidence == given.confidence
+    report.save_report_data(tmp_path, data(["a", "b"], mistakes=mistakes(["a"], 0)))
     assert len(report.load_report_data(tmp_path).mistakes.images) == 0
 
 
@@ -186,7 +194,7 @@ def test_report_data_missing_damaged_or_pickled_is_one_clear_error(tmp_path):
     path = tmp_path / "report-data.npz"
     with pytest.raises(InputError, match=r"report-data\.npz: not found"):
         report.load_report_data(tmp_path)
-    whole = report.save_report_data(tmp_path, confusion(3), HOSTILE, mistakes(HOSTILE))
+    whole = report.save_report_data(tmp_path, data(HOSTILE))
     content = whole.read_bytes()
     middle = len(content) // 2
     flipped = content[:middle] + bytes(b ^ 255 for b in content[middle : middle + 9])
@@ -197,7 +205,10 @@ def test_report_data_missing_damaged_or_pickled_is_one_clear_error(tmp_path):
     np.savez(path, confusion=confusion(2), class_names=np.array(["a", None], dtype=object))
     with pytest.raises(InputError, match="damaged"):
         report.load_report_data(tmp_path)
-    np.savez(path, confusion=confusion(2), class_names=np.array(["a"]))
+    path.write_bytes(content)
+    with np.load(path) as stored:
+        arrays = {**stored, "class_names": np.array(["a"])}
+    np.savez(path, **arrays)
     with pytest.raises(InputError, match="don't fit"):
         report.load_report_data(tmp_path)
 
@@ -211,7 +222,8 @@ def find_browser() -> str | None:
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
 def test_report_draws_its_charts_in_a_browser_without_a_network(tmp_path):
     """All three charts appear, the console stays silent, and no injected script ran."""
-    path = write(tmp_path, [*HOSTILE, "a", "b"], title=HOSTILE[0])
+    metrics = METRICS | {"model": HOSTILE[0]}
+    path = write(tmp_path, [*HOSTILE, "a", "b"], metrics=metrics)
     command = [
         find_browser(),
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -150,7 +150,8 @@ def _epochs_of(history: pd.DataFrame) -> pd.DataFrame:
     """
     if "epoch" not in history:
         raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
-    numbers = history.apply(pd.to_numeric, errors="coerce").astype(float)
+    texts = history.astype(str)  # pandas overflows on an integer of 400 digits
+    numbers = texts.apply(pd.to_numeric, errors="coerce").astype(float)
     numbers = numbers.replace([math.inf, -math.inf], math.nan)
     return numbers[numbers["epoch"].between(1, MOST_EPOCHS)]
 

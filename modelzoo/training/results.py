@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelzoo import charts
 from modelzoo.files import replacing
-from modelzoo.report import Mistakes, load_report_data, save_report_data, write_report
+from modelzoo.report import (
+    Mistakes,
+    ReportData,
+    charts_of_run,
+    load_report_data,
+    save_report_data,
+    write_report,
+)
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -19,27 +27,27 @@ if TYPE_CHECKING:
     from modelzoo.training.run import Run
 
 
-def find_mistakes(scores: Scores, pipeline: InputPipeline) -> Mistakes:
-    """Return the wrong answers that the network was most confident of, with their pictures."""
+def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
+    """Return the confusion matrix, and the mistakes that the network was most confident of."""
     from modelzoo.training.evaluation import are_probabilities
 
-    worst = scores.worst()
+    worst, names = scores.worst(), class_labels(scores, pipeline)
     confidence = scores.probabilities[worst].max(axis=1)
     if not are_probabilities(scores.probabilities):
         confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
-    names = pipeline.data.class_names
-    return Mistakes(
+    mistakes = Mistakes(
         images=pipeline.images(scores.split, worst),
         true=[names[label] for label in scores.labels[worst]],
-        predicted=[_name_of(names, label) for label in scores.predicted[worst]],
+        predicted=[names[label] for label in scores.predicted[worst]],
         confidence=[float(value) for value in confidence],
     )
+    return ReportData(scores.confusion(), names, mistakes)
 
 
 def class_labels(scores: Scores, pipeline: InputPipeline) -> list[str]:
     """Return a name for every output of the network, also for those that the data set lacks."""
-    outputs = scores.probabilities.shape[1]
-    return [_name_of(pipeline.data.class_names, label) for label in range(outputs)]
+    known, outputs = pipeline.data.class_names, scores.probabilities.shape[1]
+    return [*known[:outputs], *(f"class {label}" for label in range(len(known), outputs))]
 
 
 def save_network(network: keras.Model, path: Path) -> None:
@@ -50,21 +58,9 @@ def save_network(network: keras.Model, path: Path) -> None:
 
 def write_results(run: Run) -> None:
     """Write report-data.npz and report.html into the folder of a run."""
-    labels = class_labels(run.scores, run.pipeline)
-    mistakes = find_mistakes(run.scores, run.pipeline)
-    save_report_data(run.folder, run.scores.confusion(), labels, mistakes)
-    note = run.pipeline.data.note
-    write_report(
-        run.folder,
-        title=f"{run.config.name} on {run.pipeline.data.name}",
-        config_text=run.config.to_yaml(),
-        metrics=run.metrics,
-        history=run.history,
-        confusion=run.scores.confusion(),
-        class_names=labels,
-        mistakes=mistakes,
-        notes=[*([note] if note else []), *run.metrics["notices"]],
-    )
+    data = report_data(run.scores, run.pipeline)
+    save_report_data(run.folder, data)
+    write_report(run, data)
 
 
 def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
@@ -78,18 +74,9 @@ def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
     Raises:
         InputError: the folder holds no finished run, or a damaged one.
     """
-    from modelzoo import charts
-    from modelzoo.report import charts_of_run
-
-    folder = RunFolder(path)
     data = load_report_data(path)
-    history = folder.read_history()
+    drawn = charts_of_run(RunFolder(path).read_history(), data)
     target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")
-    drawn = charts_of_run(history, data.confusion, data.class_names, data.mistakes)
     return [
         charts.save(chart, target / f"{prefix}{name}.{suffix}") for name, chart in drawn.items()
     ]
-
-
-def _name_of(names: tuple[str, ...], label: np.integer | int) -> str:
-    return names[label] if label < len(names) else f"class {label}"
