@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec.structs import asdict
@@ -105,39 +105,44 @@ def features(options: argparse.Namespace) -> None:
         if options.json:
             print(json.dumps(summary | {"classes": [], "layers": [], "files": []}))
         raise RunError(f"{options.image}: {read.problem}")
-    seen = _see(config, _start(source, options.device), read.pixels, options.layer)
-    in_order = list(zip(class_names(config), map(float, seen.outputs), strict=True))
-    ranked = [in_order[index] for index in np.argsort(-seen.outputs, kind="stable")]
-    (name, value), is_share = ranked[0], seen.unit == "probability"
-    best = f"{name} ({value:.1%})" if is_share else f"{name} (score {value:.3g})"
+    network = _start(source, options.device)
+    seen, outputs, saliency = _see(config, network, read.pixels, options.layer)
+    from modelzoo.training.evaluation import is_uncertain, unit_of
+
+    unit, kinds = unit_of(outputs[np.newaxis]), {x.name: type(x).__name__ for x in network.layers}
+    uncertain = is_uncertain(map(float, outputs), unit)
+    in_order = list(zip(class_names(config), map(float, outputs), strict=True))
+    ranked = [in_order[index] for index in np.argsort(-outputs, kind="stable")]
+    name, value = ranked[0]
+    best = f"{name} ({value:.1%})" if unit == "probability" else f"{name} (score {value:.3g})"
     figure = charts.feature_maps(
         read.pixels,
-        seen.features,
+        seen,
         in_order if len(in_order) <= 10 else ranked,  # few stand where one looks for them
         name=config.name,
-        unit=seen.unit,
-        kinds=seen.kinds,
+        unit=unit,
+        kinds=kinds,
     )
     stem = f"{config.name}-{_in_a_file_name(Path(options.image).stem)}"
     files = [
         _save(figure, options, f"{stem}-features"),
-        _save(charts.saliency(read.pixels, seen.saliency, best), options, f"{stem}-saliency"),
+        _save(charts.saliency(read.pixels, saliency, best), options, f"{stem}-saliency"),
     ]
     if options.npz:
         files.append(Path(options.out) / f"{stem}-features.npz")
-        arrays = {"picture": read.pixels, "saliency": seen.saliency, **seen.features}
+        arrays = {"picture": read.pixels, "saliency": saliency, **seen}
         with replacing(files[-1]) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     if options.json:
         summary |= {
-            "classes": [{"name": name, seen.unit: value} for name, value in ranked[:10]],
-            "uncertain": seen.uncertain,
-            "layers": [_layer_row(seen, layer) for layer in seen.features],
+            "classes": [{"name": name, unit: value} for name, value in ranked[:10]],
+            "uncertain": uncertain,
+            "layers": [_layer_row(name, kinds[name], values) for name, values in seen.items()],
             "files": [str(path) for path in files],
         }
         print(json.dumps(summary))
         return
-    say(f"{options.image}: {best}{' (uncertain)' if seen.uncertain else ''}")
+    say(f"{options.image}: {best}{' (uncertain)' if uncertain else ''}")
     for line in (*(f"  {note}" for note in read.notes), *files):
         say(line)
 
@@ -230,55 +235,26 @@ def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str
     return chosen, found[chosen]
 
 
-class _Seen(NamedTuple):
-    """What a network makes of one picture.
-
-    Attributes:
-        features: by the name of the layer.
-        kinds: the class of each layer of the network, by its name.
-        outputs: (classes,), each a `unit`: "probability" or "score".
-        uncertain: see `modelzoo.training.evaluation.is_uncertain`.
-        saliency: (height, width).
-    """
-
-    features: dict[str, np.ndarray]
-    kinds: dict[str, str]
-    outputs: np.ndarray
-    unit: Any
-    uncertain: bool | None
-    saliency: np.ndarray
-
-
 def _see(
     config: Config, network: keras.Model, pixels: np.ndarray, layers: Sequence[str] | None
-) -> _Seen:
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Return what the layers put out for one picture, the answer, and its saliency."""
     from modelzoo import explain
-    from modelzoo.training.evaluation import is_uncertain, unit_of
 
-    kinds = {layer.name: type(layer).__name__ for layer in network.layers[1:]}
-    *inner, last = kinds
-    chosen = layers or [name for name in inner if kinds[name] not in UNCHANGED]
-    found = explain.features(network, preprocess(config, pixels[np.newaxis]), [*chosen, last])
-    outputs = found[last]
-    unit = unit_of(outputs)
+    *inner, last = network.layers[1:]
+    chosen = layers or [each.name for each in inner if type(each).__name__ not in UNCHANGED]
+    pictures = pixels[np.newaxis]
+    found = explain.features(network, preprocess(config, pictures), [*chosen, last.name])
+    outputs = found[last.name]
     by_pictures = explain.on_pictures(explain.before_softmax(network), config)
-    followed = outputs.argmax(axis=1)
-    moved = explain.saliency(by_pictures, pixels[np.newaxis].astype("float32"), followed)
-    seen = {name: found[name][0] for name in chosen}
-    uncertain = is_uncertain(map(float, outputs[0]), unit)
-    return _Seen(seen, kinds, outputs[0], unit, uncertain, moved[0])
+    moved = explain.saliency(by_pictures, pictures.astype("float32"), outputs.argmax(axis=1))
+    return {name: found[name][0] for name in chosen}, outputs[0], moved[0]
 
 
-def _layer_row(seen: _Seen, layer: str) -> dict[str, Any]:
-    values = seen.features[layer]
-    return {
-        "name": layer,
-        "type": seen.kinds[layer],
-        "shape": list(values.shape),
-        "least": float(values.min()),
-        "largest": float(values.max()),
-    }
+def _layer_row(name: str, kind: str, values: np.ndarray) -> dict[str, Any]:
+    least, largest = float(values.min()), float(values.max())
+    shape = list(values.shape)
+    return {"name": name, "type": kind, "shape": shape, "least": least, "largest": largest}
 
 
 def _save(chart: Chart, options: argparse.Namespace, stem: str) -> Path:

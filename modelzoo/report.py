@@ -24,31 +24,14 @@ if TYPE_CHECKING:
 DATA_FILE = "report-data.npz"
 PAGE_FILE = "report.html"
 UNKNOWN = "\N{EN DASH}"
-ARRAYS = {  # of report-data.npz: kind of number or text, dimensions
-    "confusion": ("iu", 2),
-    "class_names": ("U", 1),
-    "mistakes_images": ("u", 4),
-    "mistakes_true": ("U", 1),
-    "mistakes_predicted": ("U", 1),
-    "mistakes_confidence": ("f", 1),
+ARRAYS: dict[str, tuple[Any, str, int]] = {  # written as; read as kinds, and dimensions
+    "confusion": (np.int64, "iu", 2),
+    "class_names": (np.str_, "U", 1),
+    "mistakes_images": (np.uint8, "u", 4),
+    "mistakes_true": (np.str_, "U", 1),
+    "mistakes_predicted": (np.str_, "U", 1),
+    "mistakes_confidence": (np.float64, "f", 1),
 }
-
-
-@dataclass
-class Mistakes:
-    """Images that the network got wrong.
-
-    Args:
-        images: uint8, shape (n, height, width, channels), before any scaling of the pixels.
-        true: the right class of each.
-        predicted: the class that the network gave.
-        confidence: its probability for that, from 0 to 1; NaN if it gives none.
-    """
-
-    images: np.ndarray
-    true: Sequence[str]
-    predicted: Sequence[str]
-    confidence: Sequence[float]
 
 
 @dataclass
@@ -58,12 +41,19 @@ class ReportData:
     Args:
         confusion: counts, shape (classes, classes), rows are true classes.
         class_names: a name a class.
-        mistakes: the most confident ones.
+        mistakes_images: those that the network was most confident of, uint8, shape (n, height,
+            width, channels), before any scaling of the pixels.
+        mistakes_true: the right class of each.
+        mistakes_predicted: the class that the network gave.
+        mistakes_confidence: its probability for that, from 0 to 1; NaN if it gives none.
     """
 
     confusion: np.ndarray
     class_names: Sequence[str]
-    mistakes: Mistakes
+    mistakes_images: np.ndarray
+    mistakes_true: Sequence[str]
+    mistakes_predicted: Sequence[str]
+    mistakes_confidence: Sequence[float]
 
 
 def write_report(run: Run, data: ReportData) -> Path:
@@ -104,13 +94,16 @@ def charts_of_run(history: pd.DataFrame, data: ReportData) -> dict[str, charts.C
         history: as for `charts.training_curves`.
         data: of its report.
     """
-    wrong, few = int(np.sum(data.confusion) - np.trace(data.confusion)), data.mistakes
-    total = max(wrong, len(few.images))
+    wrong = int(np.sum(data.confusion) - np.trace(data.confusion))
     return {
         "curves": charts.training_curves(history),
         "confusion": charts.confusion_matrix(data.confusion, data.class_names),
         "mistakes": charts.mistakes(
-            few.images, few.true, few.predicted, few.confidence, total=total
+            data.mistakes_images,
+            data.mistakes_true,
+            data.mistakes_predicted,
+            data.mistakes_confidence,
+            total=max(wrong, len(data.mistakes_images)),
         ),
     }
 
@@ -141,12 +134,7 @@ def per_class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.Dat
 def save_report_data(folder: Path, data: ReportData) -> Path:
     """Write `folder/report-data.npz`, from which charts can be made again; return its path."""
     arrays: dict[str, Any] = {
-        "confusion": np.asarray(data.confusion, np.int64),
-        "class_names": _unicode(data.class_names),
-        "mistakes_images": np.asarray(data.mistakes.images, np.uint8),
-        "mistakes_true": _unicode(data.mistakes.true),
-        "mistakes_predicted": _unicode(data.mistakes.predicted),
-        "mistakes_confidence": np.asarray(data.mistakes.confidence, np.float64),
+        name: np.asarray(getattr(data, name), kind) for name, (kind, *_) in ARRAYS.items()
     }
     file = BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -176,7 +164,7 @@ def load_report_data(folder: Path) -> ReportData:
 
 def _report_data(stored: dict[str, np.ndarray]) -> ReportData:
     """Return what the arrays of `save_report_data` stand for, or raise ValueError."""
-    for name, (kind, dimensions) in ARRAYS.items():
+    for name, (_, kind, dimensions) in ARRAYS.items():
         array = stored.get(name)
         if array is None or array.dtype.kind not in kind or array.ndim != dimensions:
             raise ValueError(f"{name} is missing, or is not what it should be")
@@ -189,12 +177,8 @@ def _report_data(stored: dict[str, np.ndarray]) -> ReportData:
         raise ValueError("there are more mistakes in one array than in another")
     if images.dtype != np.uint8 or images.shape[3] not in (1, 3):
         raise ValueError(f"mistakes_images are {images.dtype} {images.shape}, not pictures")
-    mistakes = Mistakes(images, true.tolist(), predicted.tolist(), confidence.tolist())
-    return ReportData(confusion, names.tolist(), mistakes)
-
-
-def _unicode(names: Iterable[str]) -> np.ndarray:
-    return np.array([str(name) for name in names], dtype=np.str_)
+    lists = [true.tolist(), predicted.tolist(), confidence.tolist()]
+    return ReportData(confusion, names.tolist(), images, *lists)
 
 
 def _text(value: object) -> str:

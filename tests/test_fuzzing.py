@@ -18,7 +18,7 @@ from modelzoo.config import load_config
 from modelzoo.data.npz import read_arrays, read_npz
 from modelzoo.errors import InputError
 from modelzoo.exporting.check import run_onnx
-from modelzoo.report import Mistakes, ReportData, load_report_data, save_report_data
+from modelzoo.report import ReportData, load_report_data, save_report_data
 from modelzoo.study import table_of
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.weights.find import find_weights
@@ -149,8 +149,8 @@ def test_a_state_of_texts_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["true", "confidence", "images", "class_names", "confusion"])
 def test_report_data_that_do_not_fit_together_are_refused(name: str, tmp_path: Path) -> None:
     """One wrong picture fewer, one class fewer."""
-    wrong = Mistakes(np.zeros((2, 3, 3, 1), np.uint8), ["a", "b"], ["b", "a"], [0.5, 0.9])
-    path = save_report_data(tmp_path, ReportData(np.eye(2, dtype=int), ["a", "b"], wrong))
+    wrong = np.zeros((2, 3, 3, 1), np.uint8), ["a", "b"], ["b", "a"], [0.5, 0.9]
+    path = save_report_data(tmp_path, ReportData(np.eye(2, dtype=int), ["a", "b"], *wrong))
     arrays = read_arrays(path)
     key = name if name in arrays else f"mistakes_{name}"
     np.savez(path, **(arrays | {key: arrays[key][:-1]}))  # type: ignore[arg-type]

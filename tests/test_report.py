@@ -34,12 +34,15 @@ METRICS = {
 }
 
 
-def mistakes(
-    names: list[str], count: int = 3, size: int = 28, channels: int = 1
-) -> report.Mistakes:
+def mistakes(names: list[str], count: int = 3, size: int = 28, channels: int = 1) -> dict:
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, channels), np.uint8)
     shown = [names[index % len(names)] for index in range(count)]
-    return report.Mistakes(images, shown, shown[::-1], np.linspace(0.99, 0.5, count).tolist())
+    return {
+        "mistakes_images": images,
+        "mistakes_true": shown,
+        "mistakes_predicted": shown[::-1],
+        "mistakes_confidence": np.linspace(0.99, 0.5, count).tolist(),
+    }
 
 
 def confusion(classes: int) -> np.ndarray:
@@ -47,7 +50,7 @@ def confusion(classes: int) -> np.ndarray:
 
 
 def data(names: list[str], **changes: object) -> report.ReportData:
-    values = {"confusion": confusion(len(names)), "mistakes": mistakes(names)}
+    values = {"confusion": confusion(len(names)), **mistakes(names)}
     return report.ReportData(class_names=names, **(values | changes))
 
 
@@ -107,7 +110,7 @@ def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
     """No metrics, no validation, one epoch, no mistakes."""
     history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
     none = mistakes(["a"], 0)
-    path = write(tmp_path / "new", ["a", "b"], metrics={}, history=history, mistakes=none)
+    path = write(tmp_path / "new", ["a", "b"], metrics={}, history=history, **none)
     page = Page(path.read_text())
     assert "No mistakes" in "".join(page.scripts) and report.UNKNOWN in page.visible
 
@@ -116,7 +119,7 @@ def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
 def test_report_loads_nothing_and_stays_small(tmp_path, classes):
     """Large noisy colour pictures are the worst case for the size."""
     names = [f"class {index}" for index in range(classes)]
-    path = write(tmp_path, names, mistakes=mistakes(names, 30, 227, 3))
+    path = write(tmp_path, names, **mistakes(names, 30, 227, 3))
     assert path.stat().st_size < 3_000_000
     text = path.read_text()
     page = Page(text)
@@ -172,7 +175,7 @@ def test_per_class_table_has_no_score_where_there_is_nothing_to_score(tmp_path):
 
 def test_charts_of_a_run_count_all_mistakes():
     history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
-    few = data(["a", "b", "c"], confusion=confusion(3) * 10, mistakes=mistakes(["a"], 2))
+    few = data(["a", "b", "c"], confusion=confusion(3) * 10, **mistakes(["a"], 2))
     drawn = report.charts_of_run(history, few)
     assert list(drawn) == ["curves", "confusion", "mistakes"]
     assert drawn["mistakes"].to_dict()["title"] == "The 2 most confident of 30 mistakes"
@@ -180,14 +183,13 @@ def test_charts_of_a_run_count_all_mistakes():
 
 def test_report_data_comes_back_as_it_was(tmp_path):
     given = mistakes(HOSTILE, 24)
-    report.save_report_data(tmp_path, data(HOSTILE, mistakes=given))
+    report.save_report_data(tmp_path, data(HOSTILE, **given))
     found = report.load_report_data(tmp_path)
     assert found.class_names == HOSTILE and np.array_equal(found.confusion, confusion(3))
-    assert np.array_equal(found.mistakes.images, given.images)
-    assert found.mistakes.true == given.true and found.mistakes.predicted == given.predicted
-    assert found.mistakes.confidence == given.confidence
-    report.save_report_data(tmp_path, data(["a", "b"], mistakes=mistakes(["a"], 0)))
-    assert len(report.load_report_data(tmp_path).mistakes.images) == 0
+    for name, values in given.items():
+        assert np.array_equal(getattr(found, name), values)
+    report.save_report_data(tmp_path, data(["a", "b"], **mistakes(["a"], 0)))
+    assert len(report.load_report_data(tmp_path).mistakes_images) == 0
 
 
 def test_report_data_missing_damaged_or_pickled_is_one_clear_error(tmp_path):

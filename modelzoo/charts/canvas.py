@@ -107,16 +107,10 @@ def labels(rows: Rows, *, color: str = INK, **mark: Any) -> list[alt.Chart]:
 
 def frames(rows: Rows, color: str = GREY, width: float = 1) -> alt.Chart:
     """Draw the outline of rectangles, `width` x `height`; `step` says when, if there are steps."""
-    corners = [
-        {
-            **({"step": row["step"]} if "step" in row else {}),
-            "x": row["x"],
-            "y": row["y"],
-            "x2": row["x"] + row["width"],
-            "y2": row["y"] + row["height"],
-        }
-        for row in rows
-    ]
+    corners = []
+    for row in rows:
+        corner = {name: row[name] for name in ("step", "x", "y") if name in row}
+        corners.append({**corner, "x2": row["x"] + row["width"], "y2": row["y"] + row["height"]})
     mark = alt.Chart(data_of(corners)).mark_rect(
         filled=False, stroke=color, strokeWidth=width, aria=False
     )

@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 
 from modelzoo.charts.canvas import (
+    LINE,
     OUTLINE,
     PLACE,
     TO,
@@ -38,12 +39,11 @@ Answer = tuple[str, float]
 
 
 class _Line(NamedTuple):
-    """What one layer adds to the figure, and how high it is."""
+    """What one layer adds to the figure, and how many of its maps or units are left out."""
 
-    height: float
     label: list[str]
     images: list[Row]
-    note: str = ""
+    left: int = 0
 
 
 def feature_maps(
@@ -77,21 +77,24 @@ def feature_maps(
     picture = checked_picture(picture, "feature_maps")
     if most < 1:
         raise InputError(f"feature_maps: {most} maps of a layer: should be at least 1")
-    kinds = kinds or {}
-    rows = [_picture_row(picture)]
-    rows += [
-        _layer_row(layer, np.asarray(values, "float64"), kinds.get(layer, ""), most)
+    height, width, channels = picture.shape
+    size = f"{height} × {width}, {'grey' if channels == 1 else 'colour'}"
+    lines = [_Line(["picture", size], [picture_row(picture, PICTURE, LEFT, 0, "The picture")])]
+    lines += [
+        _layer_line(layer, np.asarray(values, "float64"), (kinds or {}).get(layer, ""), most)
         for layer, values in features.items()
     ]
     images, notes, y = [], [], 0.0
     beside: list[Row] = []
-    for row in rows:
-        images += [{**image, "y": image["y"] + y} for image in row.images]
-        beside.append({"x": 0, "y": y, "text": row.label})
-        if row.note:
-            right = max(image["x"] + image["width"] for image in row.images)
-            notes.append({"x": right + 8, "y": y + row.height / 2 - 6, "text": row.note})
-        y += row.height + ROW_GAP
+    for line in lines:
+        high = max(LINE * len(line.label), *(row["y"] + row["height"] for row in line.images))
+        beside.append({"x": 0, "y": y, "text": line.label})
+        if line.left:
+            right = max(row["x"] + row["width"] for row in line.images)
+            note = {"x": right + 8, "y": y + high / 2 - 6, "text": f"and {line.left:,} more"}
+            notes.append(note)
+        images += [{**row, "y": row["y"] + y} for row in line.images]
+        y += high + ROW_GAP
     beside.append({"x": 0, "y": y, "text": ["answer", unit]})
     bars, height = _bars(answer, unit, y)
     right = max(
@@ -110,14 +113,7 @@ def feature_maps(
     return canvas(layers, (right, y + height), title, subtitle)
 
 
-def _picture_row(picture: np.ndarray) -> _Line:
-    height, width, channels = picture.shape
-    label = ["picture", f"{height} × {width}, {'grey' if channels == 1 else 'colour'}"]
-    image = picture_row(picture, PICTURE, LEFT, 0, "The picture")
-    return _Line(image["height"], label, [image])
-
-
-def _layer_row(layer: str, values: np.ndarray, kind: str, most: int) -> _Line:
+def _layer_line(layer: str, values: np.ndarray, kind: str, most: int) -> _Line:
     if values.ndim not in (1, 3) or not values.size:
         raise InputError(
             f"feature_maps: {layer} has the shape {values.shape}: it should be "
@@ -132,8 +128,7 @@ def _layer_row(layer: str, values: np.ndarray, kind: str, most: int) -> _Line:
     label = [*filter(None, label), f"{_rounded(low, high - low)} to {_rounded(high, high - low)}"]
     grid = values.ndim == 3 and values.shape[:2] != (1, 1)
     images, left = _tiles(layer, grey, most) if grid else _strip(layer, grey.reshape(-1))
-    height = max(14.0 * len(label), max(image["y"] + image["height"] for image in images))
-    return _Line(height, label, images, f"and {left:,} more" if left else "")
+    return _Line(label, images, left)
 
 
 def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[Row], int]:

@@ -14,6 +14,8 @@ MAPS_SHOWN = 16  # input maps, and with several of them, kernels
 SIDE, GAP = 60, 10  # pixels of a kernel, and between two
 TITLE, ROW_TITLE = 16, 62  # pixels for the number above, and for that of the input map
 
+Places = dict[tuple[int, int], tuple[float, float]]  # (input map, kernel): its corner
+
 
 def kernels(weights: np.ndarray, title: str, *, most: int = KERNELS_SHOWN) -> Chart:
     """Return the kernels of one layer, each on the scale of the whole layer.
@@ -36,10 +38,34 @@ def kernels(weights: np.ndarray, title: str, *, most: int = KERNELS_SHOWN) -> Ch
             "numbers of shape (height, width, input maps, kernels), and at least one be shown"
         )
     largest = float(np.nanmax(np.abs(weights))) or 1.0
-    title = printable(title)
-    if weights.shape[2] == 3:
-        return _as_pictures(weights, title, most, largest)
-    return _as_cells(weights, title, most, largest)
+    in_colour, several = weights.shape[2] == 3, weights.shape[2] not in (1, 3)
+    maps = min(weights.shape[2], MAPS_SHOWN) if several else 1
+    count = min(weights.shape[3], most, MAPS_SHOWN if several else most)
+    columns = count if several else min(12, count)
+    high, wide = scaled(weights.shape, SIDE)
+    left, step = (ROW_TITLE, high + GAP) if several else (0, high + TITLE + GAP)
+    places = {}
+    for below, number in np.ndindex(maps, count):
+        row = below if several else number // columns
+        places[below, number] = left + number % columns * (wide + GAP), TITLE + row * step
+    names = [
+        {"x": x, "y": y - TITLE, "text": f"{number + 1}"}
+        for (below, number), (x, y) in places.items()
+        if below == 0
+    ]
+    if several:
+        names += [
+            {"x": 0, "y": TITLE + below * step + high / 2 - 6, "text": f"map {below + 1}"}
+            for below in range(maps)
+        ]
+    if in_colour:
+        layers, how = _in_colour(weights, places, largest)
+    else:
+        layers = _in_cells(weights, places, largest)
+        how = "A column for each kernel, a row for each input map" if several else ""
+    size = left + columns * (wide + GAP) - GAP, places[maps - 1, count - 1][1] + high
+    subtitle = _subtitle(weights, 3 if in_colour else maps, count, how)
+    return canvas([*layers, texts(names, color=GREY)], size, printable(title), subtitle)
 
 
 def kernel_of(layer: Any) -> np.ndarray:
@@ -62,67 +88,44 @@ def kernel_of(layer: Any) -> np.ndarray:
     return np.asarray(found[0])
 
 
-def _subtitle(weights: np.ndarray, shown: tuple[int, int], how: str) -> list[str]:
+def _subtitle(weights: np.ndarray, maps_shown: int, shown: int, how: str) -> list[str]:
     height, width, maps, count = weights.shape
     kinds = f"{count:,} kernels of {height} × {width}"
     lines = [f"{kinds} over {maps:,} input maps" if maps > 1 else kinds, *([how] if how else [])]
-    left = [f"{count - shown[1]:,} kernels"] if count > shown[1] else []
-    left += [f"{maps - shown[0]:,} input maps"] if maps > shown[0] else []
+    left = [f"{count - shown:,} kernels"] if count > shown else []
+    left += [f"{maps - maps_shown:,} input maps"] if maps > maps_shown else []
     return [*lines, f"{' and '.join(left)} more are not drawn"] if left else lines
 
 
-def _as_pictures(weights: np.ndarray, title: str, most: int, largest: float) -> Chart:
-    count = min(weights.shape[3], most)
-    columns = min(12, count)
-    high, wide = scaled(weights.shape, SIDE)
+def _in_colour(weights: np.ndarray, places: Places, largest: float) -> tuple[list[alt.Chart], str]:
+    """Return kernels over red, green and blue as pictures, and what their colours mean."""
     end = float(np.nanpercentile(np.abs(weights), 99)) or largest  # one weight may stick out far
     values = np.clip(np.nan_to_num(weights) / end, -1, 1)
     pixels = np.rint(127.5 + 127.5 * values).astype("uint8")
-    rows, numbers = [], []
-    for number in range(count):
-        x, y = number % columns * (wide + GAP), number // columns * (high + TITLE + GAP)
-        label = f"Kernel {number + 1}"
-        rows.append(picture_row(pixels[..., number], SIDE, x, y + TITLE, label))
-        numbers.append({"x": x, "y": y, "text": f"{number + 1}"})
-    size = columns * (wide + GAP) - GAP, rows[-1]["y"] + high
-    how = (
+    rows = [
+        picture_row(pixels[..., number], SIDE, x, y, f"Kernel {number + 1}")
+        for (_, number), (x, y) in places.items()
+    ]
+    return pictures(rows), (
         f"Red, green and blue from {number_text(-end, '.2g')} (dark) over 0 (mid-grey) to "
         f"{end:.2g} (bright); the largest 1%, up to {largest:.2g}, look the same"
     )
-    layers = [*pictures(rows), texts(numbers, color=GREY)]
-    return canvas(layers, size, title, _subtitle(weights, (3, count), how))
 
 
-def _as_cells(weights: np.ndarray, title: str, most: int, largest: float) -> Chart:
-    several = weights.shape[2] > 1
-    maps = min(weights.shape[2], MAPS_SHOWN)
-    count = min(weights.shape[3], most, MAPS_SHOWN if several else most)
-    columns = count if several else min(12, count)
+def _in_cells(weights: np.ndarray, places: Places, largest: float) -> list[alt.Chart]:
+    """Return a cell for each weight; kernels that do not see an input map are left out."""
     high, wide = scaled(weights.shape, SIDE)
-    left, step = (ROW_TITLE, high + GAP) if several else (0, high + TITLE + GAP)
     values: list[Row] = []
-    outlines, names = [], []
-    for below, number in np.ndindex(maps, count):
-        row = below if several else number // columns
-        x, y = left + number % columns * (wide + GAP), TITLE + row * step
-        if below == 0:
-            names.append({"x": x, "y": y - TITLE, "text": f"{number + 1}"})
+    outlines = []
+    for (below, number), (x, y) in places.items():
         if np.isfinite(weights[:, :, below, number]).all():
             values += _cells(weights, below, number, x, y)
             outlines.append({"x": x, "y": y, "width": wide, "height": high})
-    if several:
-        names += [
-            {"x": 0, "y": TITLE + below * step + high / 2 - 6, "text": f"map {below + 1}"}
-            for below in range(maps)
-        ]
     scale = alt.Scale(  # both ends as far from 0, so that 0 is always white
         domain=[-largest, 0, largest], range=[BLUE, "#ffffff", VERMILLION], interpolate="rgb"
     )
     legend = alt.Legend(title="Weight", format=".2~f", gradientLength=120)
-    size = left + columns * (wide + GAP) - GAP, y + high
-    how = "A column for each kernel, a row for each input map" if several else ""
-    layers = [cells(values, scale, legend, TOOLTIP), frames(outlines), texts(names, color=GREY)]
-    return canvas(layers, size, title, _subtitle(weights, (maps, count), how))
+    return [cells(values, scale, legend, TOOLTIP), frames(outlines)]
 
 
 TOOLTIP = [

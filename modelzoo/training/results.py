@@ -10,7 +10,6 @@ import numpy as np
 from modelzoo import charts
 from modelzoo.files import replacing
 from modelzoo.report import (
-    Mistakes,
     ReportData,
     charts_of_run,
     load_report_data,
@@ -35,13 +34,14 @@ def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
     confidence = scores.probabilities[worst].max(axis=1)
     if not are_probabilities(scores.probabilities):
         confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
-    mistakes = Mistakes(
-        images=pipeline.images(scores.split, worst),
-        true=[names[label] for label in scores.labels[worst]],
-        predicted=[names[label] for label in scores.predicted[worst]],
-        confidence=[float(value) for value in confidence],
+    return ReportData(
+        confusion=scores.confusion(),
+        class_names=names,
+        mistakes_images=pipeline.images(scores.split, worst),
+        mistakes_true=[names[label] for label in scores.labels[worst]],
+        mistakes_predicted=[names[label] for label in scores.predicted[worst]],
+        mistakes_confidence=[float(value) for value in confidence],
     )
-    return ReportData(scores.confusion(), names, mistakes)
 
 
 def class_labels(scores: Scores, pipeline: InputPipeline) -> list[str]:
