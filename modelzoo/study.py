@@ -18,6 +18,7 @@ from modelzoo.training.trainer import Trainer, resume
 if TYPE_CHECKING:
     from rich.console import Console
 
+STUDIES = packaged_folder() / "studies"
 KEYS = ("title", "base", "dataset", "common", "variants")
 COLUMNS = ("train_accuracy", "val_accuracy", "test_accuracy", "epochs", "best_epoch", "seconds")
 
@@ -39,7 +40,7 @@ class Study:
 
 def list_studies() -> list[str]:
     """Return the names of the packaged studies, sorted."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
 def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
@@ -54,7 +55,7 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
     Raises:
         InputError: naming the file and the key.
     """
-    path = _folder() / f"{study}.yaml" if str(study) in list_studies() else Path(study)
+    path = STUDIES / f"{study}.yaml" if str(study) in list_studies() else Path(study)
     if not is_there(path):
         raise unknown("study", str(study), list_studies())
     layer = read_yaml(path)
@@ -146,17 +147,13 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
         metrics = file.read_metrics()
         for column in COLUMNS:
             value = metrics.get(column)
-            if not _is_number(value) and not (value is None and column == "val_accuracy"):
+            if not isinstance(value, int | float) and (column, value) != ("val_accuracy", None):
                 raise InputError(f"{file.metrics}: {column}: {value!r:.80} should be a number")
         row: dict[str, Any] = {"variant": name}
         row |= {column: metrics.get(column) for column in COLUMNS}
         trained, validated = row["train_accuracy"], row["val_accuracy"]
         rows.append({**row, "gap": None if validated is None else trained - validated})
     return rows
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Path]:
@@ -182,10 +179,6 @@ def _check_same(path: Path, config: Config) -> None:
 def _asked(path: Path) -> Path:
     """Return where the configuration stands that a variant was trained for."""
     return path.with_name(f"{path.name}.yaml")
-
-
-def _folder() -> Path:
-    return packaged_folder() / "studies"
 
 
 def _text(layer: Layer, key: str) -> str:

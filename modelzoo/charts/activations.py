@@ -22,17 +22,11 @@ from modelzoo.charts.style import (
 )
 from modelzoo.errors import InputError, suggest
 
-LABELS = {  # of the functions of `modelzoo.reference`, beside which `_gradient` stands
-    "sigmoid": "sigmoid: 1 / (1 + exp(−x))",
-    "tanh": "tanh",
-    "scaled_tanh": "scaled tanh: 1.7159 tanh(2x / 3)",
-    "relu": "ReLU: max(0, x)",
-}
-ACTIVATIONS = {
-    "sigmoid": Look(BLUE, (1, 0)),
-    "tanh": Look(VERMILLION, (8, 3)),
-    "scaled_tanh": Look(GREEN, (8, 3, 2, 3)),
-    "relu": Look(ORANGE, (3, 3)),
+ACTIVATIONS = {  # functions of `modelzoo.reference`, beside which their `_gradient` stands
+    "sigmoid": ("sigmoid: 1 / (1 + exp(−x))", Look(BLUE, (1, 0))),
+    "tanh": ("tanh", Look(VERMILLION, (8, 3))),
+    "scaled_tanh": ("scaled tanh: 1.7159 tanh(2x / 3)", Look(GREEN, (8, 3, 2, 3))),
+    "relu": ("ReLU: max(0, x)", Look(ORANGE, (3, 3))),
 }
 REACH = 4.0  # x from -4 to 4
 STEP = 0.05
@@ -71,19 +65,20 @@ def _rows(names: Sequence[str], slope: bool) -> list[dict[str, Any]]:
     inputs = np.arange(-steps, steps + 1) / round(1 / STEP)  # exactly 0 in the middle
     rows = []
     for name in names:
+        label, _ = ACTIVATIONS[name]
         if slope:
             values = getattr(reference, f"{name}_gradient")(inputs, np.ones_like(inputs))
         else:
             values = getattr(reference, name)(inputs)
         for x, value in zip(inputs.tolist(), np.asarray(values).tolist(), strict=True):
             missing = slope and name == "relu" and math.isclose(x, 0, abs_tol=1e-9)
-            rows.append({"function": LABELS[name], "x": x, "value": None if missing else value})
+            rows.append({"function": label, "x": x, "value": None if missing else value})
     return rows
 
 
 def _panel(names: Sequence[str], title: str, axis: str, slope: bool) -> Chart:
     legend = alt.Legend(title=None, orient="bottom", columns=2, symbolSize=400, labelLimit=260)
-    looks = {LABELS[name]: ACTIVATIONS[name] for name in names}
+    looks = dict(ACTIVATIONS[name] for name in names)
     x = alt.X("x:Q", title="Input x").scale(domain=[-REACH, REACH], nice=False)
     y = alt.Y("value:Q", title=axis).scale(domain=[0, 1.2] if slope else [-2, 4], nice=False)
     lines = alt.Chart(data_of(_rows(names, slope))).mark_line(strokeWidth=2.5, clip=True)

@@ -108,34 +108,30 @@ class _Block:
 
     def faces(self, left: float, top: float, sides: dict[str, float]) -> list[dict[str, Any]]:
         """Return the corners of the front, the top and the side that one sees."""
-        high, deep, back = sides["high"], sides["deep"], LEAN * sides["wide"]
-        right, bottom = left + deep, top + high
-        corners = {
-            "front": [(left, top), (right, top), (right, bottom), (left, bottom)],
-            "top": [
-                (left, top), (left + back, top - back), (right + back, top - back), (right, top),
-            ],
-            "side": [
-                (right, top), (right + back, top - back), (right + back, bottom - back),
-                (right, bottom),
-            ],
-        }  # fmt: skip
-        shade = {"front": 0.75, "top": 0.35, "side": 0.55}
+        back, right, bottom = LEAN * sides["wide"], left + sides["deep"], top + sides["high"]
+
+        def slanted(x1: float, y1: float, x2: float, y2: float) -> list[tuple[float, float]]:
+            """Return the corners of a face from an edge of the front to the one behind it."""
+            return [(x1, y1), (x1 + back, y1 - back), (x2 + back, y2 - back), (x2, y2)]
+
+        front = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        shown = {
+            "front": (front, 0.75),
+            "top": (slanted(left, top, right, top), 0.35),
+            "side": (slanted(right, top, right, bottom), 0.55),
+        }
+        kind = self.first["type"]
+        color = next((color for part, color in COLORS.items() if part in kind), GREEN)
         return [
             {
-                "layer": self.first["name"], "face": f"{self.first['name']} {face}",
-                "shape": _times(self.first["output_shape"]), "kind": self.first["type"],
+                "layer": self.first["name"], "face": f"{self.first['name']} {name}",
+                "shape": _times(self.first["output_shape"]), "kind": kind,
                 "parameters": self.first["parameters"], "corner": corner, "x": x, "y": y,
-                "color": self.color(), "opacity": shade[face], **sides,
+                "color": color, "opacity": opacity, **sides,
             }
-            for face, places in corners.items()
+            for name, (places, opacity) in shown.items()
             for corner, (x, y) in enumerate([*places, places[0]])
         ]  # fmt: skip
-
-    def color(self) -> str:
-        """Return the colour of the kind, which the label names as well."""
-        kind = self.first["type"]
-        return next((color for part, color in COLORS.items() if part in kind), GREEN)
 
     def lines(self) -> list[str]:
         """Return the label: name, kind, shape, parameters, and what follows at this shape."""
