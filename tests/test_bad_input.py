@@ -132,7 +132,7 @@ def _write_configs(folder: Path) -> None:
         "merge": "base: lenet5\nfit: &f {epochs: 1}\ndata:\n  <<: *f\n",
         "twice": "base: lenet5\nfit:\n  epochs: 1\n  epochs: 2\n",
         "control": "base: lenet5\nname: \x1b[31mred\n",
-        "nested": "[" * 5000,
+        "nested": "[" * 500,
         "nested_map": "base: lenet5\nmodel: " + "{a: " * 200 + "1" + "}" * 200,
         "circle_a": "base: circle_b.yaml\n",
         "circle_b": "base: circle_a.yaml\n",

@@ -1,6 +1,7 @@
 """Configurations: inheritance, overrides, checks, and a resolved form that can be run again."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import get_type_hints
 
@@ -161,6 +162,48 @@ def test_what_the_program_finds_out_replaces_no_choice():
     config = load_config("lenet5", overrides=["model.num_classes=20"])
     found = config.with_found({"model": {"num_classes": 3, "pool_size": 3}}, "data")
     assert (found.model.num_classes, found.model.pool_size) == (20, 3)
+
+
+def test_an_unknown_attribute_is_an_error():
+    """A key that a builder lacks is no None that some code would go on with."""
+    config = load_config("lenet5")
+    assert (config.model.builder, config.model.num_classes) == ("lenet5", 10)
+    with pytest.raises(AttributeError, match="hidden_units"):
+        config.model.hidden_units  # noqa: B018
+    with pytest.raises(AttributeError, match="immutable"):
+        config.data.batch_size = 1
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.batch_size=0", "data.batch_size: 0 should be from 1 to 2**31 - 1"),
+        ("data.training_images=-2", "data.training_images: -2 should be from 1 to 2**31 - 1"),
+        ("data.image_size=[8]", "data.image_size: [8] should be a number from 1, or [height, wid"),
+        ("trainer.seed=-1", "trainer.seed: -1 should be from 0 to 2**32 - 1"),
+        ("trainer.save_minutes=.inf", "trainer.save_minutes: inf should be a number from 0"),
+        ("fit.class_weight=balance", "fit.class_weight: unknown 'balance'; did you mean 'balanced"),
+        ("fit.class_weight={a: 1}", "fit.class_weight: expected int, got str: {'a': 1}"),
+        (
+            "data.preprocessing=[1]",
+            "expected str | object, got int at [0]: [1]",
+        ),
+        ("model.input_shape=[28, 28]", "input_shape: [28, 28] should be [height, width, channels]"),
+    ],
+)
+def test_a_value_out_of_range_is_told_the_range(override, said):
+    """The types hold the ranges, and say them in words."""
+    with pytest.raises(InputError, match=re.escape(f"--set {override}: ")) as raised:
+        load_config("lenet5", overrides=[override])
+    assert said in str(raised.value)
+
+
+def test_images_enter_in_the_shape_that_preprocessing_needs():
+    """Which `image_size` states, where layers crop."""
+    assert load_config("lenet5").image_shape == (28, 28, 1)
+    padded = ["data.preprocessing=[{class_name: ZeroPadding2D, config: {padding: 2}}]"]
+    assert load_config("lenet5", overrides=padded).image_shape == (24, 24, 1)
+    assert load_config("alexnet_2012").image_shape == (256, 256, 3)
 
 
 def test_a_hash_belongs_to_the_weights_it_is_given_for():
