@@ -2,18 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from rich.console import Console
 
 from modelzoo.data.pipeline import InputPipeline
-from modelzoo.errors import RunError
 from modelzoo.progress import Progress
 from modelzoo.training.interruption import Interruption
 from modelzoo.training.state import Progress as RunProgress
+
+if TYPE_CHECKING:
+    from modelzoo.training.session import Session
 
 LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
@@ -25,16 +27,22 @@ class EpochOrder(keras.callbacks.Callback):
     Args:
         pipeline: whose order and augmentation it sets.
         first_step: batches of the first epoch that are already done.
+        metrics: their running values then, of `keras.Model.metrics_variables`, one array each.
     """
 
-    def __init__(self, pipeline: InputPipeline, first_step: int = 0) -> None:
+    def __init__(
+        self, pipeline: InputPipeline, first_step: int = 0, metrics: Sequence[np.ndarray] = ()
+    ) -> None:
         super().__init__()
-        self.pipeline, self.first_step = pipeline, first_step
+        self.pipeline, self.first_step, self.metrics = pipeline, first_step, metrics
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Shuffle for `epoch`, before its first batch is made."""
+        """Shuffle for `epoch`, and put back the metrics, which `fit` has reset."""
         self.epoch = epoch
         self.pipeline.start_epoch(epoch)
+        if self.first_step:
+            for variable, value in zip(self.model.metrics_variables, self.metrics, strict=True):
+                variable.assign(value)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """PyTorch's dropout does not draw by Keras' variables, which a run saves: seed it."""
@@ -45,101 +53,57 @@ class EpochOrder(keras.callbacks.Callback):
             torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
 
-class StopOnNaN(keras.callbacks.Callback):
-    """End the run with a clear message when the loss is no longer a number.
-
-    Args:
-        first_step: batches of the first epoch that are already done.
-    """
-
-    def __init__(self, first_step: int = 0) -> None:
-        super().__init__()
-        self.first_step = first_step
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Start counting."""
-        self.epoch = 0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the epoch for the message."""
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the running loss; one NaN batch makes it NaN for good."""
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
-            rate = learning_rate_of(self.model)
-            raise RunError(
-                f"the loss became {loss} in epoch {self.epoch + 1}, "
-                f"by batch {self.first_step + batch + 1} "
-                f"(learning rate {rate:g}). Lower the learning rate, or look for pictures or "
-                "labels that are not what they seem"
-            )
-
-
 class SaveProgress(keras.callbacks.Callback):
-    """Hand what was reached to the run: each epoch, now and then within it, and when interrupted.
+    """Save a run after each epoch, now and then within it, and when interrupted; stop it on NaN.
 
     Comes last in the list, so that the others have already changed the learning rate and their
     own state when the run saves both.
 
     Args:
-        progress: where the run stands; its callbacks' state is put back at the beginning, and what
-            is done within an epoch is noted in it before `save_batch` is called.
-        batches: in an epoch.
-        save_epoch: called with (epoch, values, callback state) after each epoch, from 0.
-        save_batch: called within an epoch, at most every `save_minutes`.
-        others: Keras callbacks whose state belongs to the run.
+        session: the training; its callbacks' state is put back at the beginning.
         interruption: makes an epoch end early, after it was saved, with KeyboardInterrupt.
-        say: prints a line.
     """
 
-    def __init__(
-        self,
-        progress: RunProgress,
-        batches: int,
-        *,
-        save_epoch: Callable[[int, dict[str, float], list[dict[str, float]]], None],
-        save_batch: Callable[[], None],
-        save_minutes: float,
-        others: list[Any],
-        interruption: Interruption,
-        say: Callable[[str], None],
-    ) -> None:
+    def __init__(self, session: "Session", interruption: Interruption) -> None:
         super().__init__()
-        self.progress, self.batches, self.others = progress, batches, others
-        self.save_epoch, self.save_batch, self.save_minutes = save_epoch, save_batch, save_minutes
-        self.interruption, self.say = interruption, say
-        self.first_step = progress.batches_done
+        self.session, self.interruption = session, interruption
+        self.first_step = session.progress.batches_done
         self.has_said = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the saved state back, after the callbacks have reset themselves."""
-        for callback, values in zip(self.others, self.progress.callbacks, strict=False):
+        saved = self.session.progress.callbacks
+        for callback, values in zip(self.session.callbacks, saved, strict=False):
             for name in STATE:
                 if name in values:
                     setattr(callback, name, values[name])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the clock, and note the learning rate that this epoch starts with."""
-        self.started = self.saved = time.perf_counter()
+        self.epoch, self.started = epoch, time.perf_counter()
+        self.saved = self.started
         if self.first_step:
-            self.started -= self.progress.seconds
+            self.started -= self.session.progress.seconds
         else:
-            self.progress.learning_rate = learning_rate_of(self.model)
+            self.session.progress.learning_rate = learning_rate_of(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save, if it is time to or the run is interrupted; the last batch is the epoch's end."""
         done = self.first_step + batch + 1
-        now = time.perf_counter()
-        is_time = now - self.saved >= 60 * self.save_minutes
-        if done >= self.batches or not (is_time or self.interruption.is_wanted):
+        loss = float((logs or {}).get("loss", 0.0))  # the mean, which one NaN makes NaN for good
+        if not math.isfinite(loss):
+            raise self.session.ruined(
+                f"the loss became {loss} in epoch {self.epoch + 1}, by batch {done}"
+            )
+        now, progress = time.perf_counter(), self.session.progress
+        is_time = now - self.saved >= 60 * self.session.save_minutes
+        batches = self.session.pipeline.steps_per_epoch
+        if done >= batches or not (is_time or self.interruption.is_wanted):
             return
-        progress = self.progress
-        progress.batches_done, progress.batches = done, self.batches
+        progress.batches_done, progress.batches = done, batches
         progress.seconds = now - self.started
         _ = self.model  # JAX: Keras puts the state of the training back into the variables
-        self.save_batch()
+        self.session.save_state()
         self.saved = time.perf_counter()
         self.interruption.end()
 
@@ -147,43 +111,22 @@ class SaveProgress(keras.callbacks.Callback):
         """Say why an interruption takes its time: an epoch whose batches are done is finished."""
         if self.interruption.is_wanted and not self.has_said:
             self.has_said = True
-            self.say("interrupted: validating, then saving the epoch; once more stops at once")
+            self.session.say(
+                "interrupted: validating, then saving the epoch; once more stops at once"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save."""
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        values["learning_rate"] = self.progress.learning_rate
-        values["seconds"] = time.perf_counter() - self.started
-        self.save_epoch(epoch, values, self.callback_state())
-        self.interruption.end()
-
-    def callback_state(self) -> list[dict[str, float]]:
-        """Return the numbers that the other callbacks decide by."""
-        return [
-            {
-                name: float(value)
-                for name in STATE
-                if (value := getattr(each, name, None)) is not None
-            }
-            for each in self.others
+        progress = self.session.progress
+        row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
+        row["learning_rate"] = progress.learning_rate
+        row["seconds"] = time.perf_counter() - self.started
+        progress.callbacks = [
+            {n: float(value) for n in STATE if (value := getattr(each, n, None)) is not None}
+            for each in self.session.callbacks
         ]
-
-
-class RestoreMetrics(keras.callbacks.Callback):
-    """Give Keras' metrics the running values that an epoch was saved with.
-
-    Args:
-        values: of `keras.Model.metrics_variables`, one array each.
-    """
-
-    def __init__(self, values: list[np.ndarray]) -> None:
-        super().__init__()
-        self.values = values
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Put them back, after `fit` has reset the metrics."""
-        for variable, value in zip(self.model.metrics_variables, self.values, strict=True):
-            variable.assign(value)
+        self.session.end_epoch(row)
+        self.interruption.end()
 
 
 class ShowProgress(keras.callbacks.Callback):
@@ -225,10 +168,6 @@ class ShowProgress(keras.callbacks.Callback):
         seconds = now - self.epoch_began + self.seconds_before
         said = f", {_duration(left)} left" if left else ""
         self.shown.say(f"{self.epoch}  {_numbers(logs)}  {seconds:.1f} s{said}")
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the bar."""
-        self.close()
 
     def close(self) -> None:
         """Give the terminal back, also after an interruption."""

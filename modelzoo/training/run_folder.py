@@ -305,26 +305,10 @@ class SharedRunFolder(RunFolder):
         """Leave making it to the chief."""
         return cls(path)
 
-    def lock(self) -> None:
-        """Leave the lock to the chief."""
+    def _leave_it(self, *_: Any, **__: Any) -> None:
+        """Leave it to the chief: also a leftover may be a file that is being written."""
 
-    def tidy(self) -> None:
-        """Remove nothing: what looks like a leftover may be a file that is being written."""
-
-    def release(self) -> None:
-        """Leave the lock, and tidying up, to the chief."""
-
-    def write_config(self, config: Config) -> None:
-        """Write nothing."""
-
-    def write_history(self, rows: Sequence[dict[str, float]]) -> None:
-        """Write nothing."""
-
-    def write_metrics(self, metrics: dict[str, Any]) -> None:
-        """Write nothing."""
-
-    def reopen(self) -> None:
-        """Remove nothing."""
+    lock = tidy = release = reopen = write_config = write_history = write_metrics = _leave_it
 
     def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
         """Write nothing; the arrays are read, which may need every worker."""

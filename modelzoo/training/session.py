@@ -21,10 +21,8 @@ from modelzoo.machine import memory_peak, versions
 from modelzoo.terminal import tell
 from modelzoo.training.callbacks import (
     EpochOrder,
-    RestoreMetrics,
     SaveProgress,
     ShowProgress,
-    StopOnNaN,
     learning_rate_of,
 )
 from modelzoo.training.class_weights import class_weights, images_per_class
@@ -62,6 +60,9 @@ class Session:
         self.progress = Progress()
         self.saved = "nothing"  # of the run, in words
         self.notices: list[str] = []
+        # Several replicas are saved when all are at the end of an epoch.
+        alone = self.distribution.replicas == 1
+        self.save_minutes = config.trainer.save_minutes if alone else math.inf
         self._metric_values: list[np.ndarray] = []  # of the epoch that was begun
         keras.utils.set_random_seed(config.trainer.seed)
         self.pipeline = open_pipeline(config, data)
@@ -138,13 +139,13 @@ class Session:
         """Take the weights of another training, but for a head of another number of classes."""
         with self.distribution.scope():
             said = load_start(self.model, start, self.config.model.num_classes)
-        self._say(said)
+        self.say(said)
 
     def begin(self, folder: RunFolder) -> None:
         """Take a new folder, and save the state before the first epoch."""
         self.folder = folder
         folder.write_config(self.config)
-        self._save_state()
+        self.save_state()
 
     def restore(self, folder: RunFolder) -> None:
         """Take the folder of an interrupted run, and put back what was saved.
@@ -207,8 +208,8 @@ class Session:
             return self._finish()
         except (KeyboardInterrupt, InputError) as error:  # Ctrl-C, or a disk that takes no more
             what = "\ninterrupted; " if isinstance(error, KeyboardInterrupt) else ""
-            self._say(f"{what}{self.saved} are saved in {self.folder.path}")
-            self._say(f"continue with: python -m train --resume {as_typed(self.folder.path)}")
+            self.say(f"{what}{self.saved} are saved in {self.folder.path}")
+            self.say(f"continue with: python -m train --resume {as_typed(self.folder.path)}")
             raise
 
     def agree(self, progress: Progress) -> None:
@@ -237,27 +238,14 @@ class Session:
 
     def _fit(self, epochs: int, interruption: Interruption) -> None:
         """Call Keras' `fit` from where the run stands until `epochs` are done."""
-        progress, steps = self.progress, self.pipeline.steps_per_epoch
-        total, minutes = self.config.fit.epochs, self.config.trainer.save_minutes
-        shown = ShowProgress(self.console, progress, total, steps)
-        saved = SaveProgress(
-            progress,
-            steps,
-            save_epoch=self._end_epoch,
-            save_batch=self._save_state,
-            save_minutes=math.inf if self.distribution.replicas > 1 else minutes,
-            others=self.callbacks,
-            interruption=interruption,
-            say=self._say,
-        )
+        progress, total = self.progress, self.config.fit.epochs
+        shown = ShowProgress(self.console, progress, total, self.pipeline.steps_per_epoch)
         first = progress.batches_done
         callbacks = [
-            EpochOrder(self.pipeline, first),
-            StopOnNaN(first),
-            *([RestoreMetrics(self._metric_values)] if first else []),
+            EpochOrder(self.pipeline, first, self._metric_values),
             *self.callbacks,
             shown,
-            saved,
+            SaveProgress(self, interruption),
         ]
         weights = class_weights(
             self.config.fit.class_weight,
@@ -280,29 +268,30 @@ class Session:
         finally:
             shown.close()
 
-    def _end_epoch(
-        self, epoch: int, values: dict[str, float], callbacks: list[dict[str, float]]
-    ) -> None:
+    def end_epoch(self, row: dict[str, float]) -> None:
         """Save the state, then the best weights: after a kill in between, the state has them."""
-        progress = self.progress
+        progress, epoch = self.progress, int(row["epoch"])
         if not all(np.isfinite(_to_numpy(each)).all() for each in self.model.trainable_variables):
-            raise RunError(  # the loss of the last batch was computed before
-                f"the weights became NaN or infinite in epoch {epoch + 1} (learning rate "
-                f"{learning_rate_of(self.trained):g}). Lower the learning rate, or look for "
-                "pictures or labels that are not what they seem"
-            )
-        value = values.get("val_accuracy", values.get("accuracy"))
-        no_validation = "val_accuracy" not in values
+            # The loss of the last batch was computed before.
+            raise self.ruined(f"the weights became NaN or infinite in epoch {epoch}")
+        value = row.get("val_accuracy", row.get("accuracy"))
+        no_validation = "val_accuracy" not in row
         if progress.best_value is None or no_validation or (value or 0.0) > progress.best_value:
-            progress.best_value, progress.best_epoch, progress.best_sha256 = value, epoch + 1, ""
-        progress.history.append({"epoch": epoch + 1, **values})
-        progress.epochs_done, progress.callbacks = epoch + 1, callbacks
-        progress.stopped = bool(self.trained.stop_training)
+            progress.best_value, progress.best_epoch, progress.best_sha256 = value, epoch, ""
+        progress.history.append(row)
+        progress.epochs_done, progress.stopped = epoch, bool(self.trained.stop_training)
         progress.batches_done, progress.batches, progress.seconds = 0, 0, 0.0
-        self._save_state()
+        self.save_state()
         if progress.is_at_best:
             self._keep_best()
         self.folder.write_history(progress.history)
+
+    def ruined(self, what: str) -> RunError:
+        """Return the error that ends a run whose numbers are none any more."""
+        return RunError(
+            f"{what} (learning rate {learning_rate_of(self.trained):g}). Lower the learning rate, "
+            "or look for pictures or labels that are not what they seem"
+        )
 
     def _keep_best(self) -> None:
         """Write best.weights.h5 from the network as it is."""
@@ -320,7 +309,7 @@ class Session:
     def _metrics_saved(self) -> list[Any]:
         return self.trained.metrics_variables if self.progress.batches_done else []
 
-    def _save_state(self) -> None:
+    def save_state(self) -> None:
         """Write state.npz."""
         arrays = (_to_numpy(variable) for variable in self._variables())
         self.folder.save_state(arrays, self.progress)
@@ -336,26 +325,26 @@ class Session:
         if self.distribution.replicas > 1:
             replicas, workers = self.distribution.replicas, self.distribution.workers
             text += f"; {replicas} replicas in {workers} process{'es' if workers > 1 else ''}"
-        self._say(text)
-        self._say(
+        self.say(text)
+        self.say(
             f"{pipeline.images_in('train'):,} training, {pipeline.images_in('validation'):,} "
             f"validation, {pipeline.images_in('test'):,} test images"
         )
         if self.frozen:
             trained = f"{self.trainable_parameters:,} parameters are trained"
-            self._say(f"frozen: {', '.join(self.frozen)}; {trained}")
+            self.say(f"frozen: {', '.join(self.frozen)}; {trained}")
         if note:
-            self._say(f"note: {note}")
+            self.say(f"note: {note}")
         names, is_weighted = pipeline.data.class_names, self.config.fit.class_weight
         counts = images_per_class(pipeline.labels("train"), len(names))
         self._notice(notices_on_classes(counts, names, is_weighted=is_weighted is not None))
 
     def _notice(self, found: list[str]) -> None:
         for notice in found:
-            self._say(f"notice: {notice}")
+            self.say(f"notice: {notice}")
         self.notices += found
 
-    def _say(self, message: str) -> None:
+    def say(self, message: str) -> None:
         tell(self.console, message)
 
     def _finish(self) -> Run:
