@@ -156,11 +156,10 @@ def open_all(root: Path, device: str) -> tuple[Any, Any, Any]:
         "alexnet_2012", dataset=f"folder:{root}", overrides=["data.validation_split=0"]
     )
     chosen = start_framework(config.trainer.backend, device)
-    from modelzoo.training.prepare import fit_config_to_data, open_dataset, open_pipeline
+    from modelzoo.training.prepare import open_dataset, open_pipeline
 
     began = time.perf_counter()
-    data = open_dataset(config, print)
-    config = fit_config_to_data(config, data)
+    data, config = open_dataset(config, print, is_new=True)
     pipeline = open_pipeline(config, data)
     print(f"opened in {time.perf_counter() - began:.1f} s; {chosen.description}", file=sys.stderr)
     return config, chosen, pipeline

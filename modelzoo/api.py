@@ -116,7 +116,7 @@ def evaluate(
     """
     from modelzoo.data.datasets import check_dataset_name
     from modelzoo.training.device import start_framework
-    from modelzoo.training.prepare import fit_split, open_dataset, open_pipeline
+    from modelzoo.training.prepare import open_dataset, open_pipeline
 
     source = _source(model, weights, for_scores=True)
     config = source.config
@@ -129,16 +129,9 @@ def evaluate(
     with chosen.scope():
         network = source.build()
         difference = check_golden(config, network, golden) if golden else None
-        data = open_dataset(config, notify)
-        if data.name != config.data.dataset:  # the one that was asked for is out of reach
-            config = config.with_dataset(data.name)
-        if len(data.class_names) > config.model.num_classes:
-            raise InputError(
-                f"{data.name} has {len(data.class_names)} classes, "
-                f"but {config.name} tells {config.model.num_classes} apart"
-            )
+        data, config = open_dataset(config, notify)
         patch = None if crops == 1 else patch_size(config, data.image_shape, crops)
-        pipeline = open_pipeline(fit_split(config, data), data)
+        pipeline = open_pipeline(config, data)
         compile_for_scoring(network, config)
         if not pipeline.images_in(split):
             raise InputError(f"{data.name}: has no images in the {split} split")

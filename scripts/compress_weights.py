@@ -161,7 +161,7 @@ def compress(
         network = build_network(config)
         load_weights(network, weights)
         compile_for_scoring(network, config)
-        data = open_dataset(config, notify)
+        data, _ = open_dataset(config, notify)
         if data.name != config.data.dataset:
             raise InputError(f"{config.data.dataset}: cannot be had, {data.note}")
         pipeline = open_pipeline(config, data)

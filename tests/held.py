@@ -38,10 +38,10 @@ def hold(epoch: int, batch: int) -> None:
 if __name__ == "__main__":
     open_dataset = trainer.open_dataset  # the first that is called after the start of a framework
 
-    def hold_and_open(*arguments: Any) -> Any:
+    def hold_and_open(*arguments: Any, **options: Any) -> Any:
         """Open the data set."""
         hold(int(sys.argv[1]), int(sys.argv[2]))
-        return open_dataset(*arguments)
+        return open_dataset(*arguments, **options)
 
     trainer.open_dataset = hold_and_open
     cli.run_program(sys.argv[3:])

@@ -237,7 +237,7 @@ def test_what_replicas_would_train_otherwise_is_refused(bars, override, expected
 
 
 def open_bars(config):
-    return open_pipeline(config, open_dataset(config, lambda message: None))
+    return open_pipeline(config, open_dataset(config, lambda message: None)[0])
 
 
 @pytest.mark.slow

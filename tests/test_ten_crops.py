@@ -69,7 +69,7 @@ def test_scores_are_those_of_averaged_probabilities(trained: tuple[Path, Any], c
     found = json.loads(capsys.readouterr().out)
     network = build_network(config)
     load_weights(network, run / "best.weights.h5")
-    data = open_dataset(config, print)
+    data, _ = open_dataset(config, print)
     images = np.asarray(data.x_test).astype("float32") / 255
     each = [np.asarray(network(patch)) for patch in by_hand(images, 24, 20)]
     averaged = np.mean(each, axis=0)
@@ -97,7 +97,7 @@ def test_the_loss_is_told_without_penalties(trained: tuple[Path, Any]) -> None:
     run, config = trained
     network = build_network(config)
     load_weights(network, run / "best.weights.h5")
-    pipeline = open_pipeline(config, open_dataset(config, print))
+    pipeline = open_pipeline(config, open_dataset(config, print)[0])
     compile_for_scoring(network, config)
     without = [score(network, pipeline, "test", patch).loss for patch in (None, (24, 20))]
     network.layers[1].kernel_regularizer = keras.regularizers.L2(1.0)
@@ -129,7 +129,7 @@ def test_training_and_scoring_see_patches_of_the_same_size(bars: Path) -> None:
     """Random patches while training, the central one when scoring, from larger pictures."""
     Path("cropped.yaml").write_text(CROPPED)
     config = load_config("cropped.yaml")
-    data = open_dataset(config, print)
+    data, _ = open_dataset(config, print)
     assert data.image_shape == (28, 28, 1)
     section = config.data
     pipeline = InputPipeline(
@@ -161,7 +161,7 @@ def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: An
             Image.fromarray(pixels).save(folder / "0.png")
     for model, side in (("alexnet_2012", 227), ("alexnet_owt", 224)):
         config = load_config(model)
-        data = open_dataset(config, print)
+        data, _ = open_dataset(config, print)
         assert (data.name, data.image_shape) == ("imagenet", (256, 256, 3))
         assert data.class_names == ("n01440764", "n01443537")
         image = data.x_test[0]

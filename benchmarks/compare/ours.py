@@ -75,7 +75,8 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
     from modelzoo.training.evaluation import compile_for_scoring, score
     from modelzoo.training.session import Session
 
-    session = Session(config, open_dataset(config, print), device, make_console(quiet=True))
+    data, config = open_dataset(config, print)
+    session = Session(config, data, device, make_console(quiet=True))
     trained, step = session.trained, settings.get("step")
     if step is not None:
         arguments = {**asdict(config.compile), "metrics": ["accuracy"]}

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from msgspec.structs import asdict
 
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
@@ -26,7 +27,6 @@ from modelzoo.training.evaluation import compile_for_scoring, score
 from modelzoo.training.prepare import (
     build_network,
     describe_network,
-    fit_split,
     open_dataset,
     open_pipeline,
 )
@@ -79,7 +79,8 @@ def fit_file(
 def load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
     """Return a data set with its images as they are; those of a folder at the network's size."""
     if takes_image_options(name):
-        return open_dataset(config.with_values({"data": {"dataset": name}}, "--dataset"), notify)
+        options = asdict(config.image) | {"image_shape": config.image_shape}
+        return load_dataset_or_fallback(name, notify=notify, **options)
     return load_dataset_or_fallback(name, notify=notify)
 
 
@@ -126,11 +127,12 @@ def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
 
 def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
     """Score the test set, once, as `modelzoo evaluate` would."""
-    data = open_dataset(found.config, lambda message: None)  # it was opened before, with notices
+    # It was opened before, with notices.
+    data, config = open_dataset(found.config, lambda message: None)
     network = build_network(found.config)
     assign_arrays(network, found.arrays, found.dataset)
     compile_for_scoring(network, found.config)
-    scores = score(network, open_pipeline(fit_split(found.config, data), data), "test")
+    scores = score(network, open_pipeline(config, data), "test")
     found.scores = scores
     if is_poor(scores.accuracy, scores.labels):
         tried = (

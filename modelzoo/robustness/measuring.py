@@ -105,15 +105,11 @@ def open_pictures(
     Raises:
         InputError: the data set cannot be had, has fewer pictures, or more classes than a network.
     """
-    from modelzoo.training.prepare import open_dataset
+    from modelzoo.training.prepare import check_classes, open_dataset
 
-    data = open_dataset(networks[0].config, notify)
+    data, _ = open_dataset(networks[0].config, notify)
     for each in networks:
-        if each.config.model.num_classes < len(data.class_names):
-            raise InputError(
-                f"{data.name} has {len(data.class_names)} classes, but {each.label} tells "
-                f"{each.config.model.num_classes} apart"
-            )
+        check_classes(data, each.config, each.label)
     total = len(data.y_test)
     images, labels = data.x_test, data.y_test
     if count is not None and count > total:

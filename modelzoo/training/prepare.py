@@ -81,12 +81,43 @@ def _check_keras_names(config: Config) -> None:
                     make(kind, spec, where)
 
 
-def open_dataset(config: Config, notify: Callable[[str], None]) -> Dataset:
-    """Load the configuration's data set, every picture of the shape that preprocessing expects."""
+def open_dataset(
+    config: Config, notify: Callable[[str], None], *, is_new: bool = False
+) -> tuple[Dataset, Config]:
+    """Load a configuration's data set; return it with the configuration that fits it.
+
+    Every picture has the shape that preprocessing expects. Where the data set is out of reach,
+    another may have come in its place: the configuration names the one that came.
+
+    Args:
+        config: its `data` and `image` say what is loaded, and how.
+        notify: called with each notice.
+        is_new: the network is about to be trained from scratch, and so can be given the data set's
+            classes. Otherwise it has to have as many already.
+
+    Raises:
+        InputError: the data set cannot be had, or has more classes than the network.
+    """
     name = config.data.dataset
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
     options = asdict(config.image) if takes_image_options(name) else {}
-    return load_dataset_or_fallback(name, notify=notify, image_shape=config.image_shape, **options)
+    data = load_dataset_or_fallback(name, notify=notify, image_shape=config.image_shape, **options)
+    if data.name != name:
+        config = config.with_dataset(data.name)
+    if is_new:
+        return data, fit_config_to_data(config, data, notify)
+    check_classes(data, config, config.name)
+    return data, fit_split(config, data)
+
+
+def check_classes(data: Dataset, config: Config, name: str) -> None:
+    """Raise an InputError if a data set has more classes than the network called `name`."""
+    outputs, classes = config.model.num_classes, len(data.class_names)
+    if outputs < classes:
+        raise InputError(
+            f"{name}: model.num_classes: {outputs} is too few for the {classes} classes of "
+            f"{data.name}"
+        )
 
 
 def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
@@ -110,15 +141,10 @@ def fit_config_to_data(
     Raises:
         InputError: `model.num_classes` was set to fewer classes than the data set has.
     """
-    if data.name != config.data.dataset:
-        config = config.with_dataset(data.name)
     classes, wanted = len(data.class_names), config.model.num_classes
     values: dict[str, Any] = {"data": {"class_names": list(data.class_names)}}
     if config.is_asked("model.num_classes"):
-        if wanted < classes:
-            raise InputError(
-                f"model.num_classes: {wanted} is too few for the {classes} classes of {data.name}"
-            )
+        check_classes(data, config, config.name)
     elif wanted != classes:
         notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
         values["model"] = {"num_classes": classes}

@@ -14,7 +14,7 @@ from modelzoo.training.cluster import read_cluster
 from modelzoo.training.device import Device, start_framework
 from modelzoo.training.distribution import start_distribution
 from modelzoo.training.fine_tuning import find_start
-from modelzoo.training.prepare import fit_config_to_data, open_dataset
+from modelzoo.training.prepare import open_dataset
 from modelzoo.training.run import Run
 from modelzoo.training.run_folder import RunFolder, SharedRunFolder, default_path
 
@@ -128,8 +128,7 @@ class Trainer:
         try:
             device = _start(self.config, self.requested_device, self.own_process)
             distribution = start_distribution(distribute, cluster, device.name, self._notify)
-            data = open_dataset(self.config, self._notify)
-            self.config = fit_config_to_data(self.config, data, self._notify)
+            data, self.config = open_dataset(self.config, self._notify, is_new=True)
             name = data.name
             from modelzoo.training.session import Session
 
@@ -200,7 +199,7 @@ def resume(
             tell(console, message)
 
         distribution = start_distribution(asked.distribute, cluster, chosen.name, notify)
-        data = open_dataset(config, notify)
+        data, _ = open_dataset(config, notify)
         if data.name != config.data.dataset:
             raise InputError(
                 f"{path}: was trained on {config.data.dataset}, which is not here now; "
