@@ -291,6 +291,6 @@ def _check_count(where: str, count: int, most: int, what: str) -> None:
     if count > most:
         number = f"{count:,}" if count < 10**15 else "more than 10**15"
         raise InputError(
-            f"{where}: {number} {what} are more than the {most:,} allowed\n"
-            "Use fewer maps or units, smaller kernels or input_shape, or larger strides"
+            f"{where}: {number} {what}; at most {most:,} are computed\n"
+            "Use fewer maps or units, smaller kernels or images, or larger strides"
         )
