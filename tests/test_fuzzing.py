@@ -54,7 +54,7 @@ def test_an_immense_layer_is_refused_before_a_framework_starts(
     if setting.startswith("model.kernel_size"):
         more = ["model.conv_padding=same", "model.groups=1"]
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(InputError, match=r"at most [\d,]+ are computed|expected int <= "):
+    with pytest.raises(InputError, match=r"at most [\d,]+ are (built|computed)|expected int <= "):
         config = load_config(name, overrides=[setting, *more])
         config.builder(**config.builder_arguments)
 
@@ -66,7 +66,7 @@ def test_the_largest_layer_of_a_module_counts(size: str) -> None:
     overrides += ["model.c_area=1", "model.c_strides=1", "model.planes=2000", "model.column=1"]
     overrides += [f"model.{key}=1.0" for key in ("selectivity", "reinforcement", "s_decay")]
     overrides.append("model.learning_selectivity=null")
-    with pytest.raises(InputError, match=r"parameters; at most|expected int <= "):
+    with pytest.raises(InputError, match=r"; at most|expected int <= "):
         config = load_config("neocognitron", overrides=overrides)
         config.builder(**config.builder_arguments)
 
@@ -224,9 +224,10 @@ def test_a_layer_that_makes_immense_pictures_is_refused(layer: dict[str, Any]) -
     from modelzoo.data.pipeline import Preprocessor
 
     images = np.zeros((2, 28, 28, 1), np.uint8)
-    with pytest.raises(InputError, match=r"data\.preprocessing\.0: [\d,]+ values for each image; at most"):
+    many = r"\.0: [\d,]+ values for each image; at most"
+    with pytest.raises(InputError, match=r"data\.preprocessing" + many):
         Preprocessor([layer])(images)
-    with pytest.raises(InputError, match=r"data\.augmentation\.0: [\d,]+ values for each image; at most"):
+    with pytest.raises(InputError, match=r"data\.augmentation" + many):
         Preprocessor([], [layer]).augment(images, np.zeros(2))
 
 
