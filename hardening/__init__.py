@@ -1,8 +1,9 @@
-"""What takes long: fuzzing, interrupted trainings, damaged runs.
+"""What takes long: fuzzing, interrupted trainings, damaged runs, comparisons with old versions.
 
 CI runs `python -m pytest hardening` after the tests, a few cases of each. By hand, thousands:
 
     python -m hardening.fuzzing configs --count 10000
     python -m hardening.interruptions --times 100
     python -m hardening.damaged_runs --times 300
+    python -m hardening.compare_versions --help
 """

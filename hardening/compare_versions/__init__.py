@@ -1,0 +1,1 @@
+"""Compare what two versions of the package print and write."""
