@@ -128,9 +128,8 @@ class Config:
 
         Keys in `without` are not looked at.
         """
-        own, others = dict(_leaves(self.sections)), dict(_leaves(other.sections))
-        differ = (key for key in {**own, **others} if own.get(key) != others.get(key))
-        return next((key for key in differ if key not in without), None)
+        keys = _different(self.sections, other.sections)
+        return next((key for key in keys if key not in without), None)
 
     def value(self, key: str) -> Any:
         """Return the value of a key such as "compile.optimizer.config.learning_rate", or None."""
@@ -231,13 +230,14 @@ def packaged_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"  # in a checkout
 
 
-def _leaves(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value that is no mapping, with its key, such as "data.batch_size"."""
-    if isinstance(values, dict) and values:
-        for name, value in values.items():
-            yield from _leaves(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, values
+def _different(one: Any, other: Any, key: str = "") -> Iterator[str]:
+    """Yield the keys of the values that differ, the deepest that both sides have a mapping for."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in {**one, **other}:
+            below = f"{key}.{name}" if key else str(name)
+            yield from _different(one.get(name), other.get(name), below)
+    elif one != other:
+        yield key
 
 
 def _name_of(path: Path, layers: Sequence[Layer]) -> str:
