@@ -72,9 +72,9 @@ CASES: dict[str, list[str]] = {
                       "--epochs", "1", "--device", "cpu", *FEW, "--out", "run", "--json"],
     **{
         f"evaluate {name}": ["evaluate", "--model", model, "--weights", weights, "--json"]
-        for name in ("lenet5/mnist", "lenet5/fashion_mnist", "lenet5_1998/mnist",
-                     "lenet_1989/mnist", "lenet5_fast_99/mnist", "alexnet/cifar10",
-                     "alexnet_cifar10/cifar10", "neocognitron_mnist/mnist")
+        for name in ("lenet5/mnist", "lenet5/fashion_mnist", "lenet5_1998/mnist", "mlp/mnist",
+                     "lenet_1989/mnist16", "alexnet/cifar10", "alexnet_cifar10/cifar10",
+                     "neocognitron_mnist/mnist")
         for model, weights in [name.split("/")]
     },
     "check": ["evaluate", "--model", "lenet5", "--weights", "mnist", "--check", "--json"],
