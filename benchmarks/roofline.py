@@ -125,9 +125,8 @@ def costs(config: Config) -> dict[str, Any]:
     """
     from modelzoo import keras_objects
     from modelzoo.api import build
-    from modelzoo.training.prepare import describe_network
 
-    described = describe_network(config)
+    described = config.network
     if described is None:
         raise InputError(f"{config.name}: its builder gives no description to count operations of")
     network, batch_size = build(config), config.data.batch_size

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from modelzoo.config import Config
 from modelzoo.errors import InputError
 from modelzoo.resolve import Source, configure, resolve
-from modelzoo.training.prepare import build_network, describe_network, scale_images
+from modelzoo.training.prepare import build_network, scale_images
 
 if TYPE_CHECKING:
     import keras
@@ -257,7 +257,7 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     """
     if isinstance(model, str | Path | Config):
         config, _ = configure(model)
-        network = describe_network(config)
+        network = config.network
         if network is not None:
             return network.rows()
         from modelzoo.training.device import start_framework

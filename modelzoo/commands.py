@@ -184,13 +184,10 @@ def info(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(_facts(config)))
         return
-    from modelzoo.api import describe
-    from modelzoo.training.prepare import describe_network
-
     about, model, data = config.about, config.model, config.data
-    network = describe_network(config)
+    network = config.network
     parameters = network.parameters if network else about.parameters
-    layers = describe(config) if options.layers else []  # what is wrong is said before the rest
+    layers = _layers(config) if options.layers else []  # what is wrong is said before the rest
     rows = {
         "title": about.title,
         "source": about.source,
@@ -351,12 +348,19 @@ def export(options: argparse.Namespace) -> None:
     )
 
 
+def _layers(config: Config) -> list[dict[str, Any]]:
+    """Return what `info` says of each layer, without importing more than that takes."""
+    if config.network is not None:
+        return config.network.rows()
+    from modelzoo.api import describe
+
+    return describe(config)
+
+
 def _facts(config: Config) -> dict[str, Any]:
     import msgspec
 
-    from modelzoo.api import describe
-
-    layers = describe(config)
+    layers = _layers(config)
     return {
         "name": config.name,
         "title": config.about.title,

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from modelzoo.config import Config, list_models, load_config, split_reference
 from modelzoo.config.published import PublishedWeights
-from modelzoo.data.datasets import check_dataset_name
-from modelzoo.data.known_sets import same_images
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
 from modelzoo.weights.find import find_weights, named_weights, no_weights
@@ -64,7 +62,7 @@ class Source:
     @property
     def notice(self) -> str | None:
         """What a reader of a score has to know where the weights belong to another data set."""
-        if self.trained_on is None or same_images(self.trained_on, self.dataset):
+        if self.trained_on is None or _same_images(self.trained_on, self.dataset):
             return None
         return (
             f"{self.label} was trained on {self.trained_on}, not on {self.dataset}: the classes "
@@ -201,7 +199,7 @@ def _published(
     if any_data:
         return config.weights[0]
     dataset = config.data.dataset
-    check_dataset_name(dataset)
+    _check_dataset_name(dataset)
     known = ", ".join(f"{each.name} (for {each.scores.dataset})" for each in config.weights)
     raise InputError(
         f"{config.name}: no weights are published for {dataset}; there are: {known}\n"
@@ -214,7 +212,7 @@ def _belongs(config: Config, published: PublishedWeights) -> bool:
 
     A YAML inherits its data set, and brings weights for another one.
     """
-    return config.inherits_dataset or same_images(published.scores.dataset, config.data.dataset)
+    return config.inherits_dataset or _same_images(published.scores.dataset, config.data.dataset)
 
 
 def _run_of(
@@ -246,9 +244,22 @@ def _check_same_network(run: Path, own: Config, config: Config) -> None:
 def _check_data(config: Config, label: str, trained_on: str) -> None:
     """Refuse weights whose classes would get the names of another data set's."""
     dataset = config.data.dataset
-    if not same_images(trained_on, dataset):
-        check_dataset_name(dataset)
+    if not _same_images(trained_on, dataset):
+        _check_dataset_name(dataset)
         raise InputError(
             f"{label} was trained on {trained_on}, not on {dataset}: its predictions would get "
             f"the wrong class names\nLeave out the data set, or name weights for {dataset}"
         )
+
+
+# Data sets bring NumPy, which `info` does without.
+def _same_images(one: str, other: str) -> bool:
+    from modelzoo.data.known_sets import same_images
+
+    return same_images(one, other)
+
+
+def _check_dataset_name(name: str) -> None:
+    from modelzoo.data.datasets import check_dataset_name
+
+    check_dataset_name(name)

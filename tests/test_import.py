@@ -16,7 +16,6 @@ from modelzoo.config import load_config
 from modelzoo.config.entry import entry_shape
 from modelzoo.errors import InputError
 from modelzoo.importing.import_file import Imported, import_file
-from modelzoo.training.prepare import describe_network
 
 LEGACY = Path(
     os.environ.get("MODELZOO_LEGACY_H5", Path(__file__).parents[2] / "shared" / "legacy_h5")
@@ -310,10 +309,9 @@ def test_the_document_s_alexnet(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert cli.main(["import", str(path), "--out", str(tmp_path / "out"), "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert (found["builder"], found["rewritten"]) == ("sequential", [])
-    written = describe_network(load_config(found["config"]))
-    wanted = describe_network(
-        load_config("alexnet", overrides=[f"model.dense_units=[{small}, {small}]"])
-    )
+    written = load_config(found["config"]).network
+    small_one = load_config("alexnet", overrides=[f"model.dense_units=[{small}, {small}]"])
+    wanted = small_one.network
     assert written is not None and wanted is not None and written.computes_like(wanted)
     pictures = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
     right = np.asarray(network(pictures))
@@ -541,7 +539,7 @@ def test_scaling_and_padding_are_found(
 
 def network_of(found: Imported) -> tuple[Any, ...]:
     """Return the layers that an import has written."""
-    network = describe_network(load_config(found.yaml))
+    network = load_config(found.yaml).network
     assert network is not None
     return network.layers
 

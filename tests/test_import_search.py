@@ -11,7 +11,6 @@ from torch_files import save_state_dict
 
 from modelzoo import cli
 from modelzoo.config import load_config
-from modelzoo.training.prepare import describe_network
 
 MNIST_PIXELS = "(x / 255 - 0.1307) / 0.3081"
 SIZES = ["--set", "model.conv_maps=[4, 8]", "--set", "model.dense_units=[24]"]
@@ -108,7 +107,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def layers_of(config: str) -> tuple[list[str], list[str]]:
     """Return the kinds of the layers that a YAML describes, and the activations among them."""
-    network = describe_network(load_config(config))
+    network = load_config(config).network
     assert network is not None
     weighted = [layer for layer in network.layers if hasattr(layer, "activation")]
     return [layer.kind for layer in network.layers], [layer.activation for layer in weighted]

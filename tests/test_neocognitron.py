@@ -16,7 +16,6 @@ from modelzoo.data.datasets import load_dataset
 from modelzoo.layers.c_cells import CCells
 from modelzoo.layers.s_cells import SCells
 from modelzoo.networks import BUILDERS
-from modelzoo.training.prepare import describe_network
 
 BACKEND = keras.backend.backend()
 PADS = ((1, 2), (0, 1))
@@ -203,7 +202,7 @@ def default() -> keras.Model:
 
 def test_the_default_is_the_configuration():
     """The builder's defaults are the paper's, and the YAML states the same."""
-    configured = describe_network(load_config("neocognitron"))
+    configured = load_config("neocognitron").network
     assert configured == BUILDERS["neocognitron"]()
     assert configured.organizing_steps == default().steps == 100
 

@@ -18,7 +18,7 @@ from modelzoo.networks.kinds import KINDS
 from modelzoo.networks.network import as_specs, read_layers
 from modelzoo.networks.sequential import sequential
 from modelzoo.networks.to_keras import keras_layer, to_keras
-from modelzoo.training.prepare import build_network, describe_network
+from modelzoo.training.prepare import build_network
 
 REQUIRED = {  # arguments that a kind does not do without
     "Activation": {"activation": "relu"},
@@ -47,7 +47,7 @@ def test_packaged_networks_are_what_keras_builds(name):
     if config.about.parameters > 30_000_000:
         small = {"conv_maps": [8, 12, 16, 16, 12], "dense_units": [24, 20]}
         config = config.with_values({"model": small}, "the test")
-    network = describe_network(config)
+    network = config.network
     assert isinstance(network, Network)
     check_against_keras(network)
 
@@ -115,7 +115,7 @@ def test_a_sequential_network_computes_what_its_layers_say():
 def test_a_description_survives_its_yaml_form():
     """What `as_specs` writes, `read_layers` reads: of every packaged network, through JSON."""
     for name in list_models():
-        network = describe_network(load_config(name))
+        network = load_config(name).network
         specs = json.loads(json.dumps(as_specs(network.layers)))
         again = Network(
             network.name, network.input_shape, read_layers(specs), network.organizing_steps
@@ -125,7 +125,7 @@ def test_a_description_survives_its_yaml_form():
 
 def test_two_builders_can_describe_one_network():
     """LeNet-5 spelled out layer by layer computes what the builder's does; with ReLU it differs."""
-    network = describe_network(load_config("lenet5"))
+    network = load_config("lenet5").network
     specs = as_specs(network.layers)
     for number, spec in enumerate(specs):
         spec["config"]["name"] = f"layer{number}"

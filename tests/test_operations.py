@@ -10,12 +10,11 @@ from modelzoo.api import describe
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import Network
 from modelzoo.networks.sequential import sequential
-from modelzoo.training.prepare import describe_network
 
 
 def described(name: str, **arguments: object) -> Network:
     """Return the description of a packaged network."""
-    network = describe_network(load_config(name).with_values({"model": arguments}, "the test"))
+    network = load_config(name).with_values({"model": arguments}, "the test").network
     assert network is not None
     return network
 

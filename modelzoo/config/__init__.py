@@ -34,7 +34,7 @@ from modelzoo.config.sections import (
 )
 from modelzoo.errors import InputError, unknown
 from modelzoo.files import is_there
-from modelzoo.networks import BUILDERS
+from modelzoo.networks import BUILDERS, Network
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,23 @@ class Config:
     def builder_arguments(self) -> dict[str, Any]:
         """The keyword arguments for `builder`."""
         return {key: value for key, value in asdict(self.model).items() if key != "builder"}
+
+    @property
+    def network(self) -> Network | None:
+        """The description of the network; None if its builder makes a Keras model instead.
+
+        A builder makes descriptions if its return annotation is `Network`.
+
+        Raises:
+            InputError: an argument of the `model` section is out of range.
+        """
+        if self.builder.__annotations__.get("return") not in (Network, "Network"):
+            return None
+        try:
+            network: Network = self.builder(**self.builder_arguments)
+        except InputError as error:
+            raise InputError(f"{self.name}: model: {error}") from None
+        return network
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

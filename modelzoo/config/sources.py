@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import url2pathname
 
 from modelzoo.environment import in_home
 from modelzoo.errors import InputError
@@ -72,6 +71,8 @@ def parse_source(text: str) -> Source:
     if kind == "gdrive" and re.fullmatch(r"[\w-]{10,100}", value, re.ASCII):
         return Source("gdrive", value)
     if kind == "file" and value and "\0" not in value:
+        from urllib.request import url2pathname  # brings HTTP, which most commands do without
+
         path = url2pathname(value[2:]) if value.startswith("///") else value  # file:///home/...
         return Source("file", str(in_home(path)))
     if colon and kind.lower() in ("http", "https"):

@@ -26,7 +26,6 @@ from modelzoo.networks.network import as_specs
 from modelzoo.training.evaluation import compile_for_scoring, score
 from modelzoo.training.prepare import (
     build_network,
-    describe_network,
     open_dataset,
     open_pipeline,
 )
@@ -92,7 +91,7 @@ def equal_network(network: Network) -> str:
 
 @cache
 def _packaged_networks() -> list[tuple[str, Network]]:
-    described = ((name, describe_network(load_config(name))) for name in list_models())
+    described = ((name, load_config(name).network) for name in list_models())
     return [(name, network) for name, network in described if network is not None]
 
 

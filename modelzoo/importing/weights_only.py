@@ -25,7 +25,6 @@ from modelzoo.importing.pixels import Images, is_poor
 from modelzoo.importing.search import ACTIVATIONS, Search
 from modelzoo.networks import Network
 from modelzoo.networks.to_keras import to_keras
-from modelzoo.training.prepare import describe_network
 from modelzoo.weights.reader import load_weights, weighted_layers
 
 
@@ -60,7 +59,7 @@ def _by_configuration(
     Raises:
         InputError: they do not, and the network is none whose settings can be varied.
     """
-    network = describe_network(config)
+    network = config.network
     if network is None:
         raise InputError(f"{config.name}: its builder gives no description of a network")
     model = to_keras(network)

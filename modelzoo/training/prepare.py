@@ -22,30 +22,13 @@ if TYPE_CHECKING:  # these start the framework; a device must be chosen before
     from modelzoo.data.source import Dataset
 
 
-def describe_network(config: Config) -> Network | None:
-    """Return the description of a configuration's network, without a framework.
-
-    None if its builder makes a Keras model: its return annotation is not `Network`.
-
-    Raises:
-        InputError: an argument of the `model` section is out of range.
-    """
-    if config.builder.__annotations__.get("return") not in (Network, "Network"):
-        return None
-    try:
-        network: Network = config.builder(**config.builder_arguments)
-    except InputError as error:
-        raise InputError(f"{config.name}: model: {error}") from None
-    return network
-
-
 def build_network(config: Config) -> keras.Model:
     """Build a configuration's network in its precision.
 
     Raises:
         InputError: an argument of the `model` section is out of range.
     """
-    network = describe_network(config)
+    network = config.network
 
     import keras
 

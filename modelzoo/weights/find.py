@@ -10,7 +10,6 @@ from modelzoo.config.sources import TORCH_SUFFIXES, check_sha256, file_at
 from modelzoo.errors import InputError
 from modelzoo.files import is_there
 from modelzoo.hashes import state_of
-from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.store import fetch
 
 
@@ -73,5 +72,7 @@ def no_weights(config: Config, name: str) -> InputError:
 
 
 def _checked(path: Path) -> Path:
+    from modelzoo.weights.hdf5 import check_signature  # brings NumPy
+
     check_signature(path)  # cheap, so asked before a framework starts
     return path
