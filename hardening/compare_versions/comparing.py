@@ -23,6 +23,7 @@ from hardening.compare_versions.recording import DONE
 VOLATILE = {
     *("seconds", "seconds_per_epoch", "images_per_second", "peak_memory_bytes", "device"),
     *("device_placement", "versions", "date_saved", "keras_version", "weights_file"),
+    "shared_object_id",  # an address in memory
 }
 BUILT = {".onnx", ".tflite", ".pb", ".index"}  # what these answer stands in outputs.npz
 SHOWN = 12  # differences of one file that are printed
@@ -52,7 +53,10 @@ def is_number(value: Any) -> bool:
 def strip(text: str) -> str:
     """Remove times, framework messages and machine from a text."""
     text = re.sub(
-        r"^(WARNING: All log|[IWE]\d{4} |\d{4}-\d\d-\d\d |To enable).*\n?", "", text, flags=re.M
+        r"^(WARNING: All log|[IWE]\d{4} |\d{4}-\d\d-\d\d |To enable|WARNING:tensorflow).*\n?",
+        "",
+        text,
+        flags=re.M,
     )
     text = re.sub(r"\S*/modelzoo/weights/", "PACKAGE/weights/", text)
     text = re.sub(r"CPU: [^\n<\"]*", "CPU", text)
@@ -118,6 +122,8 @@ def contents_of(path: Path) -> dict[str, Any]:
 
 def difference(old: Any, new: Any) -> tuple[str, float] | None:
     """How two values differ, as a text and a number; None if they do not."""
+    if same(old, new):
+        return None
     one, two = as_array(old), as_array(new)
     if one is not None and two is not None and one.shape == two.shape:
         most = float(np.max(np.abs(one - two), initial=0))
@@ -128,7 +134,7 @@ def difference(old: Any, new: Any) -> tuple[str, float] | None:
         lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
         changed = [line for line in list(lines)[2:] if not line.startswith("@@")]
         return "\n    ".join(["", *changed[:SHOWN]]), np.inf
-    return None if same(old, new) else (f"{short(old)} -> {short(new)}", np.inf)
+    return f"{short(old)} -> {short(new)}", np.inf
 
 
 def as_array(value: Any) -> np.ndarray | None:
