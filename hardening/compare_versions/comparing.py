@@ -84,7 +84,9 @@ def html_of(text: str) -> dict[str, Any]:
     ):
         found |= flatten(json.loads(chart), name)
     text = re.sub(r"<(script|style)\b.*?</\1>|sha256-\S+", "", text, flags=re.S)
-    return found | {"text": strip(re.sub(r"(\s*<[^>]+>\s*)+", "\n", text))}
+    text = strip(re.sub(r"(\s*<[^>]+>\s*)+", "\n", text))
+    measured = "|".join((*VOLATILE, r"versions\.\w+"))
+    return found | {"text": re.sub(rf"^(({measured})\n.*|Made with .*)\n", "", text, flags=re.M)}
 
 
 def contents_of(path: Path) -> dict[str, Any]:

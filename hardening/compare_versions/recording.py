@@ -113,6 +113,19 @@ class Recorder:
         (where / DONE).write_text(json.dumps([code]))
         return f"exit code {code}"
 
+    def load(self, old: Path) -> str:
+        """Score the runs of the record `old`, which another version trained."""
+        where = self.folder / "loaded"
+        shutil.rmtree(where, ignore_errors=True)
+        where.mkdir(parents=True)
+        codes = []
+        for run in sorted(old.glob("train_*/run")):
+            shutil.copytree(run, where / run.parent.name)
+            asked = ["evaluate", "--model", run.parent.name, "--json"]
+            codes.append(self.run(["-m", "modelzoo", *asked], where, run.parent.name))
+        (where / DONE).write_text(json.dumps(codes))
+        return f"exit codes {codes}"
+
 
 def record(options: argparse.Namespace) -> int:
     """Run the cases that were asked for, and say how each ended."""
@@ -131,4 +144,5 @@ def record(options: argparse.Namespace) -> int:
     for name, settings in SMALL.items():
         run(f"interrupted_{name}", True, recorder.interrupt, name, settings)
         run(f"resumed_{name}", True, recorder.resume, name, interrupted)
+    run("loaded", False, recorder.load, interrupted)
     return 0
