@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from hardening.fuzzing.kinds import find
+
 GIGABYTE = 2**30
 DATA = 3 * GIGABYTE  # that may be mapped beyond what the process has when a case begins
 LARGEST_FILE = GIGABYTE
@@ -158,9 +160,7 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def _prepare(name: str, seeds: Path) -> Kind:
-    from hardening.fuzzing import kinds
-
-    kind = kinds.find(name)
+    kind: Kind = find(name)
     seeds.mkdir(parents=True)
     kind.prepare(seeds)
     gc.collect()
