@@ -112,9 +112,8 @@ class Search:
             (few, STARTS, 1, few), (some, FINALISTS, pair, few), (some, FINALISTS, 1, some)
         ):  # fmt: skip
             runs = [varied[i : i + width] for i in range(len(varied) - width + 1)]
-            better = [
-                self._improved(each, runs, images) for each in self._best(better, count, keep)
-            ]
+            kept = self._best(better, count, keep, lambda it: it.pixels)
+            better = [self._improved(each, runs, images) for each in kept]
         return self._best(better, many, 1)[0]
 
     def network(self, candidate: Candidate) -> Network:
@@ -148,7 +147,10 @@ class Search:
                 for place, other in enumerate(self.options)
                 if other.input_shape == shape  # or its pixels do not fit
             ]
-            best = self._best([best, *others, *self._other_ways(best)], count, 1)[0]
+            # A few images that are all right seem best with the largest pixels, which only make
+            # the network surer: ways to prepare them are compared on more.
+            ways = self._other_ways(best) if count > self.rounds[0][0] else []
+            best = self._best([best, *others, *ways], count, 1)[0]
             if best == before:
                 break
         return best
