@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from modelzoo import keras_objects, reference
-from modelzoo import reference_lenet as lenet
 from modelzoo.errors import InputError
 from modelzoo.initializers import FanInUniform
 from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
@@ -44,11 +43,11 @@ def numpy_forward(layer: Any) -> Callable[..., Any]:
     if isinstance(layer, ScaledTanh):
         return reference.scaled_tanh
     if isinstance(layer, TrainableSubsampling):
-        return lambda *a: lenet.trainable_subsampling(*a, layer.pool_size[0])
+        return lambda *a: reference.trainable_subsampling(*a, layer.pool_size[0])
     if isinstance(layer, EuclideanRBF):
-        return lambda x: lenet.euclidean_rbf(x, CODES)
+        return lambda x: reference.euclidean_rbf(x, CODES)
     options = (layer.strides[0], layer.padding, layer.padding_value)
-    return lambda *a: lenet.connection_table_conv2d(*a, TABLE, *options)
+    return lambda *a: reference.connection_table_conv2d(*a, TABLE, *options)
 
 
 def numpy_gradient(layer: Any) -> Callable[..., Any]:
@@ -57,11 +56,11 @@ def numpy_gradient(layer: Any) -> Callable[..., Any]:
         return lambda up, x: (reference.scaled_tanh_gradient(x, up),)
     if isinstance(layer, TrainableSubsampling):
         size = layer.pool_size[0]
-        return lambda up, x, c, b: lenet.trainable_subsampling_gradient(x, c, up, size)
+        return lambda up, x, c, b: reference.trainable_subsampling_gradient(x, c, up, size)
     if isinstance(layer, EuclideanRBF):
-        return lambda up, x: (lenet.euclidean_rbf_gradient(x, CODES, up),)
+        return lambda up, x: (reference.euclidean_rbf_gradient(x, CODES, up),)
     options = (layer.strides[0], layer.padding, layer.padding_value)
-    return lambda up, *a: lenet.connection_table_conv2d_gradient(*a, TABLE, up, *options)
+    return lambda up, *a: reference.connection_table_conv2d_gradient(*a, TABLE, up, *options)
 
 
 def run(function: Callable[..., Any], upstream: np.ndarray | None, *arrays: np.ndarray) -> Any:
@@ -140,8 +139,8 @@ def test_map_criterion_agrees_with_numpy(j):
     loss = MAPCriterion(j)
     one_hot = np.eye(10)[labels]
     value, (gradient,) = run(lambda scores: loss(one_hot, scores), None, -penalties)
-    assert float(value) == pytest.approx(lenet.map_criterion(penalties, labels, j))
-    expected = -lenet.map_criterion_gradient(penalties, labels, j)
+    assert float(value) == pytest.approx(reference.map_criterion(penalties, labels, j))
+    expected = -reference.map_criterion_gradient(penalties, labels, j)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
 
 
@@ -150,8 +149,8 @@ def test_bipolar_mean_squared_error_agrees_with_numpy():
     outputs, labels = np.random.default_rng(0).random((6, 10), "float32"), np.arange(6)
     loss = BipolarMeanSquaredError()
     value, (gradient,) = run(lambda y: loss(np.eye(10)[labels], y), None, outputs)
-    assert float(value) == pytest.approx(lenet.bipolar_mean_squared_error(outputs, labels))
-    expected = lenet.bipolar_mean_squared_error_gradient(outputs, labels)
+    assert float(value) == pytest.approx(reference.bipolar_mean_squared_error(outputs, labels))
+    expected = reference.bipolar_mean_squared_error_gradient(outputs, labels)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
 
 

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from modelzoo import Trainer, cli, reference
-from modelzoo import reference_lenet as lenet
 from modelzoo.api import build, preprocess
 from modelzoo.config import load_config
 from modelzoo.networks import BUILDERS
@@ -103,12 +102,12 @@ def test_lenet5_1998_is_its_layers_in_numpy():
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     x = images = generator.uniform(-0.1, 1.175, (2, 32, 32, 1)).astype("float32")
     x = reference.scaled_tanh(reference.conv2d(x, *weights["C1"]))
-    x = reference.scaled_tanh(lenet.trainable_subsampling(x, *weights["S2"]))
-    x = reference.scaled_tanh(lenet.connection_table_conv2d(x, *weights["C3"], TABLE_I))
-    x = reference.scaled_tanh(lenet.trainable_subsampling(x, *weights["S4"]))
+    x = reference.scaled_tanh(reference.trainable_subsampling(x, *weights["S2"]))
+    x = reference.scaled_tanh(reference.connection_table_conv2d(x, *weights["C3"], TABLE_I))
+    x = reference.scaled_tanh(reference.trainable_subsampling(x, *weights["S4"]))
     x = reference.scaled_tanh(reference.conv2d(x, *weights["C5"]))
     x = reference.scaled_tanh(reference.dense(reference.flatten(x), *weights["F6"]))
-    penalties = lenet.euclidean_rbf(x, digit_codes())
+    penalties = reference.euclidean_rbf(x, digit_codes())
     np.testing.assert_allclose(model(images), -penalties, rtol=1e-4)
     np.testing.assert_allclose(
         keras.Model(model.input, model.get_layer("output").output)(images), penalties, rtol=1e-4
@@ -124,9 +123,9 @@ def test_lenet_1989_is_its_layers_in_numpy():
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     images = generator.uniform(-1, 1, (2, 16, 16, 1)).astype("float32")
     window = (2, "same", -1.0)
-    x = lenet.connection_table_conv2d(images, *weights["H1"], np.ones((1, 12)), *window)
+    x = reference.connection_table_conv2d(images, *weights["H1"], np.ones((1, 12)), *window)
     x = reference.scaled_tanh(x)
-    x = lenet.connection_table_conv2d(x, *weights["H2"], EIGHT_OF_TWELVE, *window)
+    x = reference.connection_table_conv2d(x, *weights["H2"], EIGHT_OF_TWELVE, *window)
     x = reference.flatten(reference.scaled_tanh(x))
     x = reference.scaled_tanh(reference.dense(x, *weights["H3"]))
     x = reference.scaled_tanh(reference.dense(x, *weights["output"]))

@@ -40,7 +40,7 @@ def by_differences(function: Callable[..., Any], upstream: Array, *inputs: Array
             low[index] -= step
             above = function(*inputs[:position], high, *inputs[position + 1 :])
             below = function(*inputs[:position], low, *inputs[position + 1 :])
-            gradient[index] = ((above - below) * upstream).sum() / (2 * step)
+            gradient[index] = np.sum((above - below) * upstream) / (2 * step)
         gradients.append(gradient)
     return gradients
 

@@ -8,7 +8,8 @@ unaffected by shift in position, Biological Cybernetics 36, 193-202.
 import numpy as np
 import numpy.typing as npt
 
-from modelzoo.reference import Array, conv2d, conv2d_gradient
+from modelzoo.reference.convolution import conv2d, conv2d_gradient
+from modelzoo.reference.windows import Array
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
 NO_PADS: Pads = ((0, 0), (0, 0))
