@@ -110,7 +110,7 @@ def test_an_entry_that_lies_is_refused(case: str, tmp_path: Path) -> None:
         read_arrays(path)
     assert " at 0x" not in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"lies\.npz can't be read"):
-        read_npz(path)
+        read_npz(path, "own")
 
 
 def test_an_entry_is_not_there_twice(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from modelzoo.data.fetched_sets import FETCHED_SETS, load_fetched
 from modelzoo.data.folder import check_folder, load_folder
 from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, KnownSet
 from modelzoo.data.library_sets import check_library_name, library_of, load_library_set
-from modelzoo.data.npz import CheckedArrays, read_npz
+from modelzoo.data.npz import read_npz
 from modelzoo.data.resize import with_image_shape
 from modelzoo.data.source import (
     Dataset,
@@ -182,15 +182,18 @@ def _load_named(name: str) -> Dataset:
             return known.derive(_load_named(known.made_of))
         except DatasetUnavailable as error:
             raise DatasetUnavailable(f"{name} is made of {known.made_of}: {error}") from error
+    class_names = known.class_names if known else ()
     path = data_folder() / f"{name}.npz"
     if name in FETCHED_SETS and not path.is_file():
-        return _as_dataset(name, _fetched(name, path))
-    return _as_dataset(name, read_npz(path, class_count=len(known.class_names) if known else None))
+        data = _fetched(name, path, class_names)
+    else:
+        data = read_npz(path, name, class_names)
+    return replace(data, note=_note(data, known)) if known else data
 
 
-def _fetched(name: str, path: Path) -> CheckedArrays:
+def _fetched(name: str, path: Path, class_names: tuple[str, ...]) -> Dataset:
     try:
-        return load_fetched(name, len(CLASS_NAMES[name]))
+        return load_fetched(name, class_names)
     except DatasetUnavailable as error:
         raise DatasetUnavailable(
             f"{error}\n"
@@ -199,20 +202,15 @@ def _fetched(name: str, path: Path) -> CheckedArrays:
         ) from error
 
 
-def _as_dataset(name: str, arrays: CheckedArrays) -> Dataset:
-    known = KNOWN_SETS.get(name, KnownSet(()))
-    names = arrays.class_names or known.class_names
-    if not names:
-        count = int(max(arrays.y_train.max(), arrays.y_test.max())) + 1
-        names = tuple(str(label) for label in range(count))
-    size, note = (len(arrays.x_train), len(arrays.x_test)), known.note
-    if known.images and size != known.images:
-        train, test = known.images
-        note = (
-            f"{size[0]:,} training and {size[1]:,} test pictures, "
-            f"not the {train:,} and {test:,} of the published {name}."
-        )
-    return Dataset(name, arrays.x_train, arrays.y_train, arrays.x_test, arrays.y_test, names, note)
+def _note(data: Dataset, known: KnownSet) -> str:
+    size = (len(data.x_train), len(data.x_test))
+    if not known.images or size == known.images:
+        return known.note
+    train, test = known.images
+    return (
+        f"{size[0]:,} training and {size[1]:,} test pictures, "
+        f"not the {train:,} and {test:,} of the published {data.name}."
+    )
 
 
 def _is_safe(name: str) -> bool:

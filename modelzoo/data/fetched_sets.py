@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from modelzoo.config.sources import WeightsFile
-from modelzoo.data.npz import KEYS, CheckedArrays, check_arrays, read_arrays
-from modelzoo.data.source import DatasetUnavailable
+from modelzoo.data.npz import KEYS, as_dataset, read_arrays
+from modelzoo.data.source import Dataset, DatasetUnavailable
 from modelzoo.environment import in_home
 from modelzoo.errors import InputError
 from modelzoo.weights.store import Limits, NotFetched, cached_path, fetch
 
 FOLDER = "datasets"  # below the cache folder
+PUBLISHED = Path(__file__).parent / "files" / "published.txt"
 # Shorter than for weights: without a network, training goes on with another data set.
 LIMITS = Limits(silence=15.0, attempts=2)
 
@@ -31,6 +32,13 @@ class RemoteFile(NamedTuple):
     name: str
     bytes: int
     sha256: str
+
+
+def published_files(name: str) -> tuple[RemoteFile, ...]:
+    """Return the files of a data set, in the order in which they are read."""
+    rows = [line.split() for line in PUBLISHED.read_text("utf-8").splitlines()[1:]]
+    files = ((path.partition("/"), int(size), sha256) for path, size, sha256 in rows)
+    return tuple(RemoteFile(p[2], size, sha256) for p, size, sha256 in files if p[0] == name)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ CIFAR100 = CifarLayout(
 )
 
 
-def load_fetched(name: str, class_count: int) -> CheckedArrays:
+def load_fetched(name: str, class_names: tuple[str, ...]) -> Dataset:
     """Load one of `FETCHED_SETS` from the cache, from Keras' cache or from the network.
 
     Raises:
@@ -86,7 +94,7 @@ def load_fetched(name: str, class_count: int) -> CheckedArrays:
         arrays = fetched.read(*paths)
     except (OSError, EOFError, ValueError, tarfile.TarError) as error:
         raise InputError(f"{name}: {paths[0]} can't be read: {error}") from error
-    return check_arrays(arrays, name, class_count)
+    return as_dataset(name, arrays, name, class_names)
 
 
 def _path_of(name: str, fetched: FetchedSet, file: RemoteFile) -> Path:
@@ -114,11 +122,6 @@ def _path_of(name: str, fetched: FetchedSet, file: RemoteFile) -> Path:
             f"{name} can't be fetched: {reason}\n"
             f"By hand: put {sources[-1]}\nat {cached_path(wanted)}"
         ) from error
-
-
-def read_mnist(path: Path) -> Arrays:
-    """Read the four arrays of an .npz file."""
-    return read_arrays(path, KEYS)
 
 
 def read_idx(*paths: Path) -> Arrays:
@@ -171,63 +174,20 @@ CIFAR_ADDRESS = "https://www.cs.toronto.edu/~kriz"
 FETCHED_SETS = {
     "mnist": FetchedSet(
         (KERAS_ADDRESS,),
-        (
-            RemoteFile(
-                "mnist.npz",
-                11_490_434,
-                "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
-            ),
-        ),
-        read_mnist,
+        published_files("mnist"),
+        partial(read_arrays, names=KEYS),
         keras_folder="",
     ),
     "fashion_mnist": FetchedSet(
         (FASHION_ADDRESS, KERAS_ADDRESS),
-        (
-            RemoteFile(
-                "train-images-idx3-ubyte.gz",
-                26_421_880,
-                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            ),
-            RemoteFile(
-                "train-labels-idx1-ubyte.gz",
-                29_515,
-                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            ),
-            RemoteFile(
-                "t10k-images-idx3-ubyte.gz",
-                4_422_102,
-                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            ),
-            RemoteFile(
-                "t10k-labels-idx1-ubyte.gz",
-                5_148,
-                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-            ),
-        ),
+        published_files("fashion_mnist"),
         read_idx,
         keras_folder="fashion-mnist",
     ),
     "cifar10": FetchedSet(
-        (CIFAR_ADDRESS,),
-        (
-            RemoteFile(
-                "cifar-10-binary.tar.gz",
-                170_052_171,
-                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            ),
-        ),
-        partial(read_cifar, layout=CIFAR10),
+        (CIFAR_ADDRESS,), published_files("cifar10"), partial(read_cifar, layout=CIFAR10)
     ),
     "cifar100": FetchedSet(
-        (CIFAR_ADDRESS,),
-        (
-            RemoteFile(
-                "cifar-100-binary.tar.gz",
-                168_513_733,
-                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-            ),
-        ),
-        partial(read_cifar, layout=CIFAR100),
+        (CIFAR_ADDRESS,), published_files("cifar100"), partial(read_cifar, layout=CIFAR100)
     ),
 }

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from modelzoo.data import fukushima_digits, offline_sets
 from modelzoo.data.class_names import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST, SHAPES
-from modelzoo.data.mnist16 import make_mnist16
 from modelzoo.data.source import Dataset
 
 
@@ -41,7 +40,9 @@ KNOWN_SETS = {
     "digits": KnownSet(DIGITS, offline_sets.load_digits),
     "shapes": KnownSet(SHAPES, offline_sets.load_shapes),
     "fukushima_digits": KnownSet(fukushima_digits.CLASSES, offline_sets.load_fukushima_digits),
-    "mnist16": KnownSet(DIGITS, made_of="mnist", derive=make_mnist16, fallback="mnist5k"),
+    "mnist16": KnownSet(
+        DIGITS, made_of="mnist", derive=offline_sets.make_mnist16, fallback="mnist5k"
+    ),
     "cifar10_jpeg75": KnownSet(
         CIFAR10,
         made_of="cifar10",

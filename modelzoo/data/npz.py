@@ -4,11 +4,11 @@ import math
 import re
 import zipfile
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, reason_of
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -21,27 +21,19 @@ EXPECTED = (
 )
 
 
-@dataclass(frozen=True)
-class CheckedArrays:
-    """Four arrays that fit together; `class_names` is None where the file has none."""
+def read_npz(path: Path, name: str, class_names: tuple[str, ...] = ()) -> Dataset:
+    """Read a data set, or raise an InputError that names its file and says what to do.
 
-    x_train: np.ndarray  # uint8 (n, h, w, c)
-    y_train: np.ndarray  # int64 (n,)
-    x_test: np.ndarray
-    y_test: np.ndarray
-    class_names: tuple[str, ...] | None
-
-
-def read_npz(path: Path, class_count: int | None = None) -> CheckedArrays:
-    """Read `path`, or raise an InputError that names it and says what to do.
-
-    Nothing in the file is unpickled. It must have `class_count` classes, if that is given.
+    Args:
+        path: of the file. Nothing in it is unpickled.
+        name: of the data set.
+        class_names: those that it must have; empty: those in the file, or numbers.
     """
     try:
         arrays = read_arrays(path, (*KEYS, "class_names"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read as an .npz file: {error}\n{EXPECTED}") from error
-    return check_arrays(arrays, str(path), class_count)
+    return as_dataset(name, arrays, str(path), class_names)
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -70,7 +62,7 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
     except OSError:
         raise
     except Exception as error:  # a damaged zip or header raises a dozen unrelated kinds
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(re.sub(r" at 0x[0-9a-f]+", "", reason_of(error))) from error
     return arrays
 
 
@@ -98,9 +90,9 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
         )
 
 
-def check_arrays(
-    arrays: dict[str, np.ndarray], where: str, class_count: int | None = None
-) -> CheckedArrays:
+def as_dataset(
+    name: str, arrays: dict[str, np.ndarray], where: str, class_names: tuple[str, ...] = ()
+) -> Dataset:
     """Check that the four arrays are a data set, and bring them to their standard shapes."""
     missing = [key for key in KEYS if key not in arrays]
     if missing:
@@ -109,18 +101,14 @@ def check_arrays(
     x_test = _check_images(arrays["x_test"], "x_test", where)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise _wrong(where, f"its pictures are {x_train.shape[1:]} and {x_test.shape[1:]}")
-    class_names = _check_class_names(arrays.get("class_names"), where)
-    if class_names is not None:
-        if class_count is not None and len(class_names) != class_count:
-            raise _wrong(where, f"it names {len(class_names)} classes instead of {class_count}")
-        class_count = len(class_names)
-    return CheckedArrays(
-        x_train,
-        _check_labels(arrays["y_train"], "y_train", len(x_train), class_count, where),
-        x_test,
-        _check_labels(arrays["y_test"], "y_test", len(x_test), class_count, where),
-        class_names,
-    )
+    names = _class_names(arrays.get("class_names"), where)
+    if names and class_names and len(names) != len(class_names):
+        raise _wrong(where, f"it names {len(names)} classes instead of {len(class_names)}")
+    names = names or class_names
+    y_train = _check_labels(arrays["y_train"], "y_train", len(x_train), len(names), where)
+    y_test = _check_labels(arrays["y_test"], "y_test", len(x_test), len(names), where)
+    names = names or tuple(map(str, range(int(max(y_train.max(), y_test.max())) + 1)))
+    return Dataset(name, x_train, y_train, x_test, y_test, names)
 
 
 def _check_images(images: np.ndarray, key: str, where: str) -> np.ndarray:
@@ -136,7 +124,7 @@ def _check_images(images: np.ndarray, key: str, where: str) -> np.ndarray:
 
 
 def _check_labels(
-    labels: np.ndarray, key: str, count: int, class_count: int | None, where: str
+    labels: np.ndarray, key: str, count: int, class_count: int, where: str
 ) -> np.ndarray:
     if labels.dtype.kind not in "iu":
         raise _wrong(where, f"{key} is {labels.dtype}, not whole numbers")
@@ -148,9 +136,9 @@ def _check_labels(
     return labels.reshape(count).astype(np.int64)
 
 
-def _check_class_names(names: np.ndarray | None, where: str) -> tuple[str, ...] | None:
+def _class_names(names: np.ndarray | None, where: str) -> tuple[str, ...]:
     if names is None:
-        return None
+        return ()
     if names.dtype.kind != "U" or names.ndim != 1 or len(names) == 0 or "" in names:
         raise _wrong(where, "class_names is not a row of non-empty strings")
     return tuple(str(name) for name in names)
@@ -158,7 +146,3 @@ def _check_class_names(names: np.ndarray | None, where: str) -> tuple[str, ...] 
 
 def _wrong(where: str, what: str) -> InputError:
     return InputError(f"{where}: {what}\n{EXPECTED}")
-
-
-def _first_line(error: Exception) -> str:
-    return re.sub(r" at 0x[0-9a-f]+", "", reason_of(error))

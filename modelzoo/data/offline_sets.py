@@ -1,6 +1,7 @@
-"""The data sets that need no network: digits that packages carry, and shapes that we draw."""
+"""The data sets that packages carry, that we draw, or that are made of another one."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from modelzoo.data import fukushima_digits
 from modelzoo.data.class_names import DIGITS, SHAPES
 from modelzoo.data.npz import read_arrays
+from modelzoo.data.resize import convert
 from modelzoo.data.shapes import draw_shapes
 from modelzoo.data.source import Dataset
 from modelzoo.errors import InputError, reason_of
@@ -16,6 +18,7 @@ from modelzoo.requirements import check_installed
 MNIST5K = Path(__file__).parent / "files" / "mnist5k.npz"  # its source and licence lie beside it
 # Of the rows of 784 pixels and a label: figures measured on mnist5k hold for these only.
 MNIST5K_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
+MNIST16_TRAINING, MNIST16_TEST = 7291, 2007  # the zip codes of LeCun et al. (1989)
 
 
 def load_mnist5k() -> Dataset:
@@ -79,6 +82,37 @@ def load_fukushima_digits() -> Dataset:
     names = fukushima_digits.CLASSES
     x_test = np.concatenate(everywhere)
     return Dataset("fukushima_digits", x_train, y_train, x_test, y_test, names, note)
+
+
+def make_mnist16(mnist: Dataset) -> Dataset:
+    """Make MNIST as LeCun et al. (1989) would have had it: 7,291 and 2,007 images of 16x16 pixels.
+
+    The choice is plain random by a fixed seed; the size changes by bilinear resizing with
+    antialiasing. A digit that fills 20x20 of 28x28 pixels fills 11x11 of 16x16.
+
+    Raises:
+        InputError: there are fewer images than that.
+    """
+    if len(mnist.y_train) < MNIST16_TRAINING or len(mnist.y_test) < MNIST16_TEST:
+        raise InputError(
+            f"mnist16 is chosen from {MNIST16_TRAINING:,} or more training and {MNIST16_TEST:,} or "
+            f"more test images; the mnist here has {len(mnist.y_train):,} and "
+            f"{len(mnist.y_test):,}\nPut the whole MNIST in its place."
+        )
+    # RandomState, because NumPy promises that its stream will never change.
+    random = np.random.RandomState(1989)
+    train = random.permutation(len(mnist.y_train))[:MNIST16_TRAINING]
+    test = random.permutation(len(mnist.y_test))[:MNIST16_TEST]
+    return replace(
+        mnist,
+        name="mnist16",
+        x_train=convert(mnist.x_train[train], (16, 16, 1)),
+        y_train=mnist.y_train[train],
+        x_test=convert(mnist.x_test[test], (16, 16, 1)),
+        y_test=mnist.y_test[test],
+        note="7,291 training and 2,007 test images of MNIST, brought to 16x16 pixels: as many as "
+        "the zip codes of LeCun et al. (1989), but not those.",
+    )
 
 
 def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Dataset:
