@@ -44,7 +44,7 @@ def test_local_response_normalization_is_saved_with_its_settings():
     layer = LocalResponseNormalization(k=1.0, n=3, alpha=0.5, beta=0.25)
     again = keras.layers.deserialize(keras.layers.serialize(layer))
     assert (again.k, again.n, again.alpha, again.beta) == (1.0, 3, 0.5, 0.25)
-    assert again.compute_output_shape((None, 4, 4, 8)) == (None, 4, 4, 8)
+    assert again(keras.Input((4, 4, 8))).shape == (None, 4, 4, 8)
 
 
 def test_an_even_neighbourhood_is_refused():

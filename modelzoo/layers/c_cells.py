@@ -6,11 +6,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer
+
 Pads = int | tuple[tuple[int, int], tuple[int, int]]
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class CCells(keras.layers.Layer):
+class CCells(PaperLayer):
     """C-planes: each blurs one S-plane, under the inhibition of the average over all planes.
 
     In each position n of a plane k, with u the inputs and v over an area around n:
@@ -79,20 +81,6 @@ class CCells(keras.layers.Layer):
         # (1 + e) / (1 + h) - 1 in a form that keeps small outputs exact
         x = ops.relu((excitation - inhibition) / (1.0 + inhibition))
         return x / (self.saturation + x)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return (batch, height, width, planes)."""
-        batch, *sides, planes = input_shape
-        sizes = [
-            side if side is None else (side + sum(pads) - self.area) // self.strides + 1
-            for side, pads in zip(sides, self.padding, strict=True)
-        ]
-        return (batch, *sizes, planes)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        names = ("area", "strides", "padding", "saturation", "decay")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def fall_off(area: int, decay: float) -> np.ndarray:

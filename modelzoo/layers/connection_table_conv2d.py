@@ -7,9 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer, pair
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class ConnectionTableConv2D(keras.layers.Layer):
+class ConnectionTableConv2D(PaperLayer):
     """Convolve each output map with the input maps that a table joins it to, and add its bias.
 
     Only the kernels of existing connections are weights. They are laid into a kernel that is zero
@@ -59,8 +61,8 @@ class ConnectionTableConv2D(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.connection_table = _checked_table(connection_table)
-        self.kernel_size = _pair(kernel_size, "kernel_size")
-        self.strides = _pair(strides, "strides")
+        self.kernel_size = pair(kernel_size, "kernel_size")
+        self.strides = pair(strides, "strides")
         if padding not in ("valid", "same"):
             raise ValueError(f"padding: {padding!r} should be 'valid' or 'same'")
         self.padding, self.padding_value = padding, padding_value
@@ -86,6 +88,7 @@ class ConnectionTableConv2D(keras.layers.Layer):
             initializer=self.kernel_initializer,
             name="kernel",
         )
+        self._margins = [(0, 0), *map(self._margin, input_shape[1:3], (0, 1)), (0, 0)]
         self.bias = self.add_weight(
             shape=self.bias_shape(input_shape), initializer=self.bias_initializer, name="bias"
         )
@@ -94,11 +97,10 @@ class ConnectionTableConv2D(keras.layers.Layer):
         places = np.full((filters, maps), self.connections)
         places[self.connection_table.T == 1] = np.arange(self.connections)
         self._places = places.T.reshape(-1)
-        self._margins = [(0, 0), *map(self._margin, input_shape[1:3], (0, 1)), (0, 0)]
 
-    def bias_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def bias_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the shape of the bias: one for each output map."""
-        return (self.connection_table.shape[1],)
+        return self.connection_table.shape[1:]
 
     def call(self, inputs: Any) -> Any:
         """Return the output maps."""
@@ -110,17 +112,6 @@ class ConnectionTableConv2D(keras.layers.Layer):
         outputs = ops.conv(inputs, kernel, self.strides, "valid", data_format="channels_last")
         return outputs + self.bias
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return (batch, new height, new width, output maps)."""
-        sizes = (self._output_size(input_shape[axis + 1], axis) for axis in (0, 1))
-        return (input_shape[0], *sizes, self.connection_table.shape[1])
-
-    def _output_size(self, size: int | None, axis: int) -> int | None:
-        if size is None:
-            return None
-        room = size if self.padding == "same" else size - self.kernel_size[axis] + 1
-        return -(-room // self.strides[axis])
-
     def _margin(self, size: int | None, axis: int) -> tuple[int, int]:
         """Return the rows or columns that "same" adds before and after."""
         if self.padding == "valid" or size is None:
@@ -128,19 +119,6 @@ class ConnectionTableConv2D(keras.layers.Layer):
         last_start = (-(-size // self.strides[axis]) - 1) * self.strides[axis]
         missing = max(last_start + self.kernel_size[axis] - size, 0)
         return missing // 2, missing - missing // 2
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        settings = {
-            "connection_table": self.connection_table.tolist(),
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "padding_value": self.padding_value,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-        }
-        return {**super().get_config(), **settings}
 
 
 def _checked_table(connection_table: Sequence[Sequence[int]]) -> np.ndarray:
@@ -150,10 +128,3 @@ def _checked_table(connection_table: Sequence[Sequence[int]]) -> np.ndarray:
     if not table.size or not table.any(axis=0).all():
         raise ValueError("connection_table: every output map should have an input map")
     return table.astype(int)
-
-
-def _pair(value: int | tuple[int, int], name: str) -> tuple[int, int]:
-    height, width = (value, value) if isinstance(value, int) else value
-    if min(height, width) < 1:
-        raise ValueError(f"{name}: {value} should be at least 1")
-    return height, width

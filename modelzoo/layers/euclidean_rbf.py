@@ -7,9 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class EuclideanRBF(keras.layers.Layer):
+class EuclideanRBF(PaperLayer):
     """Squared Euclidean distance of the input to a fixed code for each class.
 
     y_i = sum over j of (x_j - w_ij)**2: the penalty of class i, 0 for a perfect match. The smallest
@@ -54,11 +56,3 @@ class EuclideanRBF(keras.layers.Layer):
         codes = ops.convert_to_tensor(self.codes, inputs.dtype)
         # Difference first: the expanded square loses small distances to rounding.
         return ops.sum(ops.square(ops.expand_dims(inputs, -2) - codes), axis=-1)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return (batch, classes)."""
-        return (*input_shape[:-1], len(self.codes))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        return {**super().get_config(), "codes": self.codes.tolist()}

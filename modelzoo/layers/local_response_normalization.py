@@ -5,9 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class LocalResponseNormalization(keras.layers.Layer):
+class LocalResponseNormalization(PaperLayer):
     """Divide each activation by the activity of its neighbours in the channels next to it.
 
     b_i = a_i / (k + alpha * sum of a_j**2 for j in [i - n // 2, i + n // 2]) ** beta, where the
@@ -49,12 +51,3 @@ class LocalResponseNormalization(keras.layers.Layer):
         squares = ops.pad(ops.square(inputs), padding)
         activity = sum(squares[..., shift : shift + channels] for shift in range(self.n))
         return inputs / ops.power(self.k + self.alpha * activity, self.beta)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return `input_shape`: every activation is kept."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        settings = {"k": self.k, "n": self.n, "alpha": self.alpha, "beta": self.beta}
-        return {**super().get_config(), **settings}

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer
+
 # Of ImageNet's pixels scaled to 0..1, as published with many later networks, to four digits:
 # a row for red, green and blue, a column for each eigenvector.
 IMAGENET_EIGENVECTORS = (
@@ -17,7 +19,7 @@ IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class PCAColorAugmentation(keras.layers.Layer):
+class PCAColorAugmentation(PaperLayer):
     """Shift the colour of each picture by a random amount along the principal components of RGB.
 
     Every pixel of a picture moves by P (a * l): P holds the eigenvectors of the covariance of RGB
@@ -65,7 +67,7 @@ class PCAColorAugmentation(keras.layers.Layer):
         self.standard_deviation, self.seed = standard_deviation, seed
         self.eigenvalues = [float(value) for value in eigenvalues]
         self.eigenvectors = [[float(value) for value in row] for row in eigenvectors]
-        self.lowest, self.highest = value_range
+        self.value_range = list(value_range)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -76,20 +78,6 @@ class PCAColorAugmentation(keras.layers.Layer):
         drawn = keras.random.normal(shape, 0.0, self.standard_deviation, seed=self.seed_generator)
         scaled = drawn * ops.convert_to_tensor(self.eigenvalues, drawn.dtype)
         components = ops.convert_to_tensor(self.eigenvectors, drawn.dtype)
-        shifts = ops.matmul(scaled, ops.transpose(components)) * (self.highest - self.lowest)
+        lowest, highest = self.value_range
+        shifts = ops.matmul(scaled, ops.transpose(components)) * (highest - lowest)
         return inputs + ops.cast(shifts, inputs.dtype)[:, None, None, :]
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return `input_shape`."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        settings = {
-            "standard_deviation": self.standard_deviation,
-            "eigenvalues": self.eigenvalues,
-            "eigenvectors": self.eigenvectors,
-            "value_range": [self.lowest, self.highest],
-            "seed": self.seed,
-        }
-        return {**super().get_config(), **settings}

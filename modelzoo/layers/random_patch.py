@@ -5,9 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class RandomPatch(keras.layers.Layer):
+class RandomPatch(PaperLayer):
     """Cut a patch out of each picture, at a place drawn for each; all places are equally likely.
 
     `keras.layers.RandomCrop` cuts all pictures of a batch at the same place. Without
@@ -75,15 +77,6 @@ class RandomPatch(keras.layers.Layer):
         """Draw a whole number from 0 to `rest` for each picture."""
         shape = (ops.shape(inputs)[0],)
         return keras.random.randint(shape, 0, rest + 1, dtype="int32", seed=self.seed_generator)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of the patches."""
-        return (input_shape[0], self.height, self.width, input_shape[3])
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        settings = {"height": self.height, "width": self.width, "seed": self.seed}
-        return {**super().get_config(), **settings}
 
 
 def _moved(images: Any, down: Any, right: Any) -> Any:

@@ -7,13 +7,14 @@ import numpy as np
 from keras import ops
 
 from modelzoo.layers.c_cells import Pads, check_pads, fall_off
+from modelzoo.layers.paper_layer import PaperLayer
 
 GRADES = 2048.0  # of each factor e, in which outputs compete
 LOWEST_GRADE = 2.0**18  # added, so that the grade of the smallest float32 is above 0
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class SCells(keras.layers.Layer):
+class SCells(PaperLayer):
     """S-planes with shunting inhibition, and the winner-take-all rule that reinforces them.
 
     In each position n of a plane k, with u the inputs and v over an area around n:
@@ -180,21 +181,6 @@ class SCells(keras.layers.Layer):
         kept = ops.reshape(kept, (height * width, planes))
         found = ops.cast(ops.max(kept, axis=0) > 0, outputs.dtype)
         return found, ops.argmax(kept, axis=0)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return (batch, height, width, planes)."""
-        batch, *sides, _ = input_shape
-        sizes = [
-            side if side is None else side + sum(pads) - self.area + 1
-            for side, pads in zip(sides, self.padding, strict=True)
-        ]
-        return (batch, *sizes, self.planes)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        names = ["planes", "area", "padding", "selectivity", "learning_selectivity"]
-        names += ["reinforcement", "column", "decay", "initial"]
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def initial_tuning(area: int, input_planes: int, planes: int) -> np.ndarray:

@@ -5,9 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class ScaledTanh(keras.layers.Layer):
+class ScaledTanh(PaperLayer):
     """A tanh(S x), with f(1) = 1 and f(-1) = -1 to within 3e-5 for the default A and S.
 
     Args:
@@ -35,11 +37,3 @@ class ScaledTanh(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Return the squashed activations."""
         return self.amplitude * ops.tanh(self.slope * inputs)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return `input_shape`: every activation is kept."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        return {**super().get_config(), "amplitude": self.amplitude, "slope": self.slope}

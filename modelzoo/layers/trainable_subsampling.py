@@ -5,9 +5,11 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from modelzoo.layers.paper_layer import PaperLayer, pair
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class TrainableSubsampling(keras.layers.Layer):
+class TrainableSubsampling(PaperLayer):
     """Add the inputs of each window, multiply by the map's coefficient, add the map's bias.
 
     Windows do not overlap; rows and columns that no full window covers are ignored. The squashing
@@ -45,12 +47,9 @@ class TrainableSubsampling(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        height, width = (pool_size, pool_size) if isinstance(pool_size, int) else pool_size
-        if min(height, width) < 1:
-            raise ValueError(f"pool_size: {pool_size} should be at least 1")
         if reduction not in ("sum", "mean"):
             raise ValueError(f"reduction: {reduction!r} should be 'sum' or 'mean'")
-        self.pool_size, self.reduction = (height, width), reduction
+        self.pool_size, self.reduction = pair(pool_size, "pool_size"), reduction
         self.coefficient_initializer = keras.initializers.get(coefficient_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
@@ -70,19 +69,3 @@ class TrainableSubsampling(keras.layers.Layer):
         )
         inputs_added = self.pool_size[0] * self.pool_size[1] if self.reduction == "sum" else 1
         return pooled * (self.coefficient * inputs_added) + self.bias
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape with height and width divided by the window's."""
-        batch, *sizes, maps = input_shape
-        windows = zip(sizes, self.pool_size, strict=True)
-        return (batch, *(size and size // window for size, window in windows), maps)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
-        settings = {
-            "pool_size": self.pool_size,
-            "reduction": self.reduction,
-            "coefficient_initializer": keras.initializers.serialize(self.coefficient_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-        }
-        return {**super().get_config(), **settings}

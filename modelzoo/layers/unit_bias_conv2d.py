@@ -32,8 +32,12 @@ class UnitBiasConv2D(ConnectionTableConv2D):
     Deviations: the kernel is not turned around, which every framework calls convolution.
     """
 
-    def bias_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def bias_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the shape of the bias: one for each unit."""
-        if None in input_shape[1:]:
-            raise ValueError("a bias for each unit needs an input of known height and width")
-        return self.compute_output_shape(input_shape)[1:]
+        sizes = []
+        for axis, size in enumerate(input_shape[1:3]):
+            if size is None:
+                raise ValueError("a bias for each unit needs an input of known height and width")
+            padded = size + sum(self._margins[axis + 1])
+            sizes.append((padded - self.kernel_size[axis]) // self.strides[axis] + 1)
+        return (*sizes, self.connection_table.shape[1])
