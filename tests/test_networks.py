@@ -195,6 +195,11 @@ def test_immense_networks_are_refused(builder, arguments, message):
         BUILDERS[builder](**arguments)
 
 
+def test_a_network_is_called_by_its_own_name():
+    """Not by that of a layer, as `lenet5` with a squashing function after its poolings once was."""
+    assert BUILDERS["lenet5"](pool_activation="tanh").name == "lenet5"
+
+
 def test_a_yaml_spells_out_a_network(tmp_path, capsys):
     """`builder: sequential` needs no Python: it is described, drawn and built."""
     path = tmp_path / "own.yaml"

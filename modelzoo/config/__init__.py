@@ -86,7 +86,7 @@ class Config:
         try:
             network: Network = self.builder(**self.builder_arguments)
         except InputError as error:
-            raise InputError(f"{self.name}: model: {error}") from None
+            raise InputError(f"{self.name}: {error}") from None
         return network
 
     @property

@@ -15,7 +15,7 @@ from msgspec import Meta
 from modelzoo.config.layers import Layer, where_given
 from modelzoo.errors import InputError, suggest
 from modelzoo.networks import BUILDERS
-from modelzoo.networks.kinds import KerasObject
+from modelzoo.networks.layer import KerasObject
 
 Count = Annotated[int, Meta(ge=1, lt=2**31, description="from 1 to 2**31 - 1")]
 Amount = Annotated[float, Meta(ge=0, le=1e9)]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.errors import InputError
-from modelzoo.networks.kinds import KINDS, Shape
-from modelzoo.networks.to_keras import OURS
+from modelzoo.networks.kinds import KINDS, OURS
+from modelzoo.networks.layer import Shape
 
 MAX_LAYERS = 500
 MAX_NESTING = 200  # of brackets in the JSON text
@@ -33,7 +33,7 @@ SAME_LAYER = {
 }  # fmt: skip
 
 
-KNOWN = {"InputLayer", "Reshape", *SAME_LAYER, *ONLY_FOR_TRAINING, *(set(KINDS) - set(OURS))}
+KNOWN = {"InputLayer", "Reshape", *SAME_LAYER, *ONLY_FOR_TRAINING, *(set(KINDS) - OURS)}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from modelzoo.importing.imported import Imported
 from modelzoo.importing.pixels import Images, is_poor, usual_pixels
 from modelzoo.importing.weights_only import with_network
 from modelzoo.networks import Network
-from modelzoo.networks.kinds import maps_of
+from modelzoo.networks.layer import maps_of
 from modelzoo.networks.network import as_specs
 from modelzoo.training.evaluation import compile_for_scoring, score
 from modelzoo.training.prepare import (

@@ -27,10 +27,8 @@ from modelzoo.networks.kinds import (
     Conv2D,
     Dense,
     Flatten,
-    Layer,
-    Shape,
-    slide,
 )
+from modelzoo.networks.layer import Layer, Shape, slide
 
 MAX_NETWORKS = 40
 MAX_CONVOLUTIONS = 12

@@ -26,7 +26,8 @@ from modelzoo.importing.foreign import (
 )
 from modelzoo.importing.keras_layers import keras_layers, named
 from modelzoo.networks import Network
-from modelzoo.networks.kinds import Flatten, Layer
+from modelzoo.networks.kinds import Flatten
+from modelzoo.networks.layer import Layer
 from modelzoo.weights.hdf5 import CheckedFile, open_checked
 from modelzoo.weights.layouts import Stored, StoredLayer, find_layers, read_array
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from modelzoo.importing.description import Described
-from modelzoo.networks.kinds import KINDS, Activation, Layer, ReLU, Rescaling
+from modelzoo.networks.kinds import KINDS, Activation, ReLU, Rescaling
+from modelzoo.networks.layer import Layer
 from modelzoo.networks.network import read_layers
 
 ACTIVATIONS = (

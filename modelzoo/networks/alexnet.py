@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelzoo.networks.arguments import (
-    POOLS,
     ConvPadding,
     Counts,
     KerasObjects,
@@ -14,22 +13,18 @@ from modelzoo.networks.arguments import (
     Size,
     Strides,
     Words,
+    convolve,
     per_layer,
+    pool,
 )
 from modelzoo.networks.kinds import (
     BatchNormalization,
-    Conv2D,
-    Count,
     Dense,
     Dropout,
     Flatten,
-    KerasObject,
-    Layer,
     LocalResponseNormalization,
-    Padding,
-    Rate,
-    ZeroPadding2D,
 )
+from modelzoo.networks.layer import Count, KerasObject, Layer, Padding, Rate
 from modelzoo.networks.network import Network
 
 NORMALIZATIONS: dict[str, type[Layer]] = {
@@ -132,61 +127,27 @@ def alexnet(
     use.
     """
     stages = per_layer(
-        len(conv_maps),
-        conv_maps=conv_maps,
-        kernel_size=kernel_size,
-        strides=strides,
-        conv_padding=conv_padding,
-        groups=groups,
-        activation=activation,
-        normalization=normalization,
-        pooling=pooling,
-        pool_size=pool_size,
-        pool_strides=pool_strides,
-        pool_padding=pool_padding,
+        locals(),
+        "conv_maps kernel_size strides conv_padding groups activation "
+        "normalization pooling pool_size pool_strides pool_padding",
     )
-    hidden = per_layer(
-        len(dense_units),
-        dense_units=dense_units,
-        dense_activation=dense_activation,
-        dropout=dropout,
-    )
-    starts = per_layer(
-        len(stages) + len(hidden) + 1,
-        kernel_initializer=kernel_initializer,
-        bias_initializer=bias_initializer,
-    )
+    hidden = per_layer(locals(), "dense_units dense_activation dropout")
+    count = len(stages) + len(hidden) + 1
+    starts = per_layer(locals(), "kernel_initializer bias_initializer", count=count)
     weighted = [{**vars(start), "kernel_regularizer": kernel_regularizer} for start in starts]
     layers: list[Layer] = []
     for number, stage in enumerate(stages, start=1):
-        padding = stage.conv_padding
-        if isinstance(padding, int):
-            if padding:
-                layers.append(ZeroPadding2D(name=f"pad{number}", padding=padding))
-            padding = "valid"
-        layers.append(
-            Conv2D(
-                name=f"conv{number}",
-                filters=stage.conv_maps,
-                kernel_size=stage.kernel_size,
-                strides=stage.strides,
-                padding=padding,
-                groups=stage.groups,
-                activation=stage.activation,
-                **weighted[number - 1],
-            )
+        layers += convolve(
+            f"conv{number}",
+            f"pad{number}",
+            stage,
+            groups=stage.groups,
+            activation=stage.activation,
+            **weighted[number - 1],
         )
         if stage.normalization != "none":
             layers.append(NORMALIZATIONS[stage.normalization](name=f"norm{number}"))
-        if stage.pooling != "none":
-            layers.append(
-                POOLS[stage.pooling](
-                    name=f"pool{number}",
-                    pool_size=stage.pool_size,
-                    strides=stage.pool_strides,
-                    padding=stage.pool_padding,
-                )
-            )
+        layers += pool(f"pool{number}", stage)
     layers.append(Flatten(name="flatten"))
     if feature_dropout:
         layers.append(Dropout(name=f"drop{len(stages)}", rate=feature_dropout))
@@ -204,7 +165,7 @@ def alexnet(
     # float32 even under mixed precision: a softmax in 8 or 11 bits loses small probabilities
     layers.append(
         Dense(
-            name=f"fc{len(weighted)}",
+            name=f"fc{count}",
             units=num_classes,
             activation=output_activation,
             dtype="float32",

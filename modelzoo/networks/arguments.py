@@ -1,19 +1,12 @@
-"""The arguments that builders share: given once for all layers, or in a list with one a layer."""
+"""What builders share: arguments given once or in a list with one a layer, and their layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from modelzoo.errors import InputError
-from modelzoo.networks.kinds import (
-    AveragePooling2D,
-    Count,
-    KerasObject,
-    MaxPooling2D,
-    Padding,
-    Rate,
-    Side,
-)
+from modelzoo.networks.kinds import AveragePooling2D, Conv2D, MaxPooling2D, ZeroPadding2D
+from modelzoo.networks.layer import Count, KerasObject, Layer, Padding, Rate, Side
 
 ConvPadding = Padding | Side  # a number: so many rows and columns of zeros on every side
 Pooling = Literal["average", "max", "none"]
@@ -26,24 +19,29 @@ Rates = Rate | Sequence[Rate]
 Words = str | Sequence[str]
 KerasObjects = KerasObject | Sequence[KerasObject]
 
-POOLS: dict[str, type[AveragePooling2D] | type[MaxPooling2D]] = {
-    "average": AveragePooling2D,
-    "max": MaxPooling2D,
-}
+POOLS: dict[str, type[AveragePooling2D]] = {"average": AveragePooling2D, "max": MaxPooling2D}
 
 
-def per_layer(count: int, **arguments: Any) -> list[SimpleNamespace]:
-    """Return the arguments of each of `count` layers, as attributes.
+def per_layer(
+    arguments: Mapping[str, Any], names: str, count: int | None = None
+) -> list[SimpleNamespace]:
+    """Return the arguments of each layer, as attributes.
 
     Args:
-        count: layers.
-        arguments: each a single value, which all layers get, or a list with one a layer.
+        arguments: of the builder, by name: each a single value, which all layers get, or a list
+            with one a layer.
+        names: of those to return, with spaces between them.
+        count: layers; by default as many as the first argument has values.
 
     Raises:
         InputError: a list of another length.
     """
+    given = {name: arguments[name] for name in names.split()}
+    if count is None:
+        first = next(iter(given.values()))
+        count = len(first) if isinstance(first, list | tuple) else 1
     layers = [SimpleNamespace() for _ in range(count)]
-    for name, value in arguments.items():
+    for name, value in given.items():
         values = list(value) if isinstance(value, list | tuple) else [value] * count
         if len(values) != count:
             raise InputError(
@@ -52,3 +50,31 @@ def per_layer(count: int, **arguments: Any) -> list[SimpleNamespace]:
         for layer, each in zip(layers, values, strict=True):
             setattr(layer, name, tuple(each) if isinstance(each, list) else each)
     return layers
+
+
+def convolve(name: str, margin: str, stage: SimpleNamespace, **arguments: Any) -> list[Layer]:
+    """Return a stage's convolution, behind zeros, a layer `margin`, where padding is a number."""
+    padding: Any = stage.conv_padding
+    zeros: list[Layer] = []
+    if isinstance(padding, int):
+        if padding:
+            zeros = [ZeroPadding2D(name=margin, padding=padding)]
+        padding = "valid"
+    convolution = Conv2D(
+        name=name,
+        filters=stage.conv_maps,
+        kernel_size=stage.kernel_size,
+        strides=stage.strides,
+        padding=padding,
+        **arguments,
+    )
+    return [*zeros, convolution]
+
+
+def pool(name: str, stage: SimpleNamespace) -> list[Layer]:
+    """Return a stage's pooling, if it has one."""
+    if stage.pooling == "none":
+        return []
+    size, strides = stage.pool_size, stage.pool_strides
+    kind = POOLS[stage.pooling]
+    return [kind(name=name, pool_size=size, strides=strides, padding=stage.pool_padding)]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from modelzoo.networks.arguments import (
-    POOLS,
     ConvPadding,
     Counts,
     Pooling,
@@ -11,19 +10,12 @@ from modelzoo.networks.arguments import (
     Size,
     Strides,
     Words,
+    convolve,
     per_layer,
+    pool,
 )
-from modelzoo.networks.kinds import (
-    Activation,
-    Conv2D,
-    Count,
-    Dense,
-    Dropout,
-    Flatten,
-    Layer,
-    Padding,
-    ZeroPadding2D,
-)
+from modelzoo.networks.kinds import Activation, Dense, Dropout, Flatten
+from modelzoo.networks.layer import Count, Layer, Padding
 from modelzoo.networks.network import Network
 
 
@@ -92,56 +84,23 @@ def lenet5(
     connected to S4 (F5) for the convolution C5; sigmoid F6; softmax for the RBF units.
     """
     stages = per_layer(
-        len(conv_maps),
-        conv_maps=conv_maps,
-        kernel_size=kernel_size,
-        strides=strides,
-        conv_padding=conv_padding,
-        conv_activation=conv_activation,
-        pooling=pooling,
-        pool_size=pool_size,
-        pool_strides=pool_strides,
-        pool_padding=pool_padding,
-        pool_activation=pool_activation,
+        locals(),
+        "conv_maps kernel_size strides conv_padding conv_activation "
+        "pooling pool_size pool_strides pool_padding pool_activation",
     )
-    hidden = per_layer(
-        len(dense_units),
-        dense_units=dense_units,
-        dense_activation=dense_activation,
-        dropout=dropout,
-    )
+    hidden = per_layer(locals(), "dense_units dense_activation dropout")
     layers: list[Layer] = []
     number = 0  # C1 S2 C3 ...: the paper numbers layers, not kinds of layers
     for stage in stages:
         number += 1
-        padding = stage.conv_padding
-        if isinstance(padding, int):
-            if padding:
-                layers.append(ZeroPadding2D(name=f"C{number}_padding", padding=padding))
-            padding = "valid"
-        layers.append(
-            Conv2D(
-                name=f"C{number}",
-                filters=stage.conv_maps,
-                kernel_size=stage.kernel_size,
-                strides=stage.strides,
-                padding=padding,
-                activation=stage.conv_activation,
-            )
-        )
+        activation = stage.conv_activation
+        layers += convolve(f"C{number}", f"C{number}_padding", stage, activation=activation)
         if stage.pooling != "none":
             number += 1
-            layers.append(
-                POOLS[stage.pooling](
-                    name=f"S{number}",
-                    pool_size=stage.pool_size,
-                    strides=stage.pool_strides,
-                    padding=stage.pool_padding,
-                )
-            )
+            layers += pool(f"S{number}", stage)
             if stage.pool_activation != "linear":
-                name = f"S{number}_activation"
-                layers.append(Activation(name=name, activation=stage.pool_activation))
+                squashed = f"S{number}_activation"
+                layers.append(Activation(name=squashed, activation=stage.pool_activation))
     layers.append(Flatten(name="flatten"))
     for each in hidden:
         number += 1

@@ -8,18 +8,16 @@ from modelzoo.networks.digit_codes import CODE_HEIGHT, CODE_WIDTH, digit_codes, 
 from modelzoo.networks.kinds import (
     ConnectionTableConv2D,
     Conv2D,
-    Count,
     Dense,
     EuclideanRBF,
     Flatten,
-    Layer,
     Rescaling,
     ScaledTanh,
-    Table,
     TrainableSubsampling,
     check_table,
 )
-from modelzoo.networks.network import Network, check_input_shape, check_parameters
+from modelzoo.networks.layer import Count, Layer, Table
+from modelzoo.networks.network import Network, check_count, check_input_shape
 
 # Table I of the paper: a row for each map of S2, a column for each map of C3.
 TABLE_I = (
@@ -99,7 +97,7 @@ def lenet5_1998(
         Flatten(name="flatten"),
     )
     (f6_inputs,) = Network(name, tuple(input_shape), body).shapes[-1]
-    check_parameters(num_classes * CODE_HEIGHT * CODE_WIDTH)
+    check_count("the network", num_classes * CODE_HEIGHT * CODE_WIDTH, "parameters")
     head: tuple[Layer, ...] = (
         Dense(name="F6", units=CODE_HEIGHT * CODE_WIDTH, kernel_initializer=fan_in(f6_inputs)),
         ScaledTanh(name="F6_activation"),  # 84

@@ -3,16 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from modelzoo.networks.kinds import (
-    Count,
-    Dense,
-    Flatten,
-    Layer,
-    ScaledTanh,
-    Table,
-    UnitBiasConv2D,
-    check_table,
-)
+from modelzoo.networks.kinds import Dense, Flatten, ScaledTanh, UnitBiasConv2D, check_table
+from modelzoo.networks.layer import Count, Layer, Table
 from modelzoo.networks.lenet5_1998 import fan_in
 from modelzoo.networks.network import Network, check_input_shape
 

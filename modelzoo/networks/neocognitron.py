@@ -5,17 +5,8 @@ from types import SimpleNamespace
 
 from modelzoo.errors import InputError
 from modelzoo.networks.arguments import Size, per_layer
-from modelzoo.networks.kinds import (
-    CCells,
-    Count,
-    Dense,
-    Flatten,
-    Layer,
-    Positive,
-    SCells,
-    Share,
-    pair,
-)
+from modelzoo.networks.kinds import CCells, Dense, Flatten, SCells
+from modelzoo.networks.layer import Count, Layer, Positive, Share, pair
 from modelzoo.networks.network import Network, check_input_shape
 
 Counts = Count | Sequence[Count]
@@ -94,23 +85,11 @@ def neocognitron(
     8 + 5 - 1 = 12 = 2 * 6, so that every area which touches the plane has its cell). Neither the
     weights c and d nor the first values of a are printed; see `SCells` and `CCells`.
     """
-    sizes = s_size if isinstance(s_size, list | tuple) else [s_size]
     modules = per_layer(
-        len(sizes),
-        s_size=sizes,
-        c_size=c_size,
-        planes=planes,
-        s_area=s_area,
-        c_area=c_area,
-        c_strides=c_strides,
-        selectivity=selectivity,
-        learning_selectivity=learning_selectivity,
-        reinforcement=reinforcement,
-        column=column,
-        saturation=saturation,
-        s_decay=s_decay,
-        c_decay=c_decay,
-        initial=initial,
+        locals(),
+        "s_size c_size planes s_area c_area c_strides selectivity "
+        "learning_selectivity reinforcement column saturation "
+        "s_decay c_decay initial",
     )
     layers: list[Layer] = []
     sides = check_input_shape(input_shape)[:2]

@@ -1,5 +1,6 @@
 """A network as data: its name, the shape of its input, and the chain of its layers."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +12,16 @@ from typing import Any
 import msgspec
 
 from modelzoo.errors import InputError, suggest
-from modelzoo.networks.kinds import KINDS, KerasObject, Layer, SCells, Shape
+from modelzoo.networks.kinds import KINDS, SCells
+from modelzoo.networks.layer import KerasObject, Layer, Shape
 
 # A slip of the keyboard asks for a thousand times as much as was meant. To initialise a network
 # takes three times its weights: below 2 GB with these, twice what AlexNet has.
-MAX_PARAMETERS = 2**27
-MAX_FEATURES = 2**26  # numbers that a layer makes of one image: 268 MB in float32
-MAX_OPERATIONS = 2**36  # of a layer, for one image: a hundred times those of AlexNet's largest
+MOST = {
+    "parameters": 2**27,
+    "values for each image": 2**26,  # that a layer makes: 268 MB in float32
+    "operations for each image": 2**36,  # of a layer: a hundred times those of AlexNet's largest
+}
 MAX_LAYERS = 200
 ROW_KEYS = (
     "name", "type", "output_shape", "parameters", "operations", "trainable_parameters",
@@ -49,12 +53,13 @@ class Network:
         object.__setattr__(self, "input_shape", check_input_shape(self.input_shape))
         if len(self.layers) > MAX_LAYERS:
             raise InputError(f"{len(self.layers):,} layers; at most {MAX_LAYERS} are built")
-        checked = tuple(_checked(layer) for layer in self.layers)
-        object.__setattr__(self, "layers", checked)
-        names = Counter(layer.name for layer in checked)
+        object.__setattr__(self, "layers", tuple(map(_checked, self.layers)))
+        names = Counter(layer.name for layer in self.layers)
         if twice := [name for name, count in names.items() if count > 1 or name == "input"]:
             raise InputError(f"two layers are called {twice[0]!r}")
-        _check_size(self)
+        for layer, inputs in self.with_inputs:
+            check_count(layer.name, layer.operations(inputs), "operations for each image")
+        check_count("the network", self.parameters, "parameters")
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
@@ -112,27 +117,8 @@ class Network:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what `info` says of each layer, the input first; None for what it lacks."""
-        rows = [self._row(Layer(name="input"), self.input_shape, self.input_shape)]
-        rows[0]["type"] = "InputLayer"
-        for (layer, inputs), outputs in zip(self.with_inputs, self.shapes, strict=True):
-            rows.append(self._row(layer, inputs, outputs))
-        return rows
-
-    def _row(self, layer: Layer, inputs: Shape, outputs: Shape) -> dict[str, Any]:
-        values = (
-            layer.name,
-            layer.kind,
-            list(outputs),
-            count_parameters(layer, inputs),
-            layer.operations(inputs),
-            count_parameters(layer, inputs, trainable=True),
-            layer.connections(inputs),
-            layer.window and list(layer.window),
-            layer.steps and list(layer.steps),
-            as_plain(getattr(layer, "padding", None)),
-            getattr(layer, "activation", None),
-        )
-        return dict(zip(ROW_KEYS, values, strict=True))
+        first = _row(Layer(name="input"), self.input_shape) | {"type": "InputLayer"}
+        return [first, *(_row(*each) for each in self.with_inputs)]
 
     def computes_like(self, other: "Network") -> bool:
         """Whether two networks give the same outputs with the same weights, whatever their names.
@@ -140,6 +126,23 @@ class Network:
         What acts only in training is left aside.
         """
         return self.input_shape == other.input_shape and _computed(self) == _computed(other)
+
+
+def _row(layer: Layer, inputs: Shape) -> dict[str, Any]:
+    values = (
+        layer.name,
+        layer.kind,
+        list(layer.output_shape(inputs)),
+        count_parameters(layer, inputs),
+        layer.operations(inputs),
+        count_parameters(layer, inputs, trainable=True),
+        layer.connections(inputs),
+        layer.window and list(layer.window),
+        layer.steps and list(layer.steps),
+        as_plain(getattr(layer, "padding", None)),
+        getattr(layer, "activation", None),
+    )
+    return dict(zip(ROW_KEYS, values, strict=True))
 
 
 def count_parameters(layer: Layer, inputs: Shape, *, trainable: bool = False) -> int:
@@ -159,12 +162,17 @@ def check_input_shape(shape: Sequence[int]) -> Shape:
 
 def check_features(where: str, shape: Sequence[int]) -> None:
     """Raise InputError if a shape holds more of one image than memory can hold of a batch."""
-    _check_count(where, prod(shape), MAX_FEATURES, "values for each image")
+    check_count(where, prod(shape), "values for each image")
 
 
-def check_parameters(count: int) -> None:
-    """Raise InputError if a network has more parameters than are built."""
-    _check_count("the network", count, MAX_PARAMETERS, "parameters")
+def check_count(where: str, count: int, what: str) -> None:
+    """Raise InputError if a count is above `MOST`'s."""
+    if count > MOST[what]:
+        number = f"{count:,}" if count < 10**15 else "more than 10**15"
+        raise InputError(
+            f"{where}: {number} {what}; at most {MOST[what]:,} are computed\n"
+            "Use fewer maps or units, smaller kernels or images, or larger strides"
+        )
 
 
 def read_layers(specs: Sequence[KerasObject], where: str = "layers") -> tuple[Layer, ...]:
@@ -177,11 +185,16 @@ def read_layers(specs: Sequence[KerasObject], where: str = "layers") -> tuple[La
     Raises:
         InputError: an unknown kind or argument (with the nearest right name), or a wrong value.
     """
-    layers: list[Layer] = []
-    for number, spec in enumerate(specs):
-        layer = _read_layer(spec, f"{where}.{number}")
-        layers.append(layer if layer.name else msgspec.structs.replace(layer, name=""))
-    return _named(layers)
+    layers = [_read_layer(spec, f"{where}.{number}") for number, spec in enumerate(specs)]
+    taken = {layer.name for layer in layers}
+    for index, layer in enumerate(layers):
+        if not layer.name:  # a name like Keras': conv2d, conv2d_1, max_pooling2d
+            stem = layer.snake_case
+            names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(1)))
+            name = next(name for name in names if name not in taken)
+            taken.add(name)
+            layers[index] = msgspec.structs.replace(layer, name=name)
+    return tuple(layers)
 
 
 def as_specs(layers: Sequence[Layer]) -> list[dict[str, Any]]:
@@ -230,24 +243,6 @@ def _checked(layer: Layer) -> Layer:
     return _converted(type(layer), values, layer.name or layer.kind)
 
 
-def _named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Give layers without a name one like Keras': conv2d, conv2d_1, max_pooling2d."""
-    taken = {layer.name for layer in layers}
-    named = []
-    for layer in layers:
-        if not layer.name:
-            stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer.kind)
-            stem, number = re.sub(r"_(\d?D)$", r"\1", stem).lower(), 0
-            name = stem
-            while name in taken:
-                number += 1
-                name = f"{stem}_{number}"
-            taken.add(name)
-            layer = msgspec.structs.replace(layer, name=name)
-        named.append(layer)
-    return tuple(named)
-
-
 def as_plain(value: Any) -> Any:
     """Return a value with lists in place of tuples, as YAML and JSON have them."""
     if isinstance(value, dict):
@@ -277,20 +272,3 @@ def _computed(network: Network) -> list[dict[str, Any]]:
         if activation != "linear":
             steps.append({"activation": activation})
     return steps
-
-
-def _check_size(network: Network) -> None:
-    """Refuse an immense network."""
-    for layer, inputs in network.with_inputs:
-        operations = layer.operations(inputs)
-        _check_count(layer.name, operations, MAX_OPERATIONS, "operations for each image")
-    check_parameters(network.parameters)
-
-
-def _check_count(where: str, count: int, most: int, what: str) -> None:
-    if count > most:
-        number = f"{count:,}" if count < 10**15 else "more than 10**15"
-        raise InputError(
-            f"{where}: {number} {what}; at most {most:,} are computed\n"
-            "Use fewer maps or units, smaller kernels or images, or larger strides"
-        )

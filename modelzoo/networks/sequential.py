@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from modelzoo.errors import InputError
-from modelzoo.networks.kinds import Count, KerasObject
+from modelzoo.networks.layer import Count, KerasObject
 from modelzoo.networks.network import Network, read_layers
 
 

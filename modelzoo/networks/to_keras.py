@@ -6,22 +6,12 @@ import importlib
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.networks.kinds import Layer, SCells
+from modelzoo.networks.kinds import OURS, SCells
+from modelzoo.networks.layer import Layer
 from modelzoo.networks.network import ROW_KEYS, Network
 
 if TYPE_CHECKING:
     import keras
-
-OURS = {  # kinds that Keras lacks, and where they are
-    "CCells": "c_cells",
-    "ConnectionTableConv2D": "connection_table_conv2d",
-    "EuclideanRBF": "euclidean_rbf",
-    "LocalResponseNormalization": "local_response_normalization",
-    "SCells": "s_cells",
-    "ScaledTanh": "scaled_tanh",
-    "TrainableSubsampling": "trainable_subsampling",
-    "UnitBiasConv2D": "unit_bias_conv2d",
-}
 
 
 def to_keras(network: Network) -> keras.Model:
@@ -61,10 +51,11 @@ def keras_layer(layer: Layer) -> keras.layers.Layer:
         if key == "activation":
             check_activation(value, where)
         arguments[key] = value
+    module: Any = keras.layers
     if layer.kind in OURS:
-        module = importlib.import_module(f"modelzoo.layers.{OURS[layer.kind]}")
-        return getattr(module, layer.kind)(name=layer.name, **arguments)
-    return getattr(keras.layers, layer.kind)(name=layer.name, **arguments)
+        module = importlib.import_module(f"modelzoo.layers.{layer.snake_case}")
+    made: keras.layers.Layer = getattr(module, layer.kind)(name=layer.name, **arguments)
+    return made
 
 
 def keras_rows(model: keras.Model) -> list[dict[str, Any]]:
