@@ -361,18 +361,10 @@ class CCells(Layer, frozen=True, kw_only=True):
 
 
 # The kinds of `modelzoo.layers`, each in a module of its name; all others are Keras'.
-OURS = frozenset(
-    {
-        "CCells",
-        "ConnectionTableConv2D",
-        "EuclideanRBF",
-        "LocalResponseNormalization",
-        "SCells",
-        "ScaledTanh",
-        "TrainableSubsampling",
-        "UnitBiasConv2D",
-    }
-)
+OURS = {
+    "CCells", "ConnectionTableConv2D", "EuclideanRBF", "LocalResponseNormalization", "SCells",
+    "ScaledTanh", "TrainableSubsampling", "UnitBiasConv2D",
+}  # fmt: skip
 KINDS: dict[str, type[Layer]] = {
     name: value
     for name, value in list(globals().items())

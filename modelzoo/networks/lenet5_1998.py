@@ -75,9 +75,6 @@ def lenet5_1998(
     """
     _, _, channels = check_input_shape(input_shape)
     maps, filters = check_table(connection_table)
-    c3_inputs = [25 * sum(column) for column in zip(*connection_table, strict=True)]
-    # a kernel of C3 belongs to units with 75, 100 or 150 inputs
-    by_kernel = [inputs for inputs in c3_inputs for _ in range(inputs // 25)]
     body: tuple[Layer, ...] = (
         Conv2D(name="C1", filters=maps, kernel_size=5, kernel_initializer=fan_in(25 * channels)),
         ScaledTanh(name="C1_activation"),  # 28x28x6
@@ -87,7 +84,7 @@ def lenet5_1998(
             name="C3",
             connection_table=connection_table,
             kernel_size=5,
-            kernel_initializer=fan_in(by_kernel),
+            kernel_initializer=fan_in(inputs_by_kernel(connection_table)),
         ),
         ScaledTanh(name="C3_activation"),  # 10x10x16
         TrainableSubsampling(name="S4", coefficient_initializer=fan_in(4)),
@@ -111,6 +108,12 @@ def lenet5_1998(
 def fan_in(inputs: int | Sequence[int]) -> dict[str, Any]:
     """Return the papers' initializer for units with so many inputs."""
     return {"class_name": "FanInUniform", "config": {"fan_in": inputs}}
+
+
+def inputs_by_kernel(table: Table) -> list[int]:
+    """Return for each 5x5 kernel the inputs of its units: in table I 75, 100 or 150."""
+    joined = [sum(column) for column in zip(*table, strict=True)]
+    return [25 * maps for maps in joined for _ in range(maps)]
 
 
 def _codes(kind: str, num_classes: int) -> Any:

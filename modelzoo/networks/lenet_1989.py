@@ -5,7 +5,7 @@ from typing import Any
 
 from modelzoo.networks.kinds import Dense, Flatten, ScaledTanh, UnitBiasConv2D, check_table
 from modelzoo.networks.layer import Count, Layer, Table
-from modelzoo.networks.lenet5_1998 import fan_in
+from modelzoo.networks.lenet5_1998 import fan_in, inputs_by_kernel
 from modelzoo.networks.network import Network, check_input_shape
 
 # Ours, since the paper keeps its own to itself: H2 map k sees the eight maps k, k + 1, ... of H1,
@@ -60,8 +60,6 @@ def lenet_1989(
     """
     _, _, channels = check_input_shape(input_shape)
     maps, _ = check_table(connection_table)
-    h2_inputs = [25 * sum(column) for column in zip(*connection_table, strict=True)]
-    by_kernel = [inputs for inputs in h2_inputs for _ in range(inputs // 25)]
     shared: dict[str, Any] = {
         "kernel_size": 5, "strides": 2, "padding": "same", "padding_value": -1.0
     }  # fmt: skip
@@ -76,7 +74,7 @@ def lenet_1989(
         UnitBiasConv2D(
             name="H2",
             connection_table=connection_table,
-            kernel_initializer=fan_in(by_kernel),
+            kernel_initializer=fan_in(inputs_by_kernel(connection_table)),
             **shared,
         ),
         ScaledTanh(name="H2_activation"),  # 4x4x12

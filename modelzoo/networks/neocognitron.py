@@ -1,7 +1,7 @@
 """The Neocognitron of 1980, which learns without labels, with a read-out that names its cells."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
+from typing import Any
 
 from modelzoo.errors import InputError
 from modelzoo.networks.arguments import Size, per_layer
@@ -100,7 +100,7 @@ def neocognitron(
                 name=f"US{number}",
                 planes=module.planes,
                 area=module.s_area,
-                padding=_pads(sides, module, "s", number),
+                padding=_pads(sides, module.s_size, module.s_area, 1, number, "s_size"),
                 selectivity=module.selectivity,
                 learning_selectivity=module.learning_selectivity,
                 reinforcement=module.reinforcement,
@@ -110,12 +110,13 @@ def neocognitron(
                 dtype="float32",
             )
         )
+        strides, s_sides = module.c_strides, pair(module.s_size)
         layers.append(
             CCells(
                 name=f"UC{number}",
                 area=module.c_area,
-                strides=module.c_strides,
-                padding=_pads(pair(module.s_size), module, "c", number),
+                strides=strides,
+                padding=_pads(s_sides, module.c_size, module.c_area, strides, number, "c_size"),
                 saturation=module.saturation,
                 decay=module.c_decay,
                 dtype="float32",
@@ -130,30 +131,20 @@ def neocognitron(
 
 
 def _pads(
-    sides: Sequence[int], module: SimpleNamespace, kind: str, number: int
+    sides: Sequence[int], size: Any, area: int, stride: int, number: int, key: str
 ) -> tuple[tuple[int, int], ...]:
-    """Return the zeros around the input of a module's S-layer ("s") or C-layer ("c")."""
-    stride = 1 if kind == "s" else module.c_strides
-    sizes, area = pair(getattr(module, f"{kind}_size")), getattr(module, f"{kind}_area")
-    where = f"{kind}_size: module {number}"
-    # An odd row of zeros comes first, then last, and so on: the field stays in the middle.
-    return tuple(
-        _surround(side, size, area, stride, number % 2, where)
-        for side, size in zip(sides, sizes, strict=True)
-    )
-
-
-def _surround(
-    side: int, size: int, area: int, stride: int, first: int, where: str
-) -> tuple[int, int]:
-    """Return the zeros (before, after) with which `size` areas cover a plane from end to end."""
-    zeros = (size - 1) * stride + area - side
-    if not 0 <= zeros <= 2 * (area - 1):
-        least, most = -((area - side) // stride) + 1, (side + area - 2) // stride + 1
-        advice = f"give {max(least, 1)} to {most}" if least <= most else "take another distance"
-        raise InputError(
-            f"{where}: {size} areas of {area} at a distance of {stride} do not cover {side} cells "
-            f"from end to end; {advice}"
-        )
-    before = (zeros + first) // 2
-    return before, zeros - before
+    """Return the zeros (before, after) with which `size` areas cover each side from end to end."""
+    pads = []
+    for side, count in zip(sides, pair(size), strict=True):
+        zeros = (count - 1) * stride + area - side
+        if not 0 <= zeros <= 2 * (area - 1):
+            least, most = -((area - side) // stride) + 1, (side + area - 2) // stride + 1
+            advice = f"give {max(least, 1)} to {most}" if least <= most else "take another distance"
+            raise InputError(
+                f"{key}: module {number}: {count} areas of {area} at a distance of {stride} do "
+                f"not cover {side} cells from end to end; {advice}"
+            )
+        # An odd row of zeros comes first, then last, and so on: the field stays in the middle.
+        before = (zeros + number % 2) // 2
+        pads.append((before, zeros - before))
+    return tuple(pads)

@@ -25,10 +25,12 @@ def conv2d(
     Reference: LeCun et al. (1989). Deviations: the kernel isn't rotated by 180 degrees, which
     is what every framework calls convolution.
     """
-    windows, grouped = _grouped(x, kernel, strides, padding, groups, padding_value)
-    require_shape(np.asarray(bias), np.shape(kernel)[3:], "bias")
+    kernel = floats(kernel)
+    windows = Windows(floats(x), kernel.shape[:2], strides, padding, padding_value)
+    seen, grouped = _split(windows.values, kernel, groups)
+    require_shape(np.asarray(bias), kernel.shape[3:], "bias")
     # n image, h row, w column, g group, c channel, i and j place in the kernel, f filter
-    output = np.einsum("nhwgcij,ijcgf->nhwgf", _apart(windows, groups), grouped, optimize=True)
+    output = np.einsum("nhwgcij,ijcgf->nhwgf", seen, grouped, optimize=True)
     return output.reshape(*output.shape[:3], -1) + floats(bias)
 
 
@@ -42,42 +44,25 @@ def conv2d_gradient(
     padding_value: float = 0.0,
 ) -> tuple[Array, Array, Array]:
     """Derivatives (d_x, d_kernel, d_bias) of `conv2d`."""
-    windows, grouped = _grouped(x, kernel, strides, padding, groups, padding_value)
-    up, places = floats(upstream), windows.values.shape[:3]
-    require_shape(up, (*places, np.shape(kernel)[3]), "upstream")
-    grouped_up = up.reshape(*places, groups, -1)
-    seen = _apart(windows, groups)
+    kernel, up = floats(kernel), floats(upstream)
+    windows = Windows(floats(x), kernel.shape[:2], strides, padding, padding_value)
+    seen, grouped = _split(windows.values, kernel, groups)
+    require_shape(up, (*seen.shape[:3], kernel.shape[3]), "upstream")
+    grouped_up = up.reshape(*seen.shape[:4], -1)
     d_kernel = np.einsum("nhwgcij,nhwgf->ijcgf", seen, grouped_up, optimize=True)
     d_windows = np.einsum("nhwgf,ijcgf->nhwgcij", grouped_up, grouped, optimize=True)
     d_x = windows.add(d_windows.reshape(windows.values.shape))
-    return d_x, d_kernel.reshape(np.shape(kernel)), up.sum(axis=(0, 1, 2))
+    return d_x, d_kernel.reshape(kernel.shape), up.sum(axis=(0, 1, 2))
 
 
-def _grouped(
-    x: npt.ArrayLike,
-    kernel: npt.ArrayLike,
-    strides: Pair,
-    padding: Padding,
-    groups: int,
-    padding_value: float,
-) -> tuple[Windows, Array]:
-    """The windows over x, and the kernel as (i, j, c, g, f)."""
-    x, kernel = floats(x), floats(kernel)
-    if x.ndim != 4 or kernel.ndim != 4:
-        raise ValueError(f"x and kernel need 4 axes, got shapes {x.shape} and {kernel.shape}")
-    height, width, depth, filters = kernel.shape
-    if groups < 1 or filters % groups or x.shape[3] != depth * groups:
-        raise ValueError(
-            f"{groups} groups don't fit {x.shape[3]} channels and a kernel {kernel.shape}"
-        )
-    windows = Windows(x, (height, width), strides, padding, padding_value)
-    return windows, kernel.reshape(height, width, depth, groups, filters // groups)
-
-
-def _apart(windows: Windows, groups: int) -> Array:
-    """The values of windows as (n, h, w, g, c, i, j)."""
-    images, height, width, channels, *window = windows.values.shape
-    return windows.values.reshape(images, height, width, groups, channels // groups, *window)
+def _split(windows: Array, kernel: Array, groups: int) -> tuple[Array, Array]:
+    """The windows as (n, h, w, g, c, i, j) and the kernel as (i, j, c, g, f)."""
+    *places, channels, height, width = windows.shape
+    *_, depth, filters = kernel.shape
+    if kernel.ndim != 4 or groups < 1 or filters % groups or channels != depth * groups:
+        raise ValueError(f"{groups} groups don't fit {channels} channels and {kernel.shape}")
+    seen = windows.reshape(*places, groups, depth, height, width)
+    return seen, kernel.reshape(height, width, depth, groups, filters // groups)
 
 
 def convolve2d(

@@ -139,8 +139,9 @@ def c_cells(
     x (images, height, width, planes), not negative; d (area, area); saturation: alpha.
     Returns (images, (height + zeros - area) // stride + 1, width likewise, planes), 0 to below 1.
     """
-    excess = _c_excess(_blur(_surround(x, pads), np.asarray(d), stride))
-    return excess / (saturation + excess)
+    _, above, below = _c_sums(_surround(x, pads), d, stride)
+    excess = np.maximum(above / below - 1, 0)
+    return np.asarray(excess / (saturation + excess))
 
 
 def c_cells_gradient(
@@ -152,15 +153,14 @@ def c_cells_gradient(
     pads: Pads = NO_PADS,
 ) -> Array:
     """Derivative d_x of `c_cells`; d is fixed."""
-    x, d = _surround(x, pads), np.asarray(d)
-    excitation = _blur(x, d, stride)
-    above, below = 1 + excitation, 1 + excitation.mean(axis=-1, keepdims=True)
-    excess = _c_excess(excitation)
+    x = _surround(x, pads)
+    kernel, above, below = _c_sums(x, d, stride)
+    excess = np.maximum(above / below - 1, 0)
     up = np.asarray(upstream) * saturation / (saturation + excess) ** 2 * (above > below)
     d_below = -(up * above / below**2).sum(axis=-1, keepdims=True)
     planes = x.shape[-1]
     d_excitation = up / below + d_below / planes
-    d_x, _, _ = conv2d_gradient(x, _kernel(d, planes), d_excitation, stride, groups=planes)
+    d_x, _, _ = conv2d_gradient(x, kernel, d_excitation, stride, groups=planes)
     return _cut(d_x, pads)
 
 
@@ -174,19 +174,12 @@ def _energy(x: Array) -> Array:
     return np.asarray((x**2).sum(axis=-1, keepdims=True))
 
 
-def _blur(x: Array, d: Array, stride: int) -> Array:
+def _c_sums(x: Array, d: npt.ArrayLike, stride: int) -> tuple[Array, Array, Array]:
+    """Return d for each plane by itself, and the terms above and below the line of equation 4."""
     planes = x.shape[-1]
-    return conv2d(x, _kernel(d, planes), np.zeros(planes), stride, groups=planes)
-
-
-def _kernel(d: Array, planes: int) -> Array:
-    """Give d to each plane for itself: a convolution with as many groups as planes."""
-    return np.repeat(d[:, :, None, None], planes, axis=3)
-
-
-def _c_excess(excitation: Array) -> Array:
-    ratio = (1 + excitation) / (1 + excitation.mean(axis=-1, keepdims=True))
-    return np.asarray(np.maximum(ratio - 1, 0))
+    kernel = np.repeat(np.asarray(d)[:, :, None, None], planes, axis=3)
+    excitation = conv2d(x, kernel, np.zeros(planes), stride, groups=planes)
+    return kernel, 1 + excitation, 1 + excitation.mean(axis=-1, keepdims=True)
 
 
 def _surround(x: npt.ArrayLike, pads: Pads) -> Array:
