@@ -20,7 +20,6 @@ from modelzoo.errors import InputError
 from modelzoo.importing.foreign import Weighted
 from modelzoo.importing.keras_layers import named
 from modelzoo.networks import Network
-from modelzoo.networks.arguments import POOLS
 from modelzoo.networks.kinds import (
     Activation,
     BatchNormalization,
@@ -29,6 +28,7 @@ from modelzoo.networks.kinds import (
     Flatten,
 )
 from modelzoo.networks.layer import Layer, Shape, slide
+from modelzoo.networks.stages import POOLS
 
 MAX_NETWORKS = 40
 MAX_CONVOLUTIONS = 12

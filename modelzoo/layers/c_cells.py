@@ -26,7 +26,7 @@ class CCells(PaperLayer):
 
     Args:
         area: side of the square of S-cells that a cell is joined to.
-        strides: distance of neighbouring cells' areas.
+        strides: distance of neighbouring cells' areas, from 1.
         padding: rows and columns of zeros around the inputs: n, or ((top, bottom), (left, right)).
         saturation: alpha, above 0.
         decay: of d, in (0, 1].
@@ -39,9 +39,6 @@ class CCells(PaperLayer):
     Example:
         >>> CCells(5, strides=2, padding=4)(keras.ops.ones((1, 16, 16, 24))).shape
         TensorShape([1, 10, 10, 24])
-
-    Raises:
-        ValueError: an argument is out of range.
 
     Reference:
         Fukushima (1980), equations 4-6.
@@ -61,11 +58,7 @@ class CCells(PaperLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(area, strides) < 1:
-            raise ValueError(f"area {area} and strides {strides} should be 1 or more")
-        if saturation <= 0 or not 0 < decay <= 1:
-            raise ValueError("saturation should be above 0, decay in (0, 1]")
-        self.area, self.strides, self.padding = area, strides, check_pads(padding)
+        self.area, self.strides, self.padding = area, strides, both_sides(padding)
         self.saturation, self.decay = saturation, decay
 
     def call(self, inputs: Any) -> Any:
@@ -89,11 +82,8 @@ def fall_off(area: int, decay: float) -> np.ndarray:
     return decay ** np.hypot(side[:, None], side)
 
 
-def check_pads(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+def both_sides(padding: Any) -> Any:
     """Return ((top, bottom), (left, right)) from a number or from themselves, also as lists."""
     if isinstance(padding, int):
-        padding = ((padding, padding), (padding, padding))
-    (top, bottom), (left, right) = padding
-    if min(top, bottom, left, right) < 0:
-        raise ValueError(f"padding {padding} should not be negative")
-    return (top, bottom), (left, right)
+        return ((padding, padding), (padding, padding))
+    return tuple(tuple(sides) for sides in padding)

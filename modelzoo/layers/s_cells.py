@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from modelzoo.layers.c_cells import Pads, check_pads, fall_off
+from modelzoo.layers.c_cells import Pads, both_sides, fall_off
 from modelzoo.layers.paper_layer import PaperLayer
 
 GRADES = 2048.0  # of each factor e, in which outputs compete
@@ -47,9 +47,6 @@ class SCells(PaperLayer):
         >>> SCells(24, 5, padding=2, selectivity=4.0)(keras.ops.ones((1, 16, 16, 1))).shape
         TensorShape([1, 16, 16, 24])
 
-    Raises:
-        ValueError: an argument is out of range.
-
     Reference:
         Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of
         pattern recognition unaffected by shift in position, Biological Cybernetics 36, 193-202,
@@ -79,15 +76,7 @@ class SCells(PaperLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        rate = selectivity if learning_selectivity is None else learning_selectivity
-        if min(planes, area, column) < 1:
-            raise ValueError(f"planes {planes}, area {area}, column {column}: should be 1 or more")
-        if min(selectivity, rate, reinforcement, initial) <= 0 or not 0 < decay <= 1:
-            raise ValueError(
-                f"selectivity {selectivity} and {rate}, reinforcement {reinforcement}, initial "
-                f"{initial}: should be above 0; decay {decay}: in (0, 1]"
-            )
-        self.planes, self.area, self.padding = planes, area, check_pads(padding)
+        self.planes, self.area, self.padding = planes, area, both_sides(padding)
         self.selectivity, self.learning_selectivity = selectivity, learning_selectivity
         self.reinforcement, self.column = reinforcement, column
         self.decay, self.initial = decay, initial

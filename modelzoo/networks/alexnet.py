@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from modelzoo.networks.arguments import (
+from modelzoo.networks.kinds import (
+    BatchNormalization,
+    Dropout,
+    Flatten,
+    LocalResponseNormalization,
+)
+from modelzoo.networks.layer import Count, KerasObject, Layer, Padding, Rate
+from modelzoo.networks.network import Network
+from modelzoo.networks.stages import (
     ConvPadding,
     Counts,
     KerasObjects,
@@ -13,19 +21,12 @@ from modelzoo.networks.arguments import (
     Size,
     Strides,
     Words,
+    classify,
+    connect,
     convolve,
     per_layer,
     pool,
 )
-from modelzoo.networks.kinds import (
-    BatchNormalization,
-    Dense,
-    Dropout,
-    Flatten,
-    LocalResponseNormalization,
-)
-from modelzoo.networks.layer import Count, KerasObject, Layer, Padding, Rate
-from modelzoo.networks.network import Network
 
 NORMALIZATIONS: dict[str, type[Layer]] = {
     "batch": BatchNormalization,
@@ -152,24 +153,6 @@ def alexnet(
     if feature_dropout:
         layers.append(Dropout(name=f"drop{len(stages)}", rate=feature_dropout))
     for number, each in enumerate(hidden, start=len(stages) + 1):
-        layers.append(
-            Dense(
-                name=f"fc{number}",
-                units=each.dense_units,
-                activation=each.dense_activation,
-                **weighted[number - 1],
-            )
-        )
-        if each.dropout:
-            layers.append(Dropout(name=f"drop{number}", rate=each.dropout))
-    # float32 even under mixed precision: a softmax in 8 or 11 bits loses small probabilities
-    layers.append(
-        Dense(
-            name=f"fc{count}",
-            units=num_classes,
-            activation=output_activation,
-            dtype="float32",
-            **weighted[-1],
-        )
-    )
+        layers += connect(f"fc{number}", f"drop{number}", each, **weighted[number - 1])
+    layers.append(classify(f"fc{count}", num_classes, output_activation, **weighted[-1]))
     return Network(name, tuple(input_shape), tuple(layers))

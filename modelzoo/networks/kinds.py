@@ -6,7 +6,7 @@ usually how many maps come out, the shapes of its weights and its operations.
 """
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -248,22 +248,6 @@ class ReLU(Layer, frozen=True, kw_only=True):
     threshold: Finite = 0.0
 
 
-class LeakyReLU(Layer, frozen=True, kw_only=True):
-    """`keras.layers.LeakyReLU`."""
-
-    negative_slope: Finite = 0.3
-
-
-class ELU(Layer, frozen=True, kw_only=True):
-    """`keras.layers.ELU`."""
-
-    alpha: Finite = 1.0
-
-
-class Softmax(Layer, frozen=True, kw_only=True):
-    """`keras.layers.Softmax`, over the last axis."""
-
-
 class ScaledTanh(Layer, frozen=True, kw_only=True):
     """`modelzoo.layers.scaled_tanh.ScaledTanh`."""
 
@@ -272,27 +256,9 @@ class ScaledTanh(Layer, frozen=True, kw_only=True):
 
 
 class Dropout(Layer, frozen=True, kw_only=True):
-    """`keras.layers.Dropout`; like the next four, it does nothing but in training."""
+    """`keras.layers.Dropout`, which does nothing but in training."""
 
     rate: Rate
-
-
-class SpatialDropout2D(Dropout, frozen=True, kw_only=True):
-    """`keras.layers.SpatialDropout2D`."""
-
-
-class AlphaDropout(Dropout, frozen=True, kw_only=True):
-    """`keras.layers.AlphaDropout`."""
-
-
-class GaussianDropout(Dropout, frozen=True, kw_only=True):
-    """`keras.layers.GaussianDropout`."""
-
-
-class GaussianNoise(Layer, frozen=True, kw_only=True):
-    """`keras.layers.GaussianNoise`."""
-
-    stddev: Annotated[float, msgspec.Meta(ge=0, lt=1e30)]
 
 
 class EuclideanRBF(Layer, frozen=True, kw_only=True):
@@ -360,6 +326,16 @@ class CCells(Layer, frozen=True, kw_only=True):
     decay: Share = 0.8
 
 
+# Other layers of Keras that keep shapes and have no weights: the fields of their structures.
+OTHERS: dict[str, list[Any]] = {
+    "AlphaDropout": [("rate", Rate)],
+    "ELU": [("alpha", Finite, 1.0)],
+    "GaussianDropout": [("rate", Rate)],
+    "GaussianNoise": [("stddev", Annotated[float, msgspec.Meta(ge=0, lt=1e30)])],
+    "LeakyReLU": [("negative_slope", Finite, 0.3)],
+    "Softmax": [],  # over the last axis
+    "SpatialDropout2D": [("rate", Rate)],
+}
 # The kinds of `modelzoo.layers`, each in a module of its name; all others are Keras'.
 OURS = {
     "CCells", "ConnectionTableConv2D", "EuclideanRBF", "LocalResponseNormalization", "SCells",
@@ -371,6 +347,9 @@ KINDS: dict[str, type[Layer]] = {
     if isinstance(value, type) and issubclass(value, Layer) and value is not Layer
     if not name.startswith("_")
 }
+for _name, _fields in OTHERS.items():
+    _kind: Any = msgspec.defstruct(_name, _fields, bases=(Layer,), frozen=True, kw_only=True)
+    KINDS[_name] = _kind
 
 
 def check_table(table: Table) -> tuple[int, int]:

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from modelzoo.networks.arguments import (
+from modelzoo.networks.kinds import Activation, Flatten
+from modelzoo.networks.layer import Count, Layer, Padding
+from modelzoo.networks.network import Network
+from modelzoo.networks.stages import (
     ConvPadding,
     Counts,
     Pooling,
@@ -10,13 +13,12 @@ from modelzoo.networks.arguments import (
     Size,
     Strides,
     Words,
+    classify,
+    connect,
     convolve,
     per_layer,
     pool,
 )
-from modelzoo.networks.kinds import Activation, Dense, Dropout, Flatten
-from modelzoo.networks.layer import Count, Layer, Padding
-from modelzoo.networks.network import Network
 
 
 def lenet5(
@@ -104,12 +106,6 @@ def lenet5(
     layers.append(Flatten(name="flatten"))
     for each in hidden:
         number += 1
-        units, activation = each.dense_units, each.dense_activation
-        layers.append(Dense(name=f"F{number}", units=units, activation=activation))
-        if each.dropout:
-            layers.append(Dropout(name=f"dropout{number}", rate=each.dropout))
-    # float32 even under mixed precision: a softmax in 8 or 11 bits loses small probabilities
-    layers.append(
-        Dense(name="output", units=num_classes, activation=output_activation, dtype="float32")
-    )
+        layers += connect(f"F{number}", f"dropout{number}", each)
+    layers.append(classify("output", num_classes, output_activation))
     return Network(name, tuple(input_shape), tuple(layers))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelzoo.errors import InputError
-from modelzoo.networks.arguments import Size, per_layer
-from modelzoo.networks.kinds import CCells, Dense, Flatten, SCells
+from modelzoo.networks.kinds import CCells, Flatten, SCells
 from modelzoo.networks.layer import Count, Layer, Positive, Share, pair
 from modelzoo.networks.network import Network, check_input_shape
+from modelzoo.networks.stages import Size, classify, per_layer
 
 Counts = Count | Sequence[Count]
 Positives = Positive | Sequence[Positive]
@@ -124,9 +124,7 @@ def neocognitron(
         )
         sides = pair(module.c_size)
     layers.append(Flatten(name="flatten", dtype="float32"))
-    layers.append(
-        Dense(name="output", units=num_classes, activation=output_activation, dtype="float32")
-    )
+    layers.append(classify("output", num_classes, output_activation))
     return Network(name, tuple(input_shape), tuple(layers), organizing_steps)
 
 

@@ -1,11 +1,18 @@
-"""What builders share: arguments given once or in a list with one a layer, and their layers."""
+"""What builders share: arguments given once or in a list with one a layer, and what they make."""
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from modelzoo.errors import InputError
-from modelzoo.networks.kinds import AveragePooling2D, Conv2D, MaxPooling2D, ZeroPadding2D
+from modelzoo.networks.kinds import (
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    MaxPooling2D,
+    ZeroPadding2D,
+)
 from modelzoo.networks.layer import Count, KerasObject, Layer, Padding, Rate, Side
 
 ConvPadding = Padding | Side  # a number: so many rows and columns of zeros on every side
@@ -78,3 +85,19 @@ def pool(name: str, stage: SimpleNamespace) -> list[Layer]:
     size, strides = stage.pool_size, stage.pool_strides
     kind = POOLS[stage.pooling]
     return [kind(name=name, pool_size=size, strides=strides, padding=stage.pool_padding)]
+
+
+def connect(name: str, drop: str, each: SimpleNamespace, **arguments: Any) -> list[Layer]:
+    """Return a hidden fully connected layer, and its dropout, called `drop`, if it has one."""
+    units, activation = each.dense_units, each.dense_activation
+    layers: list[Layer] = [Dense(name=name, units=units, activation=activation, **arguments)]
+    return layers + ([Dropout(name=drop, rate=each.dropout)] if each.dropout else [])
+
+
+def classify(name: str, num_classes: int, activation: str, **arguments: Any) -> Layer:
+    """Return the output layer.
+
+    Its arithmetic is float32 even under mixed precision: a softmax in 8 or 11 bits loses small
+    probabilities.
+    """
+    return Dense(name=name, units=num_classes, activation=activation, dtype="float32", **arguments)
