@@ -31,8 +31,8 @@ The same work is done by modelzoo; by the script of the tutorial ("The Convoluti
 Theory and Implementation of LeNet-5 and AlexNet"), written for Keras 3 in the usual way (NumPy
 arrays, one-hot labels, `model.fit`); by a plain PyTorch loop; and by that script on Keras' JAX and
 PyTorch backends. Networks, batch sizes, optimizer, loss and data are the same, except in the two
-cold starts, whose recipes differ: `tests/test_benchmarks.py` checks that equal weights give equal
-outputs, and equal weights after a step.
+cold starts, whose recipes differ: `hardening/test_benchmarks.py` checks that equal weights give
+equal outputs, and equal weights after a step.
 
 **These are comparisons with plain loops only.** None of the others is tuned: no `torch.compile`, no
 channels-last layout, no settings of the memory allocator, no loop written for JAX. Tuned, they may

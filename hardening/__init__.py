@@ -1,4 +1,4 @@
-"""What takes long: fuzzing, interrupted trainings, damaged runs, comparisons with old versions.
+"""What takes long: other backends, pages, benchmarks, fuzzing, interrupted trainings, old versions.
 
 CI runs `python -m pytest hardening` after the tests, a few cases of each. By hand, thousands:
 

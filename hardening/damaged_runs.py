@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
+from conftest import write_bars
 from modelzoo import cli
 from modelzoo.training.device import start_framework
-from tests.conftest import write_bars
 
 OPTIONS = [
     "--model", "lenet5", "--dataset", "bars", "--device", "cpu", "--epochs", "3",

@@ -180,3 +180,11 @@ def test_every_promise_of_the_security_policy_names_its_tests():
     promises = text.partition("## What is promised")[2].partition("\n## ")[0]
     rows = [line for line in promises.splitlines() if line.startswith("- ")]
     assert rows and all("::" in row for row in promises.split("\n- ")[1:])
+
+
+def test_links_between_pages_lead_somewhere():
+    """Relative links of all pages."""
+    for page in [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -48,6 +48,8 @@ def same_state(first: Path, second: Path) -> bool:
         stands = [json.loads(each["progress"].tobytes()) for each in (a, b)]
     for values in stands:
         values["history"] = [{**row, "seconds": 0} for row in values["history"]]
+        if keras.backend.backend() != "tensorflow":  # the file has Keras' number of the optimizer
+            del values["best_sha256"]
     return same and stands[0] == stands[1]
 
 
@@ -444,8 +446,9 @@ def test_a_small_data_set_keeps_images_to_train_on():
 
 def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, monkeypatch):
     """Training on one's own pictures, and the error that TensorFlow would wrap in its own."""
-    from conftest import draw_bars
     from PIL import Image
+
+    from conftest import draw_bars
 
     monkeypatch.chdir(tmp_path)
     for split, count in (("train", 40), ("test", 20)):
@@ -506,7 +509,6 @@ assert cli.main(["train", "--resume", "SIGINT", "--epochs", "4", "--device", "cp
 """
 
 
-@pytest.mark.slow
 def test_a_signal_loses_no_batch_and_a_kill_no_epoch(bars, tmp_path):
     """Each comes after batch 2 of 5 of the second epoch, where the training waits for it."""
     words = ["train", "--model", "lenet5", "--dataset", "bars", "--epochs", "3", "--device", "cpu"]

@@ -15,7 +15,7 @@ from benchmarks.speed_chart import speed_chart
 from modelzoo.machine import memory_peak
 
 NETWORKS = {"lenet5": 44_426, "alexnet": 22_590_346}
-BATCHES = ["lenet5", pytest.param("alexnet", marks=pytest.mark.slow)]
+BATCHES = ["lenet5", "alexnet"]
 WITHOUT_DROPOUT = {"lenet5": {}, "alexnet": {"dropout": 0.0}}
 
 
@@ -55,7 +55,6 @@ def test_the_script_does_the_same_arithmetic(batch):
         np.testing.assert_allclose(own, ours, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("batch", BATCHES, indirect=True)
 def test_pytorch_does_the_same_arithmetic(batch):
     """Same parameters, same outputs from the same weights, same weights after a step."""
@@ -201,7 +200,6 @@ def test_throughput_is_compared_with_plain_pytorch(capsys, monkeypatch, tmp_path
         assert made["x_train"].shape == (24, 28, 28, 1) and len(made["class_names"]) == 10
 
 
-@pytest.mark.slow
 def test_the_gpu_script_tries_itself_out_on_a_cpu(tmp_path, monkeypatch, capsys):
     """Without a GPU it refuses; with --device cpu it measures."""
     options = ["gpu_throughput", "--framework", "tensorflow", "--model", "lenet5", "--rounds", "1"]
@@ -298,7 +296,6 @@ def test_the_faster_training_is_no_worse_one():
         assert min(losses[name]) <= max(losses["script"]), name
 
 
-@pytest.mark.slow
 def test_contestants_train_with_a_seed(tmp_path, monkeypatch):
     """A loss for each stretch of steps, of the contestants that need nothing but TensorFlow."""
     generator = np.random.default_rng(0)
@@ -399,7 +396,6 @@ def test_the_page_refuses_what_is_no_result(tmp_path, monkeypatch, capsys):
         assert str(speed_page.SPEED) in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_quick_comparison_runs(tmp_path, monkeypatch, capsys):
     """One work, in fresh processes, on a small data set; a missing recipe is left out."""
     generator = np.random.default_rng(0)

@@ -11,28 +11,29 @@ from pathlib import Path
 import pytest
 from waiting import HANGS
 
-TESTS = Path(__file__).parent
 CHOSEN = {
-    "test_augmentation_layers": "any_backend",
-    "test_backends": "ctrl_c",
-    "test_explain": "test_",
-    "test_lenet_layers": "agrees_with_numpy",
-    "test_neocognitron": "agree or fit or saved",
-    "test_robustness": "log_odds or fgsm_on or gradient or strength_0_changes or seed",
+    "hardening/test_backends": "ctrl_c",
+    "tests/test_augmentation_layers": "any_backend",
+    "tests/test_explain": "test_",
+    "tests/test_lenet_layers": "agrees_with_numpy",
+    "tests/test_neocognitron": "agree or fit or saved",
+    "tests/test_robustness": "log_odds or fgsm_on or gradient or strength_0_changes or seed",
 }
 IS_CHILD = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
 
 if not IS_CHILD:
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("backend", ["jax", "torch"])
     def test_other_backends_do_the_same(backend: str) -> None:
         """Nothing that should run on any backend depends on TensorFlow."""
         pytest.importorskip(backend)
-        files = [str(TESTS / f"{name}.py") for name in CHOSEN]
-        chosen = " or ".join(f"({name} and ({words}))" for name, words in CHOSEN.items())
+        files = [f"{name}.py" for name in CHOSEN]
+        chosen = " or ".join(
+            f"({name.partition('/')[2]} and ({words}))" for name, words in CHOSEN.items()
+        )
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-o", "addopts=-v", "-k", chosen, *files],
+            cwd=Path(__file__).parents[1],
             env={**os.environ, "KERAS_BACKEND": backend},
             capture_output=True,
             text=True,

@@ -33,7 +33,6 @@ def sizes(path: Path) -> dict[str, h5py.Dataset]:
     return found
 
 
-@pytest.mark.slow
 def test_a_small_file_holds_the_rounded_network(run, tmp_path):
     """Limits are kept, kernels are float16 multiples of one power of two, small arrays exact."""
     out = tmp_path / "small.weights.h5"
@@ -70,11 +69,10 @@ def test_keras_itself_reads_a_small_file(run, tmp_path, capsys):
     assert f"{again}: {done.bytes:,} bytes" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("max_bytes", "max_drop", "reason"),
     [
-        pytest.param(1000, 1.0, "too few", marks=pytest.mark.slow),
+        (1000, 1.0, "too few"),
         (52_000, 0.0, "of accuracy on 400 validation images"),
     ],
 )

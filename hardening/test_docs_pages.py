@@ -68,7 +68,6 @@ python() {
 IN_A_SHELL_OF_ITS_OWN = "old-files.md"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_a_page_run(
     page: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -103,12 +102,3 @@ def run_shell(script: str) -> int:
                 answers.flush()
                 text = b""
     return shell.wait()
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    """Relative links of all pages."""
-    pages = [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]
-    for page in pages:
-        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
-            if "://" not in link:
-                assert (page.parent / link).exists(), f"{page.name}: {link}"

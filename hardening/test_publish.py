@@ -50,7 +50,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return modelzoo.Trainer(config, out=tmp_path_factory.mktemp("run") / "run").fit().folder
 
 
-@pytest.mark.slow
 def test_what_is_published_can_be_loaded_and_measured(run, tmp_path):
     """File and entry agree, and the number is that of the run."""
     entry = publish(run, "lenet5", "digits", folder=tmp_path, notify=lambda message: None)
