@@ -125,8 +125,7 @@ def measure_reading(root: Path, what: str) -> dict[str, float]:
     """Decode files with Pillow alone, or read them as `folder:` does, on as many threads as it."""
     from PIL import Image
 
-    from modelzoo.data.encoded import READERS
-    from modelzoo.data.images import read_image
+    from modelzoo.data.images import READERS, read_image
 
     folder = root / "train"
     paths = [path for each in sorted(folder.iterdir()) for path in sorted(each.iterdir())[:100]]

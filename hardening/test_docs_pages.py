@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_image
 
 import modelzoo
 from modelzoo import cli
-from modelzoo.data.offline_sets import load_mnist5k
+from modelzoo.data.known_sets import load_mnist5k
 from modelzoo.data.shapes import draw_shapes
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -278,7 +278,7 @@ def _source(
 
 def class_names(config: Config) -> list[str]:
     """Return what the outputs of a configuration's network are called, in their order."""
-    from modelzoo.data.datasets import CLASS_NAMES
+    from modelzoo.data.known_sets import CLASS_NAMES
 
     count = config.model.num_classes
     names = config.data.class_names or CLASS_NAMES.get(config.data.dataset, ())

@@ -31,7 +31,7 @@ SEVEN = [(0.25, 0.2), (0.72, 0.2), (0.6, 0.45), (0.48, 0.85)]
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    from modelzoo.data.offline_sets import load_mnist5k
+    from modelzoo.data.known_sets import load_mnist5k
 
     data = load_mnist5k()
     return data.x_test, data.y_test

@@ -132,7 +132,7 @@ def test_wrong_options_are_refused(root: Path) -> None:
     check_dataset_name(f"folder:{root}")
     with pytest.raises(InputError, match="needs an image_shape"):
         load_dataset(f"folder:{root}")
-    options: list[dict[str, Any]] = [{"fit": "crop"}, {"ink": "dark"}, {"crop": 3}]
+    options: list[dict[str, Any]] = [{"fit": "crop"}, {"ink": "dark"}]
     for option in options:
         with pytest.raises(InputError, match=next(iter(option))):
             load_dataset(f"folder:{root}", image_shape=SHAPE, **option)

@@ -5,8 +5,7 @@ import pytest
 
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.preprocessor import Preprocessor
-from modelzoo.data.source import Dataset
-from modelzoo.data.validation_split import split_validation
+from modelzoo.data.source import Dataset, split_validation
 from modelzoo.errors import InputError
 
 RESCALE = {"class_name": "Rescaling", "config": {"scale": 1 / 255}}

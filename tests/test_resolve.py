@@ -10,7 +10,7 @@ from PIL import Image
 import modelzoo
 from modelzoo import InputError, cli, load_config
 from modelzoo.config import split_reference
-from modelzoo.data.class_names import DIGITS, FASHION_MNIST
+from modelzoo.data.known_sets import DIGITS, FASHION_MNIST
 from modelzoo.resolve import resolve
 from modelzoo.weights.find import find_weights
 

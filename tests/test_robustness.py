@@ -20,8 +20,8 @@ from modelzoo.charts.robustness import (
     corruption_curves,
     magnification,
 )
+from modelzoo.data.known_sets import MNIST5K
 from modelzoo.data.npz import read_arrays
-from modelzoo.data.offline_sets import MNIST5K
 from modelzoo.explain import before_softmax, on_pictures
 from modelzoo.robustness.attacks import answers, fgsm, log_odds, pgd
 from modelzoo.robustness.corruptions import (

@@ -6,56 +6,31 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from modelzoo.data.fetched_sets import FETCHED_SETS, load_fetched
 from modelzoo.data.folder import check_folder, load_folder
-from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, KnownSet
+from modelzoo.data.images import Fit, Ink
+from modelzoo.data.known_sets import KNOWN_SETS, KnownSet
 from modelzoo.data.library_sets import check_library_name, library_of, load_library_set
 from modelzoo.data.npz import read_npz
-from modelzoo.data.resize import with_image_shape
 from modelzoo.data.source import (
     Dataset,
     DatasetUnavailable,
     ImageShape,
-    ImageSource,
-    LazyImages,
     check_image_shape,
+    with_image_shape,
 )
-from modelzoo.environment import cache_folder, in_home, is_offline
+from modelzoo.environment import cache_folder, in_home
 from modelzoo.errors import InputError
-
-__all__ = [
-    "CLASS_NAMES",
-    "Dataset",
-    "DatasetUnavailable",
-    "ImageShape",
-    "ImageSource",
-    "LazyImages",
-    "cache_folder",
-    "check_dataset_name",
-    "data_folder",
-    "dataset_names",
-    "is_offline",
-    "load_dataset",
-    "load_dataset_or_fallback",
-    "picture_folder",
-    "takes_image_options",
-]
 
 # Sets that need no network, and those that can be loaded though the data folder lacks them.
 OFFLINE = [name for name, known in KNOWN_SETS.items() if known.load]
 BUILT_IN = [*FETCHED_SETS, *OFFLINE, *(name for name, known in KNOWN_SETS.items() if known.derive)]
-HOW_TO_GET = {  # data sets that nobody may pass on; {folder} is the data folder
-    "imagenet": (
-        "imagenet is not in {folder}, and can't be fetched: ask for ILSVRC 2012 at "
-        "https://image-net.org\n"
-        "Put its pictures at {folder}/imagenet/train/CLASS/* and those of its validation set at\n"
-        "{folder}/imagenet/test/CLASS/*, or name another folder that holds both: "
-        "--dataset folder:PATH\n"
-        "Known here: {names}."
-    ),
-}
+IMAGENET = """\
+imagenet is not in {folder}, and can't be fetched: ask for ILSVRC 2012 at https://image-net.org
+Put its pictures at {folder}/imagenet/train/CLASS/* and those of its validation set at
+{folder}/imagenet/test/CLASS/*, or name another folder that holds both: --dataset folder:PATH
+"""
 
 
 def data_folder() -> Path:
@@ -95,28 +70,34 @@ def check_dataset_name(name: str) -> None:
     """Raise an InputError if `load_dataset` can't know this name, without reading any data."""
     if folder := picture_folder(name):
         check_folder(folder)
-    elif library := library_of(name):
+        return
+    if library := library_of(name):
         check_library_name(name, library)
-    elif not _is_safe(name):
+        return
+    names = dataset_names()
+    if name in names:
+        return
+    known = f"Known here: {', '.join(names)}."
+    if not _is_safe(name):
         raise InputError(
             f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
-            f"Known here: {', '.join(dataset_names())}. Your own pictures: folder:PATH"
+            f"{known} Your own pictures: folder:PATH"
         )
-    elif name in HOW_TO_GET and name not in dataset_names():
-        names = ", ".join(dataset_names())
-        raise InputError(HOW_TO_GET[name].format(folder=data_folder(), names=names))
-    elif name not in dataset_names():
-        near = difflib.get_close_matches(name, dataset_names(), 1)
-        raise InputError(
-            f"there is no data set {name}{f'; did you mean {near[0]}?' if near else ''}\n"
-            f"Known here: {', '.join(dataset_names())}.\n"
-            f"Your own: put {name}.npz into {data_folder()}, "
-            "or name a folder of pictures: folder:PATH"
-        )
+    if name == "imagenet":  # nobody may pass it on
+        raise InputError(IMAGENET.format(folder=data_folder()) + known)
+    near = difflib.get_close_matches(name, names, 1)
+    raise InputError(
+        f"there is no data set {name}{f'; did you mean {near[0]}?' if near else ''}\n{known}\n"
+        f"Your own: put {name}.npz into {data_folder()}, or name a folder of pictures: folder:PATH"
+    )
 
 
 def load_dataset(
-    name: str, *, image_shape: ImageShape | None = None, **image_options: Any
+    name: str,
+    *,
+    image_shape: ImageShape | None = None,
+    fit: Fit = "cover",
+    ink: Ink = "as_is",
 ) -> Dataset:
     """Load a data set by its name, or a person's own pictures as `folder:PATH`.
 
@@ -124,24 +105,27 @@ def load_dataset(
         name: one of `dataset_names()`, `folder:PATH` that holds train/CLASS/*, test/CLASS/*,
             `tfds:NAME` of TensorFlow Datasets, or `hf:OWNER/NAME` of Hugging Face.
         image_shape: height, width and channels that every picture is brought to; None: as it is.
-        image_options: `fit` and `ink` of `read_image`, where `takes_image_options`.
-            Arrays are prepared already: their pictures are resized, whatever `fit` is.
+        fit: as in `read_image`, where `takes_image_options`. Arrays are prepared already: their
+            pictures are resized, whatever it is.
+        ink: as in `read_image`, where `takes_image_options`.
 
     Raises:
         DatasetUnavailable: it would have to be fetched, and can't be.
         InputError: there is no such data set, or its file is damaged.
     """
-    if image_shape is not None:
-        image_shape = check_image_shape(image_shape)
-    unknown = set(image_options) - {"fit", "ink"}
-    if unknown:
-        raise InputError(f"{name}: a data set takes fit and ink, not {', '.join(sorted(unknown))}")
+    if image_shape is None:
+        if takes_image_options(name):
+            raise InputError(
+                f"{name} needs an image_shape: height, width, channels\n"
+                "Its pictures may be of any size, and a network takes one."
+            )
+        return _load_named(name)
+    image_shape = check_image_shape(image_shape)
     if folder := picture_folder(name):
-        return replace(load_folder(folder, image_shape, **image_options), name=name)
+        return replace(load_folder(folder, image_shape, fit, ink), name=name)
     if library := library_of(name):
-        return load_library_set(name, library, image_shape, **image_options)
-    dataset = _load_named(name)
-    return dataset if image_shape is None else with_image_shape(dataset, image_shape)
+        return load_library_set(name, library, image_shape, fit, ink)
+    return with_image_shape(_load_named(name), image_shape)
 
 
 def load_dataset_or_fallback(
@@ -149,7 +133,8 @@ def load_dataset_or_fallback(
     *,
     notify: Callable[[str], None],
     image_shape: ImageShape | None = None,
-    **image_options: Any,
+    fit: Fit = "cover",
+    ink: Ink = "as_is",
 ) -> Dataset:
     """Load as `load_dataset` does; if `mnist` can't be reached, say so and go on with `mnist5k`.
 
@@ -157,16 +142,12 @@ def load_dataset_or_fallback(
     in for `mnist16`, too, which is made of MNIST.
     """
     try:
-        return load_dataset(name, image_shape=image_shape, **image_options)
+        return load_dataset(name, image_shape=image_shape, fit=fit, ink=ink)
     except DatasetUnavailable as unavailable:
         fallback = KNOWN_SETS[name].fallback if name in KNOWN_SETS else ""
         if not fallback:
             raise
-        try:
-            dataset = load_dataset(fallback, image_shape=image_shape, **image_options)
-        except InputError as error:
-            lines = [*str(unavailable).splitlines()[:3], *str(error).splitlines()[:2]]
-            raise DatasetUnavailable("\n".join(lines)) from error
+        dataset = load_dataset(fallback, image_shape=image_shape)
         what = str(unavailable).splitlines()[0]
         notify(f"{what}\nGoing on with {fallback} instead. {dataset.note}")
         return dataset

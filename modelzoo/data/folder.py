@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.data.encoded import EncodedImages
-from modelzoo.data.source import Dataset, ImageShape, needed_shape
+from modelzoo.data.images import EncodedImages, Fit, Ink
+from modelzoo.data.source import Dataset, ImageShape
 from modelzoo.environment import in_home
 from modelzoo.errors import InputError
 
@@ -25,8 +25,7 @@ class FolderImages(EncodedImages):
         class_names: the folders' names.
         names: the names of the files, class after class.
         labels: (n,), the class of each file.
-        image_shape: height, width and channels that every picture is brought to.
-        image_options: `fit` and `ink` of `read_image`.
+        image_shape, fit, ink: as in `read_image`.
     """
 
     def __init__(
@@ -36,9 +35,10 @@ class FolderImages(EncodedImages):
         names: Iterable[str],
         labels: np.ndarray,
         image_shape: ImageShape,
-        **image_options: Any,
+        fit: Fit = "cover",
+        ink: Ink = "as_is",
     ) -> None:
-        super().__init__(len(labels), image_shape, **image_options)
+        super().__init__(len(labels), image_shape, fit, ink)
         self.labels = labels
         self._folders = [folder / class_name for class_name in class_names]
         # As bytes, the 1.2 million names of ImageNet take 30 MB.
@@ -64,7 +64,10 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def load_folder(
-    path: str | os.PathLike[str], image_shape: ImageShape | None, **image_options: Any
+    path: str | os.PathLike[str],
+    image_shape: ImageShape,
+    fit: Fit = "cover",
+    ink: Ink = "as_is",
 ) -> Dataset:
     """Load the pictures under `path` as a data set whose pictures are read as they are needed.
 
@@ -73,14 +76,13 @@ def load_folder(
 
     Args:
         path: holds train/CLASS/* and test/CLASS/*.
-        image_shape: height, width and channels; a person's own pictures have no common shape.
-        image_options: `fit` and `ink` of `read_image`.
+        image_shape: height, width and channels that every picture is brought to.
+        fit: as in `read_image`.
+        ink: as in `read_image`.
 
     Raises:
         InputError: a folder is missing or empty, a class is in test only, or an option is wrong.
     """
-    name = f"folder:{path}"
-    shape = needed_shape(name, image_shape)
     root = check_folder(path)
     class_names = _class_names(root, "train")
     for foreign in _class_names(root, "test"):
@@ -89,7 +91,7 @@ def load_folder(
                 f"{root / 'test' / foreign}: the class {foreign} is not in {root / 'train'}\n"
                 "A network can't know a class that it was never shown: add it or take it away."
             )
-    splits = []
+    splits: list[Any] = []
     for split in (root / "train", root / "test"):
         # A class that the test set lacks is merely not tested.
         names = [
@@ -98,9 +100,10 @@ def load_folder(
         ]
         labels = np.repeat(np.arange(len(class_names)), [len(each) for each in names])
         every = itertools.chain.from_iterable(names)
-        splits.append(FolderImages(split, class_names, every, labels, shape, **image_options))
-    train, test = splits
-    return Dataset(name, train, train.labels, test, test.labels, class_names)
+        images = FolderImages(split, class_names, every, labels, image_shape, fit, ink)
+        splits += [images, labels]
+    x_train, y_train, x_test, y_test = splits
+    return Dataset(f"folder:{path}", x_train, y_train, x_test, y_test, class_names)
 
 
 def _class_names(root: Path, split: str) -> tuple[str, ...]:

@@ -82,6 +82,13 @@ def presentations(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """
     random = np.random.RandomState(seed)
     digits = np.arange(PRESENTATIONS * len(CLASSES)) % len(CLASSES)
-    everywhere = [at_every_position(draw(digit)) for digit in range(len(CLASSES))]
-    chosen = [everywhere[digit][random.randint(len(everywhere[digit]))] for digit in digits]
+    places = [at_every_position(draw(digit)) for digit in range(len(CLASSES))]
+    chosen = [places[digit][random.randint(len(places[digit]))] for digit in digits]
     return np.stack(chosen), digits
+
+
+def everywhere() -> tuple[np.ndarray, np.ndarray]:
+    """Return the pictures of each digit at every position, (n, 16, 16, 1), and their digits."""
+    places = [at_every_position(draw(digit)) for digit in range(len(CLASSES))]
+    digits = np.repeat(np.arange(len(places)), [len(pictures) for pictures in places])
+    return np.concatenate(places), digits

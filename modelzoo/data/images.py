@@ -1,21 +1,27 @@
-"""Read one picture safely and bring it to the shape that a network takes."""
+"""Read images safely, one or many, and bring them to the shape that a network takes."""
 
+import functools
 import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from modelzoo.data.digit import LEAST_CONTRAST, border_pixels, fit_digit, has_light_ground
 from modelzoo.data.picture import Picture, open_picture
-from modelzoo.data.source import ImageShape, check_image_shape
+from modelzoo.data.source import ImageShape, LazyImages, as_text, check_image_shape
 from modelzoo.errors import InputError
+from modelzoo.machine import usable_cores
 
 Fit: TypeAlias = Literal["digit", "contain", "cover", "stretch"]
 Ink: TypeAlias = Literal["as_is", "light"]
 NO_INK = "no ink found: the image is blank"
+READERS = min(32, usable_cores())  # threads; Pillow decodes outside Python's lock
 
 
 @dataclass(frozen=True)
@@ -113,9 +119,9 @@ def _as_digit(
         ground = 255 if dark_strokes and ink == "as_is" else 0
         return Image.new("L", (width, height), ground), notes, NO_INK
     notes.append(
-        f"digit cut out of {_size(picture.size)}, levelled, scaled to fit "
+        f"digit cut out of {as_text(picture.size)}, levelled, scaled to fit "
         f"{round(width * 20 / 28)}x{round(height * 20 / 28)} "
-        f"and centred in {_size((width, height))}"
+        f"and centred in {as_text((width, height))}"
     )
     if dark_strokes and ink == "light":
         notes.append("inverted: dark strokes on a light background")
@@ -128,7 +134,7 @@ def _fitted(
 ) -> tuple[Image.Image, str]:
     """Resize to `size` (width, height); `original` is the size in the file, for the note."""
     bilinear = Image.Resampling.BILINEAR  # Pillow's shrinks with antialiasing
-    resized = f"resized from {_size(original)} to {_size(size)}"
+    resized = f"resized from {as_text(original)} to {as_text(size)}"
     same_aspect = original[0] * size[1] == original[1] * size[0]
     if fit == "stretch" or same_aspect:
         note = resized if same_aspect else f"{resized} without keeping the aspect ratio"
@@ -148,5 +154,40 @@ def _fitted(
     return padded, f"{resized}, padded with the colour of its border"
 
 
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
+class EncodedImages(LazyImages):
+    """Pictures each of which is read, checked and fitted when it is indexed, by several threads.
+
+    Args:
+        count: how many there are.
+        image_shape, fit, ink: as in `read_image`.
+    """
+
+    def __init__(self, count: int, image_shape: ImageShape, fit: Fit, ink: Ink) -> None:
+        self._image_shape = check_image_options(image_shape, fit, ink)
+        super().__init__(count, self._image_shape)
+        self._fit, self._ink = fit, ink
+
+    @abstractmethod
+    def _sources(self, positions: np.ndarray) -> Sequence[Any]:
+        """Return where `_read_one` finds the pictures at these positions: files, or bytes."""
+
+    def _read_one(self, position: int, source: Any) -> np.ndarray:
+        return read_image(source, self._image_shape, fit=self._fit, ink=self._ink).pixels
+
+    def _read(self, positions: np.ndarray) -> np.ndarray:
+        batch = np.empty((len(positions), *self._image_shape), np.uint8)
+        run = map if len(positions) < 4 else _readers().map  # a few are not worth waking threads
+        # An error ends this at once: the first is raised, and the pictures behind it are not read.
+        for row, pixels in enumerate(run(self._read_one, positions, self._sources(positions))):
+            batch[row] = pixels
+        return batch
+
+
+@functools.cache
+def _readers() -> ThreadPoolExecutor:
+    """The threads that read pictures, for all sources; a source itself holds none."""
+    return ThreadPoolExecutor(READERS, thread_name_prefix="read-pictures")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process inherits the pool, but not its threads
+    os.register_at_fork(after_in_child=_readers.cache_clear)

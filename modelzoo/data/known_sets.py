@@ -1,11 +1,133 @@
 """Every data set that has a name of its own: what it holds, and where it comes from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from modelzoo.data import fukushima_digits, offline_sets
-from modelzoo.data.class_names import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST, SHAPES
-from modelzoo.data.source import Dataset
+import numpy as np
+
+from modelzoo.data import fukushima_digits, shapes
+from modelzoo.data.npz import read_arrays
+from modelzoo.data.source import Dataset, convert
+from modelzoo.errors import InputError
+from modelzoo.requirements import check_installed
+
+MNIST5K = Path(__file__).parent / "files" / "mnist5k.npz"  # its source and licence lie beside it
+MNIST16_TRAINING, MNIST16_TEST = 7291, 2007  # the zip codes of LeCun et al. (1989)
+
+# What the classes are called, in the order of their numbers.
+DIGITS = tuple("0123456789")
+
+# fmt: off
+FASHION_MNIST = (
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+)
+
+CIFAR10 = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)
+
+# The hundred fine classes stand in alphabetical order.
+CIFAR100 = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle",
+    "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle",
+    "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch",
+    "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox",
+    "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion",
+    "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom",
+    "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree",
+    "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road",
+    "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake",
+    "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone",
+    "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
+    "willow_tree", "wolf", "woman", "worm",
+)
+# fmt: on
+
+
+def load_mnist5k() -> Dataset:
+    """Load the 5,000 MNIST digits that come with the package: 4,000 to train, 1,000 to test."""
+    arrays = read_arrays(MNIST5K)
+    return _split(
+        "mnist5k",
+        arrays["pixels"][..., np.newaxis],
+        arrays["labels"].astype(np.int64),
+        "5,000 digits of MNIST's training set, 1,000 of them to test: "
+        "weights trained on MNIST have seen them all.",
+    )
+
+
+def load_digits() -> Dataset:
+    """Load scikit-learn's 1,797 digits of 8x8 pixels: every fifth of each class is a test digit."""
+    check_installed("the data set digits", "sklearn")
+    from sklearn import datasets
+
+    bunch = datasets.load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]  # 0..16 in 8x8
+    return _split(
+        "digits",
+        pixels,
+        bunch.target.astype(np.int64),
+        "1,797 digits of 8x8 pixels that scikit-learn carries: these are not MNIST's.",
+    )
+
+
+def load_shapes() -> Dataset:
+    """Draw 5,000 shapes to train on and 1,000 to test."""
+    train, test = shapes.draw_shapes(5000, seed=1), shapes.draw_shapes(1000, seed=2)
+    note = "Shapes drawn by modelzoo, not photographs."
+    return Dataset("shapes", *train, *test, shapes.SHAPES, note)
+
+
+def load_fukushima_digits() -> Dataset:
+    """Draw five digits: 20 times each at random places to train, and everywhere to test."""
+    train, test = fukushima_digits.presentations(), fukushima_digits.everywhere()
+    note = "Five digits drawn by modelzoo; the test pictures are the same digits at other places."
+    return Dataset("fukushima_digits", *train, *test, fukushima_digits.CLASSES, note)
+
+
+def make_mnist16(mnist: Dataset) -> Dataset:
+    """Make MNIST as LeCun et al. (1989) would have had it: 7,291 and 2,007 images of 16x16 pixels.
+
+    The choice is plain random by a fixed seed; the size changes by bilinear resizing with
+    antialiasing. A digit that fills 20x20 of 28x28 pixels fills 11x11 of 16x16.
+
+    Raises:
+        InputError: there are fewer images than that.
+    """
+    if len(mnist.y_train) < MNIST16_TRAINING or len(mnist.y_test) < MNIST16_TEST:
+        raise InputError(
+            f"mnist16 is chosen from {MNIST16_TRAINING:,} or more training and {MNIST16_TEST:,} or "
+            f"more test images; the mnist here has {len(mnist.y_train):,} and "
+            f"{len(mnist.y_test):,}\nPut the whole MNIST in its place."
+        )
+    # RandomState, because NumPy promises that its stream will never change.
+    random = np.random.RandomState(1989)
+    train = random.permutation(len(mnist.y_train))[:MNIST16_TRAINING]
+    test = random.permutation(len(mnist.y_test))[:MNIST16_TEST]
+    return replace(
+        mnist,
+        name="mnist16",
+        x_train=convert(mnist.x_train[train], (16, 16, 1)),
+        y_train=mnist.y_train[train],
+        x_test=convert(mnist.x_test[test], (16, 16, 1)),
+        y_test=mnist.y_test[test],
+        note="7,291 training and 2,007 test images of MNIST, brought to 16x16 pixels: as many as "
+        "the zip codes of LeCun et al. (1989), but not those.",
+    )
+
+
+def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Dataset:
+    """Set aside every fifth picture of each class, and mix the rest."""
+    is_test = np.zeros(len(labels), bool)
+    for label in range(len(DIGITS)):
+        is_test[np.flatnonzero(labels == label)[::5]] = True
+    # The files are sorted by class or by writer, and a validation set may be cut from the end.
+    # RandomState, because NumPy promises that its stream will never change.
+    train = np.random.RandomState(0).permutation(np.flatnonzero(~is_test))
+    x_test, y_test = pixels[is_test], labels[is_test]
+    return Dataset(name, pixels[train], labels[train], x_test, y_test, DIGITS, note)
 
 
 @dataclass(frozen=True)
@@ -36,13 +158,11 @@ KNOWN_SETS = {
     "fashion_mnist": KnownSet(FASHION_MNIST, images=(60_000, 10_000)),
     "cifar10": KnownSet(CIFAR10, images=(50_000, 10_000)),
     "cifar100": KnownSet(CIFAR100, images=(50_000, 10_000)),
-    "mnist5k": KnownSet(DIGITS, offline_sets.load_mnist5k, made_of="mnist"),
-    "digits": KnownSet(DIGITS, offline_sets.load_digits),
-    "shapes": KnownSet(SHAPES, offline_sets.load_shapes),
-    "fukushima_digits": KnownSet(fukushima_digits.CLASSES, offline_sets.load_fukushima_digits),
-    "mnist16": KnownSet(
-        DIGITS, made_of="mnist", derive=offline_sets.make_mnist16, fallback="mnist5k"
-    ),
+    "mnist5k": KnownSet(DIGITS, load_mnist5k, made_of="mnist"),
+    "digits": KnownSet(DIGITS, load_digits),
+    "shapes": KnownSet(shapes.SHAPES, load_shapes),
+    "fukushima_digits": KnownSet(fukushima_digits.CLASSES, load_fukushima_digits),
+    "mnist16": KnownSet(DIGITS, made_of="mnist", derive=make_mnist16, fallback="mnist5k"),
     "cifar10_jpeg75": KnownSet(
         CIFAR10,
         made_of="cifar10",

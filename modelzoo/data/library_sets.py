@@ -1,24 +1,165 @@
-"""Data sets of other libraries: `tfds:NAME` of TensorFlow Datasets, `hf:OWNER/NAME` of the Hub."""
+"""Data sets of other libraries: `tfds:NAME` of TensorFlow Datasets, `hf:OWNER/NAME` of the Hub.
 
+No code of a data set of the Hub is run, and nothing is unpickled: only the builders below are used.
+"""
+
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from modelzoo.data.encoded import EncodedImages
-from modelzoo.data.hugging_face import HuggingFaceSet
-from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape, needed_shape
-from modelzoo.data.tfds_sets import TfdsSet
-from modelzoo.environment import is_offline
+from modelzoo.data.images import EncodedImages, Fit, Ink
+from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape
+from modelzoo.environment import cache_folder, is_offline
 from modelzoo.errors import InputError, reason_of
+from modelzoo.files import replacing
 from modelzoo.requirements import check_installed
 
 TEST_SPLITS = ("test", "validation", "valid", "val")  # the first that has labels is scored
+RECORDS = 1024  # of TFDS, read at a time for their labels
+BUILDERS = ("arrow", "cache", "imagefolder", "parquet")  # "cache": what was prepared before
+
+
+class TfdsSet:
+    """NAME[/CONFIGURATION][:VERSION], as TFDS writes it.
+
+    Records lie in ArrayRecord files. The labels lie in the records, too: they are read once, in
+    one pass, and kept in the cache.
+    """
+
+    pattern = re.compile(r"[a-z0-9_]+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
+    should_be = (
+        "tfds:NAME, as on https://www.tensorflow.org/datasets, or tfds:NAME/CONFIGURATION:1.2.3"
+    )
+    packages = ("tensorflow_datasets", "array_record")
+
+    def __init__(self, name: str) -> None:
+        import tensorflow_datasets as tfds
+
+        self.kinds = tfds.features.ClassLabel, tfds.features.Image
+        builder = tfds.builder(name, file_format="array_record")
+        folder = builder.data_path
+        if not folder.exists():
+            if is_offline():
+                raise DatasetUnavailable(
+                    f"tfds:{name} is not in {folder}, and MODELZOO_OFFLINE is set"
+                )
+            builder.download_and_prepare()
+        self.full_name, self.features = builder.info.full_name, builder.info.features
+        decoders = {
+            key: tfds.decode.SkipDecoding()
+            for key, feature in self.features.items()
+            if not isinstance(feature, self.kinds[0])
+        }
+        self.splits = {}
+        for split in builder.info.splits:
+            try:
+                self.splits[split] = builder.as_data_source(split=split, decoders=decoders)
+            except Exception as error:
+                why = reason_of(error)
+                raise InputError(f"has a split {split} that can't be read: {why}") from error
+
+    def labels(self, split: str, label: str) -> np.ndarray:
+        """Return the labels of a split, from the cache if they were read before."""
+        records = self.splits[split]
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.full_name}-{split}")
+        path = cache_folder() / "labels" / f"{name}.npy"
+        try:
+            kept = np.load(path, allow_pickle=False)
+            if kept.shape == (len(records),) and kept.dtype == np.int64:
+                return kept
+        except (OSError, ValueError, EOFError):  # not there, or damaged
+            pass
+        labels = np.empty(len(records), np.int64)
+        for start in range(0, len(records), RECORDS):
+            positions = list(range(start, min(start + RECORDS, len(records))))
+            labels[positions] = [record[label] for record in records.__getitems__(positions)]
+        with replacing(path) as temporary:
+            np.save(temporary, labels)
+        return labels
+
+    def reader(self, split: str, image: str) -> Callable[[list[int]], Sequence[Any]]:
+        """Return a function from positions to the images there, as `content` takes them."""
+        records = self.splits[split]
+        return lambda positions: [bytes(each[image]) for each in records.__getitems__(positions)]
+
+    def content(self, image: Any) -> bytes | Path:
+        """Return `image`, which is the content of a file already."""
+        return image
+
+
+class HuggingFaceSet:
+    """OWNER/NAME or OWNER/NAME:CONFIGURATION, as on the Hub, through the package `datasets`.
+
+    A path, with a slash at its beginning, is a folder of Parquet files or of pictures. Records lie
+    in Arrow files that are mapped into memory.
+    """
+
+    pattern = re.compile(
+        r"(?!.*/\.\.(/|\Z))"  # no way up within a path
+        r"((?P<path>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.-]+))?|\.{0,2}/.*)",
+        re.ASCII | re.DOTALL,
+    )
+    should_be = (
+        "hf:OWNER/NAME, as on https://huggingface.co/datasets, with "
+        ":CONFIGURATION where there are several"
+    )
+    packages = ("datasets",)
+
+    def __init__(self, name: str) -> None:
+        if is_offline():
+            os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+        import datasets
+        import huggingface_hub as hub
+
+        if is_offline():  # they may have been imported before
+            hub.constants.HF_HUB_OFFLINE = True
+            datasets.config.HF_HUB_OFFLINE = datasets.config.HF_DATASETS_OFFLINE = True
+        self.kinds = datasets.ClassLabel, datasets.Image
+        found = self.pattern.fullmatch(name)
+        path, configuration = (found["path"] or name, found["config"]) if found else (name, None)
+        builder = datasets.load_dataset_builder(path, configuration)
+        module = type(builder).__module__.removeprefix("datasets.packaged_modules.").split(".")[0]
+        if module not in BUILDERS:
+            raise InputError(f"is kept as {module}; only {', '.join(BUILDERS)} are read")
+        builder.download_and_prepare()
+        self.splits = dict(builder.as_dataset())
+        self.features = next(iter(self.splits.values())).features
+        # Where its files may lie: in its folder, or in the library's caches.
+        own = [datasets.config.HF_DATASETS_CACHE, hub.constants.HF_HUB_CACHE]
+        own += [path] if path.startswith(("/", ".")) else []
+        self._own_folders = [Path(each).resolve() for each in own]
+
+    def labels(self, split: str, label: str) -> np.ndarray:
+        """Return the labels of a split."""
+        column = self.splits[split].with_format("numpy", columns=[label])[:][label]
+        return np.asarray(column, np.int64)
+
+    def reader(self, split: str, image: str) -> Callable[[list[int]], Sequence[Any]]:
+        """Return a function from positions to the images there: {"bytes": …, "path": …} each."""
+        records = self.splits[split].select_columns([image])
+        records = records.cast_column(image, self.kinds[1](decode=False))
+        return lambda positions: records[positions][image]
+
+    def content(self, image: Any) -> bytes | Path:
+        """Return what is in the file of an image; those of a folder are named, not carried.
+
+        Raises:
+            InputError: the record names a file that is not the data set's: any on this machine.
+        """
+        if image["bytes"] is not None:
+            return image["bytes"]
+        path = Path(image["path"] or "")
+        if not any(path.resolve().is_relative_to(folder) for folder in self._own_folders):
+            raise InputError(f"a record names the file {path}, which is none of the data set's")
+        return path
 
 
 # What differs between the libraries: names, packages, and how records are opened and read. Making
-# one opens the data set of that name.
+# one opens the data set of that name, and fetches it if it must be.
 LibrarySet: TypeAlias = TfdsSet | HuggingFaceSet
 LIBRARIES: dict[str, type[LibrarySet]] = {"tfds": TfdsSet, "hf": HuggingFaceSet}
 
@@ -29,25 +170,26 @@ class LibraryImages(EncodedImages):
     Args:
         name: for messages: data set and split.
         count: number of records.
-        pictures, content: of the `LibrarySet`.
-        image_shape: height, width and channels that every picture is brought to.
-        image_options: `fit` and `ink` of `read_image`.
+        read: returns the records at some positions.
+        content: returns what is in the file of one of them, or its path.
+        image_shape, fit, ink: as in `EncodedImages`.
     """
 
     def __init__(
         self,
         name: str,
         count: int,
-        pictures: Callable[[list[int]], Sequence[Any]],
+        read: Callable[[list[int]], Sequence[Any]],
         content: Callable[[Any], bytes | Path],
         image_shape: ImageShape,
-        **image_options: Any,
+        fit: Fit,
+        ink: Ink,
     ) -> None:
-        super().__init__(count, image_shape, **image_options)
-        self.name, self._pictures, self._content = name, pictures, content
+        super().__init__(count, image_shape, fit, ink)
+        self.name, self._records, self._content = name, read, content
 
     def _sources(self, positions: np.ndarray) -> Sequence[Any]:
-        return self._pictures([int(position) for position in positions])
+        return self._records(positions.tolist())
 
     def _read_one(self, position: int, source: Any) -> np.ndarray:
         try:
@@ -69,29 +211,29 @@ def check_library_name(name: str, library: type[LibrarySet]) -> str:
         InputError: it is no such name, or the package is not installed. Nothing is imported.
     """
     rest = name.partition(":")[2]
-    if not library.NAME.fullmatch(rest):
-        raise InputError(f"{name:.100}: should be {library.SHOULD_BE}")
-    check_installed(f"the data set {name}", *library.PACKAGES)
+    if not library.pattern.fullmatch(rest):
+        raise InputError(f"{name:.100}: should be {library.should_be}")
+    check_installed(f"the data set {name}", *library.packages)
     return rest
 
 
 def load_library_set(
-    name: str, library: type[LibrarySet], image_shape: ImageShape | None, **image_options: Any
+    name: str, library: type[LibrarySet], image_shape: ImageShape, fit: Fit, ink: Ink
 ) -> Dataset:
-    """Load a data set whose pictures are read as they are needed; it is fetched if it must be.
+    """Load a data set whose images are read as they are needed; it is fetched if it must be.
 
     Args:
         name: `tfds:NAME` or `hf:OWNER/NAME`.
         library: the one that the name begins with.
-        image_shape: height, width and channels that every picture is brought to.
-        image_options: `fit` and `ink` of `read_image`.
+        image_shape: height, width and channels that every image is brought to.
+        fit: as in `read_image`.
+        ink: as in `read_image`.
 
     Raises:
         DatasetUnavailable: there is none, or it cannot be fetched.
         InputError: it is not one for the classification of pictures, or has nothing to test on.
     """
     rest = check_library_name(name, library)
-    shape = needed_shape(name, image_shape)
     try:
         opened = library(rest)
     except DatasetUnavailable:
@@ -105,23 +247,16 @@ def load_library_set(
     image = _the_only(name, "pictures (Image)", opened.features, opened.kinds[1], "image")
     class_names = tuple(opened.features[label].names)
     test_split, y_test = _test_split(name, opened, label)
-    labels = {"train": opened.labels("train", label), test_split: y_test}
-    for split, numbers in labels.items():
-        _check_labels(f"{name}: the split {split}", numbers, len(class_names))
-    images = {
-        split: LibraryImages(
-            f"{name} {split}",
-            len(labels[split]),
-            opened.pictures(split, image),
-            opened.content,
-            shape,
-            **image_options,
-        )
-        for split in labels
-    }
+    arrays: list[Any] = []
+    for split, labels in (("train", opened.labels("train", label)), (test_split, y_test)):
+        _check_labels(f"{name}: the split {split}", labels, len(class_names))
+        where, read = f"{name} {split}", opened.reader(split, image)
+        content = opened.content
+        arrays.append(LibraryImages(where, len(labels), read, content, image_shape, fit, ink))
+        arrays.append(labels)
     note = "" if test_split == "test" else f"The test pictures are its split {test_split}."
-    train, y_train = images["train"], labels["train"]
-    return Dataset(name, train, y_train, images[test_split], y_test, class_names, note)
+    x_train, y_train, x_test, y_test = arrays
+    return Dataset(name, x_train, y_train, x_test, y_test, class_names, note)
 
 
 def _the_only(name: str, what: str, features: Mapping[str, Any], kind: type, usual: str) -> str:

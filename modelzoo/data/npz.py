@@ -94,55 +94,55 @@ def as_dataset(
     name: str, arrays: dict[str, np.ndarray], where: str, class_names: tuple[str, ...] = ()
 ) -> Dataset:
     """Check that the four arrays are a data set, and bring them to their standard shapes."""
-    missing = [key for key in KEYS if key not in arrays]
-    if missing:
-        raise _wrong(where, f"it lacks {', '.join(missing)}")
-    x_train = _check_images(arrays["x_train"], "x_train", where)
-    x_test = _check_images(arrays["x_test"], "x_test", where)
+    try:
+        return _checked(name, arrays, class_names)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}\n{EXPECTED}") from None
+
+
+def _checked(name: str, arrays: dict[str, np.ndarray], class_names: tuple[str, ...]) -> Dataset:
+    if missing := [key for key in KEYS if key not in arrays]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    x_train, x_test = _images(arrays, "x_train"), _images(arrays, "x_test")
     if x_train.shape[1:] != x_test.shape[1:]:
-        raise _wrong(where, f"its pictures are {x_train.shape[1:]} and {x_test.shape[1:]}")
-    names = _class_names(arrays.get("class_names"), where)
-    if names and class_names and len(names) != len(class_names):
-        raise _wrong(where, f"it names {len(names)} classes instead of {len(class_names)}")
-    names = names or class_names
-    y_train = _check_labels(arrays["y_train"], "y_train", len(x_train), len(names), where)
-    y_test = _check_labels(arrays["y_test"], "y_test", len(x_test), len(names), where)
+        raise ValueError(f"its pictures are {x_train.shape[1:]} and {x_test.shape[1:]}")
+    names = class_names
+    if "class_names" in arrays:
+        names = _class_names(arrays["class_names"])
+        if class_names and len(names) != len(class_names):
+            raise ValueError(f"it names {len(names)} classes instead of {len(class_names)}")
+    y_train = _labels(arrays, "y_train", len(x_train), len(names))
+    y_test = _labels(arrays, "y_test", len(x_test), len(names))
     names = names or tuple(map(str, range(int(max(y_train.max(), y_test.max())) + 1)))
     return Dataset(name, x_train, y_train, x_test, y_test, names)
 
 
-def _check_images(images: np.ndarray, key: str, where: str) -> np.ndarray:
+def _images(arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
+    images = arrays[key]
     if images.dtype != np.uint8:
-        raise _wrong(where, f"{key} is {images.dtype}, not uint8")
+        raise ValueError(f"{key} is {images.dtype}, not uint8")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise _wrong(where, f"{key} has the shape {images.shape}")
+        raise ValueError(f"{key} has the shape {images.shape}")
     if 0 in images.shape:
-        raise _wrong(where, f"{key} is empty")
+        raise ValueError(f"{key} is empty")
     return images
 
 
-def _check_labels(
-    labels: np.ndarray, key: str, count: int, class_count: int, where: str
-) -> np.ndarray:
+def _labels(arrays: dict[str, np.ndarray], key: str, count: int, classes: int) -> np.ndarray:
+    labels = arrays[key]
     if labels.dtype.kind not in "iu":
-        raise _wrong(where, f"{key} is {labels.dtype}, not whole numbers")
+        raise ValueError(f"{key} is {labels.dtype}, not whole numbers")
     if labels.shape not in ((count,), (count, 1)):  # Keras gives CIFAR's labels as a column
-        raise _wrong(where, f"{key} has the shape {labels.shape} for {count} pictures")
-    largest = (class_count or LARGEST_LABEL) - 1
+        raise ValueError(f"{key} has the shape {labels.shape} for {count} pictures")
+    largest = (classes or LARGEST_LABEL) - 1
     if labels.min() < 0 or labels.max() > largest:
-        raise _wrong(where, f"{key} runs {labels.min()}..{labels.max()}, not within 0..{largest}")
+        raise ValueError(f"{key} runs {labels.min()}..{labels.max()}, not within 0..{largest}")
     return labels.reshape(count).astype(np.int64)
 
 
-def _class_names(names: np.ndarray | None, where: str) -> tuple[str, ...]:
-    if names is None:
-        return ()
+def _class_names(names: np.ndarray) -> tuple[str, ...]:
     if names.dtype.kind != "U" or names.ndim != 1 or len(names) == 0 or "" in names:
-        raise _wrong(where, "class_names is not a row of non-empty strings")
+        raise ValueError("class_names is not a row of non-empty strings")
     return tuple(str(name) for name in names)
-
-
-def _wrong(where: str, what: str) -> InputError:
-    return InputError(f"{where}: {what}\n{EXPECTED}")

@@ -18,10 +18,8 @@ import keras
 import numpy as np
 
 from modelzoo.data.batches import BatchSource, NumpyBatches
-from modelzoo.data.preprocessor import Preprocessor
-from modelzoo.data.source import Dataset
-from modelzoo.data.ten_crops import CROPS, ten_crops
-from modelzoo.data.validation_split import split_validation
+from modelzoo.data.preprocessor import CROPS, Preprocessor, ten_crops
+from modelzoo.data.source import Dataset, split_validation
 from modelzoo.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The layers that a picture passes before the network, and those that change training pictures."""
+"""What happens to images before the network: layers for all, for training, and ten crops."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,8 @@ import numpy as np
 from modelzoo import keras_objects
 from modelzoo.layers.random_patch import RandomPatch
 from modelzoo.networks.network import check_features
+
+CROPS = 10  # patches of an image whose predictions are averaged, as AlexNet was tested
 
 
 class Preprocessor:
@@ -83,6 +85,30 @@ class Preprocessor:
             for variable in layer.variables
             if variable.name == "seed_generator_state"
         ]
+
+
+def ten_crops(images: Any, height: int, width: int) -> Any:
+    """Return the four corners of each picture and its centre, then the mirror image of each.
+
+    Args:
+        images: (n, at least `height`, at least `width`, channels).
+        height: of a patch.
+        width: of a patch.
+
+    Returns:
+        (10 n, height, width, channels): ten patches in a row for each picture.
+
+    Reference:
+        Krizhevsky, Sutskever, Hinton (2012), section 4.1.
+    """
+    rows, columns = images.shape[1] - height, images.shape[2] - width
+    corners = [(top, left) for top in (0, rows) for left in (0, columns)]
+    patches = [
+        images[:, top : top + height, left : left + width]
+        for top, left in [*corners, (rows // 2, columns // 2)]
+    ]
+    patches += [keras.ops.flip(patch, axis=2) for patch in patches]
+    return keras.ops.reshape(keras.ops.stack(patches, axis=1), (-1, height, width, images.shape[3]))
 
 
 def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from modelzoo.data.class_names import SHAPES
-
 SIDE = 32  # pixels
 SUPERSAMPLING = 4  # each pixel is the mean of 4x4 drawn ones
 NOISE = 12.0  # standard deviation, in grey levels
@@ -112,3 +110,4 @@ OUTLINES: dict[str, Callable[[], list[tuple[Outline, int]]]] = {
     "heart": lambda: [(_heart(), 255)],
     "arrow": lambda: [(_arrow(), 255)],
 }
+SHAPES = tuple(OUTLINES)  # the names of the classes, in the order of their numbers

@@ -1,15 +1,20 @@
-"""What a data set is: pictures with their classes, in memory or made as they are asked for."""
+"""What a data set is: images with their classes, in memory or made as they are asked for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Never, TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from modelzoo.errors import InputError
 
 ImageShape: TypeAlias = tuple[int, int, int]  # height, width, channels
+# Above this, the resized images are made batch by batch: CIFAR-10 at AlexNet's 227x227 would
+# fill 9 GB of memory.
+MEMORY_LIMIT = 1 << 30  # bytes
+CHUNK = 1024  # images converted at a time, so that the intermediate arrays stay small
+SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 
 
 class DatasetUnavailable(InputError):  # noqa: N818, the name states the condition
@@ -29,16 +34,6 @@ def check_image_shape(shape: object) -> ImageShape:
             "It must be three whole numbers: height, width and 1 (grey) or 3 (colour) channels."
         )
     return int(shape[0]), int(shape[1]), int(shape[2])
-
-
-def needed_shape(name: str, image_shape: ImageShape | None) -> ImageShape:
-    """Return `image_shape`, or say that pictures of any size need one."""
-    if image_shape is None:
-        raise InputError(
-            f"{name} needs an image_shape: height, width, channels\n"
-            "Its pictures may be of any size, and a network takes one."
-        )
-    return image_shape
 
 
 def as_text(shape: tuple[int, ...]) -> str:
@@ -70,10 +65,6 @@ class LazyImages(ABC):
         if positions.ndim > 1:
             raise IndexError("an index is an integer, a slice, or one row of integers or booleans")
         return self._read(positions)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for position in range(len(self)):
-            yield self[position]
 
     def __array__(self, *args: object, **kwargs: object) -> Never:
         # Without this NumPy would quietly read every picture into one array.
@@ -112,3 +103,96 @@ class Dataset:
         """Height, width and channels of every picture."""
         height, width, channels = self.x_train.shape[1:]
         return height, width, channels
+
+
+def with_image_shape(dataset: Dataset, image_shape: ImageShape) -> Dataset:
+    """Return the data set with every picture brought to `image_shape`, and a note that says so.
+
+    Grey becomes colour by repeating, colour becomes grey as ITU-R 601 luma, and the size changes by
+    bilinear resizing with antialiasing; the aspect ratio is not kept.
+    """
+    if dataset.image_shape == image_shape:
+        return dataset
+    change = f"{as_text(dataset.image_shape)} pictures brought to {as_text(image_shape)}."
+    return replace(
+        dataset,
+        x_train=_resized(dataset.x_train, image_shape),
+        x_test=_resized(dataset.x_test, image_shape),
+        note=f"{dataset.note} {change}".strip(),
+    )
+
+
+def _resized(images: ImageSource, image_shape: ImageShape) -> ImageSource:
+    images = np.asarray(images)
+    if len(images) * int(np.prod(image_shape)) > MEMORY_LIMIT:
+        return ResizedImages(images, image_shape)
+    return convert(images, image_shape)
+
+
+class ResizedImages(LazyImages):
+    """An array of pictures, each brought to another shape when it is asked for."""
+
+    def __init__(self, images: np.ndarray, image_shape: ImageShape) -> None:
+        super().__init__(len(images), image_shape)
+        self._images = images
+
+    def _read(self, positions: np.ndarray) -> np.ndarray:
+        return convert(self._images[positions], (*self.shape[1:],))
+
+
+def convert(images: np.ndarray, image_shape: ImageShape) -> np.ndarray:
+    """Return uint8 pictures (n, h, w, c) with the height, width and channels of `image_shape`."""
+    height, width, channels = image_shape
+    converted = np.empty((len(images), *image_shape), np.uint8)
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        if channels == 1:
+            chunk = to_grey(chunk)
+        if chunk.shape[1:3] != (height, width):
+            chunk = _resize(chunk, height, width)
+        converted[start : start + CHUNK] = chunk  # one channel spreads over three here
+    return converted
+
+
+def to_grey(images: np.ndarray) -> np.ndarray:
+    """Return (..., 1) grey pictures, by the ITU-R 601 luma in the integers that Pillow uses."""
+    if images.shape[-1] == 1:
+        return images
+    red, green, blue = np.moveaxis(images.astype(np.uint32), -1, 0)
+    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    return luma.astype(np.uint8)[..., np.newaxis]
+
+
+def _resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    resized = np.empty((len(images), height, width, images.shape[-1]), np.uint8)
+    for picture, target in zip(images, resized, strict=True):
+        flat = picture[..., 0] if picture.shape[-1] == 1 else picture
+        # Pillow widens its bilinear filter when it shrinks a picture: that is the antialiasing.
+        result = Image.fromarray(flat).resize((width, height), Image.Resampling.BILINEAR)
+        target[...] = np.asarray(result).reshape(target.shape)
+    return resized
+
+
+def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions for training and for validation, each class in its proportion.
+
+    Args:
+        labels: class numbers, (n,).
+        size: a share if a float, a number of images if an int.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    count = round(len(labels) * size) if isinstance(size, float) else size
+    if count >= len(labels):
+        raise InputError(
+            f"data.validation_split: {size} leaves none of the {len(labels)} training images"
+        )
+    shuffled = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels, minlength=1)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    rank = np.empty(len(labels))  # where an image stands within its class, from 0 to 1
+    rank[by_class] = (np.arange(len(labels)) - first + 0.5) / np.repeat(counts, counts)
+    chosen = shuffled[np.argsort(rank[shuffled], kind="stable")]
+    return np.sort(chosen[count:]), np.sort(chosen[:count])

@@ -107,7 +107,7 @@ def picture_bytes(url: str) -> bytes:
 
 def examples() -> list[dict[str, str]]:
     """Return a handwritten digit of each class, with its name."""
-    from modelzoo.data.offline_sets import load_mnist5k
+    from modelzoo.data.known_sets import load_mnist5k
 
     digits = load_mnist5k()
     labels = digits.y_test.tolist()

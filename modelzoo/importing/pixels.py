@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modelzoo.data.resize import convert
-from modelzoo.data.source import Dataset, ImageShape
-from modelzoo.data.validation_split import split_validation
+from modelzoo.data.source import Dataset, ImageShape, convert, split_validation
 
 VALIDATION_IMAGES = 5_000
 SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))  # images in a round, ways that go on

@@ -11,8 +11,8 @@ import numpy as np
 from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.pipeline import InputPipeline, Patch
+from modelzoo.data.preprocessor import CROPS
 from modelzoo.data.source import Dataset
-from modelzoo.data.ten_crops import CROPS
 
 Unit: TypeAlias = Literal["probability", "score"]
 CERTAIN = 0.6  # a prediction whose largest probability is smaller is marked as uncertain
