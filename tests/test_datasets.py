@@ -11,14 +11,13 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from modelzoo.data import fetched_sets
+from modelzoo.data import datasets
 from modelzoo.data.datasets import (
     check_dataset_name,
     data_folder,
@@ -26,7 +25,7 @@ from modelzoo.data.datasets import (
     load_dataset,
     load_dataset_or_fallback,
 )
-from modelzoo.data.known_sets import CLASS_NAMES, MNIST5K
+from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, MNIST5K
 from modelzoo.data.npz import KEYS
 from modelzoo.data.shapes import draw_shapes
 from modelzoo.data.source import DatasetUnavailable, ResizedImages, convert
@@ -151,10 +150,10 @@ def test_mnist16_out_of_reach_becomes_mnist5k(
 ) -> None:
     """The 5,000 digits are fewer than the 7,291 of the protocol, and must not carry its name."""
 
-    def refuse(name: str, count: int) -> None:
+    def refuse(name: str, *file: Any) -> None:
         raise DatasetUnavailable(f"{name} can't be fetched: no network")
 
-    monkeypatch.setattr("modelzoo.data.datasets.load_fetched", refuse)
+    monkeypatch.setattr(datasets, "_fetched", refuse)
     with pytest.raises(DatasetUnavailable, match="mnist16 is made of mnist: mnist can't be"):
         load_dataset("mnist16")
     said: list[str] = []
@@ -353,19 +352,19 @@ def no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No server answers: all addresses are a port of this machine where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    for name, fetched in fetched_sets.FETCHED_SETS.items():
-        nowhere = replace(fetched, addresses=(address,))
-        monkeypatch.setitem(fetched_sets.FETCHED_SETS, name, nowhere)
-    monkeypatch.setattr(fetched_sets, "LIMITS", Limits(attempts=1))
+    for name in datasets.FETCHED:
+        monkeypatch.setitem(KNOWN_SETS, name, replace(KNOWN_SETS[name], addresses=(address,)))
+    monkeypatch.setattr(datasets, "LIMITS", Limits(attempts=1))
     return home
 
 
-def put(monkeypatch: pytest.MonkeyPatch, name: str, path: Path, **changes: Any) -> None:
-    """Let a file that is on this machine be the one that a data set is made of."""
-    content = path.read_bytes()
-    file = fetched_sets.RemoteFile(path.name, len(content), hashlib.sha256(content).hexdigest())
-    fetched = replace(fetched_sets.FETCHED_SETS[name], files=(file,), **changes)
-    monkeypatch.setitem(fetched_sets.FETCHED_SETS, name, fetched)
+def put(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
+    """Let files that are on this machine be those that a data set is made of."""
+    files = [
+        (path.name, path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in paths
+    ]
+    monkeypatch.setattr(datasets, "published_files", lambda name: files)
 
 
 def cifar_members(label_bytes: int) -> tuple[np.ndarray, dict[str, bytes]]:
@@ -395,7 +394,7 @@ def test_cifar_is_read_from_its_binary_archive(
     """Red, green and blue planes become pixels; the last byte of a label is the class."""
     images, members = cifar_members(label_bytes)
     path = write_archive(home / "datasets" / name / "cifar.tar.gz", members)
-    put(monkeypatch, name, path, read=partial(fetched_sets.read_cifar, label_bytes=label_bytes))
+    put(monkeypatch, path)
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     data = load_dataset(name)
     assert np.array_equal(data.x_train[:], images[:7]) and np.array_equal(data.x_test, images[7:])
@@ -408,16 +407,14 @@ def test_fashion_mnist_is_read_from_its_four_files(
 ) -> None:
     """The dimensions stand at the beginning of each file."""
     arrays = small_set()
-    files = []
+    paths = []
     for key, array in ((key, arrays[key].astype(np.uint8)) for key in KEYS):
         header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
         path = home / "datasets" / "fashion_mnist" / f"{key}.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(header + array.tobytes()))
-        put(monkeypatch, "fashion_mnist", path)
-        files += fetched_sets.FETCHED_SETS["fashion_mnist"].files
-    whole = replace(fetched_sets.FETCHED_SETS["fashion_mnist"], files=tuple(files))
-    monkeypatch.setitem(fetched_sets.FETCHED_SETS, "fashion_mnist", whole)
+        paths.append(path)
+    put(monkeypatch, *paths)
     data = load_dataset("fashion_mnist")
     assert np.array_equal(data.x_train[..., 0], arrays["x_train"])
     assert np.array_equal(data.x_test[..., 0], arrays["x_test"])
@@ -433,7 +430,7 @@ def test_a_copy_of_keras_is_used_if_it_is_the_right_one(
     np.savez(copy, **small_set())
     with pytest.raises(DatasetUnavailable, match="mnist can't be fetched"):
         load_dataset("mnist")
-    put(monkeypatch, "mnist", copy)
+    put(monkeypatch, copy)
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     assert load_dataset("mnist").x_train.shape == (20, 8, 8, 1)
 
@@ -486,7 +483,7 @@ def test_other_sets_out_of_reach_say_what_to_do(no_network: Path) -> None:
     assert len(message.splitlines()) <= 5
 
 
-@pytest.mark.parametrize("name", fetched_sets.FETCHED_SETS)
+@pytest.mark.parametrize("name", datasets.FETCHED)
 def test_offline_opens_no_socket_and_announces_nothing(
     name: str,
     home: Path,
@@ -512,9 +509,8 @@ def test_a_server_that_never_answers_is_given_up(
     """A connection that hangs ends by the timeout, and leaves no file behind."""
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        fetched = replace(fetched_sets.FETCHED_SETS["mnist"], addresses=(address,))
-        monkeypatch.setitem(fetched_sets.FETCHED_SETS, "mnist", fetched)
-        monkeypatch.setattr(fetched_sets, "LIMITS", Limits(silence=0.2, attempts=1))
+        monkeypatch.setitem(KNOWN_SETS, "mnist", replace(KNOWN_SETS["mnist"], addresses=(address,)))
+        monkeypatch.setattr(datasets, "LIMITS", Limits(silence=0.2, attempts=1))
         with pytest.raises(DatasetUnavailable, match=r"fetched: .*silent for 0\.2 s"):
             load_dataset("mnist")
     assert list(home.glob("datasets/mnist/*.npz")) == []

@@ -1,4 +1,7 @@
-"""Every named data set: from the data folder, fetched, from a package, or drawn by us."""
+"""Every named data set: from the data folder, fetched, from a package, or drawn by us.
+
+Fetched files are checked by their SHA-256, and read without unpickling.
+"""
 
 import difflib
 import os
@@ -7,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from modelzoo.data.fetched_sets import FETCHED_SETS, load_fetched
+from modelzoo.config.sources import WeightsFile
 from modelzoo.data.folder import check_folder, load_folder
 from modelzoo.data.images import Fit, Ink
 from modelzoo.data.known_sets import KNOWN_SETS, KnownSet
 from modelzoo.data.library_sets import check_library_name, library_of, load_library_set
-from modelzoo.data.npz import read_npz
+from modelzoo.data.npz import as_dataset, read_npz
 from modelzoo.data.source import (
     Dataset,
     DatasetUnavailable,
@@ -22,15 +25,28 @@ from modelzoo.data.source import (
 )
 from modelzoo.environment import cache_folder, in_home
 from modelzoo.errors import InputError
+from modelzoo.weights.store import Limits, NotFetched, cached_path, fetch
 
 # Sets that need no network, and those that can be loaded though the data folder lacks them.
 OFFLINE = [name for name, known in KNOWN_SETS.items() if known.load]
-BUILT_IN = [*FETCHED_SETS, *OFFLINE, *(name for name, known in KNOWN_SETS.items() if known.derive)]
+FETCHED = [name for name, known in KNOWN_SETS.items() if known.addresses]
+BUILT_IN = [*FETCHED, *OFFLINE, *(name for name, known in KNOWN_SETS.items() if known.derive)]
+FETCHED_FOLDER = "datasets"  # below the cache folder
+PUBLISHED = Path(__file__).parent / "files" / "published.txt"
+# Shorter than for weights: without a network, training goes on with another data set.
+LIMITS = Limits(silence=15.0, attempts=2)
 IMAGENET = """\
 imagenet is not in {folder}, and can't be fetched: ask for ILSVRC 2012 at https://image-net.org
 Put its pictures at {folder}/imagenet/train/CLASS/* and those of its validation set at
 {folder}/imagenet/test/CLASS/*, or name another folder that holds both: --dataset folder:PATH
 """
+
+
+def published_files(name: str) -> list[tuple[str, int, str]]:
+    """Return name, bytes and SHA-256 of the files of a data set, in the order of reading."""
+    rows = [line.split() for line in PUBLISHED.read_text("utf-8").splitlines()]
+    own = [row for row in rows if row[0].startswith(f"{name}/")]
+    return [(path.removeprefix(f"{name}/"), int(size), sha256) for path, size, sha256 in own]
 
 
 def data_folder() -> Path:
@@ -54,7 +70,7 @@ def picture_folder(name: str) -> Path | None:
     """
     if name.startswith("folder:"):
         return Path(name.removeprefix("folder:"))
-    if not _is_safe(name) or name in (*FETCHED_SETS, *OFFLINE):
+    if not _is_safe(name) or name in (*FETCHED, *OFFLINE):
         return None
     folder = data_folder() / name
     arrays = folder.with_suffix(".npz").is_file()
@@ -163,22 +179,42 @@ def _load_named(name: str) -> Dataset:
             return known.derive(_load_named(known.made_of))
         except DatasetUnavailable as error:
             raise DatasetUnavailable(f"{name} is made of {known.made_of}: {error}") from error
-    class_names = known.class_names if known else ()
     path = data_folder() / f"{name}.npz"
-    if name in FETCHED_SETS and not path.is_file():
-        data = _fetched(name, path, class_names)
+    if known is None:
+        return read_npz(path, name)
+    if path.is_file() or not known.addresses:
+        data = read_npz(path, name, known.class_names)
     else:
-        data = read_npz(path, name, class_names)
-    return replace(data, note=_note(data, known)) if known else data
+        paths = [_fetched(name, known, *file) for file in published_files(name)]
+        data = as_dataset(name, known.read(*paths), name, known.class_names)
+    return replace(data, note=_note(data, known))
 
 
-def _fetched(name: str, path: Path, class_names: tuple[str, ...]) -> Dataset:
+def _fetched(name: str, known: KnownSet, file: str, size: int, sha256: str) -> Path:
+    """Return where a file lies, its SHA-256 just checked; fetch it if it is not there."""
+    sources = [f"{address}/{file}" for address in known.addresses]
+    if known.keras_folder is not None:
+        home = in_home(os.environ.get("KERAS_HOME") or "~/.keras")
+        copy = home / "datasets" / known.keras_folder / file
+        if copy.is_file():
+            sources.insert(0, f"file:{copy}")
+    wanted = WeightsFile(
+        label=f"{name} ({file})",
+        file=f"{name}/{file}",
+        sources=tuple(sources),
+        sha256=sha256,
+        bytes=size,
+        max_bytes=size,
+        folder=FETCHED_FOLDER,
+    )
     try:
-        return load_fetched(name, class_names)
-    except DatasetUnavailable as error:
+        return fetch(wanted, limits=LIMITS).path
+    except InputError as error:
+        reason = error.reason if isinstance(error, NotFetched) else str(error)
         raise DatasetUnavailable(
-            f"{error}\n"
-            f"or its x_train, y_train, x_test and y_test into {path}.\n"
+            f"{name} can't be fetched: {reason}\n"
+            f"By hand: put {sources[-1]}\nat {cached_path(wanted)}\n"
+            f"or its x_train, y_train, x_test and y_test into {data_folder() / name}.npz.\n"
             f"These need no network: {', '.join(OFFLINE)}."
         ) from error
 

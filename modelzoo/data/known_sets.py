@@ -1,18 +1,27 @@
 """Every data set that has a name of its own: what it holds, and where it comes from."""
 
+import gzip
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from modelzoo.data import fukushima_digits, shapes
-from modelzoo.data.npz import read_arrays
+from modelzoo.data.npz import KEYS, read_arrays
 from modelzoo.data.source import Dataset, convert
 from modelzoo.errors import InputError
 from modelzoo.requirements import check_installed
 
 MNIST5K = Path(__file__).parent / "files" / "mnist5k.npz"  # its source and licence lie beside it
+
+KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+FASHION_ADDRESS = (
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
+)
+CIFAR_ADDRESS = "https://www.cs.toronto.edu/~kriz"
 MNIST16_TRAINING, MNIST16_TEST = 7291, 2007  # the zip codes of LeCun et al. (1989)
 
 # What the classes are called, in the order of their numbers.
@@ -44,6 +53,41 @@ CIFAR100 = (
     "willow_tree", "wolf", "woman", "worm",
 )
 # fmt: on
+
+
+def read_idx(*paths: Path) -> dict[str, np.ndarray]:
+    """Read gzipped files in LeCun's format, in the order of `KEYS`."""
+    return {key: _read_idx_file(path) for key, path in zip(KEYS, paths, strict=True)}
+
+
+def _read_idx_file(path: Path) -> np.ndarray:
+    with gzip.open(path) as file:
+        data = file.read()
+    dimensions = data[3]  # after two zeros and the type; then a big-endian size for each
+    shape = np.frombuffer(data, ">i4", dimensions, offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def read_cifar(path: Path, label_bytes: int) -> dict[str, np.ndarray]:
+    """Read an archive of CIFAR's binary version in memory; nothing is extracted.
+
+    The last byte of a label is the class; CIFAR-100 has that of its superclass before it.
+    """
+    parts: dict[str, bytes] = {}
+    with tarfile.open(path, "r:gz") as archive:
+        for member in archive:  # as they come: going back would decompress everything again
+            file = archive.extractfile(member)
+            if file is not None and member.name.endswith(".bin"):
+                parts[member.name] = file.read()
+    arrays = {}
+    for split in ("train", "test"):
+        names = sorted(name for name in parts if ("test" in name) == (split == "test"))
+        content = b"".join(parts[name] for name in names)
+        records = np.frombuffer(content, np.uint8).reshape(-1, label_bytes + 3 * 32 * 32)
+        planes = records[:, label_bytes:].reshape(-1, 3, 32, 32)  # red, green, blue
+        arrays[f"x_{split}"] = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+        arrays[f"y_{split}"] = records[:, label_bytes - 1].copy()
+    return arrays
 
 
 def load_mnist5k() -> Dataset:
@@ -132,13 +176,16 @@ def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Data
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A data set that this package knows; an array file is looked for where nothing makes it.
+    """A data set that this package knows; NAME.npz in the data folder goes before fetching.
 
     Attributes:
         class_names: in the order of their numbers.
         load: draws it, or loads it from a package; needs no network.
         made_of: the data set whose images these are.
         derive: makes it of the data set `made_of`.
+        addresses: of the folders that hold its published files, tried in order.
+        read: returns x_train, y_train, x_test and y_test from these files.
+        keras_folder: where Keras keeps the same files, if it does; a copy there is used.
         images: published number of training and of test images; None: not to be compared.
         fallback: what stands in for it where it cannot be reached.
         note: of its array file, see `Dataset`.
@@ -148,16 +195,41 @@ class KnownSet:
     load: Callable[[], Dataset] | None = None
     made_of: str = ""
     derive: Callable[[Dataset], Dataset] | None = None
+    addresses: tuple[str, ...] = ()
+    read: Callable[..., dict[str, np.ndarray]] = read_arrays
+    keras_folder: str | None = None
     images: tuple[int, int] | None = None
     fallback: str = ""
     note: str = ""
 
 
 KNOWN_SETS = {
-    "mnist": KnownSet(DIGITS, images=(60_000, 10_000), fallback="mnist5k"),
-    "fashion_mnist": KnownSet(FASHION_MNIST, images=(60_000, 10_000)),
-    "cifar10": KnownSet(CIFAR10, images=(50_000, 10_000)),
-    "cifar100": KnownSet(CIFAR100, images=(50_000, 10_000)),
+    "mnist": KnownSet(
+        DIGITS,
+        addresses=(KERAS_ADDRESS,),
+        keras_folder="",
+        images=(60_000, 10_000),
+        fallback="mnist5k",
+    ),
+    "fashion_mnist": KnownSet(
+        FASHION_MNIST,
+        addresses=(FASHION_ADDRESS, KERAS_ADDRESS),
+        read=read_idx,
+        keras_folder="fashion-mnist",
+        images=(60_000, 10_000),
+    ),
+    "cifar10": KnownSet(
+        CIFAR10,
+        addresses=(CIFAR_ADDRESS,),
+        read=partial(read_cifar, label_bytes=1),
+        images=(50_000, 10_000),
+    ),
+    "cifar100": KnownSet(
+        CIFAR100,
+        addresses=(CIFAR_ADDRESS,),
+        read=partial(read_cifar, label_bytes=2),
+        images=(50_000, 10_000),
+    ),
     "mnist5k": KnownSet(DIGITS, load_mnist5k, made_of="mnist"),
     "digits": KnownSet(DIGITS, load_digits),
     "shapes": KnownSet(shapes.SHAPES, load_shapes),
