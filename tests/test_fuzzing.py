@@ -228,7 +228,8 @@ def test_a_layer_that_makes_immense_pictures_is_refused(layer: dict[str, Any]) -
     with pytest.raises(InputError, match=r"data\.preprocessing" + many):
         Preprocessor([layer])(images)
     with pytest.raises(InputError, match=r"data\.augmentation" + many):
-        Preprocessor([], [layer]).augment(images, np.zeros(2))
+        prepare = Preprocessor([], [layer])
+        prepare.augment(images, np.zeros(2), prepare.batch_seeds(0, 0, 1)[0])
 
 
 def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:

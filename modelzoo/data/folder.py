@@ -2,9 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,27 +21,24 @@ class FolderImages(EncodedImages):
 
     Args:
         folder: holds one folder a class.
-        class_names: the folders' names.
-        names: the names of the files, class after class.
-        labels: (n,), the class of each file.
+        files: the names of the files of each class.
         image_shape, fit, ink: as in `read_image`.
     """
 
     def __init__(
         self,
         folder: Path,
-        class_names: tuple[str, ...],
-        names: Iterable[str],
-        labels: np.ndarray,
+        files: Mapping[str, Sequence[str]],
         image_shape: ImageShape,
         fit: Fit = "cover",
         ink: Ink = "as_is",
     ) -> None:
-        super().__init__(len(labels), image_shape, fit, ink)
-        self.labels = labels
-        self._folders = [folder / class_name for class_name in class_names]
+        self.labels = np.repeat(np.arange(len(files)), [len(names) for names in files.values()])
+        super().__init__(len(self.labels), image_shape, fit, ink)
+        self._folders = [folder / name for name in files]
         # As bytes, the 1.2 million names of ImageNet take 30 MB.
-        self._names = np.array([os.fsencode(name) for name in names])
+        every = itertools.chain.from_iterable(files.values())
+        self._names = np.array([os.fsencode(name) for name in every])
 
     def path(self, position: int) -> Path:
         """The file of the picture at `position`."""
@@ -91,19 +87,17 @@ def load_folder(
                 f"{root / 'test' / foreign}: the class {foreign} is not in {root / 'train'}\n"
                 "A network can't know a class that it was never shown: add it or take it away."
             )
-    splits: list[Any] = []
-    for split in (root / "train", root / "test"):
-        # A class that the test set lacks is merely not tested.
-        names = [
-            _picture_names(split / each, root) if (split / each).is_dir() else []
-            for each in class_names
-        ]
-        labels = np.repeat(np.arange(len(class_names)), [len(each) for each in names])
-        every = itertools.chain.from_iterable(names)
-        images = FolderImages(split, class_names, every, labels, image_shape, fit, ink)
-        splits += [images, labels]
-    x_train, y_train, x_test, y_test = splits
-    return Dataset(f"folder:{path}", x_train, y_train, x_test, y_test, class_names)
+    train, test = (
+        FolderImages(
+            split,
+            {name: _picture_names(split / name, root) for name in class_names},
+            image_shape,
+            fit,
+            ink,
+        )
+        for split in (root / "train", root / "test")
+    )
+    return Dataset(f"folder:{path}", train, train.labels, test, test.labels, class_names)
 
 
 def _class_names(root: Path, split: str) -> tuple[str, ...]:
@@ -117,6 +111,8 @@ def _class_names(root: Path, split: str) -> tuple[str, ...]:
 
 
 def _picture_names(folder: Path, root: Path) -> list[str]:
+    if not folder.is_dir():  # a class that the test set lacks is merely not tested
+        return []
     names, has_folders = [], False
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from modelzoo.data.batches import BatchSource, NumpyBatches
-from modelzoo.data.preprocessor import CROPS, Preprocessor, ten_crops
+from modelzoo.data.preprocessor import CROPS, MIXING_LAYERS, Preprocessor, ten_crops
 from modelzoo.data.source import Dataset, split_validation
 from modelzoo.errors import InputError
 
@@ -63,12 +63,10 @@ class InputPipeline:
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.num_classes = num_classes if label_mode == "categorical" else None
         self.preprocessor = Preprocessor(preprocessing, augmentation)
-        mixes = {type(layer).__name__ for layer in self.preprocessor.augmentation} & {
-            "MixUp",
-            "CutMix",
-        }
-        if mixes and label_mode != "categorical":
-            raise InputError(f"data.label_mode: {mixes.pop()} mixes labels; set it to categorical")
+        for layer in self.preprocessor.augmentation:
+            name = type(layer).__name__
+            if name in MIXING_LAYERS and label_mode != "categorical":
+                raise InputError(f"data.label_mode: {name} mixes labels; set it to categorical")
         train, validation = split_validation(data.y_train, validation_split)
         if training_images is not None and training_images < len(train):
             _, chosen = split_validation(data.y_train[train], training_images)
@@ -90,11 +88,11 @@ class InputPipeline:
 
     def labels(self, split: str) -> np.ndarray:
         """Return the class numbers of a split, in the order in which it is scored."""
-        return self._labels_of(split)[self.indices[split]]
+        return self._arrays(split)[1][self.indices[split]]
 
     def images(self, split: str, positions: np.ndarray) -> np.ndarray:
         """Return the uint8 pictures at some positions of a split."""
-        return self._images_of(split)[self.indices[split][positions]]
+        return self._arrays(split)[0][self.indices[split][positions]]
 
     def encode(self, labels: Any) -> Any:
         """Return class numbers as the loss takes them: as they are, or one-hot."""
@@ -177,11 +175,10 @@ class InputPipeline:
         images = keras.ops.convert_to_tensor(self.images("train", chosen))
         return self._finish(images, labels, self._seeds[0], training=True)
 
-    def _images_of(self, split: str) -> Any:
-        return self.data.x_test if split == "test" else self.data.x_train
-
-    def _labels_of(self, split: str) -> np.ndarray:
-        return self.data.y_test if split == "test" else self.data.y_train
+    def _arrays(self, split: str) -> tuple[Any, np.ndarray]:
+        """Return the images and labels that the positions of a split refer to."""
+        data = self.data
+        return (data.x_test, data.y_test) if split == "test" else (data.x_train, data.y_train)
 
     def _batches(
         self,
@@ -194,9 +191,9 @@ class InputPipeline:
     ) -> NumpyBatches | TensorFlowBatches:
         """Return a split's batches for the backend; `rest` are what else a `BatchSource` has."""
         on_tensorflow = keras.backend.backend() == "tensorflow"
-        in_memory = isinstance(self._images_of(split), np.ndarray)
+        in_memory = isinstance(self._arrays(split)[0], np.ndarray)
         pixels = self._as_tensor(split) if on_tensorflow and in_memory else None
-        images, labels = self._images_of(split), self._labels_of(split)
+        images, labels = self._arrays(split)
         batches = BatchSource(images, labels, first_step=first_step, **rest)
         if not on_tensorflow:
             return NumpyBatches(batches)
@@ -212,7 +209,7 @@ class InputPipeline:
         part = "test" if split == "test" else "train"
         if part not in self._tensors:
             with tf.device("cpu:0"):
-                tensor = tf.constant(self._images_of(part))
+                tensor = tf.constant(self._arrays(part)[0])
             self._tensors[part] = tensor
             view: Any = {f"x_{part}": np.asarray(memoryview(tensor))}
             self.data = replace(self.data, **view)
@@ -232,7 +229,7 @@ class InputPipeline:
     def _read(self, split: str, chosen: np.ndarray) -> np.ndarray:
         """Return the pictures at some positions, and note why one cannot be read."""
         try:
-            return self._images_of(split)[chosen]
+            return self._arrays(split)[0][chosen]
         except InputError as error:
             self._unreadable = error
             raise

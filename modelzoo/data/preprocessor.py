@@ -10,6 +10,7 @@ from modelzoo import keras_objects
 from modelzoo.layers.random_patch import RandomPatch
 from modelzoo.networks.network import check_features
 
+MIXING_LAYERS = ("MixUp", "CutMix")  # which change labels, too
 CROPS = 10  # patches of an image whose predictions are averaged, as AlexNet was tested
 
 
@@ -37,34 +38,31 @@ class Preprocessor:
         """Return what a call returns, as a NumPy array in float32."""
         return np.asarray(keras.ops.convert_to_numpy(self(images)))
 
-    def augment(self, images: Any, labels: Any, seeds: Any = None) -> tuple[Any, Any]:
+    def augment(self, images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
         """Return a training batch, changed at random; MixUp and CutMix change the labels too.
 
         Args:
             images: (n, height, width, channels), 0..255.
             labels: (n,), or (n, classes) if they are one-hot.
-            seeds: the row of `batch_seeds` for this batch; None draws on from where the layers are.
+            seeds: the row of `batch_seeds` for this batch.
         """
         if not self.augmentation:
             return images, labels
-        if seeds is None:
-            return self._augment(images, labels)
         # No variable is written: batches may be made at the same time.
-        states = [(state, seeds[index]) for index, state in enumerate(self._random_states())]
-        mapping = [(state, keras.ops.cast(words, state.dtype)) for state, words in states]
+        mapping = [
+            (state, keras.ops.cast(seeds[index], state.dtype))
+            for index, state in enumerate(self._random_states())
+        ]
         with keras.StatelessScope(state_mapping=mapping):
-            return self._augment(images, labels)
-
-    def _augment(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        for index, layer in enumerate(self.augmentation):
-            _check_size(layer, images.shape, f"data.augmentation.{index}")
-            if not isinstance(layer, RandomPatch):  # which cuts bytes as well as floats, faster
-                images = keras.ops.cast(images, "float32")
-            if type(layer).__name__ in ("MixUp", "CutMix"):
-                mixed = layer({"images": images, "labels": labels}, training=True)
-                images, labels = mixed["images"], mixed["labels"]
-            else:
-                images = layer(images, training=True)
+            for index, layer in enumerate(self.augmentation):
+                _check_size(layer, images.shape, f"data.augmentation.{index}")
+                if not isinstance(layer, RandomPatch):  # which cuts bytes as well as floats, faster
+                    images = keras.ops.cast(images, "float32")
+                if type(layer).__name__ in MIXING_LAYERS:
+                    mixed = layer({"images": images, "labels": labels}, training=True)
+                    images, labels = mixed["images"], mixed["labels"]
+                else:
+                    images = layer(images, training=True)
         return images, labels
 
     def batch_seeds(self, seed: int, epoch: int, steps: int) -> np.ndarray:
