@@ -562,6 +562,43 @@ def test_weights_alone_need_something_that_decides(tmp_path: Path) -> None:
     assert found.config.model.input_shape == [28, 28, 1]
 
 
+@pytest.mark.parametrize("reference", ["lenet5/mnist", "own.yaml", "run"])
+def test_model_takes_the_grammar_of_every_command(
+    reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NAME/WEIGHTS, a YAML and the folder of a run name a configuration, as NAME does."""
+    from modelzoo.api import build
+
+    monkeypatch.chdir(tmp_path)
+    network = build("lenet5")
+    network.save_weights("w.weights.h5")
+    Path("own.yaml").write_text("base: lenet5\nmodel: {pooling: average}\n")
+    Path("run").mkdir()
+    Path("run/config.yaml").write_text("base: lenet5\n")
+    found = import_file(Path("w.weights.h5"), out=Path("out"), model=reference)
+    images = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+    ours = load(found.yaml, found.weights)
+    assert np.allclose(np.asarray(ours(images)), np.asarray(network(images)), rtol=0, atol=1e-6)
+
+
+def test_an_imported_neocognitron_still_organizes_itself(tmp_path: Path) -> None:
+    """A list of layers does not say for how many batches; its builder does."""
+    from modelzoo.api import build
+
+    network = build("neocognitron", organizing_steps=7)
+    network.save_weights(tmp_path / "w.weights.h5")
+    found = import_file(
+        tmp_path / "w.weights.h5", out=tmp_path / "out", model="neocognitron",
+        overrides=["model.organizing_steps=7"],
+    )  # fmt: skip
+    written = load_config(found.yaml).network
+    assert written is not None and written.organizing_steps == 7
+    assert found.lines()[0].endswith(f"{len(written.layers)} layers")
+    images = np.random.default_rng(0).random((3, 16, 16, 1), np.float32)
+    ours = load(found.yaml, found.weights)
+    assert np.allclose(np.asarray(ours(images)), np.asarray(network(images)), rtol=0, atol=1e-6)
+
+
 # Pictures smaller than the input
 
 

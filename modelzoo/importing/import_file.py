@@ -9,13 +9,13 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelzoo.config import load_config
 from modelzoo.config.sources import TORCH_SUFFIXES
 from modelzoo.errors import InputError
 from modelzoo.files import write_text
+from modelzoo.importing.foreign import look_at_torch
 from modelzoo.importing.imported import Imported
 from modelzoo.importing.keras_file import look_at_keras
-from modelzoo.importing.torch_file import look_at_torch
+from modelzoo.resolve import configure
 from modelzoo.terminal import on_one_line
 from modelzoo.version import __version__
 from modelzoo.weights.hdf5 import check_signature
@@ -40,7 +40,8 @@ def import_file(
         out: the folder, made if it is missing.
         dataset: on whose validation images everything is tried that the file does not say, and on
             whose test images the outcome is scored, once.
-        model: a configuration that stands for what the file does not say.
+        model: NAME, NAME/WEIGHTS, a YAML or the folder of a run: its configuration stands for what
+            the file does not say.
         overrides: "SECTION.KEY=VALUE"; they win.
         notify: called with each notice.
 
@@ -53,7 +54,10 @@ def import_file(
     name = name.strip("-._") or "imported"
     yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
     _check_targets(path, yaml, weights)
-    given = None if model is None else load_config(model, dataset=dataset, overrides=overrides)
+    backend = "tensorflow"
+    if model is not None:
+        given, _ = configure(model, dataset=dataset, overrides=overrides)
+        backend = given.trainer.backend
     if dataset is not None:
         from modelzoo.data.datasets import check_dataset_name
 
@@ -62,15 +66,14 @@ def import_file(
     if path.suffix in TORCH_SUFFIXES:
         foreign = look_at_torch(path)
     else:
-        foreign = look_at_keras(path, beside=given is None, notify=notify)
-    if given is None and foreign.packaged:
-        model = foreign.packaged
+        foreign = look_at_keras(path, beside=model is None, notify=notify)
     from modelzoo.training.device import start_framework
 
-    device = start_framework(given.trainer.backend if given else "tensorflow", "auto")
+    device = start_framework(backend, "auto")
     with device.scope():
         from modelzoo.importing.fitting import fit_file
 
+        model = foreign.packaged if model is None else model
         found = fit_file(foreign, model, dataset, overrides, name, notify)
         _write(found, path, yaml, weights)
     return found

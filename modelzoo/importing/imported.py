@@ -108,7 +108,7 @@ class Imported:
         about = self.config.about
         lines = [
             f"{self.config.name}: {self.layout}{version}; {about.parameters:,} parameters, "
-            f"{len(self.config.model.layers)} layers",
+            f"{len(self.config.network.layers) if self.config.network else 0} layers",
             *(f"  {fact}" for fact in self.facts()),
             f"configuration: {self.yaml}",
             f"weights: {self.weights}",
