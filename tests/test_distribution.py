@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_bars
 from waiting import HANGS, text_of, wait_for
 
+from conftest import write_bars
 from modelzoo import InputError, load_config
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.source import Dataset

@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from conftest import draw_bars
 
+from conftest import draw_bars
 from modelzoo import cli
 from modelzoo.api import evaluate, load, preprocess
 from modelzoo.config import load_config
