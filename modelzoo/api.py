@@ -147,7 +147,7 @@ def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, 
     Raises:
         InputError: another number than ten, or pictures that are no larger than a patch.
     """
-    from modelzoo.config.entry import entry_shape
+    from modelzoo.config.sections import entry_shape
 
     if crops != 10:
         raise InputError(f"--crops {crops}: there are 1 (the whole picture) and 10")

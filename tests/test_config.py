@@ -32,7 +32,7 @@ def test_every_builder_has_a_configuration():
 def test_packaged_yaml_states_every_argument_of_its_builder(name):
     """A default that the YAML leaves out would be hidden from its reader."""
     config = load_config(name)
-    stated = config.read[0].values["model"]
+    stated = config.layers[0].values["model"]
     assert set(config.builder_arguments) - {"name"} <= set(stated)
 
 
@@ -160,7 +160,7 @@ def test_python_arguments_win_over_overrides():
 def test_what_the_program_finds_out_replaces_no_choice():
     """The number of classes of a data set, or the pixels of an import, give way to --set."""
     config = load_config("lenet5", overrides=["model.num_classes=20"])
-    found = config.with_found({"model": {"num_classes": 3, "pool_size": 3}}, "data")
+    found = config.with_values({"model": {"num_classes": 3, "pool_size": 3}}, "data", asked=False)
     assert (found.model.num_classes, found.model.pool_size) == (20, 3)
 
 
@@ -186,7 +186,7 @@ def test_an_unknown_attribute_is_an_error():
         ("fit.class_weight={a: 1}", "fit.class_weight: expected int, got str: {'a': 1}"),
         (
             "data.preprocessing=[1]",
-            "expected str | object, got int at [0]: [1]",
+            "data.preprocessing.0: expected str | object, got int: 1",
         ),
         ("model.input_shape=[28, 28]", "input_shape: [28, 28] should be [height, width, channels]"),
     ],

@@ -13,7 +13,7 @@ from conftest import draw_bars
 from modelzoo import cli
 from modelzoo.api import evaluate, load, preprocess
 from modelzoo.config import load_config
-from modelzoo.config.entry import entry_shape
+from modelzoo.config.sections import entry_shape
 from modelzoo.errors import InputError
 from modelzoo.importing.import_file import Imported, import_file
 

@@ -1,7 +1,7 @@
 """Find, read, inherit, override and check a YAML configuration. Starts no framework."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 from msgspec.structs import asdict
 
-from modelzoo.config.entry import entry_shape
 from modelzoo.config.layers import (
     Layer,
     check_top_level,
@@ -30,6 +29,7 @@ from modelzoo.config.sections import (
     Model,
     Trainer,
     check_labels_suit_loss,
+    entry_shape,
     read_section,
 )
 from modelzoo.errors import InputError, unknown
@@ -45,9 +45,8 @@ class Config:
         name: the network's name, as in `--model` and in the name of a run.
         about, model, data, image, compile, fit, trainer: the sections, defaults filled in.
         weights: the published weights, the default first.
-        read: what the files say, and above them what the program found out in the data.
-        asked: what options and arguments ask for, in the order in which they were given. It lies
-            above all that was read.
+        layers: what the files say, what the program found out in the data, and above both what
+            options and arguments ask for, in the order in which they were given.
     """
 
     name: str
@@ -59,8 +58,7 @@ class Config:
     fit: Fit
     trainer: Trainer
     weights: list[PublishedWeights]
-    read: tuple[Layer, ...] = field(repr=False)
-    asked: tuple[Layer, ...] = field(repr=False)
+    layers: tuple[Layer, ...] = field(repr=False)
 
     @property
     def builder(self) -> Callable[..., Any]:
@@ -104,25 +102,22 @@ class Config:
         """The sections as in a YAML: plain dicts, lists, strings and numbers."""
         return {section: asdict(getattr(self, section)) for section in SECTIONS}
 
-    def with_values(self, values: Mapping[str, Any], origin: str) -> "Config":
+    def with_values(
+        self, values: Mapping[str, Any], origin: str, *, asked: bool = True
+    ) -> "Config":
         """Return this configuration with `values` in place of what was said before.
 
         Args:
             values: sections with keys, nested as in the YAML.
             origin: where they come from, for messages.
+            asked: False for what the program found out, such as a number of classes: it replaces
+                what the files say, but nothing that was asked for.
         """
-        return _assemble(self.name, self.read, (*self.asked, Layer(dict(values), origin)))
-
-    def with_found(self, values: Mapping[str, Any], origin: str) -> "Config":
-        """Return this configuration with what the program found out, such as a number of classes.
-
-        It replaces what the files say, but nothing that was asked for.
-        """
-        return _assemble(self.name, (*self.read, Layer(dict(values), origin)), self.asked)
+        return _assemble(self.name, [*self.layers, Layer(dict(values), origin, asked=asked)])
 
     def with_overrides(self, overrides: Sequence[str]) -> "Config":
         """Return this configuration with "SECTION.KEY=VALUE" laid over it, VALUE in YAML."""
-        return _assemble(self.name, self.read, (*self.asked, *map(parse_override, overrides)))
+        return _assemble(self.name, [*self.layers, *map(parse_override, overrides)])
 
     def with_dataset(self, dataset: str) -> "Config":
         """Return this configuration for another data set, `per_dataset` applied."""
@@ -130,12 +125,12 @@ class Config:
 
     def is_asked(self, key: str) -> bool:
         """Whether an option or an argument gives `key`, such as "model.num_classes"."""
-        return any(layer.holds(key) for layer in self.asked)
+        return any(layer.asked and layer.holds(key) for layer in self.layers)
 
     @property
     def inherits_dataset(self) -> bool:
         """Whether the published weights come from a file above the one that names the data set."""
-        for layer in reversed((*self.read, *self.asked)):
+        for layer in reversed(self.layers):
             if layer.holds("data.dataset") or layer.holds("weights"):
                 return not layer.holds("data.dataset")
         return False
@@ -160,7 +155,7 @@ class Config:
 
     def origin(self, key: str) -> str:
         """Return what gave a key its value: a file with its line, or an option."""
-        return where_given(key, (*self.read, *self.asked))
+        return where_given(key, self.layers)
 
     def to_yaml(self) -> str:
         """Return the resolved configuration: running it again repeats the run."""
@@ -192,21 +187,15 @@ def load_config(
     """
     if model is None and config_file is None:
         raise InputError(f"no model given; choose one of {', '.join(list_models())}")
-    read: list[Layer] = []
-    name = ""
-    if model is not None:
-        path = find_config(model)
-        read = _read_with_bases(path)
-        name = _name_of(path, read)
+    paths = [] if model is None else [find_config(model)]
     if config_file is not None:
-        path = Path(config_file)
-        above = _read_with_bases(path)
-        name = name or _name_of(path, above)
-        read += above
-    asked = [parse_override(text) for text in overrides]
+        paths.append(Path(config_file))
+    files = [_read_with_bases(path) for path in paths]
+    layers = [layer for each in files for layer in each]
     if dataset is not None:
-        asked.insert(0, Layer({"data": {"dataset": dataset}}, "--dataset"))
-    return _assemble(name, tuple(read), tuple(asked))
+        layers.append(Layer({"data": {"dataset": dataset}}, "--dataset", asked=True))
+    layers += map(parse_override, overrides)
+    return _assemble(_name_of(paths[0], files[0]), layers)
 
 
 def list_models() -> list[str]:
@@ -286,9 +275,9 @@ def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> list[Layer]:
     return [*inherited, layer]
 
 
-def _assemble(name: str, read: tuple[Layer, ...], asked: tuple[Layer, ...]) -> Config:
-    """Lay each layer over those before it, and check the outcome."""
-    layers = (*read, *asked)
+def _assemble(name: str, layers: Iterable[Layer]) -> Config:
+    """Lay each layer over those before it, what was asked for on top, and check the outcome."""
+    layers = tuple(sorted(layers, key=lambda layer: layer.asked))
     for layer in layers:
         check_top_level(layer, TOP_LEVEL)
     data = merge_layers(layers).get("data")
@@ -296,10 +285,17 @@ def _assemble(name: str, read: tuple[Layer, ...], asked: tuple[Layer, ...]) -> C
     # What a file says of the data set counts with that file, not above later ones.
     ordered = [each for layer in layers for each in (layer, _for_dataset(layer, dataset))]
     merged = merge_layers(ordered)
-    checked = {each: read_section(each, merged.get(each), ordered) for each in SECTIONS}
-    check_labels_suit_loss(checked, ordered)
-    weights = _check_weights(merged.get("weights"), ordered)
-    return Config(name, **checked, weights=weights, read=read, asked=asked)
+
+    def place(key: str) -> str:
+        return where_given(key, ordered)
+
+    checked = {each: read_section(each, merged.get(each), place) for each in SECTIONS}
+    check_labels_suit_loss(checked, place)
+    # A `file:` source counts from the folder of the YAML that holds it.
+    holder = next((each for each in reversed(ordered) if each.holds("weights")), None)
+    folder = Path(holder.source).absolute().parent if holder and holder.lines else None
+    weights = parse_weights(merged.get("weights"), place, folder)
+    return Config(name, **checked, weights=weights, layers=layers)
 
 
 def _for_dataset(layer: Layer, dataset: str) -> Layer:
@@ -313,10 +309,3 @@ def _for_dataset(layer: Layer, dataset: str) -> Layer:
     special = Layer(table.get(dataset, {}), layer.source, lines)
     check_top_level(special, SECTIONS)
     return special
-
-
-def _check_weights(values: Any, layers: Sequence[Layer]) -> list[PublishedWeights]:
-    """Check the published weights; a `file:` source counts from the folder of their YAML."""
-    holder = next((each for each in reversed(layers) if each.holds("weights")), layers[-1])
-    folder = Path(holder.source).absolute().parent if holder.lines else None
-    return parse_weights(values, holder.place, folder)

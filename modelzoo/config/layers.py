@@ -26,11 +26,13 @@ class Layer:
         values: sections with keys, nested as in the YAML.
         source: the path of the file, or the option.
         lines: of each key, such as "fit.epochs", in a file.
+        asked: whether an option or an argument gives it, which lies above all that was read.
     """
 
     values: dict[str, Any]
     source: str
     lines: Mapping[str, int] = field(default_factory=dict)
+    asked: bool = False
 
     def place(self, key: str) -> str:
         """Return where `key` stands, for messages."""
@@ -60,11 +62,10 @@ class _Loader(*_BASES):  # type: ignore[misc]
     given twice and endless nesting. It notes the line of every key.
     """
 
-    source = ""
-
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, source: str = "") -> None:
         _BASES[-1].__init__(self, text)
         Composer.__init__(self)
+        self.source = source
         self.lines: dict[str, int] = {}
         self._path: list[str] = []
 
@@ -115,9 +116,9 @@ def read_yaml(path: Path) -> Layer:
         InputError: it cannot be read, is not YAML, holds a tag or an alias, repeats a key, or is
             not a mapping.
     """
-    loader = _Loader(_read_text(path))
-    loader.source = str(path)
+    text = _read_text(path)
     try:
+        loader = _Loader(text, str(path))
         values = loader.get_single_data()
     except InputError:
         raise
@@ -126,8 +127,6 @@ def read_yaml(path: Path) -> Layer:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{path}{line}: not a plain YAML configuration: {problem}") from None
-    finally:
-        loader.dispose()
     if values is None:
         raise InputError(f"{path}: is empty; a configuration has at least `model:` or `base:`")
     if not isinstance(values, dict):
@@ -144,14 +143,11 @@ def _read_text(path: Path) -> str:
     try:
         if ordinary(path).stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, not a configuration")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not a text file in UTF-8") from None
-    if yaml.reader.Reader.NON_PRINTABLE.search(text):
-        raise InputError(f"{path}: holds control characters; it is not a YAML file")
-    return text
 
 
 def parse_override(text: str) -> Layer:
@@ -160,12 +156,17 @@ def parse_override(text: str) -> Layer:
     if not equals or not 2 <= len(parts) <= MAX_DEPTH or not all(parts):
         raise InputError(f"--set {text}: should be SECTION.KEY=VALUE, as in fit.epochs=3")
     try:
-        nested = yaml.load(value, _Loader)  # noqa: S506  # a SafeLoader
+        found = yaml.load(value, _Loader)  # noqa: S506  # a SafeLoader
     except (yaml.YAMLError, ValueError):
         raise InputError(f"--set {text}: {value!r} is not a YAML value") from None
-    for part in reversed(parts):
-        nested = {part: nested}
-    return Layer(nested, f"--set {text}")
+    return Layer(nested(key.strip(), found), f"--set {text}", asked=True)
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Return sections that hold one value, such as {"fit": {"epochs": 3}} for "fit.epochs"."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
 
 
 def check_top_level(layer: Layer, allowed: Iterable[str]) -> None:

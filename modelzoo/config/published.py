@@ -1,20 +1,21 @@
 """The published weights of a network: the `weights:` list of its YAML, as checked data."""
 
-import difflib
 import hashlib
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from modelzoo.config.sections import Place, convert
 from modelzoo.config.sources import LARGEST_FILE, WeightsFile, parse_source
 from modelzoo.errors import InputError
 
 NAME = r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # neither dots nor slashes: it becomes a file's name
 
+Hash = Annotated[
+    str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits in lower case")
+]
 Text = Annotated[str, Meta(min_length=1)]
 Size = Annotated[int, Meta(ge=1, le=2**40)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -68,12 +69,12 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         parameters: of the network, if it should be compared.
     """
 
-    name: Annotated[str, Meta(pattern=NAME)]
+    name: Annotated[str, Meta(pattern=NAME, description="letters, digits, '_' and '-', at most 64")]
     sources: Annotated[list[str], Meta(min_length=1)]
     scores: Scores
     recipe: Text
     licence: Text
-    sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
+    sha256: Hash | None = None
     bytes: Size | None = None
     unverified: bool = False
     max_bytes: Size | None = None
@@ -99,14 +100,12 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         )
 
 
-def parse_weights(
-    values: Any, where: Callable[[str], str], folder: Path | None = None
-) -> list[PublishedWeights]:
+def parse_weights(values: Any, place: Place, folder: Path | None = None) -> list[PublishedWeights]:
     """Check the `weights:` list of a configuration.
 
     Args:
         values: what the YAML holds.
-        where: returns the file and line of a key such as "weights.0.sha256".
+        place: returns the file and line of a key such as "weights.0.sha256".
         folder: what `file:` sources are relative to.
 
     Raises:
@@ -115,55 +114,26 @@ def parse_weights(
     if values is None:
         return []
     if not isinstance(values, list):
-        raise InputError(f"{where('weights')}: weights: should be a list of entries")
+        raise InputError(f"{place('weights')}: weights: should be a list of entries")
     entries: list[PublishedWeights] = []
     for index, value in enumerate(values):
         key = f"weights.{index}"
-        entry = _convert(value, key, where)
+        entry = convert(value, PublishedWeights, place, key)
         if problem := _problem_of(entry):
-            raise InputError(f"{where(key)}: {key} ({entry.name}): {problem}")
+            raise InputError(f"{place(key)}: {key} ({entry.name}): {problem}")
         if entry.name in [each.name for each in entries]:
-            raise InputError(f"{where(key)}: {key}.name: {entry.name!r} is there twice")
+            raise InputError(f"{place(key)}: {key}.name: {entry.name!r} is there twice")
         sources = []
         for number, text in enumerate(entry.sources):
             try:
                 source = parse_source(text)
             except InputError as error:
                 at = f"{key}.sources.{number}"
-                raise InputError(f"{where(at)}: {at}: {error}") from None
+                raise InputError(f"{place(at)}: {at}: {error}") from None
             beside = source.kind == "file" and folder is not None
             sources.append(f"file:{folder / source.value}" if beside and folder else text)
         entries.append(msgspec.structs.replace(entry, sources=sources))
     return entries
-
-
-def _convert(value: Any, key: str, where: Callable[[str], str]) -> PublishedWeights:
-    try:
-        return msgspec.convert(value, PublishedWeights)
-    except msgspec.ValidationError as error:
-        problem, _, path = str(error).replace("`", "").partition(" - at $")
-        at = key + re.sub(r"\[(\d+)\]", r".\1", path)
-        _refuse(problem, value, at, where)
-
-
-def _refuse(problem: str, value: Any, at: str, where: Callable[[str], str]) -> NoReturn:
-    if problem.startswith("Object contains unknown field "):
-        wrong = problem.rpartition(" ")[2]
-        scores, golden = Scores.__struct_fields__, Golden.__struct_fields__
-        tables = {"scores": scores, "golden": golden}
-        fields = tables.get(at.rpartition(".")[2], PublishedWeights.__struct_fields__)
-        near = difflib.get_close_matches(wrong, fields, 1)
-        at, problem = f"{at}.{wrong}", "unknown key"
-        problem += f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(fields)}"
-    elif problem.startswith("Object missing required field "):
-        at, problem = f"{at}.{problem.rpartition(' ')[2]}", "is missing"
-    elif "matching regex" in problem and at.endswith(".name"):
-        problem = "should be letters, digits, '_' and '-', at most 64"
-    elif "matching regex" in problem and at.endswith(".sha256"):
-        problem = "should be 64 hexadecimal digits in lower case"
-    else:
-        problem = f"{problem[0].lower()}{problem[1:]}"
-    raise InputError(f"{where(at)}: {at}: {problem}")
 
 
 def _problem_of(entry: PublishedWeights) -> str | None:

@@ -6,13 +6,12 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from modelzoo.config.layers import Layer, where_given
 from modelzoo.errors import InputError, suggest
 from modelzoo.networks import BUILDERS
 from modelzoo.networks.layer import KerasObject
@@ -20,6 +19,8 @@ from modelzoo.networks.layer import KerasObject
 Count = Annotated[int, Meta(ge=1, lt=2**31, description="from 1 to 2**31 - 1")]
 Amount = Annotated[float, Meta(ge=0, le=1e9)]
 Whole = Annotated[int, Meta(ge=0)]
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+Place = Callable[[str], str]  # returns the file and line, or the option, that gives a key
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,49 +174,67 @@ def all_keys() -> Iterator[str]:
     yield from (f"compile.optimizer.config.{name}" for name in ("momentum", "weight_decay"))
 
 
-def read_section(section: str, values: Any, layers: Sequence[Layer]) -> Any:
+def read_section(section: str, values: Any, place: Place) -> Any:
     """Return a section as its structure, defaults filled in.
 
     Raises:
         InputError: an unknown or missing key, or a wrong type or value, with its place.
     """
     values = {} if values is None else values
-    if not isinstance(values, dict):
-        where = where_given(section, layers)
-        raise InputError(f"{where}: {section}: should hold keys and values, not {values!r}")
     struct = SECTIONS[section]
-    if section == "model":
+    if section == "model" and isinstance(values, dict):
         builder = values.get("builder", "")
         if str(builder) not in BUILDERS:
-            where, near = where_given("model.builder", layers), suggest(str(builder), BUILDERS)
+            where, near = place("model.builder"), suggest(str(builder), BUILDERS)
             raise InputError(f"{where}: model.builder should name a builder, not {builder!r}{near}")
         struct = model_struct(str(builder))
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
-    for key in (name for name in values if name not in fields):
-        where = where_given(f"{section}.{key}", layers)
-        raise InputError(f"{where}: unknown key {section}.{key}{suggest(str(key), fields)}")
-    for key in (name for name, field in fields.items() if field.required and name not in values):
-        raise InputError(f"{where_given(section, layers)}: {section}.{key} is missing")
+    return convert(values, struct, place, section)
+
+
+def convert(values: Any, struct: type[Struct], place: Place, key: str) -> Struct:
+    """Return the plain values of a key as a structure.
+
+    Raises:
+        InputError: naming the place and the key of the first that is unknown, missing or wrong.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"{place(key)}: {key}: should hold keys and values, not {values!r:.80}")
+    value: Any = {str(name): each for name, each in values.items()}
     try:
-        return msgspec.convert(values, struct)
+        return msgspec.convert(value, struct)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).replace("`", "").partition(" - at ")
-        key, inside = re.findall(r"\$\.(\w+)(.*)", path)[0]
-        hint = typing.get_type_hints(struct, include_extras=True)[key]
-    raise InputError(
-        f"{where_given(f'{section}.{key}', layers)}: {section}.{key}: "
-        f"{_in_words(problem, inside, values[key], hint)}"
-    )
+    hint: Any = struct
+    for part in re.findall(r"\w+", path.partition("$")[2]):
+        hint = next((hints[part] for hints in _hints_inside(hint) if part in hints), hint)
+        value = value[int(part) if isinstance(value, list) else part]
+        key = f"{key}.{part}"
+    if of_a_field := re.fullmatch(
+        r"Object (contains unknown|missing required) field (.*)", problem
+    ):
+        where, field = place(f"{key}.{of_a_field[2]}"), f"{key}.{of_a_field[2]}"
+        if of_a_field[1] == "missing required":
+            raise InputError(f"{where}: {field} is missing")
+        near = suggest(of_a_field[2], next(_hints_inside(hint)))
+        raise InputError(f"{where}: unknown key {field}{near}")
+    raise InputError(f"{place(key)}: {key}: {_in_words(problem, value, hint)}")
 
 
-def _in_words(problem: str, inside: str, value: Any, hint: Any) -> str:
-    """Say what is wrong with a value, `inside` of which msgspec found a problem."""
+def _hints_inside(hint: Any) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each structure that a type hint allows, with their own hints."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        yield typing.get_type_hints(hint, include_extras=True)
+    for part in typing.get_args(hint):
+        yield from _hints_inside(part)
+
+
+def _in_words(problem: str, value: Any, hint: Any) -> str:
+    """Say what is wrong with a value in which msgspec found a problem."""
     if wrong := re.match(r"Invalid enum value '(.*?)'", problem):
         return f"unknown {wrong[1]!r:.80}{suggest(wrong[1], _choices(hint))}"
     if ", got " not in problem and (wanted := _description(hint)):
         return f"{value!r:.80} should be {wanted}"
-    place = f" at {inside}" if inside else ""
-    return f"{problem[0].lower()}{problem[1:]}{place}: {value!r:.80}"
+    return f"{problem[0].lower()}{problem[1:]}: {value!r:.80}"
 
 
 def _choices(hint: Any) -> list[str]:
@@ -232,14 +251,64 @@ def _description(hint: Any) -> str | None:
     return own[-1] if own else next(filter(None, below), None)
 
 
-def check_labels_suit_loss(sections: Mapping[str, Any], layers: Sequence[Layer]) -> None:
+def check_labels_suit_loss(sections: Mapping[str, Any], place: Place) -> None:
     """Refuse a loss that expects other labels: Keras fails late then, or learns nonsense."""
     loss, mode = sections["compile"].loss, sections["data"].label_mode
     name = str(loss.get("class_name")) if isinstance(loss, dict) else loss
     wanted = "int" if name.lower().startswith("sparse") else "categorical"
     if mode != wanted:
         raise InputError(
-            f"{where_given('compile.loss', layers)}: compile.loss: {name} needs "
+            f"{place('compile.loss')}: compile.loss: {name} needs "
             f"data.label_mode: {wanted}\n"
-            f"{where_given('data.label_mode', layers)}: data.label_mode is {mode}; change one"
+            f"{place('data.label_mode')}: data.label_mode is {mode}; change one"
         )
+
+
+def entry_shape(
+    input_shape: Sequence[int],
+    preprocessing: Sequence[Any],
+    image_size: int | Sequence[int] | None = None,
+) -> tuple[int, int, int]:
+    """Return the height, width and channels at which images are opened.
+
+    `ZeroPadding2D` makes images larger and `Cropping2D` smaller, so 32x32 images that were padded
+    by 2 are opened at 28x28. All other layers are taken to keep the size, unless `image_size` says
+    at which size images are opened: for layers that crop, such as `CenterCrop`.
+
+    Args:
+        input_shape: of the network.
+        preprocessing: the layers of `data.preprocessing`, by class name and configuration.
+        image_size: `data.image_size`, n or [height, width].
+
+    Raises:
+        InputError: more padding than the network's input has pixels.
+    """
+    height, width, channels = input_shape
+    if image_size is not None:
+        sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+        return sides[0], sides[1], channels
+    for index, spec in reversed(list(enumerate(preprocessing))):
+        name = spec.get("class_name") if isinstance(spec, dict) else spec
+        config = (spec.get("config") or {}) if isinstance(spec, dict) else {}
+        sign = {"ZeroPadding2D": -1, "Cropping2D": 1}.get(str(name), 0)
+        if not sign:
+            continue
+        default = 1 if name == "ZeroPadding2D" else 0
+        value = config.get("padding" if name == "ZeroPadding2D" else "cropping", default)
+        try:
+            rows, columns = map(sum, _sides(value))
+        except (TypeError, ValueError):
+            continue  # Keras will complain
+        height, width = height + sign * rows, width + sign * columns
+        if height < 1 or width < 1:
+            raise InputError(
+                f"data.preprocessing.{index}: {name} adds {rows} rows and {columns} columns, which "
+                f"leaves nothing of the network's input {list(input_shape)}"
+            )
+    return height, width, channels
+
+
+def _sides(value: Any) -> list[Sequence[int]]:
+    """Return [[top, bottom], [left, right]] of n, of [n, m], or of itself."""
+    pairs = value if isinstance(value, list) else [value, value]
+    return [each if isinstance(each, list) else [each, each] for each in pairs]

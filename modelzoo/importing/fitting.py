@@ -260,4 +260,6 @@ def _config_for(
 
 
 def _with(config: Config, values: dict[str, Any]) -> Config:
-    return dataclasses.replace(config.with_found(values, "the import"), name=config.name)
+    return dataclasses.replace(
+        config.with_values(values, "the import", asked=False), name=config.name
+    )

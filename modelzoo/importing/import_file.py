@@ -104,7 +104,7 @@ def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
         "parameters": network.count_params(),
         "source": "",
     }
-    named = found.config.with_found({"about": about}, "the import")
+    named = found.config.with_values({"about": about}, "the import", asked=False)
     found.config = dataclasses.replace(named, name=found.config.name)
     found.yaml, found.weights = yaml, weights
     save_weights(network, weights)

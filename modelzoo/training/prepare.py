@@ -131,7 +131,9 @@ def fit_config_to_data(
     elif wanted != classes:
         notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
         values["model"] = {"num_classes": classes}
-    return fit_split(config.with_found(values, f"the data set {data.name}"), data, notify)
+    return fit_split(
+        config.with_values(values, f"the data set {data.name}", asked=False), data, notify
+    )
 
 
 def fit_split(
@@ -146,7 +148,7 @@ def fit_split(
         f"{data.name} has {images:,} training images: a fifth of them, not {split:,}, is kept for "
         "validation (data.validation_split)"
     )
-    return config.with_found({"data": {"validation_split": SMALL_SPLIT}}, data.name)
+    return config.with_values({"data": {"validation_split": SMALL_SPLIT}}, data.name, asked=False)
 
 
 def _check_image_size(config: Config, images: np.ndarray) -> None:
