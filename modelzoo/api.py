@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.config import Config
+from modelzoo.config.sections import entry_shape
 from modelzoo.errors import InputError
 from modelzoo.resolve import Source, configure, resolve
-from modelzoo.training.prepare import build_network, scale_images
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from modelzoo.config.published import Golden
     from modelzoo.training.evaluation import Evaluation, Unit
@@ -35,6 +35,8 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     Raises:
         InputError: an unknown model or argument, or a value out of range.
     """
+    from modelzoo.training.prepare import build_network
+
     config, _ = configure(model)
     if arguments:
         config = config.with_values({"model": arguments}, "build()")
@@ -83,6 +85,8 @@ def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
     Raises:
         InputError: another dtype, or a shape that does not become the network's input.
     """
+    from modelzoo.training.prepare import scale_images
+
     config, _ = configure(model)
     return scale_images(config, images)
 
@@ -118,7 +122,7 @@ def evaluate(
     from modelzoo.training.device import start_framework
     from modelzoo.training.prepare import open_dataset, open_pipeline
 
-    source = _source(model, weights, for_scores=True)
+    source = model if isinstance(model, Source) else resolve(model, weights, for_scores=True)
     config = source.config
     check_dataset_name(config.data.dataset)
     chosen = start_framework(config.trainer.backend, device)
@@ -147,8 +151,6 @@ def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, 
     Raises:
         InputError: another number than ten, or pictures that are no larger than a patch.
     """
-    from modelzoo.config.sections import entry_shape
-
     if crops != 10:
         raise InputError(f"--crops {crops}: there are 1 (the whole picture) and 10")
     height, width, _ = entry_shape(config.model.input_shape, config.data.preprocessing)
@@ -206,11 +208,13 @@ def predict(
     Raises:
         InputError: a file is not a picture that can be read; none is classified then.
     """
+    import numpy as np
+
     from modelzoo.data.images import read_image
 
-    source = _source(model, weights)
+    source = model if isinstance(model, Source) else resolve(model, weights)
     config = source.config
-    read = [read_image(file, source.image_shape, **asdict(config.image)) for file in files]
+    read = [read_image(file, config.image_shape, **asdict(config.image)) for file in files]
 
     from modelzoo.training.device import start_framework
 
@@ -263,17 +267,10 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
         from modelzoo.training.device import start_framework
 
         start_framework(config.trainer.backend, "cpu")
-        model = build_network(config)
+        model = build(config)
     from modelzoo.networks.to_keras import keras_rows
 
     return keras_rows(model)
-
-
-def _source(
-    model: Source | str | Path | Config, weights: str | Path | None, *, for_scores: bool = False
-) -> Source:
-    """Return what is given, or resolve it."""
-    return model if isinstance(model, Source) else resolve(model, weights, for_scores=for_scores)
 
 
 def class_names(config: Config) -> list[str]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from modelzoo import printing
+import msgspec
+
+from modelzoo import api, printing
 from modelzoo.errors import InputError, RunError
 from modelzoo.options import changes_to_a_run, chosen_config, chosen_source
-from modelzoo.tables import say_table
+from modelzoo.printing import as_text, show, table
 from modelzoo.terminal import say
-
-if TYPE_CHECKING:
-    from modelzoo.config import Config
 
 
 def train(options: argparse.Namespace) -> None:
@@ -24,43 +23,33 @@ def train(options: argparse.Namespace) -> None:
         changes = changes_to_a_run(options)
         run = resume(options.resume, device=options.device, own_process=True, **changes)
     else:
-        config, start = chosen_config(options)
-        if start is not None and options.weights is not None:
-            raise InputError(
-                f"--model {options.model} names weights already; leave out --weights "
-                f"{options.weights:.80}"
-            )
+        config, weights = chosen_config(options)
         trainer = Trainer(
             config,
             device=options.device,
             out=options.out,
-            weights=options.weights if start is None else start,
+            weights=weights,
             weights_sha256=options.sha256,
             allow_unverified=options.allow_unverified,
             own_process=True,
         )
         run = trainer.fit()
-    if not run.is_chief:
-        return
-    if options.json:
-        print(json.dumps({**run.metrics, "folder": str(run.folder)}))
-    else:
-        printing.print_run(run)
+    if run.is_chief:
+        show(options, run.metrics | {"folder": str(run.folder)}, printing.run_lines(run))
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    from modelzoo.api import evaluate
     from modelzoo.weights.golden import check_against_published, published_scores
 
     source = chosen_source(options, for_scores=True)
-    config, published = source.config, source.published
+    published = source.published
     if options.check and published is None:
         raise InputError("--check: compares with published weights; --weights names other ones")
     if options.check and options.crops != 1:
         raise InputError("--check: what is published was measured with --crops 1")
     if source.notice:
         printing.print_notice(source.notice)
-    result = evaluate(
+    result = api.evaluate(
         source,
         split=options.split,
         device=options.device,
@@ -68,73 +57,59 @@ def evaluate(options: argparse.Namespace) -> None:
         golden=published.golden if published and options.check else None,
         crops=options.crops,
     )
-    promised = published_scores(published, result)
-    checked, failure = "", None
+    promised, scores = published_scores(published, result), result.scores
+    said, failure = [f"published: {promised}"] if promised else [], None
+    checked = None
     if options.check and published:
         try:
-            checked = check_against_published(published, result)
+            said.append(f"checked: {check_against_published(published, result)}")
+            checked = True
         except RunError as error:  # raised again when the scores are printed
-            failure = error
-    if options.json:
-        scores = result.scores
-        summary = {
-            "model": config.name,
-            "weights": source.name,
-            "weights_file": str(source.weights),
-            "trained_on": source.trained_on,
-            "dataset": result.data.name,
-            "split": scores.split,
-            "images": len(scores.labels),
-            "crops": options.crops,
-            "loss": scores.loss,
-            "accuracy": scores.accuracy,
-            "top5_accuracy": scores.top_accuracy(5),
-            "published_accuracy": promised.accuracy if promised else None,
-            "published_loss": promised.loss if promised else None,
-            "published_top5_accuracy": promised.top5_accuracy if promised else None,
-            "golden_difference": result.golden_difference,
-            "checked": bool(checked) if options.check else None,
-            "parameters": result.parameters,
-            "seconds": scores.seconds,
-            "note": result.data.note,
-            "notice": source.notice,
-            "confusion": result.confusion.tolist(),
-            "classes": result.class_names,
-        }
-        print(json.dumps(summary))
-    else:
-        printing.print_evaluation(source.label, result)
-        if promised:
-            say(f"published: {promised}")
-        if checked:
-            say(f"checked: {checked}")
+            checked, failure = False, error
+    summary = {
+        "model": source.config.name,
+        "weights": source.name,
+        "weights_file": str(source.weights),
+        "trained_on": source.trained_on,
+        "dataset": result.data.name,
+        "split": scores.split,
+        "images": len(scores.labels),
+        "crops": options.crops,
+        "loss": scores.loss,
+        "accuracy": scores.accuracy,
+        "top5_accuracy": scores.top_accuracy(5),
+        "published_accuracy": promised.accuracy if promised else None,
+        "published_loss": promised.loss if promised else None,
+        "published_top5_accuracy": promised.top5_accuracy if promised else None,
+        "golden_difference": result.golden_difference,
+        "checked": checked,
+        "parameters": result.parameters,
+        "seconds": scores.seconds,
+        "note": result.data.note,
+        "notice": source.notice,
+        "confusion": result.confusion.tolist(),
+        "classes": result.class_names,
+    }
+    show(options, summary, chain(printing.evaluation_lines(source.label, result), said))
     if failure:
         raise failure
 
 
 def predict(options: argparse.Namespace) -> None:
-    from modelzoo.api import predict
-
     source = chosen_source(options)
-    found = predict(source, options.images, top=options.top, device=options.device)
-    if options.json:
-        summaries = [
-            {
-                "file": each.file,
-                "classes": [{"name": name, each.unit: value} for name, value in each.classes],
-                "uncertain": each.uncertain,
-                "problem": each.problem or None,
-                "notes": list(each.notes),
-            }
-            for each in found
-        ]
-        told = {"model": source.config.name, "weights": source.name, "images": summaries}
-        print(json.dumps(told))
-    else:
-        for each in found:
-            say(f"{each.file}: {each.problem or printing.as_prediction(each)}")
-            for note in each.notes:
-                say(f"  {note}")
+    found = api.predict(source, options.images, top=options.top, device=options.device)
+    images = [
+        {
+            "file": each.file,
+            "classes": [{"name": name, each.unit: value} for name, value in each.classes],
+            "uncertain": each.uncertain,
+            "problem": each.problem or None,
+            "notes": list(each.notes),
+        }
+        for each in found
+    ]
+    summary = {"model": source.config.name, "weights": source.name, "images": images}
+    show(options, summary, printing.prediction_lines(found))
     if blank := [each for each in found if each.problem]:
         raise RunError(f"{len(blank)} of {len(found)} images without a class: {blank[0].problem}")
 
@@ -145,81 +120,61 @@ def list_models(options: argparse.Namespace) -> None:
     if options.weights:
         list_weights(options)
         return
-    rows = []
-    for name in list_models():
-        config = load_config(name)
-        about, model = config.about, config.model
-        rows.append(
-            {
-                "name": name,
-                "year": about.year,
-                "parameters": about.parameters,
-                "input_shape": model.input_shape,
-                "classes": model.num_classes,
-                "dataset": config.data.dataset,
-                "weights": [entry.name for entry in config.weights],
-                "title": about.title,
-            }
-        )
-    if options.json:
-        print(json.dumps(rows))
-        return
-    heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
+    rows = [
+        {
+            "name": name,
+            "year": config.about.year,
+            "parameters": config.about.parameters,
+            "input_shape": config.model.input_shape,
+            "classes": config.model.num_classes,
+            "dataset": config.data.dataset,
+            "weights": [entry.name for entry in config.weights],
+            "title": config.about.title,
+        }
+        for name, config in ((name, load_config(name)) for name in list_models())
+    ]
     shown = [
         (
             row["name"],
             str(row["year"]),
             f"{row['parameters']:,}",
-            printing.as_text(row["input_shape"]),
+            as_text(row["input_shape"]),
             row["dataset"],
             row["title"],
         )
         for row in rows
     ]
-    say_table(heads, shown)
+    heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
+    show(options, rows, table(heads, shown))
 
 
 def info(options: argparse.Namespace) -> None:
     config, _ = chosen_config(options)
-    if options.json:
-        print(json.dumps(_facts(config)))
-        return
-    about, model, data = config.about, config.model, config.data
-    network = config.network
-    parameters = network.parameters if network else about.parameters
-    layers = _layers(config) if options.layers else []  # what is wrong is said before the rest
-    rows = {
+    about, model = config.about, config.model
+    layers = api.describe(config) if options.layers or options.json else []
+    facts = {
+        "name": config.name,
         "title": about.title,
-        "source": about.source,
         "builder": model.builder,
-        "input": printing.as_text(model.input_shape),
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "trainable_parameters": sum(layer["trainable_parameters"] for layer in layers),
+        "input_shape": model.input_shape,
         "classes": model.num_classes,
-        "parameters": f"{parameters:,}" if parameters else None,
-        "data set": data.dataset,
-        "batch size": data.batch_size,
-        "epochs": config.fit.epochs,
-        "weights": None if config.weights else "none published",
+        "dataset": config.data.dataset,
+        "layers": layers,
+        "weights": [msgspec.to_builtins(entry) for entry in config.weights],
+        "source": about.source,
+        "deviations": about.deviations,
     }
-    say(config.name)
-    pairs = [(f"  {key}:", str(value)) for key, value in rows.items() if value not in (None, "")]
-    for number, entry in enumerate(config.weights):
-        unverified = ", needs --allow-unverified" if entry.unverified else ""
-        label = "" if number else "  weights:"
-        pairs.append((label, f"{entry.name}: {entry.scores}{unverified}"))
-    say_table((), pairs)
-    if options.layers:
-        printing.print_layers(layers)
-    else:
-        say(f"  layers and shapes: modelzoo info {options.model or options.config} --layers")
+    lines = printing.config_lines(config)
+    hint = f"  layers and shapes: modelzoo info {options.model or options.config} --layers"
+    show(options, facts, chain(lines, printing.layer_lines(layers) if layers else [hint]))
 
 
 def list_weights(options: argparse.Namespace) -> None:
     from modelzoo.weights.commands import describe_weights
 
     rows = describe_weights()
-    if options.json:
-        print(json.dumps(rows))
-        return
     shown = [
         (
             f"{row['model']}/{row['name']}",
@@ -230,20 +185,20 @@ def list_weights(options: argparse.Namespace) -> None:
         )
         for row in rows
     ]
-    say_table(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown)
+    show(options, rows, table(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown))
 
 
 def pull(options: argparse.Namespace) -> None:
     from modelzoo.weights.commands import pull
 
     done, problems = pull(options.names, allow_unverified=options.allow_unverified)
-    if options.json:
-        print(json.dumps({"files": done}))
-    else:
-        for row in done:
-            say(f"{row['weights']}: {row['path']} (from {row['source']}, SHA-256 {row['sha256']})")
-            if not row["verified"]:
-                say("  unverified: this hash was never published; the file is held to it now")
+    lines = []
+    for row in done:
+        fetched = f"(from {row['source']}, SHA-256 {row['sha256']})"
+        lines.append(f"{row['weights']}: {row['path']} {fetched}")
+        if not row["verified"]:
+            lines.append("  unverified: this hash was never published; the file is held to it now")
+    show(options, {"files": done}, lines)
     if problems:
         raise InputError("\n".join(problems))
 
@@ -253,22 +208,19 @@ def verify(options: argparse.Namespace) -> None:
 
     checked = verify(options.names)
     wrong = [each for each in checked if each.is_wrong]
-    if options.json:
-        rows = [
-            {
-                "weights": each.label,
-                "place": each.place,
-                "path": str(each.path),
-                "state": each.state,
-                "wrong": each.is_wrong,
-            }
-            for each in checked
-        ]
-        print(json.dumps({"files": rows, "wrong": len(wrong)}))
-    else:
-        for each in checked:
-            say(f"{WORDS[each.state]:12} {each.label} ({each.path})")
-        say(f"{len(checked)} files, {len(wrong)} wrong")
+    rows = [
+        {
+            "weights": each.label,
+            "place": each.place,
+            "path": str(each.path),
+            "state": each.state,
+            "wrong": each.is_wrong,
+        }
+        for each in checked
+    ]
+    lines = [f"{WORDS[each.state]:12} {each.label} ({each.path})" for each in checked]
+    lines.append(f"{len(checked)} files, {len(wrong)} wrong")
+    show(options, {"files": rows, "wrong": len(wrong)}, lines)
     if wrong:
         names = ", ".join(sorted({each.label for each in wrong}))
         raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
@@ -293,14 +245,10 @@ def study(options: argparse.Namespace) -> None:
     backend = [] if options.backend is None else [f"trainer.backend={options.backend}"]
     chosen = load_study(options.study, [*options.set, *backend])
     out = Path(options.out or f"runs/{chosen.name}")
-    files = run_study(chosen, out, device=options.device)
-    table = table_of(variant_folders(chosen, out))
-    if options.json:
-        print(json.dumps({"variants": table, "files": [str(path) for path in files]}))
-        return
-    printing.print_study(chosen.title, table)
-    for path in files:
-        say(path)
+    files = [str(path) for path in run_study(chosen, out, device=options.device)]
+    rows = table_of(variant_folders(chosen, out))
+    summary = {"variants": rows, "files": files}
+    show(options, summary, chain(printing.study_lines(chosen.title, rows), files))
 
 
 def import_file(options: argparse.Namespace) -> None:
@@ -314,16 +262,10 @@ def import_file(options: argparse.Namespace) -> None:
         overrides=options.set,
         notify=printing.print_notice,
     )
-    if options.json:
-        print(json.dumps(found.summary()))
-    else:
-        for line in found.lines():
-            say(line)
+    show(options, found.summary(), found.lines())
 
 
 def export(options: argparse.Namespace) -> None:
-    import dataclasses
-
     from modelzoo.exporting.check import TOLERANCE
     from modelzoo.exporting.export import export
 
@@ -336,42 +278,11 @@ def export(options: argparse.Namespace) -> None:
         sha256=options.sha256,
         allow_unverified=options.allow_unverified,
     )
-    if options.json:
-        print(json.dumps(dataclasses.asdict(done) | {"path": str(done.path)}))
-        return
-    say(f"{done.path} ({done.bytes:,} bytes)")
-    say(f"  input:   {done.facts['input']}")
-    say(f"  output:  {done.facts['output']}")
-    say(
+    lines = [
+        f"{done.path} ({done.bytes:,} bytes)",
+        f"  input:   {done.facts['input']}",
+        f"  output:  {done.facts['output']}",
         f"  checked: {done.pictures}; largest difference {done.difference:.2g} "
-        f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}"
-    )
-
-
-def _layers(config: Config) -> list[dict[str, Any]]:
-    """Return what `info` says of each layer, without importing more than that takes."""
-    if config.network is not None:
-        return config.network.rows()
-    from modelzoo.api import describe
-
-    return describe(config)
-
-
-def _facts(config: Config) -> dict[str, Any]:
-    import msgspec
-
-    layers = _layers(config)
-    return {
-        "name": config.name,
-        "title": config.about.title,
-        "builder": config.model.builder,
-        "parameters": sum(layer["parameters"] for layer in layers),
-        "trainable_parameters": sum(layer["trainable_parameters"] for layer in layers),
-        "input_shape": config.model.input_shape,
-        "classes": config.model.num_classes,
-        "dataset": config.data.dataset,
-        "layers": layers,
-        "weights": [msgspec.to_builtins(entry) for entry in config.weights],
-        "source": config.about.source,
-        "deviations": config.about.deviations,
-    }
+        f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}",
+    ]
+    show(options, dataclasses.asdict(done) | {"path": str(done.path)}, lines)

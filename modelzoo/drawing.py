@@ -93,7 +93,7 @@ def features(options: argparse.Namespace) -> None:
     """Draw what each layer of a network makes of a picture, and the pixels its answer hangs on."""
     source = chosen_source(options)
     config = source.config
-    read = read_image(options.image, source.image_shape, **asdict(config.image))
+    read = read_image(options.image, config.image_shape, **asdict(config.image))
     summary: dict[str, Any] = {
         "model": config.name,
         "weights": source.name,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelzoo.config.layers import nested
 from modelzoo.errors import InputError
 from modelzoo.files import as_typed
 from modelzoo.printing import print_notice
@@ -28,7 +29,7 @@ SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train -
 
 def chosen_config(
     options: argparse.Namespace, model: str | Path | None = None
-) -> tuple[Config, str | None]:
+) -> tuple[Config, str | Path | None]:
     """Read the configuration that --model, --config, --dataset, --set and SHORTCUTS describe.
 
     Args:
@@ -36,35 +37,26 @@ def chosen_config(
         model: in place of --model.
 
     Returns:
-        The configuration, and the weights that NAME/WEIGHTS names, if any.
+        The configuration, and the weights that NAME/WEIGHTS or --weights names, if any.
     """
     from modelzoo.resolve import configure
 
-    shortcuts = read_shortcuts(options)
     config, weights = configure(
         options.model if model is None else model,
+        getattr(options, "weights", None),
         config_file=options.config,
         dataset=options.dataset,
         overrides=options.set,
     )
-    for option, (key, value) in shortcuts.items():
-        before, values = config.value(key), value
+    for name, key in SHORTCUTS.items():
+        value, option = getattr(options, name, None), f"--{name.replace('_', '-')}"
+        if value is None:
+            continue
+        before = config.value(key)
         if isinstance(before, dict):
             print_notice(f"{option} {value}: replaces the schedule {before.get('class_name')}")
-        for part in reversed(key.split(".")):
-            values = {part: values}
-        config = config.with_values(values, option)
+        config = config.with_values(nested(key, value), option)
     return config, weights
-
-
-def read_shortcuts(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
-    """Return {option: (key, value)} of the SHORTCUTS that are given."""
-    given = {name: getattr(options, name, None) for name in SHORTCUTS}
-    return {
-        f"--{name.replace('_', '-')}": (SHORTCUTS[name], value)
-        for name, value in given.items()
-        if value is not None
-    }
 
 
 def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:

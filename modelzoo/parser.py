@@ -14,7 +14,6 @@ from modelzoo.errors import suggest
 from modelzoo.terminal import say
 
 SHORT_NAMES = {"--lr": "--learning-rate"}
-MOST_NUMBERS = 100  # in a list
 LARGEST_SEED = 2**32 - 1
 
 
@@ -68,62 +67,44 @@ class Parser(argparse.ArgumentParser):
         self.error(message)
 
 
-def whole(least: int, most: int = 10**9) -> Callable[[str], int]:
-    """Return a reader of whole numbers from `least` to `most`."""
+def reader(kind: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Any:
+    """Return the `type` of an option whose values `fits` accepts."""
 
-    def read(text: str) -> int:
+    def read(text: str) -> Any:
         try:
-            number = int(text)
+            value = kind(text)
         except ValueError:
-            number = least - 1
-        if not least <= number <= most:
-            raise ArgumentTypeError(f"{text:.80} should be a whole number from {least} to {most}")
-        return number
+            value = None
+        if value is None or not fits(value):
+            raise ArgumentTypeError(f"{text:.80} should be {wanted}")
+        return value
 
     return read
+
+
+def whole(least: int, most: int = 10**9) -> Any:
+    """Return a reader of whole numbers from `least` to `most`."""
+    wanted = f"a whole number from {least} to {most}"
+    return reader(int, lambda number: least <= number <= most, wanted)
+
+
+def numbers(most: float = math.inf) -> Any:
+    """Return a reader of numbers from 0 to `most`, with commas between them."""
+    limits = "from 0" if most == math.inf else f"from 0 to {most:g}"
+    return reader(
+        lambda text: [float(part) for part in text.split(",")],
+        lambda found: all(0 <= number <= most and number < math.inf for number in found),
+        f"numbers {limits}, as in 0,0.05,0.1",
+    )
+
+
+positive = reader(float, lambda number: 0 < number < math.inf, "a number above 0")
+share = reader(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 
 
 def count(text: str) -> int | None:
     """Read a whole number from 1, or "all", which is None."""
     try:
-        return None if text == "all" else whole(1)(text)
+        return None if text == "all" else int(whole(1)(text))
     except ArgumentTypeError as error:
         raise ArgumentTypeError(f'{error}, or "all"') from None
-
-
-def positive(text: str) -> float:
-    """Read a number above 0."""
-    number = _number(text)
-    if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"{text:.80} should be a number above 0")
-    return number
-
-
-def share(text: str) -> float:
-    """Read a number from 0 to 1."""
-    number = _number(text)
-    if not 0 <= number <= 1:
-        raise ArgumentTypeError(f"{text:.80} should be a number from 0 to 1")
-    return number
-
-
-def numbers(most: float = math.inf) -> Callable[[str], list[float]]:
-    """Return a reader of numbers from 0 to `most`, with commas between them."""
-
-    def read(text: str) -> list[float]:
-        found = [_number(part) for part in text.split(",")]
-        if len(found) > MOST_NUMBERS:
-            raise ArgumentTypeError(f"{len(found)} numbers; at most {MOST_NUMBERS}")
-        if not all(0 <= number <= most and number < math.inf for number in found):
-            limits = "from 0" if most == math.inf else f"from 0 to {most:g}"
-            raise ArgumentTypeError(f"{text:.80} should be numbers {limits}, as in 0,0.05,0.1")
-        return found
-
-    return read
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

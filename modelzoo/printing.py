@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.tables import say_table, table_width
+from modelzoo.tables import table_lines, table_width
 from modelzoo.terminal import columns_of, say
 
 if TYPE_CHECKING:
     import numpy as np
 
     from modelzoo.api import Prediction
+    from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.run import Run
 
 
-def print_layers(layers: Sequence[dict[str, Any]]) -> None:
-    """Print two tables, since one would be wider than a terminal: what layers are, and cost."""
+def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> None:
+    """Print what came of a command: `data` with `--json`, else the lines."""
+    if options.json:
+        print(json.dumps(data))
+    else:
+        for line in lines:
+            say(line)
+
+
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int = -1
+) -> Iterator[str]:
+    """Yield the lines of a table for stdout; the arguments are those of `table_lines`."""
+    yield from table_lines(heads, rows, table_width(), flexible=flexible)
+
+
+def config_lines(config: Config) -> Iterator[str]:
+    """Yield what a configuration says of its network, in short."""
+    about, model, data, network = config.about, config.model, config.data, config.network
+    parameters = network.parameters if network else about.parameters
+    rows = {
+        "title": about.title,
+        "source": about.source,
+        "builder": model.builder,
+        "input": as_text(model.input_shape),
+        "classes": model.num_classes,
+        "parameters": f"{parameters:,}" if parameters else None,
+        "data set": data.dataset,
+        "batch size": data.batch_size,
+        "epochs": config.fit.epochs,
+        "weights": None if config.weights else "none published",
+    }
+    pairs = [(f"  {key}:", str(value)) for key, value in rows.items() if value not in (None, "")]
+    for number, entry in enumerate(config.weights):
+        unverified = ", needs --allow-unverified" if entry.unverified else ""
+        label = "" if number else "  weights:"
+        pairs.append((label, f"{entry.name}: {entry.scores}{unverified}"))
+    yield config.name
+    yield from table((), pairs)
+
+
+def layer_lines(layers: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield two tables, since one would be wider than a terminal: what layers are, and cost."""
     shapes = [
         (
             layer["name"],
@@ -31,9 +75,9 @@ def print_layers(layers: Sequence[dict[str, Any]]) -> None:
         )
         for layer in layers
     ]
-    say("")
+    yield ""
     heads = ("LAYER", "TYPE", "OUTPUT", "WINDOW", "STRIDE", "PADDING", "ACTIVATION")
-    say_table(heads, shapes, flexible=1)
+    yield from table(heads, shapes, flexible=1)
     keys = ("parameters", "connections", "operations")
     counts = [[layer[key] for key in keys] for layer in layers]
     totals = [None if None in column else sum(column) for column in zip(*counts, strict=True)]
@@ -43,36 +87,36 @@ def print_layers(layers: Sequence[dict[str, Any]]) -> None:
         for name, row in zip(names, [*counts, totals], strict=True)
         if any(row)
     ]
-    say("")
-    say_table(("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS"), costs, flexible=0)
-    say("connections: a unit with each value that it takes, its bias included")
-    say("operations: additions and multiplications for one image")
+    yield ""
+    yield from table(("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS"), costs, flexible=0)
+    yield "connections: a unit with each value that it takes, its bias included"
+    yield "operations: additions and multiplications for one image"
 
 
-def print_run(run: Run) -> None:
+def run_lines(run: Run) -> Iterator[str]:
     metrics = run.metrics
     best = f", best epoch {metrics['best_epoch']} of {metrics['epochs']}"
-    say(
+    yield (
         f"test accuracy {metrics['test_accuracy']:.4f}, loss {metrics['test_loss']:.4f} "
         f"({metrics['test_images']:,} images of {metrics['dataset']}{best})"
     )
-    say(f"report: {run.folder / 'report.html'}")
-    say(f"weights: {run.folder / 'best.weights.h5'}")
+    yield f"report: {run.folder / 'report.html'}"
+    yield f"weights: {run.folder / 'best.weights.h5'}"
 
 
-def print_study(title: str, rows: Sequence[dict[str, Any]]) -> None:
+def study_lines(title: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     shown = []
     for row in rows:
         columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
         shares = ["none" if row[name] is None else f"{row[name]:.4f}" for name in columns]
         minutes = f"{row['seconds'] / 60:.1f}"
         shown.append((row["variant"], *shares, str(row["epochs"]), minutes))
-    say(title)
+    yield title
     heads = ("variant", ">training", ">validation", ">gap", ">test", ">epochs", ">min")
-    say_table(heads, shown, flexible=0)
+    yield from table(heads, shown, flexible=0)
 
 
-def print_evaluation(label: str, result: Evaluation) -> None:
+def evaluation_lines(label: str, result: Evaluation) -> Iterator[str]:
     from modelzoo.report import per_class_table
 
     scores, names = result.scores, result.class_names
@@ -80,21 +124,21 @@ def print_evaluation(label: str, result: Evaluation) -> None:
     for row in per_class_table(result.confusion, names).itertuples(index=False):
         shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
         rows.append((str(row[0]), f"{row[1]:,}", *shares))
-    say_table(("class", ">images", ">precision", ">recall", ">F1"), rows, flexible=0)
+    yield from table(("class", ">images", ">precision", ">recall", ">F1"), rows, flexible=0)
     if len(names) <= 20:
-        _print_confusion(result.confusion, names)
-    say("")
+        yield from _confusion_lines(result.confusion, names)
+    yield ""
     if result.data.note:
-        say(f"note: {result.data.note}")
+        yield f"note: {result.data.note}"
     top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
-    say(
+    yield (
         f"{label} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
         f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s"
     )
 
 
-def _print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
-    """Print the matrix; where it is too wide, in parts, its columns headed by their numbers."""
+def _confusion_lines(confusion: np.ndarray, names: Sequence[str]) -> Iterator[str]:
+    """Yield the matrix; where it is too wide, in parts, its columns headed by their numbers."""
     cells = [[str(count) if count else "." for count in row] for row in confusion.tolist()]
     heads, labels, width = list(names), list(names), table_width()
     needed = [max(map(columns_of, column)) for column in zip(heads, *cells, strict=True)]
@@ -104,17 +148,20 @@ def _print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
         labels = [f"{number} {name}" for number, name in zip(heads, names, strict=True)]
         widest = max(columns_of(cell) for row in (heads, *cells) for cell in row)
         part = max(1, (width - max(map(columns_of, labels))) // (widest + 1))
-    say("\nConfusion matrix: rows are true, columns predicted")
+    yield "\nConfusion matrix: rows are true, columns predicted"
     for begin in range(0, len(names), part):
         shown = slice(begin, begin + part)
         rows = [[label, *row[shown]] for label, row in zip(labels, cells, strict=True)]
-        say_table(["true", *(f">{head}" for head in heads[shown])], rows, flexible=0)
+        yield from table(["true", *(f">{head}" for head in heads[shown])], rows, flexible=0)
 
 
-def as_prediction(found: Prediction) -> str:
-    form = "{} {:.1%}" if found.unit == "probability" else "{} (score {:.3g})"
-    classes = ", ".join(form.format(*each) for each in found.classes)
-    return f"{classes}{' (uncertain)' if found.uncertain else ''}"
+def prediction_lines(found: Sequence[Prediction]) -> Iterator[str]:
+    for each in found:
+        form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
+        classes = ", ".join(form.format(*values) for values in each.classes)
+        uncertain = " (uncertain)" if each.uncertain else ""
+        yield f"{each.file}: {each.problem or classes + uncertain}"
+        yield from (f"  {note}" for note in each.notes)
 
 
 def print_notice(message: str) -> None:

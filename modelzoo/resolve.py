@@ -16,8 +16,6 @@ from modelzoo.weights.find import find_weights, named_weights, no_weights
 if TYPE_CHECKING:
     import keras
 
-    from modelzoo.data.source import ImageShape
-
 
 @dataclass(frozen=True)
 class Source:
@@ -48,11 +46,6 @@ class Source:
         return self.published.name if self.published else str(self.weights)
 
     @property
-    def image_shape(self) -> ImageShape:
-        """Height, width and channels of the images that enter the preprocessing."""
-        return self.config.image_shape
-
-    @property
     def published_accuracy(self) -> float | None:
         """On the test set of the configuration's data set, 0 to 1; None if none is published."""
         scores = self.published.scores if self.published else None
@@ -81,35 +74,40 @@ class Source:
 
 def configure(
     model: str | Path | Config | None,
+    weights: str | Path | None = None,
     *,
     config_file: str | Path | None = None,
     dataset: str | None = None,
     overrides: Sequence[str] = (),
-) -> tuple[Config, str | None]:
-    """Return the configuration that a reference names, and the weights that it names, if any.
+) -> tuple[Config, str | Path | None]:
+    """Return the configuration that a reference names, and the weights, if any are named.
 
     Args:
         model: NAME or NAME/WEIGHTS, a YAML, the folder of a run, or a configuration. With WEIGHTS,
             the configuration is for the data set that they were trained on.
+        weights: what is named apart from `model`.
         config_file: as for `load_config`.
         dataset: likewise; in place of the one that the weights were trained on.
         overrides: likewise.
 
     Raises:
-        InputError: there is no such network, or none of these weights are published for it.
+        InputError: there is no such network, none of these weights are published for it, or
+            `model` names weights, and so does `weights`.
     """
     if isinstance(model, Config):
-        return model, None
-    model, weights = split_reference(model)
-    config = load_config(model, config_file=config_file, dataset=dataset, overrides=overrides)
-    if weights is None:
-        return config, None
-    published = named_weights(config, weights)
+        return model, weights
+    name, inner = split_reference(model)
+    config = load_config(name, config_file=config_file, dataset=dataset, overrides=overrides)
+    if inner is None:
+        return config, weights
+    published = named_weights(config, inner)
     if published is None:
-        raise no_weights(config, weights)
+        raise no_weights(config, inner)
+    if weights is not None:
+        raise InputError(f"{model} names weights already; leave out {weights!s:.80}")
     if not config.is_asked("data.dataset"):
         config = config.with_dataset(published.scores.dataset)  # with the names of its classes
-    return config, weights
+    return config, inner
 
 
 def resolve(
@@ -146,10 +144,9 @@ def resolve(
             another data set or network.
     """
     given = isinstance(model, Config)
-    config, inner = configure(model, config_file=config_file, dataset=dataset, overrides=overrides)
-    if inner and weights is not None:
-        raise InputError(f"{model} names weights already; leave out {weights!s:.80}")
-    weights = inner if weights is None else weights
+    config, weights = configure(
+        model, weights, config_file=config_file, dataset=dataset, overrides=overrides
+    )
     asked = config.is_asked("data.dataset") and not given
     published, trained_on, label = None, None, config.name
     if run := _run_of(model, config, weights):

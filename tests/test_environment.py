@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from modelzoo.data.source import Dataset
 from modelzoo.environment import in_home
 from modelzoo.errors import InputError
 from modelzoo.files import as_typed
-from modelzoo.printing import print_evaluation
+from modelzoo.printing import evaluation_lines, show
 from modelzoo.training.device import quiet_stderr
 from modelzoo.training.evaluation import Evaluation, Scores
 from modelzoo.weights.store import fetch
@@ -102,7 +103,8 @@ def test_a_table_is_never_cut(
     images = np.zeros((10, 1, 1, 1), np.uint8)
     data = Dataset("drawn", images, np.arange(10), images, np.arange(10), tuple(names))
     scores = Scores("test", 0.1, 0.5, np.arange(10), np.eye(10), 1.0)
-    print_evaluation("lenet5", Evaluation(scores, data, confusion, names, 0))
+    evaluation = Evaluation(scores, data, confusion, names, 0)
+    show(Namespace(json=False), None, evaluation_lines("lenet5", evaluation))
     out = capsys.readouterr().out
     assert "…" not in out
     for word in (*names, "precision", *map(str, confusion.flat)):

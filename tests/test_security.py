@@ -7,8 +7,10 @@ import stat
 import sys
 import tempfile
 import threading
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,8 +64,10 @@ def test_no_text_commands_the_terminal(text: str, capsys: pytest.CaptureFixture[
     terminal.say(text)
     printing.print_notice(text)
     terminal.make_console(force_terminal=True, width=200).print(text, "[red]not red[/red]")
-    row = dict.fromkeys(("train_accuracy", "val_accuracy", "gap", "test_accuracy"), 0.5)
-    printing.print_study(text, [row | {"variant": text, "epochs": 1, "seconds": 1.0}])
+    columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
+    row: dict[str, Any] = dict.fromkeys(columns, 0.5)
+    row |= {"variant": text, "epochs": 1, "seconds": 1.0}
+    printing.show(Namespace(json=False), None, printing.study_lines(text, [row]))
     out, err = capsys.readouterr()
     own = out.replace("\x1b[3m", "").replace("\x1b[1m", "").replace("\x1b[0m", "")  # of Rich itself
     assert all(c.isprintable() or c == "\n" for c in own + err), repr(out + err)

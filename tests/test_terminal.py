@@ -2,6 +2,7 @@
 
 import io
 import os
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from modelzoo import cli
 from modelzoo.data.source import Dataset
-from modelzoo.printing import print_evaluation, print_study
+from modelzoo.printing import evaluation_lines, show, study_lines
 from modelzoo.tables import table_lines
 from modelzoo.terminal import broken, say, tell, width_of, wrapped
 from modelzoo.training.evaluation import Evaluation, Scores
@@ -114,9 +115,12 @@ def test_evaluation_and_study_fit_80_columns(
     images, labels = np.zeros((20, 1, 1, 1), np.uint8), np.arange(20)
     data = Dataset("drawn", images, labels, images, labels, tuple(names), "a note " * 20)
     scores = Scores("test", 0.1, 0.5, labels, np.eye(20), 1.0)
-    print_evaluation("lenet5", Evaluation(scores, data, confusion, names, 0))
-    row = dict.fromkeys(("train_accuracy", "val_accuracy", "gap", "test_accuracy"), 0.5)
-    print_study("title", [row | {"variant": "a variant " * 9, "epochs": 100, "seconds": 1e6}])
+    evaluation = Evaluation(scores, data, confusion, names, 0)
+    show(Namespace(json=False), None, evaluation_lines("lenet5", evaluation))
+    columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
+    row: dict[str, Any] = dict.fromkeys(columns, 0.5)
+    row |= {"variant": "a variant " * 9, "epochs": 100, "seconds": 1e6}
+    show(Namespace(json=False), None, study_lines("title", [row]))
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert set(map(str, confusion.flat)) <= set(out.split())

@@ -65,7 +65,7 @@ class Network:
 
     def __init__(self, source: Source) -> None:
         self.config = config = source.config
-        self.class_names, self.shape = class_names(config), source.image_shape
+        self.class_names, self.shape = class_names(config), source.config.image_shape
         model = source.build()
         shown = [layer for layer in model.layers if not isinstance(layer, SAME_VALUES)]
         self.kinds = {layer.name: type(layer).__name__ for layer in shown}

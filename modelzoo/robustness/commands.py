@@ -89,7 +89,7 @@ def robustness(options: argparse.Namespace) -> None:
         raise InputError(f"{len(options.names)} networks: at most {MOST_SERIES} fit in one chart")
     _check_writable(options.out)
     networks = _find(options, *options.names)
-    side = min(networks[0].image_shape[:2])
+    side = min(networks[0].config.image_shape[:2])
     strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
     with start_framework(networks[0].config.trainer.backend, options.device).scope():
         pictures = open_pictures(networks, options.images, options.seed, print_notice)

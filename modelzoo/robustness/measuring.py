@@ -84,10 +84,11 @@ def check_comparable(networks: Sequence[Source]) -> None:
                 f"{first.label} is for {first.dataset}, {other.label} for {other.dataset}: "
                 "--dataset D names one for all"
             )
-        if other.image_shape != first.image_shape:
+        shapes = [as_text(each.config.image_shape) for each in (first, other)]
+        if shapes[0] != shapes[1]:
             raise InputError(
-                f"{first.label} takes pictures of {as_text(first.image_shape)}, {other.label} of "
-                f"{as_text(other.image_shape)}: they cannot be shown the same ones"
+                f"{first.label} takes pictures of {shapes[0]}, {other.label} of {shapes[1]}: "
+                "they cannot be shown the same ones"
             )
 
 

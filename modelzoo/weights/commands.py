@@ -125,13 +125,13 @@ def _named(name: str) -> tuple[Config, PublishedWeights]:
     return config, _entry(config, wanted)
 
 
-def _entry(config: Config, wanted: str | None) -> PublishedWeights:
+def _entry(config: Config, wanted: str | Path | None) -> PublishedWeights:
     names = [entry.name for entry in config.weights]
     if not names:
         raise InputError(f"{config.name}: no weights are published for it yet")
     if wanted and wanted not in names:
-        raise InputError(f"{config.name} has no weights {wanted!r}{suggest(wanted, names)}")
-    return config.weights[names.index(wanted) if wanted else 0]
+        raise InputError(f"{config.name} has no weights {wanted!r}{suggest(str(wanted), names)}")
+    return config.weights[names.index(str(wanted)) if wanted else 0]
 
 
 def _where(model: str, entry: PublishedWeights) -> str:
