@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from modelzoo.config.entry import entry_shape
+from modelzoo.config.sections import entry_shape
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.data.source import Dataset, convert, split_validation
 from modelzoo.importing.candidates import ACTIVATIONS, activations_of, with_activations
