@@ -391,7 +391,7 @@ def write_archive(path: Path, members: dict[str, bytes]) -> Path:
 def test_cifar_is_read_from_its_binary_archive(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str, label_bytes: int
 ) -> None:
-    """Red, green and blue planes become pixels; the last byte of a label is the class."""
+    """In memory: planes become pixels, the last byte of a label the class; nothing is written."""
     images, members = cifar_members(label_bytes)
     path = write_archive(home / "datasets" / name / "cifar.tar.gz", members)
     put(monkeypatch, path)
@@ -400,6 +400,7 @@ def test_cifar_is_read_from_its_binary_archive(
     assert np.array_equal(data.x_train[:], images[:7]) and np.array_equal(data.x_test, images[7:])
     assert data.y_train.tolist() == [0, 1, 2, 3, 4, 5, 6] and data.y_test.tolist() == [7, 8]
     assert data.class_names == CLASS_NAMES[name]
+    assert list(path.parent.glob("**/*.bin")) == []
 
 
 def test_fashion_mnist_is_read_from_its_four_files(
