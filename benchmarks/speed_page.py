@@ -59,7 +59,7 @@ One training step from a batch in memory, each row with the changes above it:
 `python -m benchmarks.steps`."""
 REASONS = """- AlexNet's step was spent in memory more than in arithmetic. Keras writes
   Adadelta as some ten operations a variable, each of which reads and writes arrays of the size of
-  the weights; TensorFlow has the same formula as one. `modelzoo/training/fused_optimizers.py`
+  the weights; TensorFlow has the same formula as one. `modelzoo/training/fast.py`
 - TensorFlow's MatMul copies a transposed kernel before it multiplies, which the gradient of a large
   Dense layer needs in every step; BatchMatMul does not. On maps of 1x1 and 2x2, most of a kernel
   only meets padding: those taps are left out. `modelzoo/training/faster.py`

@@ -81,12 +81,11 @@ def compiled(
     Args:
         network: built, not compiled.
         variant: of `VARIANTS`.
-        shares: of a batch, see `modelzoo.training.faster`.
+        shares: of a batch, see `modelzoo.training.fast`.
         optimizer: Keras' own.
         arguments: of `compile`, beside the optimizer.
     """
-    from modelzoo.training.faster import faster
-    from modelzoo.training.fused_optimizers import fuse
+    from modelzoo.training.fast import faster, fuse
 
     if variant != "keras":
         optimizer = fuse(optimizer)

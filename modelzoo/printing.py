@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from modelzoo.api import Prediction
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation
-    from modelzoo.training.run import Run
+    from modelzoo.training.results import Run
 
 
 def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> None:

@@ -15,9 +15,9 @@ from benchmarks.steps import compiled
 from modelzoo import InputError, keras_objects, load_config
 from modelzoo.data.source import Dataset
 from modelzoo.terminal import make_console
-from modelzoo.training import faster
+from modelzoo.training import fast
 from modelzoo.training.device import Device
-from modelzoo.training.fused_optimizers import FUSED, fuse
+from modelzoo.training.fast import FUSED, fuse
 from modelzoo.training.prepare import build_network
 from modelzoo.training.session import Session
 
@@ -56,7 +56,7 @@ def test_shares_of_a_batch_give_what_the_whole_batch_gives(count):
     """A share is lost, counted twice or out of order; also where the batch is not divisible."""
     images = pictures(count, LENET)
     network = build_network(LENET)
-    assert_same(faster.faster(network, shares=3), network, images)
+    assert_same(fast.faster(network, shares=3), network, images)
 
 
 @pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
@@ -69,7 +69,7 @@ def test_the_loss_of_shares_is_computed_from_logits(name):
     if name == "categorical_crossentropy":
         labels = keras.utils.to_categorical(labels, 10)
     losses = []
-    for model in (network, faster.faster(network, shares=2)):
+    for model in (network, fast.faster(network, shares=2)):
         model.compile(loss=name)
         losses.append(model.evaluate(images, labels, verbose=0))
     assert losses[0] > 100
@@ -81,9 +81,9 @@ def test_large_dense_layers_and_cropped_kernels_give_what_keras_gives(monkeypatc
     monkeypatch.setattr(faster, "LARGE_KERNEL", 1)
     images = pictures(5, ALEXNET)
     network = build_network(ALEXNET)
-    model = faster.faster(network)
+    model = fast.faster(network)
     kinds = {type(layer) for layer in model.layers}
-    assert {faster.LargeDense, faster.CroppedConv2D} <= kinds
+    assert {fast.LargeDense, fast.CroppedConv2D} <= kinds
     assert_same(model, network, images)
 
 
@@ -91,12 +91,12 @@ def test_the_variables_are_those_of_the_network():
     """What is trained is a copy, so that the network that is saved has not learned."""
     for config, shares in ((LENET, 2), (ALEXNET, 1)):
         network = build_network(config)
-        model = faster.faster(network, shares)
+        model = fast.faster(network, shares)
         assert [id(v) for v in model.trainable_variables] == [
             id(v) for v in network.trainable_variables
         ]
         assert not any(
-            isinstance(layer, faster.LargeDense | faster.CroppedConv2D | faster.InShares)
+            isinstance(layer, fast.LargeDense | fast.CroppedConv2D | fast.InShares)
             for layer in network.layers
         )
 
@@ -108,7 +108,7 @@ def test_the_variables_are_those_of_the_network():
 def test_taps_that_meet_numbers(kernel, side, used):
     """A tap that meets a number is cropped, or one that meets only padding is kept."""
     layer = keras.layers.Conv2D(2, kernel, padding="same")
-    found = faster._used_taps(layer, (None, side, side, 3))
+    found = fast._used_taps(layer, (None, side, side, 3))
     assert found == (None if used is None else (slice(*used), slice(*used)))
 
 
@@ -124,13 +124,13 @@ def test_taps_that_meet_numbers(kernel, side, used):
 def test_convolutions_of_other_kinds_are_left_alone(arguments):
     """A kernel is cropped where the arithmetic of its padding is another one."""
     layer = keras.layers.Conv2D(3, 3, **arguments)
-    assert faster._used_taps(layer, (None, 1, 1, 3)) is None
+    assert fast._used_taps(layer, (None, 1, 1, 3)) is None
 
 
 def test_batch_normalisation_refuses_shares():
     """Statistics over a part of a batch would take the place of those over all of it."""
     with pytest.raises(InputError, match="normalises over the whole batch"):
-        faster.faster(build_network(ALEXNET), shares=2)
+        fast.faster(build_network(ALEXNET), shares=2)
 
 
 LEARNING = load_config(  # large enough to learn three patterns in 24 steps with dropout
@@ -176,7 +176,7 @@ def train(config, shares, variant):
 
 @pytest.mark.parametrize(
     ("config", "shares", "kinds"),
-    [(LENET, 3, {faster.InShares}), (LEARNING, 1, {faster.LargeDense, faster.CroppedConv2D})],
+    [(LENET, 3, {fast.InShares}), (LEARNING, 1, {fast.LargeDense, fast.CroppedConv2D})],
     ids=["lenet5", "alexnet"],
 )
 def test_training_learns_what_keras_learns(config, shares, kinds, monkeypatch):

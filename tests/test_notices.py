@@ -11,8 +11,8 @@ from rich.console import Console
 
 from modelzoo import Trainer, load_config, resume
 from modelzoo.errors import InputError
-from modelzoo.training.class_weights import class_weights, images_per_class
 from modelzoo.training.notices import notices_on_classes, notices_on_history
+from modelzoo.training.prepare import class_weights, images_per_class
 
 TEN = np.arange(1000) % 10  # labels of which a tenth is of each class
 SMALL = ["data.batch_size=16", "data.validation_split=20", "model.conv_maps=[2, 4]"]

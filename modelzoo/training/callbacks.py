@@ -1,9 +1,12 @@
-"""What happens around batches and epochs: order, state, progress, and a stop on NaN."""
+"""What happens around batches and epochs: order, state, progress, Ctrl-C, and a stop on NaN."""
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -11,7 +14,6 @@ from rich.console import Console
 
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.progress import Progress
-from modelzoo.training.interruption import Interruption
 from modelzoo.training.state import Progress as RunProgress
 
 if TYPE_CHECKING:
@@ -19,6 +21,39 @@ if TYPE_CHECKING:
 
 LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
+
+
+class Interruption:
+    """Within a block, the first SIGINT or SIGTERM is noted; the second raises KeyboardInterrupt.
+
+    Outside the main thread, where Python hands out no signals, nothing changes.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {each: signal.signal(each, self._note) for each in self.SIGNALS}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler or signal.SIG_DFL)  # None: it was set outside Python
+        self._before = {}
+
+    def end(self) -> None:
+        """Raise KeyboardInterrupt if it is wanted: what must not be lost is saved."""
+        if self.is_wanted:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.is_wanted:
+            raise KeyboardInterrupt
+        self.is_wanted = True
 
 
 class EpochOrder(keras.callbacks.Callback):

@@ -21,22 +21,24 @@ from modelzoo.machine import memory_peak, versions
 from modelzoo.terminal import tell
 from modelzoo.training.callbacks import (
     EpochOrder,
+    Interruption,
     SaveProgress,
     ShowProgress,
     learning_rate_of,
 )
-from modelzoo.training.class_weights import class_weights, images_per_class
 from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
-from modelzoo.training.faster import check_shares, faster
+from modelzoo.training.fast import accelerate, check_shares
 from modelzoo.training.fine_tuning import Start, freeze, load_start
-from modelzoo.training.fused_optimizers import fuse
-from modelzoo.training.interruption import Interruption
 from modelzoo.training.notices import notices_on_classes, notices_on_history
-from modelzoo.training.prepare import build_network, open_pipeline
-from modelzoo.training.results import save_network, write_results
-from modelzoo.training.run import Run
+from modelzoo.training.prepare import (
+    build_network,
+    class_weights,
+    images_per_class,
+    open_pipeline,
+)
+from modelzoo.training.results import Run, save_network, write_results
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.state import Progress
 from modelzoo.weights.reader import load_weights
@@ -98,10 +100,8 @@ class Session:
         arguments["loss"] = keras_objects.make("loss", arguments["loss"], "compile.loss")
         optimizer = keras_objects.make("optimizer", config.compile.optimizer, "compile.optimizer")
         self.trained = self.model  # what is computed: the same variables, perhaps in less time
-        on_cpu = self.device.name.startswith("cpu") and self.distribution.replicas == 1
-        by_gradients = type(self.model).train_step is keras.Model.train_step
-        if keras.backend.backend() == "tensorflow" and on_cpu and by_gradients:
-            self.trained, optimizer = faster(self.model, self.device.shares), fuse(optimizer)
+        if self.distribution.replicas == 1:
+            self.trained, optimizer = accelerate(self.model, optimizer, self.device)
         self.trained.compile(optimizer=optimizer, metrics=make_metrics(config), **arguments)
         self.trained.optimizer.build(self.model.trainable_variables)
 

@@ -15,11 +15,12 @@ from modelzoo.training.device import Device, start_framework
 from modelzoo.training.distribution import start_distribution
 from modelzoo.training.fine_tuning import find_start
 from modelzoo.training.prepare import open_dataset
-from modelzoo.training.run import Run
 from modelzoo.training.run_folder import RunFolder, SharedRunFolder, default_path
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from modelzoo.training.results import Run
 
 
 class Trainer:
