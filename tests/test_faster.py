@@ -78,7 +78,7 @@ def test_the_loss_of_shares_is_computed_from_logits(name):
 
 def test_large_dense_layers_and_cropped_kernels_give_what_keras_gives(monkeypatch):
     """A rewritten layer computes something else, forward or backward."""
-    monkeypatch.setattr(faster, "LARGE_KERNEL", 1)
+    monkeypatch.setattr(fast, "LARGE_KERNEL", 1)
     images = pictures(5, ALEXNET)
     network = build_network(ALEXNET)
     model = fast.faster(network)
@@ -181,7 +181,7 @@ def train(config, shares, variant):
 )
 def test_training_learns_what_keras_learns(config, shares, kinds, monkeypatch):
     """The faster training is a worse one: its losses or weights leave those of Keras' training."""
-    monkeypatch.setattr(faster, "LARGE_KERNEL", 1)
+    monkeypatch.setattr(fast, "LARGE_KERNEL", 1)
     changes = {"data": {"batch_size": BATCH, "validation_split": 0}}
     config = config.with_values(changes, "the test")
     expected, plain, weights = train(config, shares, "keras")
