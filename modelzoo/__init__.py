@@ -24,28 +24,22 @@ if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr
     from modelzoo.training.trainer import resume as resume
 
 _PUBLIC = {
-    "Config": "modelzoo.config",
-    "InputError": "modelzoo.errors",
-    "RunError": "modelzoo.errors",
-    "Trainer": "modelzoo.training.trainer",
-    "build": "modelzoo.api",
-    "export": "modelzoo.exporting.export",
-    "features": "modelzoo.explain",
-    "list_models": "modelzoo.config",
-    "load": "modelzoo.api",
-    "load_config": "modelzoo.config",
-    "preprocess": "modelzoo.api",
-    "resume": "modelzoo.training.trainer",
-    "saliency": "modelzoo.explain",
+    "modelzoo.api": ("build", "load", "preprocess"),
+    "modelzoo.config": ("Config", "list_models", "load_config"),
+    "modelzoo.errors": ("InputError", "RunError"),
+    "modelzoo.explain": ("features", "saliency"),
+    "modelzoo.exporting.export": ("export",),
+    "modelzoo.training.trainer": ("Trainer", "resume"),
 }
-__all__ = ["__version__", *sorted(_PUBLIC)]
+_HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in _HOMES:
         raise AttributeError(f"module 'modelzoo' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted([*globals(), *_HOMES])

@@ -8,52 +8,40 @@ from typing import Any, NamedTuple
 from modelzoo.parser import LARGEST_SEED, Parser, count, numbers, positive, whole
 from modelzoo.version import __version__
 
-
-class Option(NamedTuple):
-    """What `argparse.ArgumentParser.add_argument` takes: a name, and keyword arguments."""
-
-    name: str
-    settings: dict[str, Any]
+Option = tuple[str, dict[str, Any]]  # the name, and what else `add_argument` of argparse takes
 
 
 class Command(NamedTuple):
-    """A command.
+    """A command: its name, what it does in a sentence, a line to copy, and its options.
 
-    Attributes:
-        name: as it is typed.
-        run: the function that takes the options, "module:function"; imported when it is called.
-        about: what it does, in a sentence.
-        example: a line that can be copied.
-        options: in the order of `--help`.
+    `run` is the function that takes the options, "module:function"; imported when it is called.
     """
 
     name: str
-    run: str
     about: str
     example: str
     options: tuple[Option, ...]
+    run: str
 
 
 def command(name: str, about: str, example: str, *options: Option, run: str = "") -> Command:
     """Return a command; it is run by the function of its name in `commands`, if by no other."""
-    return Command(
-        name, f"modelzoo.{run or f'commands:{name}'}", about, f"modelzoo {example}", options
-    )
+    return Command(name, about, example, options, f"modelzoo.{run or f'commands:{name}'}")
 
 
 def value(name: str, metavar: str, about: str, **settings: Any) -> Option:
     """Return an option with a value, or an argument where `name` has no dashes."""
-    return Option(name, {"metavar": metavar, "help": about, **settings})
+    return name, {"metavar": metavar, "help": about, **settings}
 
 
 def flag(name: str, about: str) -> Option:
     """Return an option that is there or not."""
-    return Option(name, {"action": "store_true", "help": about})
+    return name, {"action": "store_true", "help": about}
 
 
 def choice(name: str, choices: Sequence[Any], about: str, **settings: Any) -> Option:
     """Return an option, or an argument, with one of a few values."""
-    return Option(name, {"choices": choices, "help": about, **settings})
+    return name, {"choices": choices, "help": about, **settings}
 
 
 def override(of: str) -> Option:
@@ -308,7 +296,10 @@ def make_parser() -> Parser:
     parser.commands = subparsers.choices
     for each in COMMANDS:
         added = subparsers.add_parser(
-            each.name, help=each.about, description=each.about, epilog=f"example: {each.example}"
+            each.name,
+            help=each.about,
+            description=each.about,
+            epilog=f"example: modelzoo {each.example}",
         )
         for name, settings in each.options:
             added.add_argument(name, **settings)

@@ -245,10 +245,10 @@ def study(options: argparse.Namespace) -> None:
     backend = [] if options.backend is None else [f"trainer.backend={options.backend}"]
     chosen = load_study(options.study, [*options.set, *backend])
     out = Path(options.out or f"runs/{chosen.name}")
-    files = [str(path) for path in run_study(chosen, out, device=options.device)]
+    files = run_study(chosen, out, device=options.device)
     rows = table_of(variant_folders(chosen, out))
-    summary = {"variants": rows, "files": files}
-    show(options, summary, chain(printing.study_lines(chosen.title, rows), files))
+    summary = {"variants": rows, "files": [str(path) for path in files]}
+    show(options, summary, chain[object](printing.study_lines(chosen.title, rows), files))
 
 
 def import_file(options: argparse.Namespace) -> None:

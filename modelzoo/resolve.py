@@ -153,7 +153,7 @@ def resolve(
         file = run / "config.yaml"
         own = load_config(file)
         trained_on, label = str(own.data.dataset), run.resolve().name
-        if weights is not None and not given:
+        if not given:
             _check_same_network(run, own, config)
             config = load_config(
                 file, config_file=config_file, dataset=dataset, overrides=overrides
@@ -195,8 +195,10 @@ def _published(
             return entry
     if any_data:
         return config.weights[0]
+    from modelzoo.data.datasets import check_dataset_name
+
     dataset = config.data.dataset
-    _check_dataset_name(dataset)
+    check_dataset_name(dataset)
     known = ", ".join(f"{each.name} (for {each.scores.dataset})" for each in config.weights)
     raise InputError(
         f"{config.name}: no weights are published for {dataset}; there are: {known}\n"
@@ -240,9 +242,11 @@ def _check_same_network(run: Path, own: Config, config: Config) -> None:
 
 def _check_data(config: Config, label: str, trained_on: str) -> None:
     """Refuse weights whose classes would get the names of another data set's."""
+    from modelzoo.data.datasets import check_dataset_name
+
     dataset = config.data.dataset
     if not _same_images(trained_on, dataset):
-        _check_dataset_name(dataset)
+        check_dataset_name(dataset)
         raise InputError(
             f"{label} was trained on {trained_on}, not on {dataset}: its predictions would get "
             f"the wrong class names\nLeave out the data set, or name weights for {dataset}"
@@ -254,9 +258,3 @@ def _same_images(one: str, other: str) -> bool:
     from modelzoo.data.known_sets import same_images
 
     return same_images(one, other)
-
-
-def _check_dataset_name(name: str) -> None:
-    from modelzoo.data.datasets import check_dataset_name
-
-    check_dataset_name(name)

@@ -140,18 +140,17 @@ class Config:
 
         Keys in `without` are not looked at.
         """
-        keys = _different(self.sections, other.sections)
-        return next((key for key in keys if key not in without), None)
+        own, its = dict(_values(self.sections)), dict(_values(other.sections))
+        for key in {**own, **its}:
+            values = own.get(key), its.get(key)
+            inside = all(isinstance(value, dict) for value in values)  # the keys below it follow
+            if values[0] != values[1] and not inside and key not in without:
+                return key
+        return None
 
     def value(self, key: str) -> Any:
         """Return the value of a key such as "compile.optimizer.config.learning_rate", or None."""
-        found: Any = self.sections
-        for part in key.split("."):
-            if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
-                found = found[int(part)]
-            else:
-                found = found.get(part) if isinstance(found, dict) else None
-        return found
+        return dict(_values(self.sections)).get(key)
 
     def origin(self, key: str) -> str:
         """Return what gave a key its value: a file with its line, or an option."""
@@ -236,14 +235,13 @@ def packaged_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"  # in a checkout
 
 
-def _different(one: Any, other: Any, key: str = "") -> Iterator[str]:
-    """Yield the keys of the values that differ, the deepest that both sides have a mapping for."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for name in {**one, **other}:
-            below = f"{key}.{name}" if key else str(name)
-            yield from _different(one.get(name), other.get(name), below)
-    elif one != other:
-        yield key
+def _values(above: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of nested values, such as "fit" and "fit.epochs", with its value."""
+    inner = above.items() if isinstance(above, dict) else enumerate(above)
+    for name, value in inner:
+        yield f"{prefix}{name}", value
+        if isinstance(value, dict | list):
+            yield from _values(value, f"{prefix}{name}.")
 
 
 def _name_of(path: Path, layers: Sequence[Layer]) -> str:

@@ -153,15 +153,12 @@ def model_struct(builder: str) -> type[Model]:
         hint, default = hints[name], parameter.default
         if name in NARROWED:
             hint = Annotated[hint, NARROWED[name]]
-        if isinstance(default, tuple):
-            default = list(default)
         if default is inspect.Parameter.empty:
             fields.append((name, hint))
-        elif isinstance(default, list | dict):
-            factory = functools.partial(copy.deepcopy, default)
-            fields.append((name, hint, msgspec.field(default_factory=factory)))
         else:
-            fields.append((name, hint, default))
+            value = list(default) if isinstance(default, tuple) else default
+            factory = functools.partial(copy.deepcopy, value)
+            fields.append((name, hint, msgspec.field(default_factory=factory)))
     struct = msgspec.defstruct(builder, fields, bases=(Model,), frozen=True, kw_only=True)
     return typing.cast(type[Model], struct)
 

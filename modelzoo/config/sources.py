@@ -29,9 +29,9 @@ class WeightsFile:
     label: str
     file: str
     sources: tuple[str, ...]
-    sha256: str | None
-    bytes: int | None
-    max_bytes: int
+    sha256: str | None = None
+    bytes: int | None = None
+    max_bytes: int = LARGEST_FILE
     folder: str = "weights"
 
     @property
@@ -138,8 +138,6 @@ def file_at(source: str, sha256: str | None) -> WeightsFile:
         file=f"{OWN_FOLDER}{stem or 'weights'}-{place}{known}{suffix}",
         sources=(source,),
         sha256=sha256,
-        bytes=None,
-        max_bytes=LARGEST_FILE,
     )
 
 
