@@ -12,7 +12,8 @@ import msgspec
 from modelzoo import api, printing
 from modelzoo.errors import InputError, RunError
 from modelzoo.options import changes_to_a_run, chosen_config, chosen_source
-from modelzoo.printing import as_text, show, table
+from modelzoo.printing import as_text, show
+from modelzoo.tables import table_lines
 from modelzoo.terminal import say
 
 
@@ -145,7 +146,7 @@ def list_models(options: argparse.Namespace) -> None:
         for row in rows
     ]
     heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
-    show(options, rows, table(heads, shown))
+    show(options, rows, table_lines(heads, shown))
 
 
 def info(options: argparse.Namespace) -> None:
@@ -185,7 +186,7 @@ def list_weights(options: argparse.Namespace) -> None:
         )
         for row in rows
     ]
-    show(options, rows, table(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown))
+    show(options, rows, table_lines(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown))
 
 
 def pull(options: argparse.Namespace) -> None:

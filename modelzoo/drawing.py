@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from modelzoo.errors import InputError, RunError, suggest
 from modelzoo.files import replacing
 from modelzoo.filters import apply_filter, find_filter, find_filters, read_photograph
 from modelzoo.options import chosen_config, chosen_source
+from modelzoo.printing import show
 from modelzoo.terminal import say
 from modelzoo.training.run_folder import RunFolder
 
@@ -102,8 +102,7 @@ def features(options: argparse.Namespace) -> None:
         "problem": read.problem or None,
     }
     if read.problem:  # what a network makes of nothing is no prediction
-        if options.json:
-            print(json.dumps(summary | {"classes": [], "layers": [], "files": []}))
+        show(options, summary | {"classes": [], "layers": [], "files": []}, ())
         raise RunError(f"{options.image}: {read.problem}")
     network = _start(source, options.device)
     seen, outputs, saliency = _see(config, network, read.pixels, options.layer)
@@ -133,18 +132,14 @@ def features(options: argparse.Namespace) -> None:
         arrays = {"picture": read.pixels, "saliency": saliency, **seen}
         with replacing(files[-1]) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    if options.json:
-        summary |= {
-            "classes": [{"name": name, unit: value} for name, value in ranked[:10]],
-            "uncertain": uncertain,
-            "layers": [_layer_row(name, kinds[name], values) for name, values in seen.items()],
-            "files": [str(path) for path in files],
-        }
-        print(json.dumps(summary))
-        return
-    say(f"{options.image}: {best}{' (uncertain)' if uncertain else ''}")
-    for line in (*(f"  {note}" for note in read.notes), *files):
-        say(line)
+    summary |= {
+        "classes": [{"name": name, unit: value} for name, value in ranked[:10]],
+        "uncertain": uncertain,
+        "layers": [_layer_row(name, kinds[name], values) for name, values in seen.items()],
+        "files": [str(path) for path in files],
+    }
+    found = f"{options.image}: {best}{' (uncertain)' if uncertain else ''}"
+    show(options, summary, [found, *(f"  {note}" for note in read.notes), *files])
 
 
 def filters(options: argparse.Namespace) -> None:
@@ -161,22 +156,19 @@ def filters(options: argparse.Namespace) -> None:
         with replacing(target) as temporary:
             image_of(each.pixels).save(temporary)
         rows.append({"name": each.name, "file": str(target), "clipped": each.clipped})
-    if options.json:
-        summary = {
-            "image": str(options.image),
-            "size": [pixels.shape[1], pixels.shape[0]],
-            "notes": list(notes),
-            "figure": str(figure),
-            "filters": rows,
-        }
-        print(json.dumps(summary))
-        return
-    for note in notes:
-        say(f"{options.image}: {note}")
-    say(figure)
+    summary = {
+        "image": str(options.image),
+        "size": [pixels.shape[1], pixels.shape[0]],
+        "notes": list(notes),
+        "figure": str(figure),
+        "filters": rows,
+    }
+    lines: list[object] = [*(f"{options.image}: {note}" for note in notes), figure]
     for row in rows:
         share = row["clipped"]
-        say(f"{row['file']}{f' ({share:.1%} of the values cut off at 0 or 255)' if share else ''}")
+        cut = f" ({share:.1%} of the values cut off at 0 or 255)" if share else ""
+        lines.append(f"{row['file']}{cut}")
+    show(options, summary, lines)
 
 
 def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:

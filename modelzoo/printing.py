@@ -29,13 +29,6 @@ def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> Non
             say(line)
 
 
-def table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int = -1
-) -> Iterator[str]:
-    """Yield the lines of a table for stdout; the arguments are those of `table_lines`."""
-    yield from table_lines(heads, rows, table_width(), flexible=flexible)
-
-
 def config_lines(config: Config) -> Iterator[str]:
     """Yield what a configuration says of its network, in short."""
     about, model, data, network = config.about, config.model, config.data, config.network
@@ -58,7 +51,7 @@ def config_lines(config: Config) -> Iterator[str]:
         label = "" if number else "  weights:"
         pairs.append((label, f"{entry.name}: {entry.scores}{unverified}"))
     yield config.name
-    yield from table((), pairs)
+    yield from table_lines((), pairs)
 
 
 def layer_lines(layers: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -76,8 +69,8 @@ def layer_lines(layers: Sequence[dict[str, Any]]) -> Iterator[str]:
         for layer in layers
     ]
     yield ""
-    heads = ("LAYER", "TYPE", "OUTPUT", "WINDOW", "STRIDE", "PADDING", "ACTIVATION")
-    yield from table(heads, shapes, flexible=1)
+    columns = ("LAYER", "TYPE", "OUTPUT", "WINDOW", "STRIDE", "PADDING", "ACTIVATION")
+    yield from table_lines(columns, shapes, flexible=1)
     keys = ("parameters", "connections", "operations")
     counts = [[layer[key] for key in keys] for layer in layers]
     totals = [None if None in column else sum(column) for column in zip(*counts, strict=True)]
@@ -88,7 +81,9 @@ def layer_lines(layers: Sequence[dict[str, Any]]) -> Iterator[str]:
         if any(row)
     ]
     yield ""
-    yield from table(("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS"), costs, flexible=0)
+    yield from table_lines(
+        ("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS"), costs, flexible=0
+    )
     yield "connections: a unit with each value that it takes, its bias included"
     yield "operations: additions and multiplications for one image"
 
@@ -113,7 +108,7 @@ def study_lines(title: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         shown.append((row["variant"], *shares, str(row["epochs"]), minutes))
     yield title
     heads = ("variant", ">training", ">validation", ">gap", ">test", ">epochs", ">min")
-    yield from table(heads, shown, flexible=0)
+    yield from table_lines(heads, shown, flexible=0)
 
 
 def evaluation_lines(label: str, result: Evaluation) -> Iterator[str]:
@@ -124,7 +119,7 @@ def evaluation_lines(label: str, result: Evaluation) -> Iterator[str]:
     for row in per_class_table(result.confusion, names).itertuples(index=False):
         shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
         rows.append((str(row[0]), f"{row[1]:,}", *shares))
-    yield from table(("class", ">images", ">precision", ">recall", ">F1"), rows, flexible=0)
+    yield from table_lines(("class", ">images", ">precision", ">recall", ">F1"), rows, flexible=0)
     if len(names) <= 20:
         yield from _confusion_lines(result.confusion, names)
     yield ""
@@ -152,7 +147,7 @@ def _confusion_lines(confusion: np.ndarray, names: Sequence[str]) -> Iterator[st
     for begin in range(0, len(names), part):
         shown = slice(begin, begin + part)
         rows = [[label, *row[shown]] for label, row in zip(labels, cells, strict=True)]
-        yield from table(["true", *(f">{head}" for head in heads[shown])], rows, flexible=0)
+        yield from table_lines(["true", *(f">{head}" for head in heads[shown])], rows, flexible=0)
 
 
 def prediction_lines(found: Sequence[Prediction]) -> Iterator[str]:

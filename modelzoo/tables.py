@@ -5,17 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from modelzoo.terminal import broken, columns_of, on_one_line, say, width_of
+from modelzoo.terminal import broken, columns_of, on_one_line, width_of
 
 WIDTH = 80  # columns of a table in a pipe or a file
 INDENT = "    "  # of a cell that is below its row
 ROOMY = 30  # columns in which a long text may have more than two lines
-
-
-def say_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int = -1) -> None:
-    """Print a table on stdout; the arguments are those of `table_lines`."""
-    for line in table_lines(heads, rows, table_width(), flexible=flexible):
-        say(line)
 
 
 def table_width() -> int:
@@ -24,7 +18,11 @@ def table_width() -> int:
 
 
 def table_lines(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, flexible: int = -1
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int | None = None,
+    *,
+    flexible: int = -1,
 ) -> list[str]:
     """Lay out a table in at most `width` columns, as far as words and the other columns allow.
 
@@ -35,12 +33,13 @@ def table_lines(
         heads: the name of each column, ">" before it for one that is aligned to the right; none
             for a table without a head.
         rows: a cell for each column.
-        width: in columns.
+        width: in columns; None for that of stdout.
         flexible: the position of the column that gives way, one of text.
 
     Returns:
         The lines, without spaces at their ends.
     """
+    width = table_width() if width is None else width
     sides = [head[:1] == ">" for head in heads] or [False] * len(rows[0])
     cells = [[on_one_line(cell) for cell in row] for row in rows]
     cells = [[head.removeprefix(">") for head in heads], *cells] if heads else cells

@@ -33,7 +33,7 @@ from modelzoo.files import write_bytes
 from modelzoo.parser import Parser, share, whole
 from modelzoo.printing import print_notice
 from modelzoo.resolve import resolve
-from modelzoo.tables import say_table
+from modelzoo.tables import table_lines
 from modelzoo.terminal import say
 from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
 
@@ -380,7 +380,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for kernel in done.kernels
     ]
-    say_table(("ARRAY", "SHAPE", ">STEP", ">ZEROS", ">BYTES"), rows, flexible=0)
+    heads = ("ARRAY", "SHAPE", ">STEP", ">ZEROS", ">BYTES")
+    say("\n".join(table_lines(heads, rows, flexible=0)))
     say(f"{done.dataset}: {done.summary()}")
     say(f"{done.path}: {done.bytes:,} bytes")
     return 0

@@ -1,7 +1,7 @@
 """Find, read, inherit, override and check a YAML configuration. Starts no framework."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from modelzoo.config.layers import (
     Layer,
     check_top_level,
+    flat,
     merge_layers,
     parse_override,
     read_yaml,
@@ -140,7 +141,7 @@ class Config:
 
         Keys in `without` are not looked at.
         """
-        own, its = dict(_values(self.sections)), dict(_values(other.sections))
+        own, its = flat(self.sections), flat(other.sections)
         for key in {**own, **its}:
             values = own.get(key), its.get(key)
             inside = all(isinstance(value, dict) for value in values)  # the keys below it follow
@@ -150,7 +151,7 @@ class Config:
 
     def value(self, key: str) -> Any:
         """Return the value of a key such as "compile.optimizer.config.learning_rate", or None."""
-        return dict(_values(self.sections)).get(key)
+        return flat(self.sections).get(key)
 
     def origin(self, key: str) -> str:
         """Return what gave a key its value: a file with its line, or an option."""
@@ -235,15 +236,6 @@ def packaged_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"  # in a checkout
 
 
-def _values(above: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each key of nested values, such as "fit" and "fit.epochs", with its value."""
-    inner = above.items() if isinstance(above, dict) else enumerate(above)
-    for name, value in inner:
-        yield f"{prefix}{name}", value
-        if isinstance(value, dict | list):
-            yield from _values(value, f"{prefix}{name}.")
-
-
 def _name_of(path: Path, layers: Sequence[Layer]) -> str:
     name = layers[-1].values.get("name", path.stem)
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
@@ -278,8 +270,7 @@ def _assemble(name: str, layers: Iterable[Layer]) -> Config:
     layers = tuple(sorted(layers, key=lambda layer: layer.asked))
     for layer in layers:
         check_top_level(layer, TOP_LEVEL)
-    data = merge_layers(layers).get("data")
-    dataset = str(data.get("dataset")) if isinstance(data, dict) else ""
+    dataset = str(flat(merge_layers(layers)).get("data.dataset"))
     # What a file says of the data set counts with that file, not above later ones.
     ordered = [each for layer in layers for each in (layer, _for_dataset(layer, dataset))]
     merged = merge_layers(ordered)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from modelzoo.charts import save
 from modelzoo.charts.robustness import MOST_SERIES, attack_curves, corruption_curves
 from modelzoo.errors import InputError
 from modelzoo.files import is_there, write_csv
-from modelzoo.printing import print_notice
+from modelzoo.printing import print_notice, show
 from modelzoo.progress import Progress
 from modelzoo.resolve import Source, resolve
 from modelzoo.robustness.corruptions import KINDS, check_kinds, strengths_for
@@ -29,8 +29,7 @@ from modelzoo.robustness.measuring import (
     counted,
     open_pictures,
 )
-from modelzoo.tables import say_table
-from modelzoo.terminal import say
+from modelzoo.tables import table_lines
 from modelzoo.training.device import start_framework
 
 if TYPE_CHECKING:
@@ -154,25 +153,19 @@ def _finish(
     files = [out / f"{next(iter(charts))}.csv"]
     write_csv(files[0], list(rows[0]), rows)
     files += [save(chart, out / f"{name}.{options.format}") for name, chart in charts.items()]
-    if options.json:
-        measured = {
-            "dataset": pictures.dataset,
-            "images": len(pictures.labels),
-            "test_images": pictures.total,
-            "seed": options.seed,
-            "note": pictures.note,
-            "rows": rows,
-            "files": [str(path) for path in files],
-        }
-        print(json.dumps(summary | measured))
-        return
-    say(around[0])
-    if pictures.note:
-        say(f"note: {pictures.note}")
+    measured = {
+        "dataset": pictures.dataset,
+        "images": len(pictures.labels),
+        "test_images": pictures.total,
+        "seed": options.seed,
+        "note": pictures.note,
+        "rows": rows,
+        "files": [str(path) for path in files],
+    }
     columns = [name for name in rows[0] if name not in ("accuracy", "brightness")]
     cells = [[f"{r[c]:g}" if c == "strength" else str(r[c]) for c in columns] for r in rows]
     shown = [[*each, f"{row['accuracy']:.4f}"] for each, row in zip(cells, rows, strict=True)]
-    say_table([*columns, "accuracy"], shown, flexible=0)
-    for line in (around[1], *files):
-        if line:
-            say(line)
+    note = f"note: {pictures.note}" if pictures.note else ""
+    shown_table = table_lines([*columns, "accuracy"], shown, flexible=0)
+    lines = chain[object]([around[0], note], shown_table, [around[1], *files])
+    show(options, summary | measured, (line for line in lines if line != ""))
