@@ -70,11 +70,11 @@ OVERRIDES = (
 )
 UNVERIFIED = flag(
     "--allow-unverified",
-    "take a file whose SHA-256 nobody has published, and hold it to the one it has then",
+    "take a file whose SHA-256 is not published, and pin the one seen first",
 )
 WEIGHTS = (
     value("--weights", "W", "a published name, a .h5 or .pth file, a run's folder, a URL"),
-    value("--sha256", "HEX", "of one's own file; a URL needs it"),
+    value("--sha256", "HEX", "of a custom file; a URL needs it"),
     UNVERIFIED,
 )
 CONFIGURATION = (value("--model", "NAME", A_NETWORK), *OVERRIDES, JSON, *WEIGHTS)

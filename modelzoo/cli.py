@@ -65,7 +65,7 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
 
     def leave() -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            with contextlib.suppress(OSError, ValueError):  # its reader has gone
                 stream.flush()
         os._exit(code)
 
@@ -83,7 +83,7 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(command: str, reason: object, code: int) -> int:
-    with contextlib.suppress(OSError):  # nobody can be told
+    with contextlib.suppress(OSError):  # there is no stream left
         sys.stdout.flush()  # results come before what was wrong with them
         say(f"modelzoo {command}: {reason}", file=sys.stderr)
     return code

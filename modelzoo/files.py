@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what `replacing` left when its process was killed; nobody may be writing there."""
+    """Remove what `replacing` left when its process was killed; the folder must be locked."""
     with contextlib.suppress(OSError):
         for path in folder.glob(".*"):
             if re.match(r"\.[0-9a-f]{8}\.", path.name):
@@ -86,7 +86,7 @@ def staging(folder: Path) -> Iterator[Path]:
             yield Path(temporary)
             for path in Path(temporary).iterdir():
                 if is_there(folder / path.name):
-                    raise InputError(f"{folder / path.name}: is there already")
+                    raise InputError(f"{folder / path.name}: already exists")
                 path.replace(folder / path.name)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to: {error.strerror or error}") from error

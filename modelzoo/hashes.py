@@ -32,7 +32,7 @@ def state_of(path: Path | None, sha256: str | None, size: int | None = None) -> 
     except FileNotFoundError:
         return "missing"
     except OSError:
-        return "damaged"  # nobody can read it
+        return "damaged"  # unreadable
 
 
 def record_path(path: Path) -> Path:

@@ -26,7 +26,7 @@ def usable_cores() -> int:
 
 
 def memory_peak() -> int | None:
-    """Return the most memory that this process has held, in bytes; None where nobody counts it.
+    """Return the most memory that this process has held, in bytes; None if it is unknown.
 
     Linux' getrusage is asked last: it counts what the parent held when it started this process.
     """

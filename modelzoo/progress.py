@@ -19,7 +19,7 @@ class Progress:
     """Shows one pass after the other over work of the same size. A context: it ends the bar.
 
     Args:
-        total: of a pass, in units; None if nobody knows.
+        total: of a pass, in units; None if unknown.
         unit: a column of Rich's that says how many units are done; by default "3/12".
         console: where; None for the standard error stream.
         interval: seconds between two lines where there is no bar.

@@ -251,7 +251,7 @@ def test_pictures_to_check_with(tmp_path, monkeypatch):
 def test_what_is_there_is_not_replaced(tmp_path):
     """Said before a framework starts."""
     (tmp_path / "lenet5-mnist.saved_model").mkdir()
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         modelzoo.export("lenet5", format="saved_model", out=tmp_path)
 
 

@@ -461,7 +461,7 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     plain().save(tmp_path / "old.h5")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old.yaml").write_text("base: lenet5\n")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         import_file(tmp_path / "old.h5", out=tmp_path / "out")
     (tmp_path / "out" / "old.yaml").unlink()
     for _ in range(2):

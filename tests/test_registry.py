@@ -257,7 +257,7 @@ def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None
         ("evaluate --model lenet5 --weights https://a.example/x.h5 --sha256 12", "--sha256 '12'"),
         ("evaluate --model lenet5 --weights http://a.example/x.h5", "only https://"),
         ("evaluate --model lenet5 --weights ftp://a.example/x.h5", "is no source"),
-        ("evaluate --model alexnet --weights document --sha256 " + "0" * 64, "file of one's own"),
+        ("evaluate --model alexnet --weights document --sha256 " + "0" * 64, "for a custom file"),
         ("predict --model lenet5 --weights gdrive:0123456789 x.png", "--sha256"),
     ],
 )

@@ -154,7 +154,7 @@ def test_an_imported_network_answers_as_in_pytorch(small_model: Path) -> None:
     assert run(*command, "--out", "out")[0] == 0
     Path("out/small.yaml").write_text("base: lenet5\n")
     code, _, err = run(*command, "--out", "out")
-    assert code == 2 and "is there already" in err
+    assert code == 2 and "already exists" in err
 
 
 def test_any_chain_of_ours_can_be_imported() -> None:

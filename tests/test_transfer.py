@@ -74,7 +74,7 @@ def test_a_head_of_other_classes_is_new_and_all_else_is_copied(capfd):
     before = weights_of(network)
     start = find_start(load_config("lenet5", overrides=["trainer.weights=mnist"]))
     message = load_start(network, start, 5)
-    assert message.endswith("\noutput: 10 -> 5 classes, initialised anew")
+    assert message.endswith("\noutput: 10 -> 5 classes, newly initialised")
     expected = weights_of(modelzoo.load("lenet5", "mnist"))
     after = weights_of(network)
     assert_same(after.pop("output"), before["output"])
@@ -83,7 +83,7 @@ def test_a_head_of_other_classes_is_new_and_all_else_is_copied(capfd):
 
 
 def test_a_head_of_the_same_classes_is_copied():
-    """Nothing is initialised anew, and nothing is said of it."""
+    """Nothing is newly initialised, and nothing is said of it."""
     network = modelzoo.build("lenet5")
     start = find_start(load_config("lenet5", overrides=["trainer.weights=mnist"]))
     assert "anew" not in load_start(network, start, 10)

@@ -63,7 +63,7 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         sources: tried in order: "package", "https://...", "gdrive:ID", "file:PATH" (from the
             YAML's folder if relative).
         sha256, bytes: of the file; mandatory unless `unverified`.
-        unverified: nobody has published a hash: `--allow-unverified` is needed the first time.
+        unverified: no hash is published: `--allow-unverified` is needed the first time.
         max_bytes: where an unverified download is cut off.
         format: "keras" for HDF5, "torch" for a state dict of PyTorch, converted at every load.
         parameters: of the network, if it should be compared.
@@ -86,7 +86,7 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def file_of(self, model: str) -> "WeightsFile":
         """Return the file that this entry describes, as the network `model` publishes it."""
         # The hash in its name keeps the files of two releases apart in one cache; the hash of the
-        # sources, what nobody vouches for from the file of the same name in another YAML.
+        # sources, unverified files from the file of the same name in another YAML.
         mark = self.sha256 or hashlib.sha256("\n".join(self.sources).encode()).hexdigest()
         suffix = ".pth" if self.format == "torch" else ".weights.h5" if self.sha256 else ".h5"
         name = f"{self.name}-{mark[:8]}{suffix}"

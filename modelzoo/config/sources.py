@@ -9,7 +9,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from modelzoo.environment import in_home
 from modelzoo.errors import InputError
 
-LARGEST_FILE = 2 * 2**30  # of a file whose size nobody has declared
+LARGEST_FILE = 2 * 2**30  # of a file of undeclared size
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # the only ones that may answer without TLS
 TORCH_SUFFIXES = (".pth", ".pt")  # of PyTorch's state dicts; all other weights are HDF5
 OWN_FOLDER = "-own/"  # in the cache; the name of a network cannot begin so
@@ -22,7 +22,7 @@ class WeightsFile:
     Attributes:
         label: "lenet5/mnist", or the address that somebody gave.
         file: the same path below the cache's `folder`, the package's weights and a mirror.
-        sha256: None if nobody has published one.
+        sha256: None if it is not published.
         folder: below the cache folder: "weights", or "datasets" for the files of a data set.
     """
 
@@ -124,7 +124,7 @@ def file_at(source: str, sha256: str | None) -> WeightsFile:
     """
     parsed = parse_source(source)
     if parsed.kind == "package":
-        raise InputError("package: names no file of one's own")
+        raise InputError("package: names no custom file")
     if sha256 is not None:
         sha256 = check_sha256(sha256)
     place = hashlib.sha256(source.encode()).hexdigest()[:16]

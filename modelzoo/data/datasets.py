@@ -99,7 +99,7 @@ def check_dataset_name(name: str) -> None:
             f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
             f"{known} Your own pictures: folder:PATH"
         )
-    if name == "imagenet":  # nobody may pass it on
+    if name == "imagenet":  # may not be redistributed
         raise InputError(IMAGENET.format(folder=data_folder()) + known)
     near = difflib.get_close_matches(name, names, 1)
     raise InputError(

@@ -1,8 +1,8 @@
 """The page itself, made with Gradio: what is on it, and which event calls what.
 
 The drawing area is our own canvas in Gradio's HTML component. Gradio's image editor brings layers,
-tools and zoom that nobody needs here, can't be used by keyboard, tells of a stroke only when it is
-over, and uploads every drawing as a file; this one sends a small PNG inside the event.
+tools and zoom that are not needed here, can't be used by keyboard, tells of a stroke only when it
+is over, and uploads every drawing as a file; this one sends a small PNG inside the event.
 """
 
 from __future__ import annotations

@@ -76,11 +76,11 @@ def export(
             the facts that the other two hold inside).
         out: the folder for it; its name says network and weights.
         scaled: it takes what `modelzoo.preprocess` returns in place of pictures as they are stored.
-        sha256: of one's own file.
-        allow_unverified: take weights whose SHA-256 nobody has published.
+        sha256: of a custom file.
+        allow_unverified: take weights whose SHA-256 is not published.
 
     Raises:
-        InputError: model, weights or folder cannot be used, a file of that name is there already,
+        InputError: model, weights or folder cannot be used, a file of that name already exists,
             or a package is missing.
         RunError: the network has something that the format has not, or the file's outputs differ
             from the network's by more than 1e-4; nothing is left then.
@@ -96,7 +96,7 @@ def export(
     if is_there(Path(out)) and not Path(out).is_dir():
         raise InputError(f"{out}: is a file; choose another --out")
     if is_there(target):
-        raise InputError(f"{target}: is there already; move it away, or give another --out")
+        raise InputError(f"{target}: already exists; move it away, or give another --out")
 
     from modelzoo.training.device import start_framework
 

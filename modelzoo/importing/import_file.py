@@ -88,7 +88,7 @@ def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
     ours = yaml.exists() and yaml.read_bytes()[: len(HEAD)] == HEAD.encode()
     for target in (yaml, weights):
         if target.exists() and not ours:
-            raise InputError(f"{target}: is there already; move it away, or give another --out")
+            raise InputError(f"{target}: already exists; move it away, or give another --out")
 
 
 def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:

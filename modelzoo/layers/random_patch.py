@@ -63,7 +63,7 @@ class RandomPatch(PaperLayer):
     def _cut(self, inputs: Any, down: Any, right: Any) -> Any:
         """Copy the rows of each patch: a third of the work of a translation; bytes stay bytes.
 
-        In TensorFlow only: JAX would compile the loop anew for each batch.
+        In TensorFlow only: JAX would compile the loop again for each batch.
         """
         size = (self.height, self.width, inputs.shape[3])
 

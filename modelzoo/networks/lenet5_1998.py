@@ -70,7 +70,7 @@ def lenet5_1998(
 
     Deviations from the paper:
         outputs are penalties, the smallest wins; ours: their negative, the largest wins.
-        bitmaps of its figure 3; ours: drawn anew in the same 7x12.
+        bitmaps of its figure 3; ours: drawn again in the same 7x12.
         start of the biases not singled out; ours: 0.
     """
     _, _, channels = check_input_shape(input_shape)

@@ -91,7 +91,7 @@ def load_start(network: keras.Model, start: Start, num_classes: int) -> str:
     message = f"starting from {start.name} (SHA-256 {start.sha256})"
     if units is None:
         return message
-    return f"{message}\n{head.name}: {units} -> {num_classes} classes, initialised anew"
+    return f"{message}\n{head.name}: {units} -> {num_classes} classes, newly initialised"
 
 
 def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int) -> list[str]:

@@ -242,7 +242,7 @@ class RunFolder:
             raise InputError(
                 f"{self.best_weights}: is {state}; the run cannot go on without the weights of its "
                 f"best epoch, {progress.best_epoch}.\n"
-                f"Train it anew: python -m train --config {as_typed(self.config)} --out ANOTHER"
+                f"Train it again: python -m train --config {as_typed(self.config)} --out ANOTHER"
             )
 
     def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
@@ -281,7 +281,7 @@ class RunFolder:
             self._chosen = path
             return progress
         raise InputError(
-            f"{problem}\nNothing can be resumed from it; train anew: "
+            f"{problem}\nNothing can be resumed from it; train again: "
             f"python -m train --config {as_typed(self.config)} --out ANOTHER"
         )
 

@@ -37,14 +37,14 @@ class Trainer:
             need `out`, a folder that all of them see.
         weights: what the training starts from, in place of `trainer.weights`: a published name,
             such as "mnist" or "lenet5/mnist", a file, the folder of a run, or an address. A last
-            layer for another number of classes is initialised anew.
+            layer for another number of classes is newly initialised.
         weights_sha256: of the file that the training starts from; an address needs it, or
             `allow_unverified`.
         freeze: layers that are not trained: names in which * stands for anything, or
             "all-but-head"; in place of `trainer.freeze`.
         save_minutes: how long a run may go on within an epoch before it is saved; in place of
             `trainer.save_minutes`.
-        allow_unverified: take weights whose SHA-256 nobody has published.
+        allow_unverified: take weights whose SHA-256 is not published.
         share_batches: cut every batch into as many parts as there are cores, on TensorFlow; in
             place of `trainer.share_batches`. It needs `own_process`.
         own_process: nothing else is computed in this process, so that the framework's threads may

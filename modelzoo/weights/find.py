@@ -42,7 +42,7 @@ def find_weights(
         if sha256 is not None:
             raise InputError(
                 f"{config.name}/{published.name}: its SHA-256 stands in the configuration; "
-                "--sha256 is for a file of one's own"
+                "--sha256 is for a custom file"
             )
         file = published.file_of(config.name)
         return fetch(file, allow_unverified=allow_unverified).path

@@ -1,4 +1,4 @@
-"""Open an HDF5 file that nobody vouches for: everything is checked before any array is read.
+"""Open an HDF5 file that is not trusted: everything is checked before any array is read.
 
 Only plain arrays of numbers and attributes of text are let through. Links that leave the file or
 run in circles, virtual and external arrays, references, compound and variable-length types, filters
@@ -199,7 +199,7 @@ def check_signature(path: Path) -> None:
     if torch:
         raise InputError(
             f"{path}: is not a state dict of PyTorch 1.6 or later{is_what}\n"
-            "PyTorch saves an older one anew: torch.save(torch.load(OLD, weights_only=True), NEW)"
+            "Save an older one again: torch.save(torch.load(OLD, weights_only=True), NEW)"
         )
     raise InputError(
         f"{path}: is not an HDF5 file{is_what}\n"

@@ -1,4 +1,4 @@
-"""Read a state dict of PyTorch that nobody vouches for, without PyTorch and without unpickling.
+"""Read a state dict of PyTorch that is not trusted, without PyTorch and without unpickling.
 
 Since PyTorch 1.6 a `.pth` file is a zip archive without compression: `data.pkl` describes the
 tensors, `data/0`, `data/1`, ... hold their numbers. The standard library takes the pickle apart

@@ -97,11 +97,11 @@ def fetch(
 
     Args:
         file: from `PublishedWeights.file_of` or `file_at`.
-        allow_unverified: take a file whose SHA-256 nobody has published, and write down its hash.
+        allow_unverified: take a file whose SHA-256 is not published, and write down its hash.
         limits: how long and how often to try.
 
     Raises:
-        NotFetched: it is not to be had; the message says what each source answered, and how to
+        NotFetched: it is unavailable; the message says what each source answered, and how to
             fetch it by hand.
     """
     found = _look(file, allow_unverified)
@@ -119,7 +119,7 @@ def _look(file: WeightsFile, allow_unverified: bool) -> Fetched | str:
     path, damage = cached_path(file), ""
     expected = file.sha256 or read_record(path)  # a published hash is the one that counts
     if expected is None and not allow_unverified:
-        own, published = "give its SHA-256 with --sha256", "nobody has published its SHA-256"
+        own, published = "give its SHA-256 with --sha256", "its SHA-256 is not published"
         raise NotFetched(
             file,
             f"{own if file.is_own else published}: nothing else proves that it is the right file.\n"
@@ -213,7 +213,7 @@ def _from_source(
 
 
 def _first_hash(path: Path) -> str:
-    """Return the SHA-256 of a file whose hash nobody has published, if it holds weights."""
+    """Return the SHA-256 of a file whose hash is not published, if it holds weights."""
     from modelzoo.weights.reader import check_whole
 
     try:
