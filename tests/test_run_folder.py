@@ -162,7 +162,7 @@ def test_two_damaged_states_are_refused_with_the_way_on(tmp_path):
     folder = a_folder(tmp_path / "run", 2)
     for path in (folder.state, folder.previous_state):
         path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(InputError, match=r"state\.npz: damaged.*\n.*train anew: python -m train"):
+    with pytest.raises(InputError, match=r"state\.npz: damaged.*\n.*train again: python -m train"):
         folder.load_progress()
 
 
@@ -335,7 +335,7 @@ def test_older_best_weights_are_refused_before_training(run, content):
         run.best_weights.unlink()
     state = run.state.read_bytes()
     with pytest.raises(
-        InputError, match=r"best\.weights\.h5: is (missing|damaged).*\nTrain it anew"
+        InputError, match=r"best\.weights\.h5: is (missing|damaged).*\nTrain it again"
     ):
         resume(run.path, device="cpu", epochs=3)
     assert run.state.read_bytes() == state
