@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from modelzoo.api import Prediction
     from modelzoo.config import Config
-    from modelzoo.training.evaluation import Evaluation
-    from modelzoo.training.results import Run
+    from modelzoo.training.evaluation import Evaluation, Run
 
 
 def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> None:

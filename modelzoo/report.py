@@ -19,7 +19,7 @@ from modelzoo.errors import InputError
 from modelzoo.files import ordinary, write_bytes
 
 if TYPE_CHECKING:
-    from modelzoo.training.results import Run
+    from modelzoo.training.evaluation import Run
 
 DATA_FILE = "report-data.npz"
 PAGE_FILE = "report.html"

@@ -1,9 +1,12 @@
-"""Score a network on a split, and show where it errs."""
+"""Score a network on a split, show where it errs, and hold what a finished run has reached."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -13,6 +16,9 @@ from modelzoo.config import Config
 from modelzoo.data.pipeline import InputPipeline, Patch
 from modelzoo.data.preprocessor import CROPS
 from modelzoo.data.source import Dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Unit: TypeAlias = Literal["probability", "score"]
 CERTAIN = 0.6  # a prediction whose largest probability is smaller is marked as uncertain
@@ -81,6 +87,34 @@ class Evaluation:
     class_names: list[str]
     parameters: int
     golden_difference: float | None = None
+
+
+@dataclass
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where its files are.
+        config: the resolved configuration.
+        model: the network with the weights of the best validation epoch, compiled for scoring.
+        history: a row an epoch.
+        metrics: what metrics.json holds.
+        is_chief: False in all but the first of several workers, which write no files.
+    """
+
+    folder: Path
+    config: Config
+    model: keras.Model
+    history: pd.DataFrame
+    metrics: dict[str, Any]
+    pipeline: InputPipeline
+    scores: Scores
+    is_chief: bool = True
+
+    def evaluate(self, split: str = "test") -> dict[str, float]:
+        """Return loss and accuracy on a split; the test set was scored once, when the run ended."""
+        scores = self.scores if split == "test" else score(self.model, self.pipeline, split)
+        return {"loss": scores.loss, "accuracy": scores.accuracy}
 
 
 def most_probable(outputs: np.ndarray, count: int) -> np.ndarray:

@@ -1,15 +1,13 @@
-"""A finished run, and what it leaves for people: the report, and the numbers of its charts."""
+"""What a finished run leaves for people: the report, and the numbers behind its charts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelzoo import charts
-from modelzoo.config import Config
 from modelzoo.files import replacing
 from modelzoo.report import (
     ReportData,
@@ -22,40 +20,9 @@ from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import keras
-    import pandas as pd
 
     from modelzoo.data.pipeline import InputPipeline
-    from modelzoo.training.evaluation import Scores
-
-
-@dataclass
-class Run:
-    """A finished run.
-
-    Attributes:
-        folder: where its files are.
-        config: the resolved configuration.
-        model: the network with the weights of the best validation epoch, compiled for scoring.
-        history: a row an epoch.
-        metrics: what metrics.json holds.
-        is_chief: False in all but the first of several workers, which write no files.
-    """
-
-    folder: Path
-    config: Config
-    model: keras.Model
-    history: pd.DataFrame
-    metrics: dict[str, Any]
-    pipeline: InputPipeline
-    scores: Scores
-    is_chief: bool = True
-
-    def evaluate(self, split: str = "test") -> dict[str, float]:
-        """Return loss and accuracy on a split; the test set was scored once, when the run ended."""
-        from modelzoo.training.evaluation import score
-
-        scores = self.scores if split == "test" else score(self.model, self.pipeline, split)
-        return {"loss": scores.loss, "accuracy": scores.accuracy}
+    from modelzoo.training.evaluation import Run, Scores
 
 
 def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:

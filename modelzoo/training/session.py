@@ -28,7 +28,7 @@ from modelzoo.training.callbacks import (
 )
 from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
-from modelzoo.training.evaluation import Scores, compile_for_scoring, make_metrics, score
+from modelzoo.training.evaluation import Run, Scores, compile_for_scoring, make_metrics, score
 from modelzoo.training.fast import accelerate, check_shares
 from modelzoo.training.fine_tuning import Start, freeze, load_start
 from modelzoo.training.notices import notices_on_classes, notices_on_history
@@ -38,7 +38,7 @@ from modelzoo.training.prepare import (
     images_per_class,
     open_pipeline,
 )
-from modelzoo.training.results import Run, save_network, write_results
+from modelzoo.training.results import save_network, write_results
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.state import Progress
 from modelzoo.weights.reader import load_weights

@@ -20,7 +20,7 @@ from modelzoo.training.run_folder import RunFolder, SharedRunFolder, default_pat
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from modelzoo.training.results import Run
+    from modelzoo.training.evaluation import Run
 
 
 class Trainer:
