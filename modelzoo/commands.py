@@ -121,6 +121,7 @@ def list_models(options: argparse.Namespace) -> None:
     if options.weights:
         list_weights(options)
         return
+    packaged = {name: load_config(name) for name in list_models()}
     rows = [
         {
             "name": name,
@@ -132,7 +133,7 @@ def list_models(options: argparse.Namespace) -> None:
             "weights": [entry.name for entry in config.weights],
             "title": config.about.title,
         }
-        for name, config in ((name, load_config(name)) for name in list_models())
+        for name, config in packaged.items()
     ]
     shown = [
         (

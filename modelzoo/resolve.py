@@ -174,15 +174,7 @@ def resolve(
 def _published(
     config: Config, weights: str | Path | None, any_data: bool
 ) -> PublishedWeights | None:
-    """Return the published weights of a name, or the first for the configuration's data set.
-
-    Returns:
-        None if `weights` is no published name.
-
-    Raises:
-        InputError: none are named, and there are none, or all are for other data sets and not
-            `any_data`.
-    """
+    """Return the published weights of a name, if any, or the first for the data set."""
     if weights is not None:
         return named_weights(config, weights)
     if not config.weights:
@@ -232,11 +224,11 @@ def _run_of(
 
 
 def _check_same_network(run: Path, own: Config, config: Config) -> None:
-    builders = own.model.builder, config.model.builder
-    if builders[0] != builders[1]:
+    built, wanted = own.model.builder, config.model.builder
+    if built != wanted:
         raise InputError(
-            f"{run}: is a run of {own.name} (built by {builders[0]}), not of {config.name} "
-            f"(built by {builders[1]}); --model {run} takes its network, too"
+            f"{run}: is a run of {own.name} (built by {built}), not of {config.name} "
+            f"(built by {wanted}); --model {run} takes its network, too"
         )
 
 

@@ -101,12 +101,7 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 def parse_weights(values: Any, place: Place, folder: Path | None = None) -> list[PublishedWeights]:
-    """Check the `weights:` list of a configuration.
-
-    Args:
-        values: what the YAML holds.
-        place: returns the file and line of a key such as "weights.0.sha256".
-        folder: what `file:` sources are relative to.
+    """Check the `weights:` list of a configuration; `file:` sources are relative to `folder`.
 
     Raises:
         InputError: naming file, line and key.

@@ -198,54 +198,47 @@ def convert(values: Any, struct: type[Struct], place: Place, key: str) -> Struct
         raise InputError(f"{place(key)}: {key}: should hold keys and values, not {values!r:.80}")
     value: Any = {str(name): each for name, each in values.items()}
     try:
-        return msgspec.convert(value, struct)
-    except msgspec.ValidationError as error:
-        problem, _, path = str(error).replace("`", "").partition(" - at ")
+        return msgspec.convert([value], list[struct])[0]  # type: ignore[valid-type]
+    except msgspec.ValidationError as error:  # in a list, so that there always is a path: $[0]
+        problem, _, path = str(error).replace("`", "").rpartition(" - at ")
     hint: Any = struct
-    for part in re.findall(r"\w+", path.partition("$")[2]):
-        hint = next((hints[part] for hints in _hints_inside(hint) if part in hints), hint)
+    for part in re.findall(r"\w+", path.partition("$[0]")[2]):
+        hint = _fields_in(hint).get(part, hint)
         value = value[int(part) if isinstance(value, list) else part]
         key = f"{key}.{part}"
-    if of_a_field := re.fullmatch(
-        r"Object (contains unknown|missing required) field (.*)", problem
-    ):
-        where, field = place(f"{key}.{of_a_field[2]}"), f"{key}.{of_a_field[2]}"
-        if of_a_field[1] == "missing required":
-            raise InputError(f"{where}: {field} is missing")
-        near = suggest(of_a_field[2], next(_hints_inside(hint)))
-        raise InputError(f"{where}: unknown key {field}{near}")
+    if found := re.fullmatch(r"Object (contains|missing) \w+ field (.*)", problem):
+        field = f"{key}.{found[2]}"
+        if found[1] == "missing":
+            raise InputError(f"{place(field)}: {field} is missing")
+        near = suggest(found[2], _fields_in(hint))
+        raise InputError(f"{place(field)}: unknown key {field}{near}")
     raise InputError(f"{place(key)}: {key}: {_in_words(problem, value, hint)}")
-
-
-def _hints_inside(hint: Any) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each structure that a type hint allows, with their own hints."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        yield typing.get_type_hints(hint, include_extras=True)
-    for part in typing.get_args(hint):
-        yield from _hints_inside(part)
 
 
 def _in_words(problem: str, value: Any, hint: Any) -> str:
     """Say what is wrong with a value in which msgspec found a problem."""
     if wrong := re.match(r"Invalid enum value '(.*?)'", problem):
-        return f"unknown {wrong[1]!r:.80}{suggest(wrong[1], _choices(hint))}"
-    if ", got " not in problem and (wanted := _description(hint)):
+        literals = [part for part in _parts(hint) if typing.get_origin(part) is Literal]
+        choices = [word for each in literals for word in typing.get_args(each)]
+        return f"unknown {wrong[1]!r:.80}{suggest(wrong[1], choices)}"
+    notes = [note for part in _parts(hint) for note in reversed(getattr(part, "__metadata__", ()))]
+    wanted = next((note.description for note in notes if note.description), None)
+    if ", got " not in problem and wanted:
         return f"{value!r:.80} should be {wanted}"
     return f"{problem[0].lower()}{problem[1:]}: {value!r:.80}"
 
 
-def _choices(hint: Any) -> list[str]:
-    """Return the words that a type hint allows, at any depth."""
-    if typing.get_origin(hint) is Literal:
-        return list(typing.get_args(hint))
-    return [word for part in typing.get_args(hint) for word in _choices(part)]
+def _fields_in(hint: Any) -> dict[str, Any]:
+    """Return the fields, with their own hints, of the structure that a type hint allows, if any."""
+    structs = [each for each in _parts(hint) if isinstance(each, type(msgspec.Struct))]
+    return typing.get_type_hints(structs[0], include_extras=True) if structs else {}
 
 
-def _description(hint: Any) -> str | None:
-    """Return what a type hint says in words of the values that it allows."""
-    own = [each.description for each in getattr(hint, "__metadata__", ()) if each.description]
-    below = (_description(part) for part in typing.get_args(hint))
-    return own[-1] if own else next(filter(None, below), None)
+def _parts(hint: Any) -> Iterator[Any]:
+    """Yield a type hint, and those that it is made of."""
+    yield hint
+    for part in typing.get_args(hint):
+        yield from _parts(part)
 
 
 def check_labels_suit_loss(sections: Mapping[str, Any], place: Place) -> None:
@@ -271,11 +264,6 @@ def entry_shape(
     `ZeroPadding2D` makes images larger and `Cropping2D` smaller, so 32x32 images that were padded
     by 2 are opened at 28x28. All other layers are taken to keep the size, unless `image_size` says
     at which size images are opened: for layers that crop, such as `CenterCrop`.
-
-    Args:
-        input_shape: of the network.
-        preprocessing: the layers of `data.preprocessing`, by class name and configuration.
-        image_size: `data.image_size`, n or [height, width].
 
     Raises:
         InputError: more padding than the network's input has pixels.
