@@ -5,7 +5,7 @@
 
 Both attack the same Keras network on the PyTorch backend, on the same test pictures, at the same
 strengths. ART climbs the cross-entropy of the scores, we climb their log-odds (see
-`modelzoo.robustness.attacks`). Prints for each strength the accuracy after each attack, the share
+`modelzoo.analysis.attacks`). Prints for each strength the accuracy after each attack, the share
 of pixels whose FGSM perturbation is the same, and how many pictures both FGSMs fool of those that
 either does.
 """
@@ -21,9 +21,9 @@ import torch
 from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescentPyTorch
 from art.estimators.classification import PyTorchClassifier
 
-from modelzoo.resolve import resolve
-from modelzoo.robustness.attacks import answers, fgsm, pgd
-from modelzoo.robustness.measuring import build_scores, open_pictures
+from modelzoo.analysis.attacks import answers, fgsm, pgd
+from modelzoo.analysis.measuring import build_scores, open_pictures
+from modelzoo.training.resolve import resolve
 
 FULL_RANGE = 255.0
 

@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from PIL import Image, ImageDraw
 
-from modelzoo.demo.commands import find, load, packaged_networks
+from modelzoo.cli.demo import find, load, packaged_networks
 
 
 def drawing() -> str:

@@ -137,7 +137,7 @@ def _ours(case: dict[str, Any]) -> set[str]:
 
 def _child(case: dict[str, Any]) -> int:
     """Train, and print images a second of each timed epoch as JSON."""
-    from modelzoo.errors import InputError
+    from modelzoo.support.errors import InputError
 
     measure = _plain_pytorch if case["framework"] == "pytorch" else _ours_training
     try:
@@ -226,7 +226,7 @@ def _plain_pytorch(case: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from benchmarks import networks_pytorch
-    from modelzoo.errors import InputError
+    from modelzoo.support.errors import InputError
 
     if case["device"] == "gpu" and not torch.cuda.is_available():
         raise InputError("--device gpu: PyTorch sees no GPU")

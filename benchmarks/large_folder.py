@@ -181,7 +181,7 @@ def measure_training(root: Path, device: str, batches: int) -> dict[str, float]:
     config, chosen, pipeline = open_all(root, device)
     import keras
 
-    from modelzoo import keras_objects
+    from modelzoo.networks import keras_objects
     from modelzoo.training.callbacks import EpochOrder
     from modelzoo.training.prepare import build_network
 

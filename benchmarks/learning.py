@@ -19,7 +19,7 @@ from benchmarks.compare import machine, runner, summary
 from benchmarks.compare.works import LEARNING, SHOWN, Contestant
 from benchmarks.results import open_results, write_results
 from modelzoo.data.datasets import data_folder
-from modelzoo.errors import InputError, RunError, suggest
+from modelzoo.support.errors import InputError, RunError, suggest
 
 OUT = runner.ROOT / "results" / "learning.json"
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelzoo.errors import InputError
-from modelzoo.files import write_text
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import write_text
 
 NUMBERS = re.compile(r"\[\s*([-+.\deE,\s]+?)\s*\]")
 

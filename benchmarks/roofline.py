@@ -28,8 +28,8 @@ from benchmarks.compare.runner import ROOT
 from benchmarks.compare.works import OURS
 from benchmarks.results import write_results
 from modelzoo.config import Config, list_models, load_config
-from modelzoo.errors import InputError
-from modelzoo.machine import usable_cores
+from modelzoo.support.errors import InputError
+from modelzoo.support.machine import usable_cores
 
 SIZE = 2048  # of the matrices
 FLOAT = 4  # bytes of a float32
@@ -123,8 +123,8 @@ def costs(config: Config) -> dict[str, Any]:
         gradients are written and read; its state is read and written; activations are written,
         read by the next layer, read backward, and so are their gradients, but for one reading.
     """
-    from modelzoo import keras_objects
     from modelzoo.api import build
+    from modelzoo.networks import keras_objects
 
     described = config.network
     if described is None:

@@ -18,8 +18,8 @@ from benchmarks.compare.runner import ROOT
 from benchmarks.compare.works import SHOWN, WORKS, Work
 from benchmarks.speed_chart import speed_chart
 from modelzoo import charts
-from modelzoo.errors import InputError
-from modelzoo.files import write_text
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import write_text
 
 SPEED, ROOFLINE = ROOT / "results" / "speed.json", ROOT / "results" / "roofline.json"
 PAGE, PICTURE = ROOT / "docs" / "speed.md", ROOT / "docs" / "pictures" / "speed.png"

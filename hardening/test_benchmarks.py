@@ -12,7 +12,7 @@ from benchmarks.compare.__main__ import main
 from benchmarks.compare.works import LEARNING, SHOWN, WORKS, Contestant, chosen_works
 from benchmarks.results import write_results
 from benchmarks.speed_chart import speed_chart
-from modelzoo.machine import memory_peak
+from modelzoo.support.machine import memory_peak
 
 NETWORKS = {"lenet5": 44_426, "alexnet": 22_590_346}
 BATCHES = ["lenet5", "alexnet"]
@@ -21,7 +21,7 @@ WITHOUT_DROPOUT = {"lenet5": {}, "alexnet": {"dropout": 0.0}}
 
 def step_of_ours(name: str, images: np.ndarray, labels: np.ndarray):
     """Return our network's first weights, its outputs, and its weights after a training step."""
-    from modelzoo import keras_objects
+    from modelzoo.networks import keras_objects
 
     config = modelzoo.load_config(name)
     model = modelzoo.build(config, **WITHOUT_DROPOUT[name])

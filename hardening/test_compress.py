@@ -9,7 +9,7 @@ import pytest
 
 import modelzoo
 from compress_weights import Kernel, compress, main, zero_blind_taps
-from modelzoo.errors import RunError
+from modelzoo.support.errors import RunError
 
 
 @pytest.fixture(scope="module")

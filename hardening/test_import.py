@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from modelzoo import cli, reference
+from modelzoo import cli
 from modelzoo.api import load
+from modelzoo.networks import reference
 from modelzoo.weights.state_dict import open_state_dict
 
 FILES = Path(__file__).parents[2] / "shared" / "cases" / "import"
@@ -46,7 +47,7 @@ def arrays_of(path: Path) -> list[np.ndarray]:
 def test_a_network_found_by_search_computes_what_numpy_does(
     case: tuple[Any, ...], tmp_path: Path, capsys: Any
 ) -> None:
-    """The file's own arrays in the formulas of `modelzoo.reference`, to 1e-6."""
+    """The file's own arrays in the formulas of `modelzoo.networks.reference`, to 1e-6."""
     path, activations, pooling, by_channel, accuracy, size, scale = case
     if not path.is_file():
         pytest.skip("the published files are not here")

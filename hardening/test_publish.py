@@ -8,7 +8,7 @@ import yaml
 
 import modelzoo
 from modelzoo.config.published import parse_weights
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.weights.reader import load_weights
 from publish_weights import entry_text, fold_scaling, publish
 
@@ -61,7 +61,7 @@ def test_what_is_published_can_be_loaded_and_measured(run, tmp_path):
     assert abs(entry.scores.accuracy - measured) < 0.003 and entry.scores.dataset == "digits"
     network = modelzoo.build("lenet5")
     load_weights(network, file)
-    from modelzoo.weights.golden import check_golden
+    from modelzoo.training.golden import check_golden
 
     check_golden(modelzoo.load_config("lenet5"), network, entry.golden)
 

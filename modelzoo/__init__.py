@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 from modelzoo.version import __version__
 
 if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr__` gives
+    from modelzoo.analysis.explain import features as features
+    from modelzoo.analysis.explain import saliency as saliency
     from modelzoo.api import build as build
     from modelzoo.api import load as load
     from modelzoo.api import preprocess as preprocess
     from modelzoo.config import Config as Config
     from modelzoo.config import list_models as list_models
     from modelzoo.config import load_config as load_config
-    from modelzoo.errors import InputError as InputError
-    from modelzoo.errors import RunError as RunError
-    from modelzoo.explain import features as features
-    from modelzoo.explain import saliency as saliency
-    from modelzoo.exporting.export import export as export
+    from modelzoo.convert.exporting.export import export as export
+    from modelzoo.support.errors import InputError as InputError
+    from modelzoo.support.errors import RunError as RunError
     from modelzoo.training.trainer import Trainer as Trainer
     from modelzoo.training.trainer import resume as resume
 
 _PUBLIC = {
     "modelzoo.api": ("build", "load", "preprocess"),
     "modelzoo.config": ("Config", "list_models", "load_config"),
-    "modelzoo.errors": ("InputError", "RunError"),
-    "modelzoo.explain": ("features", "saliency"),
-    "modelzoo.exporting.export": ("export",),
+    "modelzoo.support.errors": ("InputError", "RunError"),
+    "modelzoo.analysis.explain": ("features", "saliency"),
+    "modelzoo.convert.exporting.export": ("export",),
     "modelzoo.training.trainer": ("Trainer", "resume"),
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}

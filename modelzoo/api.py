@@ -11,8 +11,8 @@ from msgspec.structs import asdict
 
 from modelzoo.config import Config
 from modelzoo.config.sections import entry_shape
-from modelzoo.errors import InputError
-from modelzoo.resolve import Source, configure, resolve
+from modelzoo.support.errors import InputError
+from modelzoo.training.resolve import Source, configure, resolve
 
 if TYPE_CHECKING:
     import keras
@@ -127,8 +127,8 @@ def evaluate(
     check_dataset_name(config.data.dataset)
     chosen = start_framework(config.trainer.backend, device)
     from modelzoo.training.evaluation import Evaluation, compile_for_scoring, score
+    from modelzoo.training.golden import check_golden
     from modelzoo.training.results import class_labels
-    from modelzoo.weights.golden import check_golden
 
     with chosen.scope():
         network = source.build()

@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelzoo.cli.parser import Parser, share, whole
+from modelzoo.cli.printing import print_notice
+from modelzoo.cli.tables import table_lines
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
-from modelzoo.errors import InputError, RunError
-from modelzoo.files import write_bytes
-from modelzoo.parser import Parser, share, whole
-from modelzoo.printing import print_notice
-from modelzoo.resolve import resolve
-from modelzoo.tables import table_lines
-from modelzoo.terminal import say
+from modelzoo.support.errors import InputError, RunError
+from modelzoo.support.files import write_bytes
+from modelzoo.support.terminal import say
 from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+from modelzoo.training.resolve import resolve
 
 if TYPE_CHECKING:
     import keras

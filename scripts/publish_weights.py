@@ -23,12 +23,12 @@ import yaml
 
 import modelzoo
 from compress_weights import compress
+from modelzoo.cli.printing import print_notice
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.config.published import NAME, PublishedWeights, Scores
-from modelzoo.errors import InputError, RunError
-from modelzoo.files import ordinary, write_bytes
-from modelzoo.printing import print_notice
-from modelzoo.terminal import say
+from modelzoo.support.errors import InputError, RunError
+from modelzoo.support.files import ordinary, write_bytes
+from modelzoo.support.terminal import say
 
 if TYPE_CHECKING:
     import keras
@@ -78,8 +78,8 @@ def publish(
         raise InputError(f"{run}: its network takes or tells apart other things than {model}")
     from modelzoo.api import evaluate
     from modelzoo.training.device import start_framework
+    from modelzoo.training.golden import make_golden
     from modelzoo.training.prepare import build_network
-    from modelzoo.weights.golden import make_golden
     from modelzoo.weights.reader import load_weights
 
     start_framework(target.trainer.backend, "cpu")

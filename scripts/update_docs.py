@@ -23,11 +23,11 @@ import yaml
 
 from modelzoo import charts
 from modelzoo.api import describe
+from modelzoo.cli.printing import as_padding, as_strides
 from modelzoo.config import Config, list_models, load_config
-from modelzoo.errors import InputError
-from modelzoo.files import write_text
-from modelzoo.printing import as_padding, as_strides
-from modelzoo.terminal import say
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import write_text
+from modelzoo.support.terminal import say
 from modelzoo.training.device import start_framework
 
 ROOT = Path(__file__).resolve().parents[1]

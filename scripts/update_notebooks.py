@@ -15,9 +15,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelzoo.errors import InputError
-from modelzoo.files import write_text
-from modelzoo.terminal import say
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import write_text
+from modelzoo.support.terminal import say
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))

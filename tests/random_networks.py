@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.errors import InputError
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.networks.to_keras import to_keras
+from modelzoo.support.errors import InputError
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "linear", "elu")
 

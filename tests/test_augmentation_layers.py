@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import pytest
 
-from modelzoo import keras_objects
 from modelzoo.data.preprocessor import Preprocessor
-from modelzoo.errors import InputError
-from modelzoo.layers.pca_color_augmentation import (
+from modelzoo.networks import keras_objects
+from modelzoo.networks.layers.pca_color_augmentation import (
     IMAGENET_EIGENVALUES,
     IMAGENET_EIGENVECTORS,
     PCAColorAugmentation,
 )
-from modelzoo.layers.random_patch import RandomPatch
+from modelzoo.networks.layers.random_patch import RandomPatch
+from modelzoo.support.errors import InputError
 
 SPECS = [
     {"class_name": "RandomPatch", "config": {"height": 5, "width": 6}},

@@ -20,8 +20,8 @@ from PIL import Image
 
 from modelzoo import cli
 from modelzoo.config import load_config
-from modelzoo.errors import InputError
 from modelzoo.networks import BUILDERS
+from modelzoo.support.errors import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TINY = """\

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from modelzoo import charts
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a'b&c\u2028d"]
 
@@ -253,6 +253,6 @@ def test_charts_import_no_framework():
     import subprocess
     import sys
 
-    code = "import sys, modelzoo.report; print({'keras', 'tensorflow'} & set(sys.modules))"
+    code = "import sys, modelzoo.charts.report; print({'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from waiting import HANGS
 
 from modelzoo import cli
-from modelzoo.arguments import COMMANDS, Command
+from modelzoo.cli.arguments import COMMANDS, Command
 from modelzoo.version import __version__
 
 TINY = """\

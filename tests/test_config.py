@@ -9,12 +9,12 @@ import pytest
 
 import modelzoo
 from modelzoo import cli
-from modelzoo.arguments import make_parser
+from modelzoo.cli.arguments import make_parser
+from modelzoo.cli.options import SHORTCUTS, chosen_config
 from modelzoo.config import list_models, load_config
-from modelzoo.errors import InputError
 from modelzoo.networks import BUILDERS
-from modelzoo.options import SHORTCUTS, chosen_config
-from modelzoo.study import load_study
+from modelzoo.support.errors import InputError
+from modelzoo.training.study import load_study
 
 
 def write(path: Path, text: str) -> Path:

@@ -29,7 +29,7 @@ from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, MNIST5K
 from modelzoo.data.npz import KEYS
 from modelzoo.data.shapes import draw_shapes
 from modelzoo.data.source import DatasetUnavailable, ResizedImages, convert
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.weights.store import Limits
 
 

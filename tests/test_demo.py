@@ -22,7 +22,7 @@ from waiting import HANGS
 import modelzoo
 from modelzoo import cli
 from modelzoo.demo import serve, show
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 THREE = [(0.3, 0.2), (0.5, 0.13), (0.68, 0.22), (0.66, 0.38), (0.45, 0.48)]
 THREE += [(0.68, 0.58), (0.7, 0.76), (0.5, 0.87), (0.28, 0.78)]
@@ -39,8 +39,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def networks() -> dict:
-    from modelzoo.demo.commands import load
-    from modelzoo.resolve import resolve
+    from modelzoo.cli.demo import load
+    from modelzoo.training.resolve import resolve
 
     return load({name: resolve(name) for name in ("lenet5/mnist", "lenet5_1998/mnist")})
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.training import device
 from modelzoo.training.device import Device, placement, start_framework
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from modelzoo.config import load_config
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 

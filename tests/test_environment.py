@@ -12,12 +12,12 @@ import platformdirs
 import pytest
 
 from modelzoo import cli
+from modelzoo.cli.printing import evaluation_lines, show
 from modelzoo.config.sources import file_at, parse_source
 from modelzoo.data.source import Dataset
-from modelzoo.environment import in_home
-from modelzoo.errors import InputError
-from modelzoo.files import as_typed
-from modelzoo.printing import evaluation_lines, show
+from modelzoo.support.environment import in_home
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import as_typed
 from modelzoo.training.device import quiet_stderr
 from modelzoo.training.evaluation import Evaluation, Scores
 from modelzoo.weights.store import fetch

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelzoo import reference
+from modelzoo.networks import reference
 
 Array = np.ndarray[Any, Any]
 ERRATA = Path(__file__).parents[1] / "docs" / "errata.md"

@@ -6,7 +6,13 @@ import pytest
 
 import modelzoo
 from modelzoo import InputError
-from modelzoo.explain import before_softmax, features, input_gradient, on_pictures, saliency
+from modelzoo.analysis.explain import (
+    before_softmax,
+    features,
+    input_gradient,
+    on_pictures,
+    saliency,
+)
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), "uint8")
 

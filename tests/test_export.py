@@ -14,9 +14,9 @@ import pytest
 import modelzoo
 from modelzoo import InputError, RunError, cli
 from modelzoo.config import list_models, load_config
+from modelzoo.convert.exporting import check, writers
+from modelzoo.convert.exporting.export import PACKAGES, export_network
 from modelzoo.data.datasets import load_dataset
-from modelzoo.exporting import check, writers
-from modelzoo.exporting.export import PACKAGES, export_network
 
 FORMATS = ("onnx", "saved_model", "litert")
 TRAINED = [
@@ -155,7 +155,7 @@ def test_a_file_is_float32_whatever_the_configuration_says(tmp_path, monkeypatch
         built["precision"] = config.trainer.precision
         built["dtype"] = {layer.compute_dtype for layer in network.layers}
 
-    monkeypatch.setattr("modelzoo.exporting.export.export_network", note)
+    monkeypatch.setattr("modelzoo.convert.exporting.export.export_network", note)
     config = load_config("lenet5", overrides=["trainer.precision=mixed_bfloat16"])
     modelzoo.export(config, format="saved_model", out=tmp_path)
     assert built == {"precision": "float32", "dtype": {"float32"}}

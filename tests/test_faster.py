@@ -12,9 +12,10 @@ import tensorflow as tf
 from msgspec.structs import asdict
 
 from benchmarks.steps import compiled
-from modelzoo import InputError, keras_objects, load_config
+from modelzoo import InputError, load_config
 from modelzoo.data.source import Dataset
-from modelzoo.terminal import make_console
+from modelzoo.networks import keras_objects
+from modelzoo.support.terminal import make_console
 from modelzoo.training import fast
 from modelzoo.training.device import Device
 from modelzoo.training.fast import FUSED, fuse

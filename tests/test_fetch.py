@@ -26,8 +26,8 @@ from waiting import HANGS, text_of, wait_for
 
 import modelzoo
 from modelzoo.config.sources import WeightsFile, file_at, redirect_problem
-from modelzoo.errors import InputError
-from modelzoo.hashes import read_record, record_path, write_record
+from modelzoo.support.errors import InputError
+from modelzoo.support.hashes import read_record, record_path, write_record
 from modelzoo.weights import store
 from modelzoo.weights.store import Limits, cached_path
 

@@ -15,7 +15,7 @@ from PIL import Image
 from modelzoo.data.batches import BatchSource, NumpyBatches
 from modelzoo.data.datasets import check_dataset_name, load_dataset
 from modelzoo.data.folder import FolderImages, load_folder
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 SHAPE = (8, 8, 3)
 COLOURS = {"ant": (200, 10, 10), "bee": (10, 200, 10), "cow": (10, 10, 200)}

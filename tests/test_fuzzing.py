@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 
 from modelzoo import charts, cli
+from modelzoo.charts.report import ReportData, load_report_data, save_report_data
 from modelzoo.config import load_config
+from modelzoo.convert.exporting.check import run_onnx
 from modelzoo.data.npz import read_arrays, read_npz
-from modelzoo.errors import InputError
-from modelzoo.exporting.check import run_onnx
-from modelzoo.report import ReportData, load_report_data, save_report_data
-from modelzoo.study import table_of
+from modelzoo.support.errors import InputError
 from modelzoo.training.run_folder import Progress, RunFolder
+from modelzoo.training.study import table_of
 from modelzoo.weights.find import find_weights
 
 IMMENSE = {
@@ -234,7 +234,7 @@ def test_a_layer_that_makes_immense_pictures_is_refused(layer: dict[str, Any]) -
 
 def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
     """Not with the address of the schedule that was made of its learning rate."""
-    from modelzoo.keras_objects import make
+    from modelzoo.networks.keras_objects import make
 
     schedule = {"class_name": "CosineDecay", "config": {}}
     schedule["config"] = {"initial_learning_rate": 0.1, "decay_steps": 5}
@@ -246,7 +246,7 @@ def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
 @pytest.mark.parametrize("value", [2**63 - 1, 1, "yes", None, [True]])
 def test_a_switch_is_true_or_false(value: Any) -> None:
     """Keras takes anything, and TensorFlow fails in the first batch."""
-    from modelzoo.keras_objects import make
+    from modelzoo.networks.keras_objects import make
 
     config = {"learning_rate": 0.1, "momentum": 0.5, "nesterov": value}
     with pytest.raises(
@@ -257,7 +257,7 @@ def test_a_switch_is_true_or_false(value: Any) -> None:
 
 def test_a_schedule_may_mix_whole_numbers_and_others() -> None:
     """`values: [1, 0.1]` is what people write; TensorFlow multiplies no int by a float."""
-    from modelzoo.keras_objects import make
+    from modelzoo.networks.keras_objects import make
 
     config = {"boundaries": [2, 4], "values": [1, 0.5, 0]}
     schedule = {"class_name": "PiecewiseConstantDecay", "config": config}

@@ -14,10 +14,10 @@ from PIL import Image
 
 import modelzoo
 from modelzoo import cli
-from modelzoo.arguments import make_parser
+from modelzoo.cli.arguments import make_parser
 from modelzoo.config import find_config, load_config
-from modelzoo.resolve import resolve
-from modelzoo.study import load_study
+from modelzoo.training.resolve import resolve
+from modelzoo.training.study import load_study
 from modelzoo.weights.find import find_weights
 
 FORMS = ("lenet5", "own.yaml", "lenet5/mnist", "own.yaml/mnist", "run")

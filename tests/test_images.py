@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 from modelzoo.data.digit import fit_digit
 from modelzoo.data.images import read_image
 from modelzoo.data.picture import MAX_PIXELS, reads_tiff
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 MNIST = (28, 28, 1)
 COLOUR = (32, 32, 3)

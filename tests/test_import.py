@@ -14,8 +14,8 @@ from modelzoo import cli
 from modelzoo.api import evaluate, load, preprocess
 from modelzoo.config import load_config
 from modelzoo.config.sections import entry_shape
-from modelzoo.errors import InputError
-from modelzoo.importing.import_file import Imported, import_file
+from modelzoo.convert.importing.import_file import Imported, import_file
+from modelzoo.support.errors import InputError
 
 LEGACY = Path(
     os.environ.get("MODELZOO_LEGACY_H5", Path(__file__).parents[2] / "shared" / "legacy_h5")

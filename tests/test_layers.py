@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modelzoo import reference
-from modelzoo.layers.local_response_normalization import LocalResponseNormalization
+from modelzoo.networks import reference
+from modelzoo.networks.layers.local_response_normalization import LocalResponseNormalization
 
 
 @pytest.mark.parametrize(

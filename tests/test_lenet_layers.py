@@ -7,16 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-from modelzoo import keras_objects, reference
-from modelzoo.errors import InputError
-from modelzoo.initializers import FanInUniform
-from modelzoo.layers.connection_table_conv2d import ConnectionTableConv2D
-from modelzoo.layers.euclidean_rbf import EuclideanRBF
-from modelzoo.layers.scaled_tanh import ScaledTanh
-from modelzoo.layers.trainable_subsampling import TrainableSubsampling
-from modelzoo.layers.unit_bias_conv2d import UnitBiasConv2D
-from modelzoo.losses import BipolarMeanSquaredError, MAPCriterion
+from modelzoo.networks import keras_objects, reference
+from modelzoo.networks.initializers import FanInUniform
+from modelzoo.networks.layers.connection_table_conv2d import ConnectionTableConv2D
+from modelzoo.networks.layers.euclidean_rbf import EuclideanRBF
+from modelzoo.networks.layers.scaled_tanh import ScaledTanh
+from modelzoo.networks.layers.trainable_subsampling import TrainableSubsampling
+from modelzoo.networks.layers.unit_bias_conv2d import UnitBiasConv2D
 from modelzoo.networks.lenet5_1998 import TABLE_I
+from modelzoo.networks.losses import BipolarMeanSquaredError, MAPCriterion
+from modelzoo.support.errors import InputError
 
 BACKEND = keras.backend.backend()
 if BACKEND == "jax":

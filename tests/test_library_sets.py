@@ -14,7 +14,7 @@ from PIL import Image
 
 from modelzoo.data.datasets import check_dataset_name, load_dataset, takes_image_options
 from modelzoo.data.source import DatasetUnavailable
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 SHAPE = (8, 8, 3)
 CLASSES = ["ant", "bee", "cow"]

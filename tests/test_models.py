@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from msgspec.structs import asdict
 
-from modelzoo import cli, keras_objects, reference
+from modelzoo import cli
 from modelzoo.api import build
 from modelzoo.config import list_models, load_config
 from modelzoo.config.sections import read_section
-from modelzoo.errors import InputError
-from modelzoo.keras_objects import make
+from modelzoo.networks import keras_objects, reference
+from modelzoo.networks.keras_objects import make
+from modelzoo.support.errors import InputError
 from modelzoo.training.evaluation import are_probabilities
 from modelzoo.training.prepare import scale_images
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 import modelzoo
-from modelzoo import InputError, charts, cli, reference
+from modelzoo import InputError, charts, cli
 from modelzoo.api import describe
 from modelzoo.config import list_models
-from modelzoo.filters import FILTERS, apply_filter, read_photograph
+from modelzoo.data.filters import FILTERS, apply_filter, read_photograph
+from modelzoo.networks import reference
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 HOSTILE = "</script><script>alert(1)</script>"
@@ -396,7 +397,7 @@ def test_filters_writes_a_figure_and_a_picture_of_each(photo, tmp_path, capfd):
 
 def test_features_draws_and_writes_what_the_network_put_out(digit, tmp_path, capfd):
     """Figures, numbers for programs, and the arrays, which are those of `explain.features`."""
-    from modelzoo.explain import features
+    from modelzoo.analysis.explain import features
 
     path = tmp_path / "seven.png"
     Image.fromarray(digit[..., 0]).save(path)

@@ -12,10 +12,10 @@ from modelzoo import InputError, Trainer, load_config
 from modelzoo.api import build, describe
 from modelzoo.data import fukushima_digits as digits
 from modelzoo.data.datasets import load_dataset
-from modelzoo.layers.c_cells import CCells
-from modelzoo.layers.s_cells import SCells
 from modelzoo.networks import BUILDERS
-from modelzoo.reference import neocognitron as reference
+from modelzoo.networks.layers.c_cells import CCells
+from modelzoo.networks.layers.s_cells import SCells
+from modelzoo.networks.reference import neocognitron as reference
 
 BACKEND = keras.backend.backend()
 PADS = ((1, 2), (0, 1))

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from modelzoo import Trainer, load_config, resume
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.training.notices import notices_on_classes, notices_on_history
 from modelzoo.training.prepare import class_weights, images_per_class
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modelzoo import Trainer, cli, reference
+from modelzoo import Trainer, cli
 from modelzoo.api import build, preprocess
 from modelzoo.config import load_config
-from modelzoo.networks import BUILDERS
+from modelzoo.networks import BUILDERS, reference
 from modelzoo.networks.digit_codes import digit_codes, random_codes
 from modelzoo.networks.lenet5_1998 import TABLE_I
 from modelzoo.networks.lenet_1989 import EIGHT_OF_TWELVE

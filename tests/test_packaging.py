@@ -12,9 +12,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import modelzoo
-from modelzoo import requirements
 from modelzoo.data import picture
-from modelzoo.errors import InputError
+from modelzoo.support import requirements
+from modelzoo.support.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

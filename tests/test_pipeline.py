@@ -6,7 +6,7 @@ import pytest
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.data.source import Dataset, split_validation
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 RESCALE = {"class_name": "Rescaling", "config": {"scale": 1 / 255}}
 SHIFT = {

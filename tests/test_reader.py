@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelzoo.api import build, load
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.weights.reader import load_weights
 
 

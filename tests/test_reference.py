@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelzoo import reference
+from modelzoo.networks import reference
 
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")

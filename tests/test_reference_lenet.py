@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_reference import assert_gradients, by_differences, sample
 
-from modelzoo import reference
+from modelzoo.networks import reference
 
 TABLE = np.array([[1, 0, 1], [1, 1, 1]])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_reference import assert_gradients, by_differences, sample
 
-from modelzoo.reference import neocognitron as reference
+from modelzoo.networks.reference import neocognitron as reference
 
 PADS = ((1, 2), (0, 1))
 

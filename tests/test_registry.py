@@ -20,22 +20,22 @@ from hypothesis import strategies as st
 
 import modelzoo
 from modelzoo import cli
+from modelzoo.cli.weights import verify
 from modelzoo.config import list_models, load_config
 from modelzoo.config.published import parse_weights
 from modelzoo.config.sources import parse_source
 from modelzoo.data.datasets import data_folder
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError, RunError
-from modelzoo.hashes import record_path, sha256_of, state_of
+from modelzoo.support.errors import InputError, RunError
+from modelzoo.support.hashes import record_path, sha256_of, state_of
 from modelzoo.training.evaluation import Evaluation, Scores
-from modelzoo.weights import store
-from modelzoo.weights.commands import verify
-from modelzoo.weights.golden import (
+from modelzoo.training.golden import (
     check_against_published,
     check_golden,
     golden_images,
     make_golden,
 )
+from modelzoo.weights import store
 
 ROOT = Path(modelzoo.__file__).parents[1]
 with h5py.File(memory := io.BytesIO(), "w") as written:

@@ -7,15 +7,14 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from waiting import HANGS
 
-from modelzoo import report
-from modelzoo.errors import InputError
+from modelzoo.charts import report
+from modelzoo.support.errors import InputError
 
 HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "x\udc80\u2028y"]
 METRICS = {
@@ -58,14 +57,12 @@ def write(folder: Path, names: list[str], **changes: object) -> Path:
     """Write the report of a run; `changes` are its metrics, history, config, or of its data."""
     history = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7]})
     run = {
-        "folder": folder,
-        "config": "model: {builder: lenet5}\n",
-        "metrics": METRICS,
+        "configuration": "model: {builder: lenet5}\n",
         "history": history.assign(accuracy=[0.8, 0.9], val_accuracy=[0.7, 0.8]),
+        "metrics": METRICS,
     }
     run |= {name: changes.pop(name) for name in run if name in changes}
-    run["config"] = SimpleNamespace(to_yaml=lambda text=run["config"]: text)
-    return report.write_report(SimpleNamespace(**run), data(names, **changes))
+    return report.write_report(folder, **run, data=data(names, **changes))
 
 
 class Page(HTMLParser):
@@ -147,7 +144,7 @@ def test_hostile_text_stays_text(tmp_path):
     path = write(
         tmp_path,
         HOSTILE,
-        config=f"{evil}</pre>",
+        configuration=f"{evil}</pre>",
         metrics={
             **{evil: evil, "model": evil, "dataset": evil, "device": HOSTILE[2], "note": evil},
             **{"notices": HOSTILE, "versions": {evil: evil}},

@@ -11,7 +11,7 @@ import modelzoo
 from modelzoo import InputError, cli, load_config
 from modelzoo.config import split_reference
 from modelzoo.data.known_sets import DIGITS, FASHION_MNIST
-from modelzoo.resolve import resolve
+from modelzoo.training.resolve import resolve
 from modelzoo.weights.find import find_weights
 
 

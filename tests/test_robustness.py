@@ -14,6 +14,17 @@ from PIL import Image
 
 import modelzoo
 from modelzoo import InputError, charts, cli
+from modelzoo.analysis.attacks import answers, fgsm, log_odds, pgd
+from modelzoo.analysis.corruptions import (
+    KINDS,
+    noisy,
+    occluded,
+    rotated,
+    shifted,
+    strengths_for,
+)
+from modelzoo.analysis.examples import telling_strength
+from modelzoo.analysis.explain import before_softmax, on_pictures
 from modelzoo.charts.robustness import (
     adversarial_pictures,
     attack_curves,
@@ -22,17 +33,6 @@ from modelzoo.charts.robustness import (
 )
 from modelzoo.data.known_sets import MNIST5K
 from modelzoo.data.npz import read_arrays
-from modelzoo.explain import before_softmax, on_pictures
-from modelzoo.robustness.attacks import answers, fgsm, log_odds, pgd
-from modelzoo.robustness.corruptions import (
-    KINDS,
-    noisy,
-    occluded,
-    rotated,
-    shifted,
-    strengths_for,
-)
-from modelzoo.robustness.examples import telling_strength
 
 STRENGTHS = (0.03, 0.1, 0.7, 1.0)  # the nearest float32 to 0.03 * 255 is too large
 NAMES = ("lenet5", "lenet5_1998", "lenet_1989")
@@ -322,7 +322,7 @@ def test_bad_input_is_one_message_before_any_framework_starts(
     def started(*_: object) -> None:
         raise AssertionError("a framework was started")
 
-    monkeypatch.setattr("modelzoo.robustness.commands.start_framework", started)
+    monkeypatch.setattr("modelzoo.cli.robustness.start_framework", started)
     assert cli.main(command.format(file=tmp_path / "file").split()) == 2
     out, err = capsys.readouterr()
     assert REFUSED[command] in err and len(err.splitlines()) <= 3 and out == ""

@@ -13,7 +13,8 @@ import filelock
 import numpy as np
 import pytest
 
-from modelzoo import InputError, Trainer, cli, files, load_config, resume
+from modelzoo import InputError, Trainer, cli, load_config, resume
+from modelzoo.support import files
 from modelzoo.training.run_folder import RunFolder, SharedRunFolder
 from modelzoo.training.state import Progress
 

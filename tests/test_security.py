@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 import modelzoo
-from modelzoo import cli, environment, files, printing, terminal
+from modelzoo import cli
+from modelzoo.charts.report import load_report_data
+from modelzoo.cli import printing
 from modelzoo.config import load_config
 from modelzoo.config.sources import WeightsFile
-from modelzoo.errors import InputError
-from modelzoo.hashes import record_path, sha256_of
-from modelzoo.report import load_report_data
+from modelzoo.support import environment, files, terminal
+from modelzoo.support.errors import InputError
+from modelzoo.support.hashes import record_path, sha256_of
 from modelzoo.training import fine_tuning
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.weights import store
@@ -134,7 +136,7 @@ def test_no_source_runs_code_from_elsewhere() -> None:
 )
 def test_a_yaml_makes_no_objects_within_objects(spec: dict, word: str) -> None:
     """Keras would deserialise them: the names of its classes and functions, and what they open."""
-    from modelzoo.keras_objects import make
+    from modelzoo.networks.keras_objects import make
 
     with pytest.raises(InputError, match=word):
         make("layer", spec, "data.preprocessing.0")

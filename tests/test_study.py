@@ -12,7 +12,7 @@ from modelzoo import InputError, Trainer, charts
 from modelzoo.cli import main
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.source import Dataset
-from modelzoo.study import list_studies, load_study, run_study, variant_folders
+from modelzoo.training.study import list_studies, load_study, run_study, variant_folders
 
 SMALL = {
     "title": "Does tanh help?",

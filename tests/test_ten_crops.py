@@ -14,7 +14,7 @@ from modelzoo.config import load_config
 from modelzoo.data.datasets import load_dataset
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.preprocessor import ten_crops
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.training.prepare import build_network, open_dataset
 from modelzoo.weights.reader import load_weights
 

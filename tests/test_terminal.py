@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from modelzoo import cli
+from modelzoo.cli.printing import evaluation_lines, show, study_lines
+from modelzoo.cli.tables import table_lines
 from modelzoo.data.source import Dataset
-from modelzoo.printing import evaluation_lines, show, study_lines
-from modelzoo.tables import table_lines
-from modelzoo.terminal import broken, say, tell, width_of, wrapped
+from modelzoo.support.terminal import broken, say, tell, width_of, wrapped
 from modelzoo.training.evaluation import Evaluation, Scores
 
 LONG = "lenet5 (44,426 parameters): 3,600 training and 10,000 test images; epoch 1/12  loss 0.1234"

@@ -59,8 +59,9 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
     step, unless settings["step"] names a variant of `benchmarks.steps` in its place.
     """
     from benchmarks.steps import compiled
-    from modelzoo import keras_objects, load_config
-    from modelzoo.terminal import make_console
+    from modelzoo import load_config
+    from modelzoo.networks import keras_objects
+    from modelzoo.support.terminal import make_console
     from modelzoo.training.device import start_framework
     from modelzoo.training.prepare import open_dataset
 
@@ -115,8 +116,8 @@ def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
 def latency(settings: Settings) -> dict[str, Any]:
     """Milliseconds from one uint8 picture to its probabilities in NumPy."""
     import modelzoo
+    from modelzoo.analysis.explain import on_pictures
     from modelzoo.data.datasets import load_dataset
-    from modelzoo.explain import on_pictures
 
     pictures = load_dataset("mnist").x_test
     network = modelzoo.load("lenet5", weights="mnist")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.works import Contestant, Work
-from modelzoo.errors import RunError
+from modelzoo.support.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST_LINES = 5  # of what a contestant said before it failed

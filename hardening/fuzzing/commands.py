@@ -87,7 +87,7 @@ class Commands:
 
 def make_command(chance: random.Random) -> list[str]:
     """Return a command line."""
-    from modelzoo.arguments import make_parser
+    from modelzoo.cli.arguments import make_parser
 
     parser = make_parser()
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))

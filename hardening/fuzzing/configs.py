@@ -49,8 +49,8 @@ class Configs:
             command("info", str(path), "--layers")
 
     def _study(self, chance: random.Random, path: Path) -> None:
-        from modelzoo.study import load_study, variant_folders
         from modelzoo.training.prepare import build_network
+        from modelzoo.training.study import load_study, variant_folders
 
         path.write_bytes(mutated_config(chance.choice(self.studies), chance))
         study = load_study(path)

@@ -105,7 +105,7 @@ def _read(path: Path) -> None:
 def _load(path: Path, chance: random.Random) -> None:
     """Load into a network; after a refusal it must be as it was."""
     from modelzoo import build
-    from modelzoo.errors import InputError
+    from modelzoo.support.errors import InputError
     from modelzoo.weights.reader import load_weights
 
     material.forget()

@@ -228,7 +228,7 @@ def _run(kind: Kind, chance: random.Random, place: Place, watch: _Watch, *, trac
 
 
 def _judged(kind: Kind, chance: random.Random, place: Place, trace: bool) -> Outcome:
-    from modelzoo.errors import InputError, RunError
+    from modelzoo.support.errors import InputError, RunError
 
     try:
         kind.run(chance, place)

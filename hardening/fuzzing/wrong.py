@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hardening.fuzzing.worker import GIGABYTE, Place
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 
 class Wrong:

@@ -20,8 +20,8 @@ from modelzoo.charts.kernels import kernel_of, kernels
 from modelzoo.charts.mistakes import MISTAKES_SHOWN, mistakes
 from modelzoo.charts.saliency import saliency
 from modelzoo.charts.style import Chart
-from modelzoo.errors import InputError
-from modelzoo.files import write_bytes
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import write_bytes
 
 __all__ = [
     "MISTAKES_SHOWN",

@@ -7,7 +7,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo import reference
 from modelzoo.charts.style import (
     BLUE,
     GREEN,
@@ -20,9 +19,10 @@ from modelzoo.charts.style import (
     styled,
     told_apart,
 )
-from modelzoo.errors import InputError, suggest
+from modelzoo.networks import reference
+from modelzoo.support.errors import InputError, suggest
 
-ACTIVATIONS = {  # functions of `modelzoo.reference`, beside which their `_gradient` stands
+ACTIVATIONS = {  # functions of `modelzoo.networks.reference`, beside which their `_gradient` stands
     "sigmoid": ("sigmoid: 1 / (1 + exp(−x))", Look(BLUE, (1, 0))),
     "tanh": ("tanh", Look(VERMILLION, (8, 3))),
     "scaled_tanh": ("scaled tanh: 1.7159 tanh(2x / 3)", Look(GREEN, (8, 3, 2, 3))),

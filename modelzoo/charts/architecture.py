@@ -10,7 +10,7 @@ import altair as alt
 
 from modelzoo.charts.canvas import LINE, PLACE, Row, canvas, labels
 from modelzoo.charts.style import BLUE, GREEN, GREY, ORANGE, Chart, data_of, printable
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 TALLEST, DEEPEST = 150, 95  # pixels of the largest height and of the largest number of maps
 LEAN = 0.45  # how far the width leans back, for each pixel of its own

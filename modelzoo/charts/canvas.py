@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from modelzoo.charts.style import GREY, INK, Chart, data_of, styled
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 Row = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]

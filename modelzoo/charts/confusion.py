@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from modelzoo.charts.style import INK, Chart, data_of, distinct_names, message, styled
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 COUNTED_CLASSES = 20  # up to so many, a cell has room for its count
 CELLS_DRAWN = 10_000  # beyond that browsers become slow, and single images are left to see

@@ -7,7 +7,7 @@ import numpy as np
 
 from modelzoo.charts.canvas import OUTLINE, PLACE, TO, Row, canvas, frames, texts
 from modelzoo.charts.style import BLUE, GREY, INK, VERMILLION, Chart, data_of, number_text
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 CELL, GAP, HEAD, ROW_GAP = 30, 44, 22, 26  # pixels: a cell, between two grids, heading, two steps
 LARGEST = 12  # rows or columns of a picture: numbers must be read

@@ -20,7 +20,7 @@ from modelzoo.charts.style import (
     styled,
     told_apart,
 )
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 PREFIXES = {"training": "", "validation": "val_"}  # of the columns
 METRICS = {"loss": ".4g", "accuracy": ".2%"}  # and how a value is written

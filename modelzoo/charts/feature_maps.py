@@ -23,7 +23,7 @@ from modelzoo.charts.canvas import (
     texts,
 )
 from modelzoo.charts.style import BLUE, GREY, Chart, data_of, number_text, printable, shortened
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 MAPS_SHOWN = 16
 CLASSES_SHOWN = 10
@@ -64,7 +64,7 @@ def feature_maps(
     Args:
         picture: uint8, (height, width, 1 or 3).
         features: by the name of the layer, in the order in which they are drawn, (height, width,
-            maps) or (units,); what `modelzoo.explain.features` returns, for one picture.
+            maps) or (units,); what `modelzoo.analysis.explain.features` returns, for one picture.
         answer: classes with their values; drawn in this order, ten at most.
         name: of the network, for the title.
         unit: what the values of the answer are.

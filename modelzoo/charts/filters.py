@@ -8,8 +8,8 @@ from PIL import Image
 
 from modelzoo.charts.canvas import canvas, data_uri, image_of, pictures, scaled, texts
 from modelzoo.charts.style import GREY, Chart, number_text, printable
-from modelzoo.errors import InputError
-from modelzoo.filters import MIDDLE, Filter, Filtered, find_filter
+from modelzoo.data.filters import MIDDLE, Filter, Filtered, find_filter
+from modelzoo.support.errors import InputError
 
 SIDE, GAP, COLUMNS, LINE = 210, 22, 4, 13  # pixels: longer side, between two, _, a row of a kernel
 
@@ -18,7 +18,7 @@ def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
     """Return filtered photographs, each with the kernel that made it.
 
     Args:
-        photographs: what `modelzoo.filters.apply_filter` returned, all of one photograph.
+        photographs: what `modelzoo.data.filters.apply_filter` returned, all of one photograph.
         title: such as the name of its file.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 
 from modelzoo.charts.canvas import Row, canvas, cells, frames, picture_row, pictures, scaled, texts
 from modelzoo.charts.style import BLUE, GREY, VERMILLION, Chart, number_text, printable
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 KERNELS_SHOWN = 96  # as many as the first layer of AlexNet has
 MAPS_SHOWN = 16  # input maps, and with several of them, kernels

@@ -7,7 +7,7 @@ import numpy as np
 
 from modelzoo.charts.canvas import Row, canvas, picture_row, pictures, scaled, texts
 from modelzoo.charts.style import Chart, message, printable, shortened
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 MISTAKES_SHOWN = 24
 SIDE, COLUMNS = 112, 6  # pixels of a picture's longer side; pictures in a row

@@ -21,7 +21,7 @@ from modelzoo.charts.style import (
     shortened,
     styled,
 )
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 MOST_SERIES = len(LOOKS)
 METHOD_TITLES = {"fgsm": "FGSM", "pgd": "PGD"}

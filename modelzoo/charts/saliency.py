@@ -15,7 +15,7 @@ from modelzoo.charts.canvas import (
     texts,
 )
 from modelzoo.charts.style import Chart, printable
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 SIDE, GAP, CAPTION = 224, 24, 20  # pixels: a picture, between two, its caption
 LIGHT, DARK = (255, 255, 255), (122, 30, 0)  # least and largest saliency
@@ -27,8 +27,8 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
 
     Args:
         picture: uint8, (height, width, 1 or 3).
-        values: (height, width), from 0, what `modelzoo.explain.saliency` returns for the picture
-            as it is stored: the change of the class's score for a grey value more in that pixel.
+        values: (height, width), from 0, what `modelzoo.saliency` returns for the picture as it is
+            stored: the change of the class's score for a grey value more in that pixel.
         answer: the class whose score was followed.
 
     Raises:

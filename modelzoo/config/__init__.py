@@ -33,9 +33,9 @@ from modelzoo.config.sections import (
     entry_shape,
     read_section,
 )
-from modelzoo.errors import InputError, unknown
-from modelzoo.files import is_there
 from modelzoo.networks import BUILDERS, Network
+from modelzoo.support.errors import InputError, unknown
+from modelzoo.support.files import is_there
 
 
 @dataclass(frozen=True)

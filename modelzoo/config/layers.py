@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import yaml
 from yaml.composer import Composer
 
-from modelzoo.errors import InputError, suggest
-from modelzoo.files import is_there, ordinary
+from modelzoo.support.errors import InputError, suggest
+from modelzoo.support.files import is_there, ordinary
 
 MAX_BYTES = 1_000_000  # a configuration is a page of text
 MAX_DEPTH = 20

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from modelzoo.config.sections import Place, convert
 from modelzoo.config.sources import LARGEST_FILE, WeightsFile, parse_source
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 NAME = r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # neither dots nor slashes: it becomes a file's name
 
@@ -47,7 +47,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Probabilities for pictures that are made from a seed, so that any machine can compare.
 
-    `modelzoo.weights.golden` makes and compares them: a row of `outputs` for each picture.
+    `modelzoo.training.golden` makes and compares them: a row of `outputs` for each picture.
     """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from modelzoo.errors import InputError, suggest
 from modelzoo.networks import BUILDERS
 from modelzoo.networks.layer import KerasObject
+from modelzoo.support.errors import InputError, suggest
 
 Count = Annotated[int, Meta(ge=1, lt=2**31, description="from 1 to 2**31 - 1")]
 Amount = Annotated[float, Meta(ge=0, le=1e9)]

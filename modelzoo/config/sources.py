@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
-from modelzoo.environment import in_home
-from modelzoo.errors import InputError
+from modelzoo.support.environment import in_home
+from modelzoo.support.errors import InputError
 
 LARGEST_FILE = 2 * 2**30  # of a file of undeclared size
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # the only ones that may answer without TLS

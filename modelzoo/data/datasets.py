@@ -23,8 +23,8 @@ from modelzoo.data.source import (
     check_image_shape,
     with_image_shape,
 )
-from modelzoo.environment import cache_folder, in_home
-from modelzoo.errors import InputError
+from modelzoo.support.environment import cache_folder, in_home
+from modelzoo.support.errors import InputError
 from modelzoo.weights.store import Limits, NotFetched, cached_path, fetch
 
 # Sets that need no network, and those that can be loaded though the data folder lacks them.

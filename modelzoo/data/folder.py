@@ -9,8 +9,8 @@ import numpy as np
 
 from modelzoo.data.images import EncodedImages, Fit, Ink
 from modelzoo.data.source import Dataset, ImageShape
-from modelzoo.environment import in_home
-from modelzoo.errors import InputError
+from modelzoo.support.environment import in_home
+from modelzoo.support.errors import InputError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
 LAYOUT = "The layout is PATH/train/CLASS/pictures and PATH/test/CLASS/pictures."

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError, reason_of
+from modelzoo.support.errors import InputError, reason_of
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 MAX_EXPANSION = 200  # bytes out of one compressed byte, of an array above `SMALL`

@@ -20,7 +20,7 @@ import numpy as np
 from modelzoo.data.batches import BatchSource, NumpyBatches
 from modelzoo.data.preprocessor import CROPS, MIXING_LAYERS, Preprocessor, ten_crops
 from modelzoo.data.source import Dataset, split_validation
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 if TYPE_CHECKING:
     from modelzoo.data.tensorflow_batches import ReplicaSlices, TensorFlowBatches

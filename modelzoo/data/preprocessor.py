@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from modelzoo import keras_objects
-from modelzoo.layers.random_patch import RandomPatch
+from modelzoo.networks import keras_objects
+from modelzoo.networks.layers.random_patch import RandomPatch
 from modelzoo.networks.network import check_features
 
 MIXING_LAYERS = ("MixUp", "CutMix")  # which change labels, too

@@ -7,7 +7,7 @@ from typing import Any, Never, TypeAlias
 import numpy as np
 from PIL import Image
 
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 ImageShape: TypeAlias = tuple[int, int, int]  # height, width, channels
 # Above this, the resized images are made batch by batch: CIFAR-10 at AlexNet's 227x227 would

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 from msgspec.structs import asdict
 
+from modelzoo.analysis.attacks import fgsm
+from modelzoo.analysis.explain import before_softmax, on_pictures
 from modelzoo.api import class_names
 from modelzoo.data.images import PreparedImage, read_image
-from modelzoo.explain import before_softmax, on_pictures
-from modelzoo.resolve import Source
-from modelzoo.robustness.attacks import fgsm
 from modelzoo.training.evaluation import is_uncertain, unit_of
+from modelzoo.training.resolve import Source
 
 # Layers that pass their input on unchanged once a network is trained.
 SAME_VALUES = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatten)

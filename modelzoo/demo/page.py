@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo.demo import show
 from modelzoo.demo.serve import MAX_FILE_BYTES
-from modelzoo.errors import InputError
-from modelzoo.terminal import say
+from modelzoo.support.errors import InputError
+from modelzoo.support.terminal import say
 
 if TYPE_CHECKING:
     from modelzoo.demo.answer import Network

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from modelzoo.errors import InputError, reason_of
+from modelzoo.support.errors import InputError, reason_of
 
 MAX_FILE_BYTES = 20_000_000
 MAX_BODY_BYTES = 30_000_000  # a file in base64, and what stands around it

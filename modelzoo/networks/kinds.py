@@ -1,8 +1,8 @@
 """The kinds of layers that a network is described with.
 
 A class here has the name, the arguments and the defaults of the layer that it stands for: Keras'
-own, or one of `modelzoo.layers`. A new kind states its arguments, and what differs from `Layer`:
-usually how many maps come out, the shapes of its weights and its operations.
+own, or one of `modelzoo.networks.layers`. A new kind states its arguments, and what differs from
+`Layer`: usually how many maps come out, the shapes of its weights and its operations.
 """
 
 import math
@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from modelzoo.errors import InputError
 from modelzoo.networks.layer import (
     Count,
     Epsilon,
@@ -31,6 +30,7 @@ from modelzoo.networks.layer import (
     slide,
     surround,
 )
+from modelzoo.support.errors import InputError
 
 
 class _Kernel(Layer, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ class Conv2D(_Weighted, frozen=True, kw_only=True):
 
 
 class ConnectionTableConv2D(_Kernel, frozen=True, kw_only=True):
-    """`modelzoo.layers.connection_table_conv2d.ConnectionTableConv2D`."""
+    """`modelzoo.networks.layers.connection_table_conv2d.ConnectionTableConv2D`."""
 
     connection_table: Table
     kernel_size: Size
@@ -123,7 +123,7 @@ class ConnectionTableConv2D(_Kernel, frozen=True, kw_only=True):
 
 
 class UnitBiasConv2D(ConnectionTableConv2D, frozen=True, kw_only=True):
-    """`modelzoo.layers.unit_bias_conv2d.UnitBiasConv2D`: a bias for each unit."""
+    """`modelzoo.networks.layers.unit_bias_conv2d.UnitBiasConv2D`: a bias for each unit."""
 
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         return {"kernel": self.kernel(inputs), "bias": self.output_shape(inputs)}
@@ -158,7 +158,7 @@ class GlobalAveragePooling2D(Layer, frozen=True, kw_only=True):
 
 
 class TrainableSubsampling(Layer, frozen=True, kw_only=True):
-    """`modelzoo.layers.trainable_subsampling.TrainableSubsampling`."""
+    """`modelzoo.networks.layers.trainable_subsampling.TrainableSubsampling`."""
 
     pool_size: Size = 2
     reduction: Literal["sum", "mean"] = "sum"
@@ -205,7 +205,7 @@ class BatchNormalization(Layer, frozen=True, kw_only=True):
 
 
 class LocalResponseNormalization(Layer, frozen=True, kw_only=True):
-    """`modelzoo.layers.local_response_normalization.LocalResponseNormalization`."""
+    """`modelzoo.networks.layers.local_response_normalization.LocalResponseNormalization`."""
 
     k: Finite = 2.0
     n: Count = 5
@@ -249,7 +249,7 @@ class ReLU(Layer, frozen=True, kw_only=True):
 
 
 class ScaledTanh(Layer, frozen=True, kw_only=True):
-    """`modelzoo.layers.scaled_tanh.ScaledTanh`."""
+    """`modelzoo.networks.layers.scaled_tanh.ScaledTanh`."""
 
     amplitude: Finite = 1.7159
     slope: Finite = 2 / 3
@@ -262,7 +262,7 @@ class Dropout(Layer, frozen=True, kw_only=True):
 
 
 class EuclideanRBF(Layer, frozen=True, kw_only=True):
-    """`modelzoo.layers.euclidean_rbf.EuclideanRBF`; its codes are no weights."""
+    """`modelzoo.networks.layers.euclidean_rbf.EuclideanRBF`; its codes are no weights."""
 
     per_pair: ClassVar[int] = 3  # difference, square, sum
 
@@ -279,7 +279,7 @@ class EuclideanRBF(Layer, frozen=True, kw_only=True):
 
 
 class SCells(Layer, frozen=True, kw_only=True):
-    """`modelzoo.layers.s_cells.SCells`; of its synapses, one a cell is inhibitory."""
+    """`modelzoo.networks.layers.s_cells.SCells`; of its synapses, one a cell is inhibitory."""
 
     fixed: ClassVar[tuple[str, ...]] = ("a", "b")
     per_pair: ClassVar[int] = 2
@@ -315,7 +315,7 @@ class SCells(Layer, frozen=True, kw_only=True):
 
 
 class CCells(Layer, frozen=True, kw_only=True):
-    """`modelzoo.layers.c_cells.CCells`."""
+    """`modelzoo.networks.layers.c_cells.CCells`."""
 
     per_pair: ClassVar[int] = 2
 
@@ -336,7 +336,7 @@ OTHERS: dict[str, list[Any]] = {
     "Softmax": [],  # over the last axis
     "SpatialDropout2D": [("rate", Rate)],
 }
-# The kinds of `modelzoo.layers`, each in a module of its name; all others are Keras'.
+# The kinds of `modelzoo.networks.layers`, each in a module of its name; all others are Keras'.
 OURS = {
     "CCells", "ConnectionTableConv2D", "EuclideanRBF", "LocalResponseNormalization", "SCells",
     "ScaledTanh", "TrainableSubsampling", "UnitBiasConv2D",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 
 Shape = tuple[int, ...]
 Count = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
@@ -58,7 +58,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def snake_case(self) -> str:
-        """The kind as Keras names layers, and `modelzoo.layers` its modules: max_pooling2d."""
+        """The kind as Keras names layers, and `networks.layers` its modules: max_pooling2d."""
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", self.kind)
         return re.sub(r"_(\d?D)$", r"\1", words).lower()
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from modelzoo.errors import InputError
 from modelzoo.networks.digit_codes import CODE_HEIGHT, CODE_WIDTH, digit_codes, random_codes
 from modelzoo.networks.kinds import (
     ConnectionTableConv2D,
@@ -18,6 +17,7 @@ from modelzoo.networks.kinds import (
 )
 from modelzoo.networks.layer import Count, Layer, Table
 from modelzoo.networks.network import Network, check_count, check_input_shape
+from modelzoo.support.errors import InputError
 
 # Table I of the paper: a row for each map of S2, a column for each map of C3.
 TABLE_I = (

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from modelzoo.errors import InputError
 from modelzoo.networks.kinds import CCells, Flatten, SCells
 from modelzoo.networks.layer import Count, Layer, Positive, Share, pair
 from modelzoo.networks.network import Network, check_input_shape
 from modelzoo.networks.stages import Size, classify, per_layer
+from modelzoo.support.errors import InputError
 
 Counts = Count | Sequence[Count]
 Positives = Positive | Sequence[Positive]

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from modelzoo.errors import InputError, suggest
 from modelzoo.networks.kinds import KINDS, SCells
 from modelzoo.networks.layer import KerasObject, Layer, Shape
+from modelzoo.support.errors import InputError, suggest
 
 # A slip of the keyboard asks for a thousand times as much as was meant. To initialise a network
 # takes three times its weights: below 2 GB with these, twice what AlexNet has.

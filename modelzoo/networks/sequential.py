@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from modelzoo.errors import InputError
 from modelzoo.networks.layer import Count, KerasObject
 from modelzoo.networks.network import Network, read_layers
+from modelzoo.support.errors import InputError
 
 
 def sequential(

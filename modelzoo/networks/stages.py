@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from modelzoo.errors import InputError
 from modelzoo.networks.kinds import (
     AveragePooling2D,
     Conv2D,
@@ -14,6 +13,7 @@ from modelzoo.networks.kinds import (
     ZeroPadding2D,
 )
 from modelzoo.networks.layer import Count, KerasObject, Layer, Padding, Rate, Side
+from modelzoo.support.errors import InputError
 
 ConvPadding = Padding | Side  # a number: so many rows and columns of zeros on every side
 Pooling = Literal["average", "max", "none"]

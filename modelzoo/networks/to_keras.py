@@ -40,7 +40,7 @@ def keras_layer(layer: Layer) -> keras.layers.Layer:
     """Return one layer, not yet built."""
     import keras
 
-    from modelzoo.keras_objects import check_activation, make
+    from modelzoo.networks.keras_objects import check_activation, make
 
     arguments: dict[str, Any] = {}
     for key, value in layer.arguments.items():
@@ -53,7 +53,7 @@ def keras_layer(layer: Layer) -> keras.layers.Layer:
         arguments[key] = value
     module: Any = keras.layers
     if layer.kind in OURS:
-        module = importlib.import_module(f"modelzoo.layers.{layer.snake_case}")
+        module = importlib.import_module(f"modelzoo.networks.layers.{layer.snake_case}")
     made: keras.layers.Layer = getattr(module, layer.kind)(name=layer.name, **arguments)
     return made
 

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from modelzoo.data.pipeline import InputPipeline
-from modelzoo.progress import Progress
+from modelzoo.support.progress import Progress
 from modelzoo.training.state import Progress as RunProgress
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.errors import InputError, RunError, reason_of
+from modelzoo.support.errors import InputError, RunError, reason_of
 from modelzoo.training.cluster import Cluster
 
 if TYPE_CHECKING:

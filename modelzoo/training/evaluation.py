@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import keras
 import numpy as np
 
-from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.pipeline import InputPipeline, Patch
 from modelzoo.data.preprocessor import CROPS
 from modelzoo.data.source import Dataset
+from modelzoo.networks import keras_objects
 
 if TYPE_CHECKING:
     import pandas as pd

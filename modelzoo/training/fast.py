@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.training.device import Device
 
 LARGE_KERNEL = 1_000_000  # weights of a Dense layer from which TensorFlow's gradient is slow

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.config.sources import without_password
-from modelzoo.errors import InputError, suggest
-from modelzoo.hashes import sha256_of
+from modelzoo.support.errors import InputError, suggest
+from modelzoo.support.hashes import sha256_of
 from modelzoo.weights.find import find_weights, named_weights
 from modelzoo.weights.reader import load_weights, weighted_layers
 

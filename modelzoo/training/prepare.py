@@ -10,8 +10,8 @@ from msgspec.structs import asdict
 
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
-from modelzoo.errors import InputError, reason_of
 from modelzoo.networks import Network
+from modelzoo.support.errors import InputError, reason_of
 
 SMALL_SPLIT = 0.2  # share of a data set that is too small for its configuration
 
@@ -52,7 +52,7 @@ def build_network(config: Config) -> keras.Model:
 
 def _check_keras_names(config: Config) -> None:
     """Refuse what Keras does not know in the `model` section, before it deserialises anything."""
-    from modelzoo.keras_objects import check_activation, make
+    from modelzoo.networks.keras_objects import check_activation, make
 
     for key, value in config.builder_arguments.items():
         where = f"{config.name}: model.{key}"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelzoo import charts
-from modelzoo.files import replacing
-from modelzoo.report import (
+from modelzoo.charts.report import (
     ReportData,
     charts_of_run,
     load_report_data,
     save_report_data,
     write_report,
 )
+from modelzoo.support.files import replacing
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def write_results(run: Run) -> None:
     """Write report-data.npz and report.html into the folder of a run."""
     data = report_data(run.scores, run.pipeline)
     save_report_data(run.folder, data)
-    write_report(run, data)
+    write_report(run.folder, run.config.to_yaml(), run.history, run.metrics, data)
 
 
 def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:

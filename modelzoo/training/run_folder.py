@@ -11,8 +11,8 @@ import filelock
 import numpy as np
 
 from modelzoo.config import Config, load_config
-from modelzoo.errors import InputError, reason_of
-from modelzoo.files import (
+from modelzoo.support.errors import InputError, reason_of
+from modelzoo.support.files import (
     as_typed,
     is_there,
     ordinary,
@@ -22,8 +22,8 @@ from modelzoo.files import (
     write_csv,
     write_text,
 )
-from modelzoo.hashes import state_of
-from modelzoo.terminal import on_one_line
+from modelzoo.support.hashes import state_of
+from modelzoo.support.terminal import on_one_line
 from modelzoo.training.state import Progress, read_arrays, read_progress, write_state
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import pandas as pd
 from msgspec.structs import asdict
 from rich.console import Console
 
-from modelzoo import keras_objects
 from modelzoo.config import Config
 from modelzoo.data.source import Dataset
-from modelzoo.errors import InputError, RunError, reason_of, suggest
-from modelzoo.files import as_typed
-from modelzoo.hashes import sha256_of
-from modelzoo.machine import memory_peak, versions
-from modelzoo.terminal import tell
+from modelzoo.networks import keras_objects
+from modelzoo.support.errors import InputError, RunError, reason_of, suggest
+from modelzoo.support.files import as_typed
+from modelzoo.support.hashes import sha256_of
+from modelzoo.support.machine import memory_peak, versions
+from modelzoo.support.terminal import tell
 from modelzoo.training.callbacks import (
     EpochOrder,
     Interruption,

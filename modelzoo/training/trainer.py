@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
-from modelzoo.errors import InputError
-from modelzoo.terminal import make_console, tell
+from modelzoo.support.errors import InputError
+from modelzoo.support.terminal import make_console, tell
 from modelzoo.training.cluster import read_cluster
 from modelzoo.training.device import Device, start_framework
 from modelzoo.training.distribution import start_distribution

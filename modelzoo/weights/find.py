@@ -7,9 +7,9 @@ from pathlib import Path
 from modelzoo.config import Config
 from modelzoo.config.published import PublishedWeights
 from modelzoo.config.sources import TORCH_SUFFIXES, check_sha256, file_at
-from modelzoo.errors import InputError
-from modelzoo.files import is_there
-from modelzoo.hashes import state_of
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import is_there
+from modelzoo.support.hashes import state_of
 from modelzoo.weights.store import fetch
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.weights.layouts import by_pixel, differ_in_units
 from modelzoo.weights.state_dict import StateDict
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.config.sources import TORCH_SUFFIXES
-from modelzoo.errors import InputError, reason_of
+from modelzoo.support.errors import InputError, reason_of
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 TORCH_SIGNATURE = b"PK\x03\x04"  # a zip archive

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelzoo.config.sources import TORCH_SUFFIXES
-from modelzoo.errors import InputError
+from modelzoo.support.errors import InputError
 from modelzoo.weights.from_torch import read_for
 from modelzoo.weights.hdf5 import CheckedFile, open_checked
 from modelzoo.weights.layouts import (

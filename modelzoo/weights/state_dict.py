@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from modelzoo.errors import InputError, reason_of
+from modelzoo.support.errors import InputError, reason_of
 from modelzoo.weights.hdf5 import check_signature
 
 MAX_ENTRIES = 5_000  # of the archive: one for each tensor

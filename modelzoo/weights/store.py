@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from modelzoo.config.sources import Source, WeightsFile, parse_source, redirect_problem
-from modelzoo.environment import cache_folder, is_offline, mirror_prefix
-from modelzoo.errors import InputError, reason_of
-from modelzoo.files import replacing
-from modelzoo.hashes import read_record, record_path, sha256_of, state_of, write_record
-from modelzoo.progress import Progress
-from modelzoo.terminal import say
+from modelzoo.support.environment import cache_folder, is_offline, mirror_prefix
+from modelzoo.support.errors import InputError, reason_of
+from modelzoo.support.files import replacing
+from modelzoo.support.hashes import read_record, record_path, sha256_of, state_of, write_record
+from modelzoo.support.progress import Progress
+from modelzoo.support.terminal import say
 
 PACKAGED = Path(__file__).parent / "files"
 RETRIED = {408, 425, 429, 500, 502, 503, 504}  # answers that may be another one in a moment

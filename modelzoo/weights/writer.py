@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelzoo.files import replacing
+from modelzoo.support.files import replacing
 
 if TYPE_CHECKING:
     import keras

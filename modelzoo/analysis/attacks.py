@@ -1,0 +1,202 @@
+"""Adversarial pictures: every pixel changed by a little, so that a network errs.
+
+A model here takes pictures as they are stored, float32 in 0..255, and returns a score a class:
+`explain.on_pictures(explain.before_softmax(network), config)`. The strength of an attack is the
+most that it changes a pixel of a channel (the L-infinity norm), as a share of the range 0..255: 0.1
+allows 25.5 grey levels. Adversarial pictures stay within 0..255 and within the strength, exactly;
+they are float32, not rounded to whole grey levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from modelzoo.analysis.explain import input_gradient
+
+FULL_RANGE = 255.0
+BATCH_SIZE = 256
+
+
+def log_odds(scores: Any, labels: Any) -> Any:
+    """Return by how much the wrong classes are ahead of the right one: log((1 - p) / p).
+
+    With p, the softmax of the right class, the cross-entropy is -log(p) = log(1 + exp(log_odds)):
+    the signs of their gradients agree. Where the right score is ahead by 17 or more, though, p is 1
+    in float32, and the gradient of the cross-entropy 0 or noise; that of the log-odds is not.
+
+    Args:
+        scores: (n, classes), any real numbers.
+        labels: (n,), right classes.
+
+    Returns:
+        (n,), float32; a picture that is read wrongly has at least 0.
+
+    Reference:
+        Carlini, Wagner (2017), Towards evaluating the robustness of neural networks, section V.B,
+        on losses that vanish.
+    """
+    scores = keras.ops.cast(scores, "float32")
+    right = keras.ops.one_hot(labels, scores.shape[-1], dtype="float32")
+    others = keras.ops.logsumexp(scores - 1e9 * right, axis=-1)
+    return others - keras.ops.sum(scores * right, axis=-1)
+
+
+def fgsm(
+    model: Callable[..., Any],
+    images: np.ndarray,
+    labels: np.ndarray,
+    strength: float,
+    *,
+    batch_size: int = BATCH_SIZE,
+) -> np.ndarray:
+    """Take one step of the whole strength along the sign of the gradient.
+
+    Args:
+        model: from pictures in 0..255 to scores, see above; or a function `model(pictures,
+            training=False)` of the same kind.
+        images: (n, height, width, channels), uint8, or float32 in 0..255.
+        labels: (n,), right classes.
+        strength: 0 to 1, a share of the range 0..255.
+        batch_size: pictures computed at once.
+
+    Returns:
+        float32 of the shape of `images`. A pixel without any gradient is left alone.
+
+    Reference:
+        Goodfellow, Shlens, Szegedy (2015), Explaining and harnessing adversarial examples, ICLR.
+    """
+    searches = _searches(model, images, labels, strength, batch_size)
+    return np.concatenate([search.fgsm_point() for search in searches])
+
+
+def pgd(
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    strength: float,
+    *,
+    steps: int = 20,
+    step_size: float | None = None,
+    restarts: int = 1,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+) -> np.ndarray:
+    """Climb in small steps, each brought back to within the strength, from several points.
+
+    The climbs begin at the point of FGSM and at `restarts` random points. Of all points on the way,
+    the original and that of FGSM among them, each picture keeps the best: one that is read wrongly
+    before one that is not, then one of higher loss. So whatever FGSM fools, PGD fools at the same
+    strength, by construction (with the same `batch_size`: another one rounds differently).
+
+    Args:
+        model: as for `fgsm`, and so are the next three and `batch_size`.
+        images: pictures.
+        labels: right classes.
+        strength: 0 to 1.
+        steps: of each climb.
+        step_size: share of the range 0..255 that a step changes a pixel by; by default
+            2.5 * strength / steps, which crosses the allowed region and leaves some way to turn.
+        restarts: climbs from random points.
+        seed: of the random points; they do not depend on `batch_size`.
+        batch_size: pictures computed at once.
+
+    Returns:
+        float32 of the shape of `images`.
+
+    Reference:
+        Madry, Makelov, Schmidt, Tsipras, Vladu (2018), Towards deep learning models resistant to
+        adversarial attacks, ICLR.
+    """
+    step = np.float32(FULL_RANGE * (2.5 * strength / steps if step_size is None else step_size))
+    generators = [np.random.default_rng([seed, climb]) for climb in range(restarts)]
+    found = []
+    for search in _searches(model, images, labels, strength, batch_size):
+        search.keep(search.images)
+        search.climb(search.fgsm_point(), steps, step)
+        for generator in generators:
+            search.climb(search.random_point(generator), steps, step)
+        found.append(search.best)
+    return np.concatenate(found)
+
+
+def answers(model: keras.Model, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
+    """Return the class that a model answers to each picture in 0..255, (n,)."""
+    starts = range(0, len(images), batch_size)
+    batches = (images[start : start + batch_size].astype("float32") for start in starts)
+    return np.concatenate([model.predict_on_batch(batch).argmax(axis=1) for batch in batches])
+
+
+class _Search:
+    """The points around a batch of pictures within a strength, and the best one seen of each."""
+
+    def __init__(self, model: Any, images: np.ndarray, labels: np.ndarray, strength: float) -> None:
+        self.model, self.labels = model, np.asarray(labels)
+        self.images = np.asarray(images, "float32")
+        self.budget, self.low, self.high = _bounds(self.images, strength)
+        self.best = self.images.copy()
+        self._fooled = np.zeros(len(self.images), bool)
+        self._loss = np.full(len(self.images), -np.inf)
+
+    def gradient(self, points: np.ndarray) -> np.ndarray:
+        """Return the gradient of the loss by the pixels."""
+
+        def loss(given: Any) -> Any:
+            return log_odds(self.model(given, training=False), self.labels)
+
+        return input_gradient(loss, points)[1]
+
+    def moved(self, points: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return np.clip(points + step, self.low, self.high)
+
+    def fgsm_point(self) -> np.ndarray:
+        return self.moved(self.images, self.budget * np.sign(self.gradient(self.images)))
+
+    def random_point(self, generator: np.random.Generator) -> np.ndarray:
+        share = generator.uniform(-1, 1, self.images.shape).astype("float32")
+        return self.moved(self.images, self.budget * share)
+
+    def climb(self, points: np.ndarray, steps: int, step: np.float32) -> None:
+        """Walk from `points`, and look at each point on the way, the first and the last too."""
+        for _ in range(steps):
+            self.keep(points)
+            points = self.moved(points, step * np.sign(self.gradient(points)))
+        self.keep(points)
+
+    def keep(self, points: np.ndarray) -> None:
+        """Remember the points that are better than the best so far."""
+        scores = self.model.predict_on_batch(points)
+        fooled = scores.argmax(axis=1) != self.labels
+        loss = keras.ops.convert_to_numpy(log_odds(scores, self.labels))
+        better = (fooled & ~self._fooled) | ((fooled == self._fooled) & (loss > self._loss))
+        self.best[better] = points[better]
+        self._fooled[better], self._loss[better] = fooled[better], loss[better]
+
+
+def _bounds(images: np.ndarray, strength: float) -> tuple[np.float32, np.ndarray, np.ndarray]:
+    """Return the strength in grey levels, and the least and most that each pixel can be.
+
+    All are rounded inwards to float32: to the nearest, they could be too large by a rounding.
+    """
+    budget = -_rounded_up(np.array(-FULL_RANGE * strength))
+    centre = images.astype("float64")
+    low = _rounded_up(np.maximum(centre - budget, 0))
+    high = -_rounded_up(-np.minimum(centre + budget, FULL_RANGE))
+    return np.float32(budget), low, high
+
+
+def _rounded_up(values: np.ndarray) -> np.ndarray:
+    """Return the next float32 that is not below a float64."""
+    nearest = values.astype("float32")
+    return np.where(nearest < values, np.nextafter(nearest, np.float32(np.inf)), nearest)
+
+
+def _searches(
+    model: Any, images: np.ndarray, labels: np.ndarray, strength: float, batch_size: int
+) -> Iterator[_Search]:
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        yield _Search(model, images[batch], labels[batch], strength)

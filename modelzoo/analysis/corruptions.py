@@ -1,0 +1,145 @@
+"""Pictures changed as the world changes them: shifted, rotated, noisy, in part covered.
+
+Everything takes and returns uint8 pictures, (n, height, width, channels), and starts no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from modelzoo.support.errors import InputError, suggest
+
+DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+GREY = 128  # of the square that covers a part
+
+
+def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Move pictures by whole pixels. Zeros come in, and what leaves the field is lost."""
+    height, width = images.shape[1:3]
+    above, beside = abs(down), abs(right)
+    padded = np.pad(images, ((0, 0), (above, above), (beside, beside), (0, 0)))
+    top, left = above - down, beside - right
+    return padded[:, top : top + height, left : left + width]
+
+
+def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn pictures counter-clockwise about their centres, bilinearly. Zeros come in."""
+    result = np.empty_like(images)
+    for picture, target in zip(images, result, strict=True):
+        flat = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+        turned = flat.rotate(degrees, Image.Resampling.BILINEAR)
+        target[...] = np.asarray(turned).reshape(target.shape)
+    return result
+
+
+def noisy(images: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
+    """Add independent Gaussian noise to each pixel and channel; round, and clip to 0..255.
+
+    `sigma`, its standard deviation, is in grey levels of 0..255.
+    """
+    noise = sigma * generator.standard_normal(images.shape, dtype="float32")
+    return np.clip(np.rint(images + noise), 0, 255).astype("uint8")
+
+
+def occluded(images: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
+    """Cover a square of `side` pixels, wholly inside the picture at a random place, with grey 128.
+
+    Reference:
+        Zeiler, Fergus (2014), Visualizing and understanding convolutional networks, section 4.2,
+        who move such a square over a picture.
+    """
+    result = images.copy()
+    room = np.array(images.shape[1:3]) - side
+    corners = np.floor(generator.random((len(images), 2)) * (room + 1)).astype(int)
+    for picture, (top, left) in zip(result, corners, strict=True):
+        picture[top : top + side, left : left + side] = GREY
+    return result
+
+
+Change = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to change pictures by a strength from 0, which leaves them as they are.
+
+    Attributes:
+        title: with the unit of the strength, for an axis.
+        strengths: by default; of pictures of 28 pixels a side where `in_pixels`.
+        change: returns the changed pictures, once for each direction.
+        largest: strength that makes sense, where it is not in pixels.
+        in_pixels: whether the strength is a whole number of pixels, at most the picture's side.
+    """
+
+    title: str
+    strengths: Sequence[float]
+    change: Change
+    largest: float = 0
+    in_pixels: bool = False
+
+    def variants(
+        self, images: np.ndarray, strength: float, draw: np.random.Generator
+    ) -> Iterable[np.ndarray]:
+        """Return the changed pictures, once for each direction, or once as they are."""
+        return self.change(images, strength, draw) if strength else [images]
+
+
+def _shift(images: np.ndarray, strength: float, _: np.random.Generator) -> Iterable[np.ndarray]:
+    return (shifted(images, int(strength) * y, int(strength) * x) for y, x in DIRECTIONS)
+
+
+KINDS = {
+    "shift": Kind("Shift in pixels, 8 directions", range(7), _shift, in_pixels=True),
+    "rotation": Kind(
+        "Rotation in degrees, both ways",
+        range(0, 91, 15),
+        lambda images, degrees, _: (rotated(images, each) for each in (degrees, -degrees)),
+        largest=180,
+    ),
+    "noise": Kind(
+        "Gaussian noise, sigma in grey levels",
+        range(0, 121, 20),
+        lambda images, sigma, draw: [noisy(images, sigma, draw)],
+        largest=255,
+    ),
+    "occlusion": Kind(
+        "Side of a covering grey square in pixels",
+        range(0, 17, 4),
+        lambda images, side, draw: [occluded(images, int(side), draw)],
+        in_pixels=True,
+    ),
+}
+
+
+def check_kinds(names: Sequence[str]) -> list[str]:
+    """Return the names of kinds, each once, or raise an InputError that names the right ones."""
+    for name in names:
+        if name not in KINDS:
+            raise InputError(f"--kinds {name:.80}: unknown{suggest(name, KINDS)}")
+    return list(dict.fromkeys(names))
+
+
+def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -> list[float]:
+    """Return the strengths of a kind for pictures whose shorter side has so many pixels.
+
+    By default those of the kind, in pixels times the side's multiple of 28, up to the side.
+
+    Raises:
+        InputError: a wanted strength is too large, or no whole number of pixels.
+    """
+    kind = KINDS[name]
+    if wanted is None:
+        factor = max(1, round(side / 28)) if kind.in_pixels else 1
+        return [s * factor for s in kind.strengths if not kind.in_pixels or s * factor <= side]
+    largest = side if kind.in_pixels else kind.largest
+    for strength in wanted:
+        if not 0 <= strength <= largest or (kind.in_pixels and strength != int(strength)):
+            what = "a whole number of pixels" if kind.in_pixels else "a number"
+            raise InputError(
+                f"--strengths {strength:g}: of {name} it should be {what} from 0 to {largest:g}"
+            )
+    return list(wanted)

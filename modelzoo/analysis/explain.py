@@ -1,0 +1,151 @@
+"""What a network sees in a picture: features of its layers, and the pixels an answer hangs on.
+
+Everything here runs on TensorFlow, JAX and PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from modelzoo.config import Config
+from modelzoo.support.errors import InputError, suggest
+
+
+def on_pictures(network: keras.Model, config: Config) -> keras.Model:
+    """Put the configuration's `data.preprocessing` before a network.
+
+    Args:
+        network: what `modelzoo.load` or `modelzoo.build` returned for this configuration, or what
+            `before_softmax` made of it.
+        config: its configuration.
+
+    Returns:
+        A model of the same outputs that takes pictures as they are stored, float32 in 0..255, of
+        shape (batch, height, width, channels). It shares the network's weights, and gradients
+        flow through it to the pictures.
+    """
+    from modelzoo.data.preprocessor import Preprocessor
+
+    pictures = keras.Input(config.image_shape, name="pictures", dtype="float32")
+    prepared = Preprocessor(config.data.preprocessing)(pictures)
+    return keras.Model(pictures, network(prepared), name=f"{network.name}_on_pictures")
+
+
+def before_softmax(network: keras.Model) -> keras.Model:
+    """Return the network without the softmax at its end: its scores, of any size.
+
+    Scores do not fade where the network is certain, so their gradients tell more than those of
+    probabilities. A network that ends with scores is returned as it is. Otherwise the layers are
+    shared, but for the last, whose weights are copied.
+    """
+    last = network.layers[-1]
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        return network
+    scores = type(last).from_config({**last.get_config(), "activation": "linear"})
+    model = keras.Model(network.inputs, scores(last.input), name=f"{network.name}_scores")
+    scores.set_weights(last.get_weights())
+    return model
+
+
+def features(
+    network: keras.Model,
+    images: np.ndarray,
+    layers: Sequence[str] | None = None,
+    *,
+    batch_size: int = 256,
+) -> dict[str, np.ndarray]:
+    """Return what layers of a network put out.
+
+    Args:
+        network: a functional `keras.Model`.
+        images: pictures as `modelzoo.preprocess` returns them, (n, *input_shape).
+        layers: names of layers, in the order wanted; by default all but the input, from it on.
+        batch_size: pictures computed at once.
+
+    Returns:
+        float32 arrays (n, *output shape) by the name of their layer.
+
+    Raises:
+        InputError: the network has no such layer.
+    """
+    known = {layer.name: layer for layer in network.layers}
+    if layers is None:
+        kinds = keras.layers.InputLayer
+        layers = [name for name, layer in known.items() if not isinstance(layer, kinds)]
+    for name in layers:
+        if name not in known:
+            raise InputError(f"{network.name} has no layer {name!r}{suggest(name, list(known))}")
+    taps = keras.Model(network.inputs, [known[name].output for name in layers])
+    outputs = taps.predict(images, batch_size=batch_size, verbose=0)
+    outputs = [outputs] if isinstance(outputs, np.ndarray) else outputs
+    return {name: np.asarray(each, "float32") for name, each in zip(layers, outputs, strict=True)}
+
+
+def input_gradient(
+    function: Callable[[Any], Any], images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a function of pictures, and their gradients by the pictures.
+
+    Args:
+        function: takes a float32 tensor of the shape of `images`, and returns a value for each
+            picture, (n,), made by Keras operations. The value of one picture must not depend on
+            another's.
+        images: (n, height, width, channels), float32.
+
+    Returns:
+        Values (n,) and gradients of the shape of `images`, float32.
+    """
+    images = np.asarray(images, "float32")
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        given = tf.convert_to_tensor(images)
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            values = function(given)
+        gradients = tape.gradient(values, given)
+    elif backend == "jax":
+        import jax
+
+        values, backward = jax.vjp(function, jax.numpy.asarray(images))
+        (gradients,) = backward(jax.numpy.ones_like(values))
+    else:
+        import torch
+
+        given = keras.ops.convert_to_tensor(images).requires_grad_()
+        values = function(given)
+        (gradients,) = torch.autograd.grad(values.sum(), given)
+    return keras.ops.convert_to_numpy(values), keras.ops.convert_to_numpy(gradients)
+
+
+def saliency(
+    network: keras.Model, images: np.ndarray, classes: np.ndarray | None = None
+) -> np.ndarray:
+    """Return how much each pixel moves the answer: the size of the score's gradient.
+
+    Args:
+        network: a classifier. Its softmax, if it has one, is left out (see `before_softmax`); to
+            ask about pictures as they are stored, pass `on_pictures(before_softmax(network), …)`.
+        images: (n, height, width, channels), as the network takes them.
+        classes: (n,), the class whose score is followed; by default the one that is answered.
+
+    Returns:
+        (n, height, width), float32, from 0: the largest of the channels.
+
+    Reference:
+        Simonyan, Vedaldi, Zisserman (2014), Deep inside convolutional networks, section 3.
+    """
+    scores = before_softmax(network)
+    images = np.asarray(images, "float32")
+    if classes is None:
+        classes = np.asarray(scores.predict(images, verbose=0)).argmax(axis=1)
+    chosen = keras.ops.one_hot(np.asarray(classes), scores.output_shape[-1])
+    _, gradients = input_gradient(
+        lambda given: keras.ops.sum(scores(given, training=False) * chosen, axis=-1), images
+    )
+    return np.abs(gradients).max(axis=-1)

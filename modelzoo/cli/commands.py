@@ -1,0 +1,291 @@
+"""What each command does: read the configuration, call, and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from modelzoo import api
+from modelzoo.cli import printing
+from modelzoo.cli.options import changes_to_a_run, chosen_config, chosen_source
+from modelzoo.cli.printing import as_text, show
+from modelzoo.cli.tables import table_lines
+from modelzoo.support.errors import InputError, RunError
+from modelzoo.support.terminal import say
+
+
+def train(options: argparse.Namespace) -> None:
+    from modelzoo.training.trainer import Trainer, resume
+
+    if options.resume is not None:
+        changes = changes_to_a_run(options)
+        run = resume(options.resume, device=options.device, own_process=True, **changes)
+    else:
+        config, weights = chosen_config(options)
+        trainer = Trainer(
+            config,
+            device=options.device,
+            out=options.out,
+            weights=weights,
+            weights_sha256=options.sha256,
+            allow_unverified=options.allow_unverified,
+            own_process=True,
+        )
+        run = trainer.fit()
+    if run.is_chief:
+        show(options, run.metrics | {"folder": str(run.folder)}, printing.run_lines(run))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    from modelzoo.training.golden import check_against_published, published_scores
+
+    source = chosen_source(options, for_scores=True)
+    published = source.published
+    if options.check and published is None:
+        raise InputError("--check: compares with published weights; --weights names other ones")
+    if options.check and options.crops != 1:
+        raise InputError("--check: what is published was measured with --crops 1")
+    if source.notice:
+        printing.print_notice(source.notice)
+    result = api.evaluate(
+        source,
+        split=options.split,
+        device=options.device,
+        notify=printing.print_notice,
+        golden=published.golden if published and options.check else None,
+        crops=options.crops,
+    )
+    promised, scores = published_scores(published, result), result.scores
+    said, failure = [f"published: {promised}"] if promised else [], None
+    checked = None
+    if options.check and published:
+        try:
+            said.append(f"checked: {check_against_published(published, result)}")
+            checked = True
+        except RunError as error:  # raised again when the scores are printed
+            checked, failure = False, error
+    summary = {
+        "model": source.config.name,
+        "weights": source.name,
+        "weights_file": str(source.weights),
+        "trained_on": source.trained_on,
+        "dataset": result.data.name,
+        "split": scores.split,
+        "images": len(scores.labels),
+        "crops": options.crops,
+        "loss": scores.loss,
+        "accuracy": scores.accuracy,
+        "top5_accuracy": scores.top_accuracy(5),
+        "published_accuracy": promised.accuracy if promised else None,
+        "published_loss": promised.loss if promised else None,
+        "published_top5_accuracy": promised.top5_accuracy if promised else None,
+        "golden_difference": result.golden_difference,
+        "checked": checked,
+        "parameters": result.parameters,
+        "seconds": scores.seconds,
+        "note": result.data.note,
+        "notice": source.notice,
+        "confusion": result.confusion.tolist(),
+        "classes": result.class_names,
+    }
+    show(options, summary, chain(printing.evaluation_lines(source.label, result), said))
+    if failure:
+        raise failure
+
+
+def predict(options: argparse.Namespace) -> None:
+    source = chosen_source(options)
+    found = api.predict(source, options.images, top=options.top, device=options.device)
+    images = [
+        {
+            "file": each.file,
+            "classes": [{"name": name, each.unit: value} for name, value in each.classes],
+            "uncertain": each.uncertain,
+            "problem": each.problem or None,
+            "notes": list(each.notes),
+        }
+        for each in found
+    ]
+    summary = {"model": source.config.name, "weights": source.name, "images": images}
+    show(options, summary, printing.prediction_lines(found))
+    if blank := [each for each in found if each.problem]:
+        raise RunError(f"{len(blank)} of {len(found)} images without a class: {blank[0].problem}")
+
+
+def list_models(options: argparse.Namespace) -> None:
+    from modelzoo.config import list_models, load_config
+
+    if options.weights:
+        list_weights(options)
+        return
+    packaged = {name: load_config(name) for name in list_models()}
+    rows = [
+        {
+            "name": name,
+            "year": config.about.year,
+            "parameters": config.about.parameters,
+            "input_shape": config.model.input_shape,
+            "classes": config.model.num_classes,
+            "dataset": config.data.dataset,
+            "weights": [entry.name for entry in config.weights],
+            "title": config.about.title,
+        }
+        for name, config in packaged.items()
+    ]
+    shown = [
+        (
+            row["name"],
+            str(row["year"]),
+            f"{row['parameters']:,}",
+            as_text(row["input_shape"]),
+            row["dataset"],
+            row["title"],
+        )
+        for row in rows
+    ]
+    heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
+    show(options, rows, table_lines(heads, shown))
+
+
+def info(options: argparse.Namespace) -> None:
+    config, _ = chosen_config(options)
+    about, model = config.about, config.model
+    layers = api.describe(config) if options.layers or options.json else []
+    facts = {
+        "name": config.name,
+        "title": about.title,
+        "builder": model.builder,
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "trainable_parameters": sum(layer["trainable_parameters"] for layer in layers),
+        "input_shape": model.input_shape,
+        "classes": model.num_classes,
+        "dataset": config.data.dataset,
+        "layers": layers,
+        "weights": [msgspec.to_builtins(entry) for entry in config.weights],
+        "source": about.source,
+        "deviations": about.deviations,
+    }
+    lines = printing.config_lines(config)
+    hint = f"  layers and shapes: modelzoo info {options.model or options.config} --layers"
+    show(options, facts, chain(lines, printing.layer_lines(layers) if layers else [hint]))
+
+
+def list_weights(options: argparse.Namespace) -> None:
+    from modelzoo.cli.weights import describe_weights
+
+    rows = describe_weights()
+    shown = [
+        (
+            f"{row['model']}/{row['name']}",
+            row["scores"]["dataset"],
+            f"{row['scores']['accuracy']:.4f}",
+            f"{row['bytes']:,}" if row["bytes"] else "?",
+            row["where"],
+        )
+        for row in rows
+    ]
+    show(options, rows, table_lines(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown))
+
+
+def pull(options: argparse.Namespace) -> None:
+    from modelzoo.cli.weights import pull
+
+    done, problems = pull(options.names, allow_unverified=options.allow_unverified)
+    lines = []
+    for row in done:
+        fetched = f"(from {row['source']}, SHA-256 {row['sha256']})"
+        lines.append(f"{row['weights']}: {row['path']} {fetched}")
+        if not row["verified"]:
+            lines.append("  unverified: this hash was never published; the file is held to it now")
+    show(options, {"files": done}, lines)
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def verify(options: argparse.Namespace) -> None:
+    from modelzoo.cli.weights import WORDS, verify
+
+    checked = verify(options.names)
+    wrong = [each for each in checked if each.is_wrong]
+    rows = [
+        {
+            "weights": each.label,
+            "place": each.place,
+            "path": str(each.path),
+            "state": each.state,
+            "wrong": each.is_wrong,
+        }
+        for each in checked
+    ]
+    lines = [f"{WORDS[each.state]:12} {each.label} ({each.path})" for each in checked]
+    lines.append(f"{len(checked)} files, {len(wrong)} wrong")
+    show(options, {"files": rows, "wrong": len(wrong)}, lines)
+    if wrong:
+        names = ", ".join(sorted({each.label for each in wrong}))
+        raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
+
+
+def plot(options: argparse.Namespace) -> None:
+    if len(options.runs) > 1:
+        from modelzoo.cli.drawing import plot_together
+
+        say(plot_together(options.runs, options.format, options.out))
+        return
+    from modelzoo.training.results import save_charts
+
+    run, out = Path(options.runs[0]), options.out and Path(options.out)
+    for path in save_charts(run, options.format, out):
+        say(path)
+
+
+def study(options: argparse.Namespace) -> None:
+    from modelzoo.training.study import load_study, run_study, table_of, variant_folders
+
+    backend = [] if options.backend is None else [f"trainer.backend={options.backend}"]
+    chosen = load_study(options.study, [*options.set, *backend])
+    out = Path(options.out or f"runs/{chosen.name}")
+    files = run_study(chosen, out, device=options.device)
+    rows = table_of(variant_folders(chosen, out))
+    summary = {"variants": rows, "files": [str(path) for path in files]}
+    show(options, summary, chain[object](printing.study_lines(chosen.title, rows), files))
+
+
+def import_file(options: argparse.Namespace) -> None:
+    from modelzoo.convert.importing.import_file import import_file
+
+    found = import_file(
+        Path(options.file),
+        out=Path(options.out),
+        dataset=options.dataset,
+        model=options.model,
+        overrides=options.set,
+        notify=printing.print_notice,
+    )
+    show(options, found.summary(), found.lines())
+
+
+def export(options: argparse.Namespace) -> None:
+    from modelzoo.convert.exporting.check import TOLERANCE
+    from modelzoo.convert.exporting.export import export
+
+    done = export(
+        options.model,
+        options.weights,
+        format=options.format,
+        out=options.out,
+        scaled=options.scaled,
+        sha256=options.sha256,
+        allow_unverified=options.allow_unverified,
+    )
+    lines = [
+        f"{done.path} ({done.bytes:,} bytes)",
+        f"  input:   {done.facts['input']}",
+        f"  output:  {done.facts['output']}",
+        f"  checked: {done.pictures}; largest difference {done.difference:.2g} "
+        f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}",
+    ]
+    show(options, dataclasses.asdict(done) | {"path": str(done.path)}, lines)

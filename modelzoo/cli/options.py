@@ -1,0 +1,114 @@
+"""What the options that many commands share stand for. Starts no framework."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.cli.printing import print_notice
+from modelzoo.config.layers import nested
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import as_typed
+
+if TYPE_CHECKING:
+    from modelzoo.config import Config
+    from modelzoo.training.resolve import Source
+
+
+SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train --help`
+    "epochs": "fit.epochs",
+    "batch_size": "data.batch_size",
+    "learning_rate": "compile.optimizer.config.learning_rate",
+    "seed": "trainer.seed",
+    "precision": "trainer.precision",
+    "backend": "trainer.backend",
+    "distribute": "trainer.distribute",
+}
+
+
+def chosen_config(
+    options: argparse.Namespace, model: str | Path | None = None
+) -> tuple[Config, str | Path | None]:
+    """Read the configuration that --model, --config, --dataset, --set and SHORTCUTS describe.
+
+    Args:
+        options: of a command; those that it lacks are left out.
+        model: in place of --model.
+
+    Returns:
+        The configuration, and the weights that NAME/WEIGHTS or --weights names, if any.
+    """
+    from modelzoo.training.resolve import configure
+
+    config, weights = configure(
+        options.model if model is None else model,
+        getattr(options, "weights", None),
+        config_file=options.config,
+        dataset=options.dataset,
+        overrides=options.set,
+    )
+    for name, key in SHORTCUTS.items():
+        value, option = getattr(options, name, None), f"--{name.replace('_', '-')}"
+        if value is None:
+            continue
+        before = config.value(key)
+        if isinstance(before, dict):
+            print_notice(f"{option} {value}: replaces the schedule {before.get('class_name')}")
+        config = config.with_values(nested(key, value), option)
+    return config, weights
+
+
+def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `resume` shall change: a run goes on as it began but for length and devices.
+
+    Raises:
+        InputError: an option says otherwise than the run.
+    """
+    from modelzoo.training.run_folder import RunFolder
+
+    folder = RunFolder(options.resume)
+    folder.check_is_begun()
+    own, (asked, _) = folder.read_config(), chosen_config(options, model=folder.config)
+    start, sha256 = own.trainer.weights, own.trainer.weights_sha256
+    names = {  # what an option may say of the run itself
+        "model": (own.name, folder.path, folder.config),
+        "weights": (start, str(start).removeprefix(f"{own.name}/")),
+        "sha256": (sha256,),
+        "out": (folder.path,),
+    }
+    said = [
+        f"--{name} {given}: not what {folder.path} was trained with ({known[0]})"
+        for name, known in names.items()
+        if (given := getattr(options, name)) is not None
+        and Path(given) not in [Path(str(each)) for each in known]
+    ]
+    key = own.difference(asked, without=("fit.epochs", "trainer.distribute"))
+    if key is not None:
+        values = f"{key} is {own.value(key)!r} in {folder.path}, not {asked.value(key)!r}"
+        said.append(f"{asked.origin(key)}: {values}")
+    if said:
+        raise InputError(
+            f"{said[0]}\nA resumed run goes on as it began; only --epochs, --device and "
+            "--distribute may change. To train from its weights with other settings: "
+            f"python -m train --model {own.name} --dataset {as_typed(own.data.dataset)} "
+            f"--weights {as_typed(folder.path)}"
+        )
+    return {"epochs": asked.fit.epochs, "distribute": asked.trainer.distribute}
+
+
+def chosen_source(options: argparse.Namespace, *, for_scores: bool = False) -> Source:
+    """Find the network and the weights that --model, --weights and their companions name."""
+    from modelzoo.training.resolve import resolve
+
+    return resolve(
+        options.model,
+        options.weights,
+        config_file=options.config,
+        dataset=options.dataset,
+        overrides=options.set,
+        backend=options.backend,
+        sha256=options.sha256,
+        allow_unverified=options.allow_unverified,
+        for_scores=for_scores,
+    )

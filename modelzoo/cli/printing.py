@@ -1,0 +1,183 @@
+"""Results as people read them in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.cli.tables import table_lines, table_width
+from modelzoo.support.terminal import columns_of, say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelzoo.api import Prediction
+    from modelzoo.config import Config
+    from modelzoo.training.evaluation import Evaluation, Run
+
+
+def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> None:
+    """Print what came of a command: `data` with `--json`, else the lines."""
+    if options.json:
+        print(json.dumps(data))
+    else:
+        for line in lines:
+            say(line)
+
+
+def config_lines(config: Config) -> Iterator[str]:
+    """Yield what a configuration says of its network, in short."""
+    about, model, data, network = config.about, config.model, config.data, config.network
+    parameters = network.parameters if network else about.parameters
+    rows = {
+        "title": about.title,
+        "source": about.source,
+        "builder": model.builder,
+        "input": as_text(model.input_shape),
+        "classes": model.num_classes,
+        "parameters": f"{parameters:,}" if parameters else None,
+        "data set": data.dataset,
+        "batch size": data.batch_size,
+        "epochs": config.fit.epochs,
+        "weights": None if config.weights else "none published",
+    }
+    pairs = [(f"  {key}:", str(value)) for key, value in rows.items() if value not in (None, "")]
+    for number, entry in enumerate(config.weights):
+        unverified = ", needs --allow-unverified" if entry.unverified else ""
+        label = "" if number else "  weights:"
+        pairs.append((label, f"{entry.name}: {entry.scores}{unverified}"))
+    yield config.name
+    yield from table_lines((), pairs)
+
+
+def layer_lines(layers: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield two tables, since one would be wider than a terminal: what layers are, and cost."""
+    shapes = [
+        (
+            layer["name"],
+            layer["type"],
+            as_text(layer["output_shape"]),
+            as_text(layer["kernel_size"] or ()),
+            as_strides(layer["strides"] or ()),
+            as_padding(layer["padding"]),
+            layer["activation"] or "",
+        )
+        for layer in layers
+    ]
+    yield ""
+    columns = ("LAYER", "TYPE", "OUTPUT", "WINDOW", "STRIDE", "PADDING", "ACTIVATION")
+    yield from table_lines(columns, shapes, flexible=1)
+    keys = ("parameters", "connections", "operations")
+    counts = [[layer[key] for key in keys] for layer in layers]
+    totals = [None if None in column else sum(column) for column in zip(*counts, strict=True)]
+    names = [*(layer["name"] for layer in layers), "total"]
+    costs = [
+        (name, *map(_count, row))
+        for name, row in zip(names, [*counts, totals], strict=True)
+        if any(row)
+    ]
+    yield ""
+    yield from table_lines(
+        ("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS"), costs, flexible=0
+    )
+    yield "connections: a unit with each value that it takes, its bias included"
+    yield "operations: additions and multiplications for one image"
+
+
+def run_lines(run: Run) -> Iterator[str]:
+    metrics = run.metrics
+    best = f", best epoch {metrics['best_epoch']} of {metrics['epochs']}"
+    yield (
+        f"test accuracy {metrics['test_accuracy']:.4f}, loss {metrics['test_loss']:.4f} "
+        f"({metrics['test_images']:,} images of {metrics['dataset']}{best})"
+    )
+    yield f"report: {run.folder / 'report.html'}"
+    yield f"weights: {run.folder / 'best.weights.h5'}"
+
+
+def study_lines(title: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    shown = []
+    for row in rows:
+        columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
+        shares = ["none" if row[name] is None else f"{row[name]:.4f}" for name in columns]
+        minutes = f"{row['seconds'] / 60:.1f}"
+        shown.append((row["variant"], *shares, str(row["epochs"]), minutes))
+    yield title
+    heads = ("variant", ">training", ">validation", ">gap", ">test", ">epochs", ">min")
+    yield from table_lines(heads, shown, flexible=0)
+
+
+def evaluation_lines(label: str, result: Evaluation) -> Iterator[str]:
+    from modelzoo.charts.report import per_class_table
+
+    scores, names = result.scores, result.class_names
+    rows = []
+    for row in per_class_table(result.confusion, names).itertuples(index=False):
+        shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
+        rows.append((str(row[0]), f"{row[1]:,}", *shares))
+    yield from table_lines(("class", ">images", ">precision", ">recall", ">F1"), rows, flexible=0)
+    if len(names) <= 20:
+        yield from _confusion_lines(result.confusion, names)
+    yield ""
+    if result.data.note:
+        yield f"note: {result.data.note}"
+    top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
+    yield (
+        f"{label} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
+        f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s"
+    )
+
+
+def _confusion_lines(confusion: np.ndarray, names: Sequence[str]) -> Iterator[str]:
+    """Yield the matrix; where it is too wide, in parts, its columns headed by their numbers."""
+    cells = [[str(count) if count else "." for count in row] for row in confusion.tolist()]
+    heads, labels, width = list(names), list(names), table_width()
+    needed = [max(map(columns_of, column)) for column in zip(heads, *cells, strict=True)]
+    part = len(names)
+    if max(map(columns_of, labels)) + sum(needed) + 2 * part > width:
+        heads = [str(number) for number in range(part)]
+        labels = [f"{number} {name}" for number, name in zip(heads, names, strict=True)]
+        widest = max(columns_of(cell) for row in (heads, *cells) for cell in row)
+        part = max(1, (width - max(map(columns_of, labels))) // (widest + 1))
+    yield "\nConfusion matrix: rows are true, columns predicted"
+    for begin in range(0, len(names), part):
+        shown = slice(begin, begin + part)
+        rows = [[label, *row[shown]] for label, row in zip(labels, cells, strict=True)]
+        yield from table_lines(["true", *(f">{head}" for head in heads[shown])], rows, flexible=0)
+
+
+def prediction_lines(found: Sequence[Prediction]) -> Iterator[str]:
+    for each in found:
+        form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
+        classes = ", ".join(form.format(*values) for values in each.classes)
+        uncertain = " (uncertain)" if each.uncertain else ""
+        yield f"{each.file}: {each.problem or classes + uncertain}"
+        yield from (f"  {note}" for note in each.notes)
+
+
+def print_notice(message: str) -> None:
+    say(message, file=sys.stderr)
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def as_strides(strides: Sequence[int]) -> str:
+    """Return n, or "2x1" for strides that differ."""
+    return as_text(strides if len(set(strides)) > 1 else strides[:1])
+
+
+def as_padding(padding: Any) -> str:
+    """Return a padding in words: valid, same, n on every side, or top,bottom,left,right."""
+    if isinstance(padding, list):
+        sides = [n for each in padding for n in (each if isinstance(each, list) else [each, each])]
+        return str(sides[0]) if len(set(sides)) == 1 else ",".join(map(str, sides))
+    return "" if padding is None else str(padding)
+
+
+def as_text(sizes: Sequence[int]) -> str:
+    return "x".join(map(str, sizes))

@@ -1,0 +1,265 @@
+"""Complete an import: the network of weights alone, the configuration around it, pixels, score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import asdict
+
+from modelzoo.config import Config, list_models, load_config
+from modelzoo.convert.importing.candidates import (
+    activations_of,
+    in_words,
+    possible_activations,
+    possible_networks,
+    with_activations,
+)
+from modelzoo.convert.importing.foreign import FLAT_BY_PIXEL, Foreign, in_pixel_order
+from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.search import Search, is_poor
+from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
+from modelzoo.data.source import Dataset
+from modelzoo.networks import Network
+from modelzoo.networks.network import as_specs
+from modelzoo.networks.to_keras import to_keras
+from modelzoo.support.errors import InputError
+from modelzoo.training.evaluation import compile_for_scoring, score
+from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+from modelzoo.training.resolve import configure
+from modelzoo.weights.reader import assign_arrays, load_weights
+
+
+def fit_file(
+    foreign: Foreign,
+    model: str | Path | None,
+    dataset: str | None,
+    overrides: Sequence[str],
+    name: str,
+    notify: Callable[[str], None],
+) -> Imported:
+    """Return the whole import but its files; the arguments are those of `import_file`.
+
+    Raises:
+        InputError: no network fits, or nothing can decide which.
+    """
+    given = model is not None
+    config, _ = configure(
+        model or "lenet5", dataset=dataset if given else None, overrides=overrides
+    )
+    if given and foreign.classes is not None:
+        config = _with(config, {"model": {"num_classes": foreign.classes}})
+    data = None if dataset is None else _load_images(dataset, config, notify)
+    found = Imported(config, foreign.arrays, layout=foreign.layout, version=foreign.version)
+    found.rewritten = list(foreign.notes)
+    network = foreign.network
+    if network is not None and foreign.described_by:
+        found.assumptions.append(f"the network as {foreign.described_by} describes it")
+    if network is None and given:
+        network = _by_configuration(foreign, found)
+    if network is None:
+        network = _by_shapes(foreign, found, given, data)
+    # Another data set, where the one that was asked for can't be reached.
+    found.config = _config_for(network, model, data.name if data else None, overrides)
+    found.config = dataclasses.replace(found.config, name=name)
+    found.equals = _equal_network(network)
+    if data is None:
+        found.assumptions.append(
+            f"data.preprocessing as in {model or _base_of(network)}; the file does not say how its "
+            "pixels were scaled (--dataset tries it)"
+        )
+        return found
+    classes = network.shapes[-1][0]
+    if classes < len(data.class_names):
+        raise InputError(
+            f"{data.name} has {len(data.class_names)} classes, but {foreign.path} has {classes}"
+        )
+    found.dataset, found.note = data.name, data.note
+    split = found.config.data.validation_split
+    if isinstance(split, int) and 2 * split > len(data.y_train):
+        found.config = _with(found.config, {"data": {"validation_split": 0.1}})
+    # A packaged network's own way of preparing images is published with its weights.
+    if not config.is_asked("data.preprocessing") and not foreign.packaged:
+        _fit_pixels(found, network, data)
+    _score_once(found, notify)
+    return found
+
+
+def _load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
+    """Return a data set with its images as they are; those of a folder at the network's size."""
+    options: dict[str, Any] = {}
+    if takes_image_options(name):
+        options = asdict(config.image) | {"image_shape": config.image_shape}
+    return load_dataset_or_fallback(name, notify=notify, **options)
+
+
+def _by_configuration(foreign: Foreign, found: Imported) -> Network | None:
+    """Return the configuration's own network with the file's arrays; None if they do not fit.
+
+    Raises:
+        InputError: they do not, and the network is none whose settings can be varied.
+    """
+    config = found.config
+    network = config.network
+    if network is None:
+        raise InputError(f"{config.name}: its builder gives no description of a network")
+    model = to_keras(network)
+    try:
+        load_weights(model, foreign.path)
+    except InputError:
+        if foreign.is_torch or not hasattr(config.model, "pooling"):
+            raise
+        return None
+    found.arrays = model.get_weights()
+    found.assumptions.append(
+        f"activations, padding, pooling and input size as in {config.name}, whose arrays have the "
+        "same shapes; the file does not say them"
+    )
+    return network
+
+
+def _by_shapes(foreign: Foreign, found: Imported, given: bool, data: Dataset | None) -> Network:
+    """Return the network that the shapes tell, with the rest as given or as it scores best."""
+    config = found.config
+    said = [config.is_asked(f"model.{key}") for key in ("conv_activation", "dense_activation")]
+    if not given and data is None and not all(said):
+        raise InputError(
+            f"{foreign.path}: holds weights only: it does not say its activations, padding and "
+            "pooling\n--dataset NAME tries them on validation images; --model NAME takes them from "
+            "a configuration,\nand --set model.conv_activation=tanh (and so on) says them"
+        )
+    natural = None if data is None else data.image_shape
+    networks = possible_networks(foreign, config, given=given, natural=natural)
+    names = possible_activations(foreign, config, given=given or data is None)
+    plain = [array for layer in foreign.weighted for array in layer.arrays]
+    by_channel = foreign.is_torch
+    if data is None:
+        network, why = with_activations(networks[0], names[0]), "the plainest that fits the shapes"
+    else:
+        tried = []
+        # Keras' `channels_first` is rare: it is tried if nothing else scores.
+        for by_channel in (True,) if foreign.is_torch else (False, True):
+            arrays = [in_pixel_order(each, plain) if by_channel else plain for each in networks]
+            search = Search(networks, arrays, data)
+            best = search.best(names)
+            reached = search.score(best, search.rounds[-1][0])
+            tried.append((reached, by_channel, search.network(best)))
+            if not is_poor(reached.accuracy, search.labels):
+                break
+        reached, by_channel, network = max(tried, key=lambda each: each[0].accuracy)
+        why = (
+            f"the best of what its shapes allow, accuracy {reached.accuracy:.4f} on "
+            f"{reached.images:,} validation images of {data.name}"
+        )
+    *inner, last = activations_of(network)
+    flattened = ", flattened channel by channel" if by_channel else ""
+    found.assumptions += [
+        f"{in_words(network)}{flattened}: {why}",
+        f"activations {', '.join(inner)}: {why}",
+        f"{last} at the output: not said by the file, as usual",
+    ]
+    found.arrays = in_pixel_order(network, plain) if by_channel else plain
+    if by_channel and FLAT_BY_PIXEL not in found.rewritten:
+        found.rewritten.append(FLAT_BY_PIXEL)
+    return network
+
+
+def _equal_network(network: Network) -> str:
+    """Return the packaged network that gives the same outputs with the same weights, or ""."""
+    same = (name for name, other in _packaged_networks() if other.computes_like(network))
+    return next(same, "")
+
+
+@cache
+def _packaged_networks() -> list[tuple[str, Network]]:
+    described = ((name, load_config(name).network) for name in list_models())
+    return [(name, network) for name, network in described if network is not None]
+
+
+def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
+    """Try the usual scalings and paddings, and take the one that fits."""
+    search = Search([network], [found.arrays], data)
+    scored = search.best_pixels()
+    best, reached = scored[0]
+    found.scaling, found.geometry, found.ways = best.name, best.geometry, len(search.pixels(0))
+    found.config = _with(found.config, {"data": {"preprocessing": best.layers}})
+    found.assumptions.append(
+        f"pixels {best.name}, {best.geometry}: the best of {found.ways} ways on "
+        f"{reached.images:,} validation images of {data.name} (accuracy {reached.accuracy:.4f})"
+    )
+    found.tried = [
+        {
+            "label": f"pixels {pixels.name}, {pixels.geometry}",
+            "accuracy": round(each.accuracy, 4),
+            "loss": round(each.loss, 4),
+            "images": each.images,
+        }
+        for pixels, each in scored
+    ]
+
+
+def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
+    """Score the test set, once, as `modelzoo evaluate` would."""
+    # It was opened before, with notices.
+    data, config = open_dataset(found.config, lambda message: None)
+    network = build_network(found.config)
+    assign_arrays(network, found.arrays, found.dataset)
+    compile_for_scoring(network, found.config)
+    found.scores = scores = score(network, open_pipeline(config, data), "test")
+    if is_poor(scores.accuracy, scores.labels):
+        tried = (
+            f"none of the {found.ways} ways to prepare pixels fits"
+            if found.ways
+            else "its pixels are prepared as given"
+        )
+        found.warning = (
+            f"accuracy {scores.accuracy:.4f} on {data.name} is close to chance: {tried}. Was it "
+            "trained on other data, or is the network another one (--model, --set model.KEY)?"
+        )
+        notify(found.warning)
+
+
+def _base_of(network: Network) -> str:
+    """Return the packaged network whose recipe and data suit a network."""
+    large = any(
+        layer.kind == "BatchNormalization" or getattr(layer, "groups", 1) > 1
+        for layer in network.layers
+    )
+    return "alexnet" if large else "lenet5"
+
+
+def _config_for(
+    network: Network, model: str | Path | None, dataset: str | None, overrides: Sequence[str]
+) -> Config:
+    """Return a complete configuration: the network as it is, the rest as its base has it."""
+    if network.organizing_steps:  # its own builder says how it learns, a list of layers does not
+        return configure(model, dataset=dataset, overrides=overrides)[0]
+    colour = network.input_shape[2] > 1
+    if dataset is None and model is None:
+        dataset = "cifar10" if colour else "mnist"
+    others = [text for text in overrides if not text.strip().startswith("model.")]
+    config, _ = configure(model or _base_of(network), dataset=dataset, overrides=others)
+    values: dict[str, Any] = {
+        "model": {
+            "builder": "sequential",
+            "input_shape": list(network.input_shape),
+            "num_classes": network.shapes[-1][0],
+            "layers": as_specs(network.layers),
+        }
+    }
+    if model is None and colour:
+        values["image"] = {"fit": "cover", "ink": "as_is"}
+    last = network.layers[-1]
+    if (getattr(last, "activation", None) or last.kind.lower()) not in ("softmax", "sigmoid"):
+        loss = {"class_name": "CategoricalCrossentropy", "config": {"from_logits": True}}
+        values["compile"] = {"loss": loss}  # its outputs are no probabilities
+    return _with(config, values)
+
+
+def _with(config: Config, values: dict[str, Any]) -> Config:
+    return dataclasses.replace(
+        config.with_values(values, "the import", asked=False), name=config.name
+    )

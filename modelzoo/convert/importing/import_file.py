@@ -1,0 +1,133 @@
+"""`modelzoo import`: a foreign file becomes a configuration and weights that run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from modelzoo.config.sources import TORCH_SUFFIXES
+from modelzoo.convert.importing.foreign import look_at_torch
+from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.keras_file import look_at_keras
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import write_text
+from modelzoo.support.terminal import on_one_line
+from modelzoo.training.resolve import configure
+from modelzoo.version import __version__
+from modelzoo.weights.hdf5 import check_signature
+
+HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
+
+
+def import_file(
+    path: Path,
+    *,
+    out: Path = Path(),
+    dataset: str | None = None,
+    model: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    notify: Callable[[str], None] = print,
+) -> Imported:
+    """Turn a foreign file into DIR/NAME.yaml and DIR/NAME.weights.h5.
+
+    Args:
+        path: a whole model or weights of Keras 2.0 to 3.x (`.h5`), or a state dict of PyTorch
+            (`.pth`).
+        out: the folder, made if it is missing.
+        dataset: on whose validation images everything is tried that the file does not say, and on
+            whose test images the outcome is scored, once.
+        model: NAME, NAME/WEIGHTS, a YAML or the folder of a run: its configuration stands for what
+            the file does not say.
+        overrides: "SECTION.KEY=VALUE"; they win.
+        notify: called with each notice.
+
+    Raises:
+        InputError: the file, the data set or the configuration cannot be used.
+    """
+    check_signature(path)
+    stem = re.sub(r"(\.weights)?\.(h5|pth?)\Z", "", path.name)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem)
+    name = name.strip("-._") or "imported"
+    yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
+    _check_targets(path, yaml, weights)
+    backend = "tensorflow"
+    if model is not None:
+        given, _ = configure(model, dataset=dataset, overrides=overrides)
+        backend = given.trainer.backend
+    if dataset is not None:
+        from modelzoo.data.datasets import check_dataset_name
+
+        check_dataset_name(dataset)
+    # What is wrong with the file is refused here, before a framework takes its seconds.
+    if path.suffix in TORCH_SUFFIXES:
+        foreign = look_at_torch(path)
+    else:
+        foreign = look_at_keras(path, beside=model is None, notify=notify)
+    from modelzoo.training.device import start_framework
+
+    device = start_framework(backend, "auto")
+    with device.scope():
+        from modelzoo.convert.importing.fitting import fit_file
+
+        model = foreign.packaged if model is None else model
+        found = fit_file(foreign, model, dataset, overrides, name, notify)
+        _write(found, path, yaml, weights)
+    return found
+
+
+def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
+    """Refuse to replace what an import did not write."""
+    if weights.exists() and weights.samefile(path):
+        raise InputError(f"{path}: would be replaced by its own import; give another --out")
+    if yaml.is_dir() or weights.is_dir():
+        raise InputError(f"{yaml.parent}: holds a folder of that name; give another --out")
+    ours = yaml.exists() and yaml.read_bytes()[: len(HEAD)] == HEAD.encode()
+    for target in (yaml, weights):
+        if target.exists() and not ours:
+            raise InputError(f"{target}: already exists; move it away, or give another --out")
+
+
+def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
+    from modelzoo.training.prepare import build_network
+    from modelzoo.weights.reader import assign_arrays
+    from modelzoo.weights.writer import save_weights
+
+    network = build_network(found.config)
+    assign_arrays(network, found.arrays, str(source))
+    about = {
+        "title": f"Imported from {on_one_line(source.name)[:300]}",
+        "year": None,
+        "parameters": network.count_params(),
+        "source": "",
+    }
+    named = found.config.with_values({"about": about}, "the import", asked=False)
+    found.config = dataclasses.replace(named, name=found.config.name)
+    found.yaml, found.weights = yaml, weights
+    save_weights(network, weights)
+    head = "".join(f"{line}\n" for line in _head(found, source))
+    write_text(yaml, head + found.config.to_yaml())
+
+
+def _head(found: Imported, source: Path) -> list[str]:
+    digest = hashlib.sha256()
+    with source.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    version = f", Keras {found.version}" if found.version else ""
+    texts = [
+        f"Imported from {source.name} ({found.layout}{version}) by modelzoo {__version__}",
+        f"SHA-256 of that file: {digest.hexdigest()}",
+        f"python -m evaluate --model {found.yaml} --weights {found.weights}",
+    ]
+    if found.warning:
+        texts.append(f"Warning: {found.warning}")
+    texts += found.facts()
+    lines = []
+    for text in (on_one_line(each)[:300] for each in texts):
+        indent = " " * (len(text) - len(text.lstrip()) + 2)
+        lines += textwrap.wrap(text, 98, subsequent_indent=indent, break_on_hyphens=False)
+    return [f"# {line}" for line in lines]

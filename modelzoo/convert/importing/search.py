@@ -1,0 +1,268 @@
+"""Find what a foreign file does not say: trials on labelled images that the test set does not hold.
+
+The right activations, paddings, poolings and pixels give far better scores than wrong ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from modelzoo.config.sections import entry_shape
+from modelzoo.convert.importing.candidates import ACTIVATIONS, activations_of, with_activations
+from modelzoo.convert.importing.pixels import Pixels, usual_pixels
+from modelzoo.data.preprocessor import Preprocessor
+from modelzoo.data.source import Dataset, convert, split_validation
+from modelzoo.networks import Network
+from modelzoo.networks.layer import Shape
+from modelzoo.networks.to_keras import to_keras
+from modelzoo.weights.reader import assign_arrays
+
+MORE_ACTIVATIONS = (*ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
+VALIDATION_IMAGES = 5_000
+# How many images decide at first, later and at last, and how many ways go on.
+SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))
+LARGE = ((100, 8), (500, 3), (2000, 0))  # of networks with more than 5 million parameters
+CHUNK = 500  # images in a forward pass
+TIE = 0.001  # accuracies closer than this are decided by the loss
+KEPT_BYTES = 400_000_000  # of values in networks
+KEPT_PARAMETERS = 20_000_000  # of the networks that are built at the same time
+# How many candidates each step of the search leaves to the next.
+PLAIN, PAIRS, STARTS, FINALISTS = 24, 8, 4, 2
+MAX_MIXED = 300  # activations of a single network; 4 layers of 4 have 256
+MAX_PASSES = 4
+LOSS_FLOOR, ODDITY = 0.01, 0.1  # see Search._cost
+
+
+class Score(NamedTuple):
+    """What a candidate reached on how many images."""
+
+    accuracy: float
+    loss: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network, by its place among those that are possible, and a way to prepare its images."""
+
+    place: int
+    activations: tuple[str, ...]
+    pixels: Pixels
+
+    def with_activations(
+        self, layers: Sequence[int], names: Sequence[str] = MORE_ACTIVATIONS
+    ) -> list[Candidate]:
+        """Return the same with each of `names` in each of these layers."""
+        choices = [
+            names if index in layers else (name,) for index, name in enumerate(self.activations)
+        ]
+        return [replace(self, activations=each) for each in itertools.product(*choices)]
+
+
+class Search:
+    """Trials of networks, activations and pixels on training images that are set aside.
+
+    Args:
+        networks: that are possible, the plainest first; all have the same weights.
+        arrays: the weights of each.
+        data: a few thousand of its images are chosen, each class in its proportion.
+
+    Attributes:
+        labels: class numbers of the images, (n,).
+    """
+
+    def __init__(
+        self, networks: Sequence[Network], arrays: Sequence[Sequence[np.ndarray]], data: Dataset
+    ) -> None:
+        self.networks, self.arrays = networks, arrays
+        count = min(VALIDATION_IMAGES, len(data.y_train) // 2)
+        _, chosen = split_validation(data.y_train, count)
+        chosen = np.random.default_rng(0).permutation(chosen)
+        self.images, self.labels = np.asarray(data.x_train[chosen]), data.y_train[chosen]
+        parameters = networks[0].parameters
+        self.rounds = LARGE if parameters > 5_000_000 else SMALL
+        largest = max(math.prod(shape) for network in networks for shape in network.shapes)
+        kept = max(1, KEPT_BYTES // (4 * CHUNK * largest))
+        built = max(1, KEPT_PARAMETERS // max(parameters, 1))
+        self._usual = functools.cache(functools.partial(usual_pixels, self.images))
+        self._runs = functools.lru_cache(built)(self._built)
+        self._sums = functools.lru_cache(kept)(self._computed)
+        self._prepared = functools.lru_cache(kept)(self._preprocessed)
+        self.score = functools.cache(self._scored)
+
+    def network(self, candidate: Candidate) -> Network:
+        """Return a candidate's network."""
+        return with_activations(self.networks[candidate.place], candidate.activations)
+
+    def pixels(self, place: int) -> list[Pixels]:
+        """Return the usual ways to prepare images for a network."""
+        return self._usual(self.networks[place].input_shape)
+
+    def best_pixels(self) -> list[tuple[Pixels, Score]]:
+        """Score all ways to prepare images for the first network, the best on more and more.
+
+        Returns:
+            The last round, the best first.
+        """
+        names = activations_of(self.networks[0])
+        left = [Candidate(0, names, each) for each in self.pixels(0)]
+        scored: list[tuple[Candidate, Score]] = []
+        for count, keep in self.rounds:
+            scored = [(each, self.score(each, count)) for each in left]
+            scored.sort(key=lambda pair: (-pair[1].accuracy, pair[1].loss))
+            left = [each for each, _ in scored[:keep]]
+        near = sum(score.accuracy > scored[0][1].accuracy - TIE for _, score in scored)
+        scored[:near] = sorted(scored[:near], key=lambda pair: pair[1].loss)
+        return [(each.pixels, score) for each, score in scored]
+
+    def best(self, activations: Sequence[tuple[str, ...]]) -> Candidate:
+        """Return the network that scores best.
+
+        The same activation in all convolutions, and in all dense layers, shows which networks
+        and pixels are worth a closer look: with these, each layer gets an activation of its own.
+        From the best, one thing at a time is changed while that helps.
+        """
+        (few, _), (some, _), (many, _) = self.rounds
+        plain = [
+            Candidate(place, names, pixels)
+            for place in range(len(self.networks))
+            for pixels in self.pixels(place)[:2]  # 0..1 and 0..255
+            for names in activations
+        ]
+        each_way = [
+            replace(each, pixels=pixels)
+            for each in self._best(plain, few // 2, PLAIN)
+            for pixels in self.pixels(each.place)
+        ]
+        varied = [i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1]
+        better = self._best(each_way, few, PAIRS, _pair)
+        if len(ACTIVATIONS) ** len(varied) <= MAX_MIXED:
+            mixed = [new for each in better for new in each.with_activations(varied, ACTIVATIONS)]
+            better = self._best(mixed, few // 2, PAIRS, _pair)
+        pair = 2 if self.rounds is SMALL else 1
+        # The best on so many images; how many activations change at a time, on how many images.
+        for count, keep, width, images in (
+            (few, STARTS, 1, few), (some, FINALISTS, pair, few), (some, FINALISTS, 1, some)
+        ):  # fmt: skip
+            runs = [varied[i : i + width] for i in range(len(varied) - width + 1)]
+            kept = self._best(better, count, keep, lambda it: it.pixels)
+            better = [self._improved(each, runs, images) for each in kept]
+        return self._best(better, many, 1)[0]
+
+    def _best(
+        self,
+        candidates: Sequence[Candidate],
+        count: int,
+        keep: int,
+        kind: Callable[[Candidate], Any] = lambda it: it,
+    ) -> list[Candidate]:
+        """Return the best few by their cost on `count` images, one of each kind."""
+        best: dict[Any, Candidate] = {}
+        distinct = dict.fromkeys(candidates)
+        for each in sorted(distinct, key=lambda it: (self._cost(it, count), it.place)):
+            best.setdefault(kind(each), each)
+        return list(best.values())[:keep]
+
+    def _improved(self, best: Candidate, runs: Sequence[list[int]], count: int) -> Candidate:
+        """Return a candidate that no change of a run of layers, of pixels or network betters."""
+        for _ in range(MAX_PASSES):
+            before = best
+            for run in runs:
+                best = self._best(best.with_activations(run), count, 1)[0]
+            shape = self.networks[best.place].input_shape
+            others = [
+                replace(best, place=place)
+                for place, other in enumerate(self.networks)
+                if other.input_shape == shape  # or its pixels do not fit
+            ]
+            # A few images that are all right seem best with the largest pixels, which only make
+            # the network surer: ways to prepare them are compared on more.
+            if count > self.rounds[0][0]:
+                others += [replace(best, pixels=each) for each in self.pixels(best.place)]
+            best = self._best([best, *others], count, 1)[0]
+            if best == before:
+                break
+        return best
+
+    def _cost(self, candidate: Candidate, count: int) -> float:
+        """Return the loss on `count` images, and more for a network that people seldom build.
+
+        Beside a right network are others that score the same: softplus in place of relu, say.
+        """
+        names = candidate.activations[:-1]
+        convs = sum(layer.kind == "Conv2D" for layer in self.networks[candidate.place].layers)
+        kinds = len(set(names[:convs])) + len(set(names[convs:]))
+        odd = kinds + len(set(names) - set(ACTIVATIONS))
+        # Padded images and padded convolutions are the same but for rounding: the plainest wins.
+        loss = self.score(candidate, count).loss
+        return round((loss + LOSS_FLOOR) * (1 + ODDITY * odd), 5) if math.isfinite(loss) else loss
+
+    def _scored(self, candidate: Candidate, count: int) -> Score:
+        labels = self.labels[:count]
+        starts = range(0, len(labels), CHUNK)
+        parts = [(each, min(each + CHUNK, len(labels))) for each in starts]
+        place, names, pixels = candidate.place, candidate.activations, candidate.pixels
+        sums = [self._sums(place, pixels, part, names) for part in parts]
+        outputs = np.concatenate([keras.ops.convert_to_numpy(each) for each in sums])
+        outputs = outputs.astype("float64")
+        if not np.isfinite(outputs).all():
+            return Score(0.0, math.inf, len(labels))
+        if (outputs < 0).any() or not np.allclose(outputs.sum(axis=1), 1, atol=1e-2):
+            outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+            outputs /= outputs.sum(axis=1, keepdims=True)
+        probability = outputs[np.arange(len(labels)), labels]
+        loss = float(-np.log(np.maximum(probability, 1e-7)).mean())
+        return Score(float((outputs.argmax(axis=1) == labels).mean()), loss, len(labels))
+
+    def _computed(
+        self, place: int, pixels: Pixels, part: tuple[int, int], names: tuple[str, ...]
+    ) -> Any:
+        """Return what the activations of these names lead to: the sums that the next one takes.
+
+        Candidates that begin alike have the same sums, and the last of them are kept.
+        """
+        if names:
+            sums = self._sums(place, pixels, part, names[:-1])
+            values = keras.activations.get(names[-1])(sums)
+        else:
+            values = self._prepared(pixels, self.networks[place].input_shape, part)
+        for layer in self._runs(place)[len(names)]:
+            values = layer(values)
+        return values
+
+    def _preprocessed(self, pixels: Pixels, shape: Shape, part: tuple[int, int]) -> Any:
+        images = convert(self.images[slice(*part)], entry_shape(shape, pixels.layers))
+        return Preprocessor(pixels.layers)(images)
+
+    def _built(self, place: int) -> list[list[Any]]:
+        """Return a network's layers, divided after each whose activation varies; it is linear."""
+        network = self.networks[place]
+        model = to_keras(with_activations(network, ["linear"] * len(activations_of(network))))
+        assign_arrays(model, self.arrays[place], network.name)
+        runs: list[list[Any]] = [[]]
+        for layer, described in zip(model.layers[1:], network.layers, strict=True):
+            runs[-1].append(layer)
+            if getattr(described, "activation", None):
+                runs.append([])
+        return runs
+
+
+def is_poor(accuracy: float, labels: np.ndarray) -> bool:
+    """Whether an accuracy is in the lowest third of what lies between chance and all right.
+
+    Chance is to always give the class that most of the labels have.
+    """
+    chance = float(np.bincount(labels).max() / len(labels))
+    return accuracy < chance + (1 - chance) / 3
+
+
+def _pair(candidate: Candidate) -> tuple[int, Pixels]:
+    return candidate.place, candidate.pixels

@@ -1,0 +1,145 @@
+"""The kernels that people chose by hand before networks learned theirs, applied to photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from modelzoo.data.picture import open_picture
+from modelzoo.networks import reference
+from modelzoo.support.errors import InputError, suggest
+
+LARGEST = 1024  # pixels of a photograph's longer side
+MIDDLE, GAIN = 128, 0.5  # where the weights sum to 0: the grey for 0, and grey values for each unit
+
+
+class Filter(NamedTuple):
+    """A kernel in whole numbers, what their sum is divided by, and what it does."""
+
+    rows: tuple[tuple[int, ...], ...]
+    divisor: int
+    about: str
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """The weights, (height, width)."""
+        return np.array(self.rows, "float32") / self.divisor
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the weights sum to 0, so that even ground gives 0."""
+        return not sum(map(sum, self.rows))
+
+
+def _binomial(n: int) -> tuple[tuple[int, ...], ...]:
+    row = [1]
+    for _ in range(n):
+        row = [a + b for a, b in zip([0, *row], [*row, 0], strict=True)]
+    return tuple(tuple(a * b for b in row) for a in row)
+
+
+FILTERS = {
+    "identity": Filter(((0, 0, 0), (0, 1, 0), (0, 0, 0)), 1, "the photograph itself"),
+    "box_blur": Filter(((1,) * 5,) * 5, 25, "mean of 5 × 5 pixels"),
+    "gaussian_blur": Filter(_binomial(4), 256, "weighted mean of 5 × 5 pixels"),
+    "sharpen": Filter(((0, -1, 0), (-1, 5, -1), (0, -1, 0)), 1, "a pixel less its neighbours"),
+    "emboss": Filter(((-2, -1, 0), (-1, 1, 1), (0, 1, 2)), 1, "a relief, lit from the upper left"),
+    "edges": Filter(((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)), 1, "edges in all directions"),
+    "sobel_x": Filter(((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)), 1, "edges: lighter to the right"),
+    "sobel_y": Filter(((-1, -2, -1), (0, 0, 0), (1, 2, 1)), 1, "edges: lighter further down"),
+    "sobel_rising": Filter(((-2, -1, 0), (-1, 0, 1), (0, 1, 2)), 1, "rising edges (/)"),
+    "sobel_falling": Filter(((0, -1, -2), (1, 0, -1), (2, 1, 0)), 1, "falling edges (\\)"),
+    "line_horizontal": Filter(((-1, -1, -1), (2, 2, 2), (-1, -1, -1)), 1, "horizontal lines"),
+    "line_vertical": Filter(((-1, 2, -1), (-1, 2, -1), (-1, 2, -1)), 1, "vertical lines"),
+    "line_rising": Filter(((-1, -1, 2), (-1, 2, -1), (2, -1, -1)), 1, "rising lines (/)"),
+    "line_falling": Filter(((2, -1, -1), (-1, 2, -1), (-1, -1, 2)), 1, "falling lines (\\)"),
+}
+
+
+class Filtered(NamedTuple):
+    """A filtered photograph: uint8 (height, width, channels), and the share that was cut off."""
+
+    name: str
+    pixels: np.ndarray
+    clipped: float
+
+
+def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read a picture, upright, at most 1,024 pixels wide and high.
+
+    Args:
+        path: PNG, JPEG, GIF, BMP, TIFF or WebP.
+        grey: turn colour into grey.
+
+    Returns:
+        uint8 (height, width, 1 or 3), and in words what was changed.
+
+    Raises:
+        InputError: there is no such file, or it is no picture.
+    """
+    picture = open_picture(Path(path), (LARGEST, LARGEST))
+    image, notes = picture.image, list(picture.notes)
+    if max(picture.size) > LARGEST:
+        image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+        width, height = picture.size
+        notes.append(f"made smaller: from {width}x{height} to {image.width}x{image.height}")
+    if grey and image.mode != "L":
+        image = image.convert("L")
+        notes.append("colour converted to grey")
+    pixels = np.asarray(image, np.uint8)
+    return pixels.reshape(*pixels.shape[:2], -1), tuple(notes)
+
+
+def apply_filter(pixels: np.ndarray, name: str) -> Filtered:
+    """Slide a kernel over each channel of a picture; the picture is reflected at its borders.
+
+    Results are cut off at 0 and 255. Kernels that sum to 0, those of edges and lines, give 0 on
+    even ground: their results are halved and added to 128, so that mid-grey is no edge.
+
+    Args:
+        pixels: uint8, (height, width, channels).
+        name: one of `FILTERS`.
+
+    Raises:
+        InputError: there is no such filter, or the array is no picture.
+    """
+    found = find_filter(name)
+    kernel = found.kernel
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or not pixels.size:
+        raise InputError(
+            f"apply_filter: a picture of shape {pixels.shape} and type {pixels.dtype}: give uint8 "
+            "of shape (height, width, channels)"
+        )
+    up, left = (side // 2 for side in kernel.shape)
+    padded = np.pad(pixels, ((up, up), (left, left), (0, 0)), mode="reflect").astype("float32")
+    channels = padded.transpose(2, 0, 1)[:, np.newaxis, ..., np.newaxis]  # an image for each
+    weights = kernel[..., np.newaxis, np.newaxis]
+    zero = np.zeros(1, "float32")
+    result = np.stack(
+        [reference.conv2d(channel, weights, zero)[0, ..., 0] for channel in channels], axis=-1
+    )
+    result = np.rint(MIDDLE + GAIN * result if found.is_signed else result)
+    clipped = float(np.mean((result < 0) | (result > 255)))
+    return Filtered(name, np.clip(result, 0, 255).astype(np.uint8), clipped)
+
+
+def find_filter(name: str) -> Filter:
+    """Return a filter by its name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in FILTERS:
+        raise InputError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
+    return FILTERS[name]
+
+
+def find_filters(names: Sequence[str]) -> list[str]:
+    """Return these names, each once, or all of them where none is given."""
+    for name in names:
+        find_filter(name)
+    return list(dict.fromkeys(names)) or list(FILTERS)

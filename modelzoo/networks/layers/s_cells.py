@@ -1,0 +1,200 @@
+"""S-cells of the Neocognitron: they learn features from what is shown to them, without labels."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from modelzoo.networks.layers.c_cells import Pads, both_sides, fall_off
+from modelzoo.networks.layers.paper_layer import PaperLayer
+
+GRADES = 2048.0  # of each factor e, in which outputs compete
+LOWEST_GRADE = 2.0**18  # added, so that the grade of the smallest float32 is above 0
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class SCells(PaperLayer):
+    """S-planes with shunting inhibition, and the winner-take-all rule that reinforces them.
+
+    In each position n of a plane k, with u the inputs and v over an area around n:
+
+        e = sum of a(v, k) u(n + v)                       excitation
+        h = sqrt(sum of c(v) u(n + v)**2)                 output of the V-cell
+        output = r phi[(1 + e) / (1 + 2 r / (1 + r) b(k) h) - 1],  phi[x] = max(x, 0)
+
+    a and b change by `reinforce` alone: they are not trainable by gradient, and calling the layer
+    leaves them as they are. c falls off as decay**|v|, |v| in cells, and sums to 1 over area and
+    input planes.
+
+    Args:
+        planes: number of S-planes.
+        area: side of the square of input cells that a cell is joined to.
+        padding: rows and columns of zeros around the inputs: n, or ((top, bottom), (left, right)).
+        selectivity: r, efficacy of the inhibition, above 0. A cell that has learned a feature well
+            answers what is similar to it by more than r / (1 + r), where 1 is the feature itself.
+        learning_selectivity: r in the competition for reinforcement; None for the same.
+        reinforcement: q, the speed of learning, above 0.
+        column: side of an S-column, the square of cells of all planes that compete.
+        decay: of c, in (0, 1].
+        initial: scale of a before learning, above 0; b starts at 0.
+
+    Input shape: (batch, height, width, input planes), float, not negative.
+
+    Output shape: (batch, height + padding - area + 1, width + padding - area + 1, planes).
+
+    Example:
+        >>> SCells(24, 5, padding=2, selectivity=4.0)(keras.ops.ones((1, 16, 16, 1))).shape
+        TensorShape([1, 16, 16, 24])
+
+    Reference:
+        Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of
+        pattern recognition unaffected by shift in position, Biological Cybernetics 36, 193-202,
+        sections 2, 3 and 5.
+
+    Deviations: the paper does not print c nor the initial a. c is as above. a starts at `initial`
+    times c, times a tuning to lines through the centre at the angle pi k / K, times
+    1 - d, where d is the distance of k' / K' and k / K on a circle of length 1, as far as the
+    paper's words go ("a function of v, k/K and |k'/K' - k/K|", weakly orientated, not random).
+    Outputs compete in grades of 0.05 %: of equal largest ones in an S-column all are candidates,
+    at one position the plane of lowest number, and of a plane's the first. A
+    `learning_selectivity` of its own is of Fukushima (2003), not of the paper.
+    """
+
+    def __init__(
+        self,
+        planes: int,
+        area: int,
+        *,
+        padding: Pads = 0,
+        selectivity: float = 1.5,
+        learning_selectivity: float | None = None,
+        reinforcement: float = 16.0,
+        column: int = 5,
+        decay: float = 0.9,
+        initial: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.planes, self.area, self.padding = planes, area, both_sides(padding)
+        self.selectivity, self.learning_selectivity = selectivity, learning_selectivity
+        self.reinforcement, self.column = reinforcement, column
+        self.decay, self.initial = decay, initial
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Make a, (area, area, input planes, planes), and b, (planes,)."""
+        planes = input_shape[-1]
+        weights = fall_off(self.area, self.decay)
+        self.c = weights / (weights.sum() * planes)
+        start = self.initial * initial_tuning(self.area, planes, self.planes)
+        start = start * self.c[:, :, np.newaxis, np.newaxis]
+        self.a = self.add_weight(
+            shape=start.shape,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(start, dtype),
+            trainable=False,
+            name="a",
+        )
+        self.b = self.add_weight(
+            shape=(self.planes,), initializer="zeros", trainable=False, name="b"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        """Return the outputs of the S-cells."""
+        return self._outputs(*self._sums(inputs, self.a, self.b), self.selectivity)
+
+    def reinforce(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
+        """Show one picture to the cells, and reinforce the planes that have a representative.
+
+        Args:
+            inputs: (1, height, width, input planes).
+            a: the synapses before the picture, as are `b`; the layer's own stay as they are.
+            b: the inhibitory ones.
+
+        Returns:
+            The outputs of the cells as the picture finds them, and a and b after it.
+        """
+        sums = self._sums(inputs, a, b)
+        outputs = competing = self._outputs(*sums, self.selectivity)
+        if self.learning_selectivity is not None:
+            competing = self._outputs(*sums, self.learning_selectivity)
+        added_a, added_b = self._changes(inputs[0], competing[0])
+        return outputs, a + added_a, b + added_b
+
+    def _sums(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any]:
+        """Return the excitation of every cell and its inhibition, b times the V-cell's output."""
+        inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
+        c = ops.convert_to_tensor(self.c[:, :, np.newaxis, np.newaxis], inputs.dtype)
+        energy = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
+        excitation = ops.conv(inputs, a, padding="valid", data_format="channels_last")
+        energy = ops.conv(energy, c, padding="valid", data_format="channels_last")
+        seen = energy > 0  # the root has no derivative at 0, where nothing is seen: it counts as 0
+        root = ops.sqrt(ops.where(seen, energy, ops.ones_like(energy)))
+        return excitation, b * ops.where(seen, root, ops.zeros_like(root))
+
+    def _outputs(self, excitation: Any, inhibition: Any, selectivity: float) -> Any:
+        # (1 + e) / (1 + i) - 1, in a form that keeps small outputs exact: they compete, too
+        shunting = 2.0 * selectivity / (1.0 + selectivity) * inhibition
+        return selectivity * ops.relu((excitation - shunting) / (1.0 + shunting))
+
+    def _changes(self, picture: Any, outputs: Any) -> tuple[Any, Any]:
+        """Return what one picture adds to a and b, by the areas that the representatives saw."""
+        found, places = self._representatives(outputs)
+        padded = ops.pad(picture, [*self.padding, (0, 0)])
+        height, width, planes = padded.shape
+        corners = places // outputs.shape[1] * width + places % outputs.shape[1]
+        steps = ops.arange(self.area, dtype=corners.dtype)
+        cells = corners[:, None, None] + steps[:, None] * width + steps
+        seen = ops.take(ops.reshape(padded, (height * width, planes)), cells, axis=0)
+        c = ops.convert_to_tensor(self.c[:, :, np.newaxis], seen.dtype)
+        v = ops.sqrt(ops.sum(c * ops.square(seen), axis=(1, 2, 3)))  # planes
+        added = self.reinforcement * found[:, None, None, None] * c * seen  # planes, area, area, …
+        return ops.transpose(added, (1, 2, 3, 0)), self.reinforcement / 2 * found * v
+
+    def _representatives(self, outputs: Any) -> tuple[Any, Any]:
+        """Return for each plane whether it has a representative (1 or 0), and at which position.
+
+        The largest output of an S-column is a candidate; of a plane's candidates, the largest
+        represents it. Columns lie at every position and overlap.
+        """
+        outputs = _graded(outputs)
+        height, width, planes = outputs.shape
+        column = (min(self.column, height), min(self.column, width))
+        largest = ops.max(outputs, axis=-1)[None, :, :, None]
+        of_columns = _max_pool(largest, column)
+        # A cell is the largest of a column if it reaches the least of the columns it stands in.
+        around = [(0, 0), *((side - 1, side - 1) for side in column), (0, 0)]
+        least = -_max_pool(ops.pad(-of_columns, around, constant_values=-np.inf), column)
+        candidates = (largest >= least)[0]
+        planes_of = ops.argmax(outputs, axis=-1)[..., None] == ops.arange(planes)
+        kept = ops.where(ops.logical_and(candidates, planes_of), outputs, ops.zeros_like(outputs))
+        kept = ops.reshape(kept, (height * width, planes))
+        found = ops.cast(ops.max(kept, axis=0) > 0, outputs.dtype)
+        return found, ops.argmax(kept, axis=0)
+
+
+def initial_tuning(area: int, input_planes: int, planes: int) -> np.ndarray:
+    """Return (area, area, input planes, planes), 0.25 to 1: what a prefers before it learns."""
+    side = np.arange(area) - (area - 1) / 2
+    angle = np.pi * np.arange(1, planes + 1) / planes
+    away = side[:, None, None] * np.cos(angle) + side[:, None] * np.sin(angle)  # rows downwards
+    lines = 0.5 + 0.5 * np.exp(-(away**2))
+    if input_planes == 1:
+        return lines[:, :, None, :]
+    shares = np.arange(1, input_planes + 1)[:, None] / input_planes
+    apart = np.abs(shares - np.arange(1, planes + 1) / planes)
+    return lines[:, :, None, :] * (1 - np.minimum(apart, 1 - apart))
+
+
+def _graded(outputs: Any) -> Any:
+    """Return 0 for silent cells, and for others a grade of 0.05 %, larger for larger outputs.
+
+    Lines are symmetric, so planes often tie. Without grades, rounding would choose the winner, and
+    the number of threads would decide what the network learns.
+    """
+    answers = outputs > 0
+    grade = ops.round(ops.log(ops.where(answers, outputs, ops.ones_like(outputs))) * GRADES)
+    return ops.where(answers, grade + LOWEST_GRADE, ops.zeros_like(outputs))
+
+
+def _max_pool(x: Any, size: tuple[int, int]) -> Any:
+    return ops.max_pool(x, size, strides=1, padding="valid", data_format="channels_last")

@@ -1,0 +1,25 @@
+"""The layers of the classic convolutional networks in plain NumPy, forward and gradient.
+
+The tests compare the Keras layers with these functions; a reader can check these against the
+papers. Clarity comes before speed. The cells of the Neocognitron are in `neocognitron`.
+
+Conventions, which no function departs from unless it says so:
+
+* Images are channels-last: (images, height, width, channels). Kernels are (kernel height, kernel
+  width, input channels / groups, filters), as in Keras.
+* Float arrays keep their precision; integers are computed in float64.
+* For every layer `f` there is `f_gradient`. It takes the input of `f`, `upstream` (the derivative
+  of a scalar loss by the output of `f`, in the shape of that output) and the options of `f`, and
+  returns the derivative by each array that `f` takes, in their order and in their shapes.
+* `padding` is "valid" or "same", as TensorFlow defines them, or a number of rows and columns on
+  every side, as in PyTorch; see `padding_amounts`.
+* Convolution and pooling raise ValueError for a wrong shape or option; dense, the activations and
+  the normalisations follow NumPy's broadcasting.
+"""
+
+from modelzoo.networks.reference.convolution import *  # noqa: F403
+from modelzoo.networks.reference.losses import *  # noqa: F403
+from modelzoo.networks.reference.normalization import *  # noqa: F403
+from modelzoo.networks.reference.pooling import *  # noqa: F403
+from modelzoo.networks.reference.units import *  # noqa: F403
+from modelzoo.networks.reference.windows import *  # noqa: F403

@@ -1,0 +1,191 @@
+"""The cells of the Neocognitron in plain NumPy: forward, gradient, and how S-cells learn.
+
+The conventions are those of `modelzoo.networks.reference`. Equations and sections are those of
+Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of pattern
+recognition unaffected by shift in position, Biological Cybernetics 36, 193-202.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from modelzoo.networks.reference.convolution import conv2d, conv2d_gradient
+from modelzoo.networks.reference.windows import Array
+
+Pads = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
+NO_PADS: Pads = ((0, 0), (0, 0))
+
+
+def fall_off(area: int, decay: float) -> Array:
+    """Weights decay**|v| of a square of area x area cells, |v| counted from its middle."""
+    weights = np.empty((area, area))
+    for row, column in np.ndindex(area, area):
+        middle = (area - 1) / 2
+        weights[row, column] = decay ** np.sqrt((row - middle) ** 2 + (column - middle) ** 2)
+    return weights
+
+
+def s_cells(
+    x: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    c: npt.ArrayLike,
+    selectivity: float,
+    pads: Pads = NO_PADS,
+) -> Array:
+    """Outputs of S-planes: excitation over shunting inhibition, equations 1-3.
+
+    x (images, height, width, input planes), not negative; a (area, area, input planes, planes);
+    b (planes,); c (area, area), the V-cell's weights for each input plane; selectivity: r.
+    Returns (images, height + zeros - area + 1, width + zeros - area + 1, planes).
+    """
+    excitation, inhibition = _s_sums(_surround(x, pads), np.asarray(a), np.asarray(c))
+    efficacy = 2 * selectivity / (1 + selectivity)
+    ratio = (1 + excitation) / (1 + efficacy * np.asarray(b) * inhibition)
+    return np.asarray(selectivity * np.maximum(ratio - 1, 0))
+
+
+def s_cells_gradient(
+    x: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    c: npt.ArrayLike,
+    upstream: npt.ArrayLike,
+    selectivity: float,
+    pads: Pads = NO_PADS,
+) -> tuple[Array, Array, Array]:
+    """Derivatives (d_x, d_a, d_b) of `s_cells`; c is fixed.
+
+    The V-cell's root has no derivative where its area is all zeros: it is taken to be 0.
+    """
+    x, a, b, c = _surround(x, pads), np.asarray(a), np.asarray(b), np.asarray(c)
+    excitation, inhibition = _s_sums(x, a, c)
+    efficacy = 2 * selectivity / (1 + selectivity)
+    above, below = 1 + excitation, 1 + efficacy * b * inhibition
+    up = np.asarray(upstream) * selectivity * (above > below)
+    d_below = -up * above / below**2
+    d_inhibition = (d_below * efficacy * b).sum(axis=-1, keepdims=True)
+    d_energy = np.divide(
+        d_inhibition, 2 * inhibition, out=np.zeros_like(inhibition), where=inhibition > 0
+    )
+    by_excitation, d_a, _ = conv2d_gradient(x, a, up / below)
+    by_energy, _, _ = conv2d_gradient(_energy(x), c[:, :, None, None], d_energy)
+    d_x = by_excitation + 2 * x * by_energy
+    return _cut(d_x, pads), d_a, (d_below * efficacy * inhibition).sum(axis=(0, 1, 2))
+
+
+def representatives(outputs: npt.ArrayLike, column: int) -> dict[int, tuple[int, int]]:
+    """Choose which S-cells are reinforced, section 3.
+
+    The largest output of each S-column, a square of column x column positions of all planes, is a
+    candidate. Of the candidates of a plane, the largest represents it. Columns lie at every
+    position and overlap; one that is larger than the plane is cut to its size. Outputs that differ
+    by less than 0.05 % may count as equal, and of equal ones the first is taken.
+
+    outputs (height, width, planes), for one picture. Returns {plane: (row, column)}.
+    """
+    outputs = graded(outputs)
+    rows, columns = (min(column, side) for side in outputs.shape[:2])
+    chosen: dict[int, tuple[int, int]] = {}
+    for top in range(outputs.shape[0] - rows + 1):
+        for left in range(outputs.shape[1] - columns + 1):
+            inside = outputs[top : top + rows, left : left + columns]
+            row, across, plane = (int(n) for n in np.unravel_index(inside.argmax(), inside.shape))
+            if inside[row, across, plane] <= 0:
+                continue
+            place = (top + row, left + across)
+            if plane not in chosen or outputs[(*place, plane)] > outputs[(*chosen[plane], plane)]:
+                chosen[plane] = place
+    return chosen
+
+
+def graded(outputs: npt.ArrayLike) -> Array:
+    """Return the logarithm of outputs in whole steps of 1/2048, above 0; silent cells have 0."""
+    outputs = np.asarray(outputs)
+    logarithm = np.log(np.where(outputs > 0, outputs, 1))
+    return np.where(outputs > 0, np.round(2048 * logarithm) + 2**18, 0)
+
+
+def reinforce(
+    picture: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    c: npt.ArrayLike,
+    *,
+    selectivity: float,
+    reinforcement: float,
+    column: int,
+    pads: Pads = NO_PADS,
+) -> tuple[Array, Array]:
+    """Return a and b after one picture, (height, width, input planes): equations 7 and 8."""
+    a, b, c = np.array(a), np.array(b), np.asarray(c)
+    padded = _surround(np.asarray(picture)[np.newaxis], pads)[0]
+    outputs = s_cells(padded[np.newaxis], a, b, c, selectivity)[0]
+    for plane, (row, across) in representatives(outputs, column).items():
+        seen = padded[row : row + len(c), across : across + len(c)]
+        a[..., plane] += reinforcement * c[:, :, np.newaxis] * seen
+        b[plane] += reinforcement / 2 * np.sqrt((c[:, :, np.newaxis] * seen**2).sum())
+    return a, b
+
+
+def c_cells(
+    x: npt.ArrayLike,
+    d: npt.ArrayLike,
+    saturation: float = 0.5,
+    stride: int = 1,
+    pads: Pads = NO_PADS,
+) -> Array:
+    """Outputs of C-planes: blurred S-planes under lateral inhibition, equations 4-6.
+
+    x (images, height, width, planes), not negative; d (area, area); saturation: alpha.
+    Returns (images, (height + zeros - area) // stride + 1, width likewise, planes), 0 to below 1.
+    """
+    _, above, below = _c_sums(_surround(x, pads), d, stride)
+    excess = np.maximum(above / below - 1, 0)
+    return np.asarray(excess / (saturation + excess))
+
+
+def c_cells_gradient(
+    x: npt.ArrayLike,
+    d: npt.ArrayLike,
+    upstream: npt.ArrayLike,
+    saturation: float = 0.5,
+    stride: int = 1,
+    pads: Pads = NO_PADS,
+) -> Array:
+    """Derivative d_x of `c_cells`; d is fixed."""
+    x = _surround(x, pads)
+    kernel, above, below = _c_sums(x, d, stride)
+    excess = np.maximum(above / below - 1, 0)
+    up = np.asarray(upstream) * saturation / (saturation + excess) ** 2 * (above > below)
+    d_below = -(up * above / below**2).sum(axis=-1, keepdims=True)
+    planes = x.shape[-1]
+    d_excitation = up / below + d_below / planes
+    d_x, _, _ = conv2d_gradient(x, kernel, d_excitation, stride, groups=planes)
+    return _cut(d_x, pads)
+
+
+def _s_sums(x: Array, a: Array, c: Array) -> tuple[Array, Array]:
+    """Excitation (…, planes), and the V-cells' outputs (…, 1)."""
+    excitation = conv2d(x, a, np.zeros(a.shape[-1]))
+    return excitation, np.sqrt(conv2d(_energy(x), c[:, :, None, None], np.zeros(1)))
+
+
+def _energy(x: Array) -> Array:
+    return np.asarray((x**2).sum(axis=-1, keepdims=True))
+
+
+def _c_sums(x: Array, d: npt.ArrayLike, stride: int) -> tuple[Array, Array, Array]:
+    """Return d for each plane by itself, and the terms above and below the line of equation 4."""
+    planes = x.shape[-1]
+    kernel = np.repeat(np.asarray(d)[:, :, None, None], planes, axis=3)
+    excitation = conv2d(x, kernel, np.zeros(planes), stride, groups=planes)
+    return kernel, 1 + excitation, 1 + excitation.mean(axis=-1, keepdims=True)
+
+
+def _surround(x: npt.ArrayLike, pads: Pads) -> Array:
+    return np.pad(np.asarray(x), ((0, 0), *pads, (0, 0)))
+
+
+def _cut(x: Array, pads: Pads) -> Array:
+    (top, bottom), (left, right) = pads
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]

@@ -1,1 +1,0 @@
-"""How networks stand changed pictures: adversarial ones, shifts, rotations, noise, occlusion."""

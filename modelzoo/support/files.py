@@ -1,0 +1,133 @@
+"""Write files so that a reader finds the old one or the new one, never half of one."""
+
+import contextlib
+import csv
+import io
+import os
+import re
+import shlex
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from modelzoo.support.errors import InputError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; move it into place when the block ends well.
+
+    The temporary name keeps the suffixes, since libraries choose their format by them. The content
+    is on the disk before its name is, and the name before this returns: after a power cut, too, a
+    reader finds the old file or the new one.
+
+    Raises:
+        InputError: the folder cannot be written to, or the disk is full. `path` is as it was.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be a folder: {error.strerror}") from error
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:  # Windows brings no file to the disk that is read
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as a RuntimeError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, OSError) or "errno" in reason or "write" in reason:
+            of_the_system = re.search(
+                "error message = '([^']+)'", reason
+            )  # within h5py's own words
+            reason = of_the_system[1] if of_the_system else reason.splitlines()[0]
+            raise InputError(f"{path}: cannot be written: {reason}") from None
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # a read-only disk says so even if it is not there
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what `replacing` left when its process was killed; the folder must be locked."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*"):
+            if re.match(r"\.[0-9a-f]{8}\.", path.name):
+                path.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can do that."""
+    with contextlib.suppress(OSError):  # Windows opens no folder, and does it by itself
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder inside `folder`; move what it holds there when the block ends well.
+
+    For results of several files, and for folders. Otherwise nothing is left, nor is `folder` if it
+    was made for this.
+
+    Raises:
+        InputError: the folder cannot be written to, the disk is full, or a name is taken.
+    """
+    made = [each for each in (folder, *folder.parents) if not is_there(each)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
+            yield Path(temporary)
+            for path in Path(temporary).iterdir():
+                if is_there(folder / path.name):
+                    raise InputError(f"{folder / path.name}: already exists")
+                path.replace(folder / path.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # not empty: it holds what was wanted
+            for each in made:
+                each.rmdir()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def as_typed(path: Path | str) -> str:
+    """Return a path as it has to be typed on a command line: quoted, if there is need."""
+    return shlex.quote(str(path)) if os.name == "posix" else f'"{path}"'
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table, whole or not at all; a row's missing values stay empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def ordinary(path: Path) -> Path:
+    """Return `path`, or raise an InputError if it is a pipe or a device, which may never end."""
+    if is_there(path) and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is not an ordinary file")
+    return path
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file or folder can be seen; False also for a name that no file can have."""
+    return os.path.exists(path)  # noqa: PTH110 - which raises where a folder above is closed

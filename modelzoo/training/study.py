@@ -1,0 +1,195 @@
+"""Train variants of one network, and compare their curves: what does each change do?"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelzoo.config import Config, load_config, packaged_folder
+from modelzoo.config.layers import Layer, check_top_level, read_yaml
+from modelzoo.support.errors import InputError, unknown
+from modelzoo.support.files import is_there, write_csv, write_text
+from modelzoo.training.resolve import configure
+from modelzoo.training.run_folder import RunFolder
+from modelzoo.training.trainer import Trainer, resume
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STUDIES = packaged_folder() / "studies"
+KEYS = ("title", "base", "dataset", "common", "variants")
+COLUMNS = ("train_accuracy", "val_accuracy", "test_accuracy", "epochs", "best_epoch", "seconds")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a YAML of a study says.
+
+    Attributes:
+        name: of the file, and of the folder that the runs go to.
+        title: what is asked.
+        variants: a complete configuration for each name, in order.
+    """
+
+    name: str
+    title: str
+    variants: dict[str, Config]
+
+
+def list_studies() -> list[str]:
+    """Return the names of the packaged studies, sorted."""
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+
+
+def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
+    """Read a study: a network, and what each variant of it changes.
+
+    Args:
+        study: a packaged name such as "overfitting", or a path to a YAML with `title`, `base` (a
+            network), `dataset`, `common` (sections that hold for all variants) and `variants`
+            (sections by name).
+        overrides: "SECTION.KEY=VALUE", for all variants.
+
+    Raises:
+        InputError: naming the file and the key.
+    """
+    path = STUDIES / f"{study}.yaml" if str(study) in list_studies() else Path(study)
+    if not is_there(path):
+        raise unknown("study", str(study), list_studies())
+    layer = read_yaml(path)
+    check_top_level(layer, KEYS)
+    base, _ = configure(_text(layer, "base"), dataset=_text(layer, "dataset"))
+    common = base.with_values(_sections(path, layer.values, "common"), f"{path}: common")
+    variants = _sections(path, layer.values, "variants")
+    if not variants:
+        raise InputError(f"{path}: variants: should hold sections below the names of variants")
+    configs = {
+        str(name): common.with_values(
+            _sections(path, variants, name, "variants."), f"{path}: variants.{name}"
+        ).with_overrides(overrides or [])
+        for name in variants
+    }
+    return Study(path.stem, _text(layer, "title"), configs)
+
+
+def run_study(
+    study: Study, out: Path, *, device: str = "auto", console: Console | None = None
+) -> list[Path]:
+    """Train all variants, and write their table and their curves.
+
+    A variant that is finished is left as it is, and one that was interrupted goes on, so that the
+    same call with the same folder finishes a study.
+
+    Args:
+        study: from `load_study`.
+        out: folder; each variant gets a run's folder in it, and beside that the configuration that
+            was asked for: the run's own has what followed from the data, too.
+        device: as for `Trainer`.
+        console: likewise.
+
+    Returns:
+        The paths of the table and the charts.
+
+    Raises:
+        InputError: the folder holds another study, or a variant cannot be trained.
+    """
+    folders = variant_folders(study, out)
+    for name, config in study.variants.items():
+        _check_same(folders[name], config)
+    for name, config in study.variants.items():
+        folder = RunFolder(folders[name])
+        if folder.is_finished:
+            continue
+        if folder.is_begun:
+            resume(folder.path, device=device, console=console)
+        else:
+            _train(Trainer(config, device=device, out=folder.path, console=console), folder)
+    return _write_results(study, folders, out)
+
+
+def _train(trainer: Trainer, folder: RunFolder) -> None:
+    """Train a variant; a training that could not begin leaves nothing."""
+    asked = _asked(folder.path)
+    made = [each for each in asked.parents if not is_there(each)]
+    write_text(asked, trainer.config.to_yaml())
+    try:
+        trainer.fit()
+    finally:
+        if not folder.is_begun:
+            asked.unlink()
+            with contextlib.suppress(OSError):  # other variants are there
+                for each in made:
+                    each.rmdir()
+
+
+def variant_folders(study: Study, out: Path) -> dict[str, Path]:
+    """Return where the run of each variant is, by its name."""
+    names = {name: "".join(c if c.isalnum() else "-" for c in name) for name in study.variants}
+    if len(set(names.values())) < len(names):
+        raise InputError(f"{study.name}: variants: two names make the same folder: {list(names)}")
+    return {name: out / folder for name, folder in names.items()}
+
+
+def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
+    """Return a row a variant, from what the runs wrote: accuracies from 0 to 1, and its cost.
+
+    `gap` is the accuracy on training images less that on validation images; both are None where
+    none are kept for validation.
+
+    Raises:
+        InputError: the metrics.json of a run is missing or damaged.
+    """
+    rows = []
+    for name, folder in folders.items():
+        file = RunFolder(folder)
+        metrics = file.read_metrics()
+        for column in COLUMNS:
+            value = metrics.get(column)
+            if not isinstance(value, int | float) and (column, value) != ("val_accuracy", None):
+                raise InputError(f"{file.metrics}: {column}: {value!r:.80} should be a number")
+        row: dict[str, Any] = {"variant": name}
+        row |= {column: metrics.get(column) for column in COLUMNS}
+        trained, validated = row["train_accuracy"], row["val_accuracy"]
+        rows.append({**row, "gap": None if validated is None else trained - validated})
+    return rows
+
+
+def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Path]:
+    from modelzoo import charts
+
+    rows = table_of(folders)
+    write_csv(out / "study.csv", list(rows[0]), rows)
+    histories = {name: RunFolder(path).read_history() for name, path in folders.items()}
+    chart = charts.curves_side_by_side(histories, study.title)
+    drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
+    return [out / "study.csv", *drawn]
+
+
+def _check_same(path: Path, config: Config) -> None:
+    """Refuse to count another configuration's run as this variant's."""
+    if not RunFolder(path).is_begun:
+        return
+    asked = _asked(path)  # read again, so that keys which it lacks have their defaults
+    if not asked.is_file() or load_config(config_file=asked).to_yaml() != config.to_yaml():
+        raise InputError(f"{path}: holds a run of another configuration; choose another --out")
+
+
+def _asked(path: Path) -> Path:
+    """Return where the configuration stands that a variant was trained for."""
+    return path.with_name(f"{path.name}.yaml")
+
+
+def _text(layer: Layer, key: str) -> str:
+    value = layer.values.get(key)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{layer.place(key)}: {key}: should be a text")
+    return value
+
+
+def _sections(path: Path, values: dict[Any, Any], key: Any, above: str = "") -> dict[str, Any]:
+    value = values.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"{path}: {above}{key}: should hold sections, or nothing")
+    return value or {}
