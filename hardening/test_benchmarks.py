@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import modelzoo
-from benchmarks import gpu_throughput, learning, roofline, speed_page
+from benchmarks import gpu_throughput, learning, neocognitron_1980, roofline, speed_page
 from benchmarks.compare import child, keras_script, machine, runner, summary
 from benchmarks.compare.__main__ import main
 from benchmarks.compare.works import LEARNING, SHOWN, WORKS, Contestant, chosen_works
@@ -435,3 +435,28 @@ def test_results_are_written_whole_and_briefly(tmp_path):
     text = (tmp_path / "results.json").read_text()
     assert json.loads(text) == results
     assert "[1.5, 2e-07, -3]" in text
+
+
+def test_each_of_five_digits_gets_a_cell_of_its_own():
+    """The paper's demonstration: 20 presentations of each, at random positions (seed 1)."""
+    cells = neocognitron_1980.organize(seed=1)
+
+    def answers(kind: str) -> list[np.ndarray]:
+        pictures = neocognitron_1980.everywhere(kind)
+        return [neocognitron_1980.strongest(cells, each) for each in pictures]
+
+    own = [int(np.bincount(found).argmax()) for found in answers("as learned")]
+    assert len(set(own)) == 5
+
+    def share(kind: str) -> float:
+        pairs = zip(answers(kind), own, strict=True)
+        return float(np.mean([(found == cell).mean() for found, cell in pairs]))
+
+    assert share("as learned") > 0.97  # at all 408 positions; measured: 1.000
+    assert share("enlarged") > 0.95  # 0.996
+    assert share("widened") > 0.95  # 0.989
+    assert share("heightened") > 0.95  # 0.997
+    assert share("slanted") > 0.65  # 0.730
+    assert share("reduced") > 0.65  # 0.709
+    assert share("4 cells turned over") > 0.95  # 0.982
+    assert share("8 cells turned over") > 0.85  # 0.895

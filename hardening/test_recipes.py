@@ -3,9 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from modelzoo import cli
 from modelzoo.data import datasets
 
 
@@ -36,3 +41,33 @@ def test_other_backends_train_as_tensorflow_does(tmp_path, backend):
     assert other["backend"] == backend
     assert abs(other["val_accuracy"] - ours["val_accuracy"]) < 0.05
     assert other["test_accuracy"] > 0.85
+
+
+@pytest.mark.parametrize("model", ["alexnet_2012", "alexnet_owt"])
+def test_a_recipe_runs_from_pictures_to_ten_crops(
+    model: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """Its optimizer, callbacks, metrics and layers fit together, in a network with fewer maps."""
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 4), ("test", 2)):
+        for label in range(6):
+            folder = tmp_path / "imagenet" / split / f"n{label:08}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (60, 80, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    settings = ("model.conv_maps=[8, 12, 16, 16, 12]", "model.dense_units=[24, 20]",
+                "data.validation_split=6", "data.batch_size=9")  # fmt: skip
+    command = ["--device", "cpu", "--json"]
+    overrides = [part for text in settings for part in ("--set", text)]
+    train = ["train", "--model", model, "--epochs", "1", "--out", "run", *overrides]
+    assert cli.main([*train, *command]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["dataset"] == "imagenet" and metrics["epochs"] == 1
+    assert "top5_accuracy" in Path("run/history.csv").read_text().splitlines()[0]
+    assert cli.main(["evaluate", "--model", "run", "--crops", "10", *command]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["images"], found["crops"]) == (12, 10)
+    assert 0 <= found["accuracy"] <= found["top5_accuracy"] <= 1

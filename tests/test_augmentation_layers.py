@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 
 from modelzoo.data.preprocessor import Preprocessor
-from modelzoo.networks import keras_objects
 from modelzoo.networks.layers.pca_color_augmentation import (
     IMAGENET_EIGENVALUES,
     IMAGENET_EIGENVECTORS,
     PCAColorAugmentation,
 )
 from modelzoo.networks.layers.random_patch import RandomPatch
-from modelzoo.support.errors import InputError
 
 SPECS = [
     {"class_name": "RandomPatch", "config": {"height": 5, "width": 6}},
@@ -110,18 +108,6 @@ def test_augmentation_is_named_in_yaml_and_follows_from_seed_and_epoch() -> None
     before = epoch(first, 0)
     assert np.array_equal(epoch(first, 3), epoch(second, 3))
     assert before.shape == (4, 5, 6, 3) and not np.array_equal(before, epoch(first, 3))
-
-
-def test_a_wrong_name_or_argument_of_an_own_layer_is_told() -> None:
-    """With the nearest right one."""
-    wrong = {"class_name": "PCAColourAugmentation"}
-    with pytest.raises(InputError, match="did you mean 'PCAColorAugmentation'"):
-        keras_objects.make("layer", wrong, "data.augmentation.0")
-    with pytest.raises(InputError, match="no argument 'hight'; did you mean 'height'"):
-        keras_objects.make("layer", {"class_name": "RandomPatch", "config": {"hight": 3}}, "here")
-    with pytest.raises(InputError, match="RandomPatch refuses"):
-        config = {"height": 0, "width": 3}
-        keras_objects.make("layer", {"class_name": "RandomPatch", "config": config}, "here")
 
 
 def test_any_backend_cuts_patches_and_shifts_along_the_components() -> None:

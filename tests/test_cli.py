@@ -152,6 +152,8 @@ main(['train', '--help'])
 assert main(['list']) == 0
 assert main(['list', '--weights']) == 0
 assert main(['info', 'lenet5']) == 0
+assert main(['verify']) == 0
+assert main(['pull', 'lenet5']) == 0
 assert main(['info', 'alexnet', '--layers']) == 0
 assert main(['info', 'neocognitron', '--json']) == 0
 assert main(['draw', 'architecture', 'alexnet', '--format', 'json']) == 0
@@ -166,7 +168,7 @@ assert main(['train', '--model', 'lenet5', '--dataset', 'minst']) == 2
 
 def test_no_framework_is_started_for_nothing(work_folder: Path) -> None:
     """Neither Keras nor what runs it is imported before a network is needed."""
-    check = "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules), "
+    check = "assert not {'keras', 'tensorflow', 'jax', 'torch', 'requests'} & set(sys.modules), "
     lines = ["import sys"]
     for line in WITHOUT_A_FRAMEWORK.strip().splitlines():
         lines += [line, f"{check}{line!r}"]

@@ -6,10 +6,8 @@ import io
 import os
 import pickle
 import socket
-import subprocess
 import sys
 import tarfile
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,16 +100,6 @@ def test_mnist5k_is_what_the_digest_says() -> None:
     assert not any(np.asarray(picture).tobytes() in seen for picture in data.x_test)
 
 
-def test_mnist5k_comes_from_the_training_set_of_mnist(full_data: Path) -> None:
-    """The note is true: every one of the 5,000 is among MNIST's 60,000, with the same label."""
-    if not (full_data / "mnist.npz").is_file():
-        pytest.skip("needs mnist.npz in $MODELZOO_DATA")
-    mnist, sample = load_dataset("mnist"), load_dataset("mnist5k")
-    labels = {x.tobytes(): y for x, y in zip(np.asarray(mnist.x_train), mnist.y_train, strict=True)}
-    for images, classes in ((sample.x_train, sample.y_train), (sample.x_test, sample.y_test)):
-        assert all(labels[x.tobytes()] == y for x, y in zip(images, classes, strict=True))
-
-
 def numbered_mnist(train: int = 8000, test: int = 3000) -> dict[str, np.ndarray]:
     """Return pictures whose two halves write their number in the base of 256; its last digit."""
 
@@ -143,23 +131,6 @@ def test_mnist16_needs_the_whole_of_mnist(folder: Path) -> None:
     np.savez(folder / "mnist.npz", **small_set())
     with pytest.raises(InputError, match="the mnist here has 20 and 10"):
         load_dataset("mnist16")
-
-
-def test_mnist16_out_of_reach_becomes_mnist5k(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The 5,000 digits are fewer than the 7,291 of the protocol, and must not carry its name."""
-
-    def refuse(name: str, *file: Any) -> None:
-        raise DatasetUnavailable(f"{name} can't be fetched: no network")
-
-    monkeypatch.setattr(datasets, "_fetched", refuse)
-    with pytest.raises(DatasetUnavailable, match="mnist16 is made of mnist: mnist can't be"):
-        load_dataset("mnist16")
-    said: list[str] = []
-    data = load_dataset_or_fallback("mnist16", notify=said.append, image_shape=(16, 16, 1))
-    assert data.name == "mnist5k" and data.image_shape == (16, 16, 1)
-    assert "Going on with mnist5k" in said[0]
 
 
 def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
@@ -202,13 +173,6 @@ def test_mnist5k_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setitem(sys.modules, package, None)  # importing it fails
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     assert len(load_dataset("mnist5k").x_train) == 4000
-
-
-def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without scikit-learn, the message says what to install."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
-    with pytest.raises(InputError, match=r'digits needs sklearn.*\n.*"scikit-learn>=1.4"'):
-        load_dataset("digits")
 
 
 # Names and folders
@@ -271,16 +235,13 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("no key", {"y_test": None}, "it lacks y_test"),
     ("floats", {"x_train": np.zeros((20, 8, 8))}, "x_train is float64, not uint8"),
     ("four channels", {"x_train": np.zeros((20, 8, 8, 4), np.uint8)}, "has the shape"),
-    ("flat", {"x_train": np.zeros((20, 64), np.uint8)}, "has the shape"),
     ("empty", {"x_train": np.zeros((0, 8, 8), np.uint8)}, "x_train is empty"),
     ("other sizes", {"x_test": np.zeros((10, 9, 9), np.uint8)}, "its pictures are"),
     ("too few labels", {"y_train": np.zeros(19, np.uint8)}, "for 20 pictures"),
     ("one-hot labels", {"y_train": np.zeros((20, 10), np.uint8)}, "for 20 pictures"),
     ("half labels", {"y_train": np.full(20, 0.5)}, "not whole numbers"),
-    ("negative", {"y_train": np.full(20, -1)}, r"runs -1\.\.-1"),
     ("huge", {"y_test": np.full(10, 2**64 - 1, np.uint64)}, "not within"),
     ("nine names", {"class_names": np.array(list("abcdefghi"))}, "not within 0..8"),
-    ("names of bytes", {"class_names": np.array([b"a"] * 10)}, "class_names is not a row"),
     ("objects", {"y_train": np.array([{}] * 20, object)}, "can't be read"),
 ]
 
@@ -297,13 +258,6 @@ def test_wrong_arrays_are_one_clear_error(
     assert "It must hold" in str(caught.value) and len(str(caught.value).splitlines()) <= 5
 
 
-def test_a_label_that_mnist_lacks_is_refused(folder: Path) -> None:
-    """A file named mnist.npz can't bring an eleventh class."""
-    np.savez(folder / "mnist.npz", **small_set(y_test=np.arange(1, 11)))
-    with pytest.raises(InputError, match=r"runs 1\.\.10, not within 0\.\.9"):
-        load_dataset("mnist")
-
-
 def test_damaged_files_are_one_clear_error(folder: Path) -> None:
     """Empty, cut off, garbled and misnamed files are told, and never replaced by a fallback."""
     np.savez_compressed(folder / "whole.npz", **small_set(2000))
@@ -318,19 +272,6 @@ def test_damaged_files_are_one_clear_error(folder: Path) -> None:
     (folder / "mnist.npz").write_bytes((folder / "single.npy").read_bytes())
     with pytest.raises(InputError, match=r"mnist\.npz can't be read"):
         load_dataset("mnist")
-
-
-def test_a_header_that_claims_a_huge_array_is_refused(folder: Path) -> None:
-    """An .npz of a few bytes that says it holds 100 TB is an error, not the end of the memory."""
-    np.savez(folder / "mine.npz", **small_set())
-    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (100000000000000,), }"
-    padded = header.ljust(117) + "\n"
-    lie = b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode()
-    with zipfile.ZipFile(folder / "mine.npz", "w") as archive:
-        for key in ("x_train", "y_train", "x_test", "y_test"):
-            archive.writestr(f"{key}.npy", lie)
-    with pytest.raises(InputError, match="can't be read"):
-        load_dataset("mine")
 
 
 # Fetched data sets
@@ -462,12 +403,15 @@ class Trap:
         return os.mkdir, (self.path,)
 
 
+@pytest.mark.parametrize("name", ["mnist", "mnist16"])
 def test_mnist_out_of_reach_goes_on_with_mnist5k(
-    no_network: Path, capsys: pytest.CaptureFixture[str]
+    name: str, no_network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The reader is told, the data says mnist5k, and nothing is printed where JSON may be read."""
+    """A notice says so, the data says mnist5k, and nothing is printed where JSON may be read."""
+    with pytest.raises(DatasetUnavailable, match="mnist can't be fetched"):
+        load_dataset(name)
     notices: list[str] = []
-    data = load_dataset_or_fallback("mnist", notify=notices.append, image_shape=(32, 32, 1))
+    data = load_dataset_or_fallback(name, notify=notices.append, image_shape=(32, 32, 1))
     assert data.name == "mnist5k" and data.image_shape == (32, 32, 1)
     assert len(notices) == 1
     assert "mnist can't be fetched" in notices[0] and "Going on with mnist5k" in notices[0]
@@ -502,19 +446,6 @@ def test_offline_opens_no_socket_and_announces_nothing(
     with pytest.raises(DatasetUnavailable, match="MODELZOO_OFFLINE forbids"):
         load_dataset(name)
     assert not home.exists() and capsys.readouterr() == ("", "")
-
-
-def test_a_server_that_never_answers_is_given_up(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A connection that hangs ends by the timeout, and leaves no file behind."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        monkeypatch.setitem(KNOWN_SETS, "mnist", replace(KNOWN_SETS["mnist"], addresses=(address,)))
-        monkeypatch.setattr(datasets, "LIMITS", Limits(silence=0.2, attempts=1))
-        with pytest.raises(DatasetUnavailable, match=r"fetched: .*silent for 0\.2 s"):
-            load_dataset("mnist")
-    assert list(home.glob("datasets/mnist/*.npz")) == []
 
 
 # Shapes of pictures
@@ -561,15 +492,3 @@ def test_an_impossible_image_shape_is_refused(shape: Any) -> None:
     """Height, width and 1 or 3 channels, or an error that says so."""
     with pytest.raises(InputError, match="image_shape"):
         load_dataset("digits", image_shape=shape)
-
-
-def test_the_names_cost_no_framework() -> None:
-    """Listing the names and checking one imports neither Keras nor what carries the digits."""
-    code = (
-        "import sys; from modelzoo.data import datasets, images, folder; datasets.dataset_names();"
-        "print([m for m in ('keras', 'tensorflow', 'sklearn') if m in sys.modules])"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "[]"

@@ -4,22 +4,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from argparse import Namespace
 from pathlib import Path
 
-import numpy as np
 import platformdirs
 import pytest
 
 from modelzoo import cli
-from modelzoo.cli.printing import evaluation_lines, show
 from modelzoo.config.sources import file_at, parse_source
-from modelzoo.data.source import Dataset
 from modelzoo.support.environment import in_home
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed
 from modelzoo.training.device import quiet_stderr
-from modelzoo.training.evaluation import Evaluation, Scores
 from modelzoo.weights.store import fetch
 
 
@@ -90,24 +85,3 @@ def test_a_command_that_is_told_can_be_copied() -> None:
     for name in ("run", "my run", "o'ne", "$(x)"):
         told = f"printf %s {as_typed(Path(name))}"
         assert subprocess.check_output(["sh", "-c", told], text=True) == name
-
-
-@pytest.mark.parametrize("columns", [20, 40, 80, 300])
-def test_a_table_is_never_cut(
-    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A number or a name that a narrow terminal has no room for goes on in its next line."""
-    monkeypatch.setenv("COLUMNS", str(columns))
-    names = ["airplane", "automobile", "bird", "cat", "deer", "sports car", "frog", "a", "b", "c"]
-    confusion = np.arange(1000, 1100).reshape(10, 10)
-    images = np.zeros((10, 1, 1, 1), np.uint8)
-    data = Dataset("drawn", images, np.arange(10), images, np.arange(10), tuple(names))
-    scores = Scores("test", 0.1, 0.5, np.arange(10), np.eye(10), 1.0)
-    evaluation = Evaluation(scores, data, confusion, names, 0)
-    show(Namespace(json=False), None, evaluation_lines("lenet5", evaluation))
-    out = capsys.readouterr().out
-    assert "…" not in out
-    for word in (*names, "precision", *map(str, confusion.flat)):
-        assert out.count(word) >= 1, word
-    if columns >= 40:  # a class and five numbers need as much
-        assert max(map(len, out.splitlines())) <= columns

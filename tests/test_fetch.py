@@ -219,18 +219,8 @@ def endless_redirect(handler: Handler) -> None:
 # Name: (what the server does, what the message says of it, how often it is asked).
 FAULTS: dict[str, tuple[Answer, str, int]] = {
     "404": (status(404), "HTTP 404 Not Found", 1),
-    "403": (status(403), "HTTP 403 Forbidden", 1),
-    "410": (status(410), "HTTP 410 Gone", 1),
-    "an unknown status": (status(599), "HTTP 599", 1),
-    "no content": (status(204), "HTTP 204", 1),
     "500": (status(500), "HTTP 500 Internal Server Error (2 attempts)", 2),
-    "503 for good": (status(503), "HTTP 503 Service Unavailable (2 attempts)", 2),
     "429 for good": (status(429), "HTTP 429 Too Many Requests (2 attempts)", 2),
-    "quota page with 403": (
-        lambda h: h.send(403, QUOTA, Content_Type="text/html"),
-        "HTTP 403",
-        1,
-    ),
     "quota page with 200": (
         lambda h: h.send(200, QUOTA, Content_Type="text/html; charset=utf-8"),
         "a web page instead of the file",
@@ -251,21 +241,15 @@ FAULTS: dict[str, tuple[Answer, str, int]] = {
     "stall": (stall, "silent for 1 s after", 2),
     "silence": (silence, "silent for 1 s after 0 bytes", 2),
     "wrong bytes": (lambda h: h.send(200, OTHER), "other bytes: their SHA-256 is", 1),
-    "empty": (lambda h: h.send(200), "sent 0 bytes, but the file has", 2),
-    "length too small": (lambda h: h.send(200, DATA[:99]), "sent 99 bytes, but", 2),
-    "length too large": (lambda h: h.send(200, DATA + b"x"), f"more than the {len(DATA):,}", 1),
     "too many bytes": (endless, f"more than the {len(DATA):,} bytes", 1),
-    "length in words": (lambda h: h.send(200, OTHER, Content_Length="many"), "", 1),
     "redirect loop": (redirect("/bad"), "TooManyRedirects", 31),
     "redirect to a file": (redirect("file:///etc/passwd"), "redirects to file:///etc/passwd", 1),
     "redirect to http": (redirect("http://weights.example/a"), "which is not https", 1),
-    "redirect to ftp": (redirect("ftp://127.0.0.1/a"), "redirects to ftp://127.0.0.1/a", 1),
     "redirect elsewhere in disguise": (
         redirect("http://weights.example\\@127.0.0.1/a"),
         "which is not https",
         1,
     ),
-    "redirect to nothing": (redirect("https://"), "which is not https", 1),
     "part not asked for": (lambda h: h.send(206, DATA[5:]), "HTTP 206 Partial Content", 1),
     "not HTTP": (garbled, "no connection", 2),
     "damaged chunks": (damaged_chunks, "broke", 2),
@@ -307,11 +291,6 @@ def test_a_faulty_source_is_left_for_the_next(
     assert (found.path, found.sha256, found.source) == (path, SHA256, server.url())
     assert not parts()
     assert words in capsys.readouterr().err
-
-
-def test_the_faults_are_many() -> None:
-    """The number that the documentation gives."""
-    assert len(FAULTS) == 33
 
 
 @pytest.mark.parametrize(
@@ -379,14 +358,6 @@ def test_https_does_not_become_http(
     assert store.fetch(weights_file(tls_server.url())).path.read_bytes() == DATA
 
 
-def test_nobody_listens(server: Server) -> None:
-    """A port without a server, and a host without an address."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/x"
-        assert store.fetch(weights_file(nowhere, server.url())).path.read_bytes() == DATA
-
-
 # Google Drive
 
 
@@ -407,29 +378,6 @@ def test_drive_says_no(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Too many users have viewed or downloaded this file recently." in str(refused.value)
     assert "https://drive.google.com/file/d/0123456789abc/view" in str(refused.value)
     assert store.fetch(weights_file(drive, server.url())).source == server.url()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["web page", "nothing", "wrong bytes", "too much"])
-def test_drive_brings_something_else(
-    fault: str, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever gdown takes for the file is checked as any other."""
-
-    def download(*, id: str, output: Any, **_: Any) -> None:
-        if fault != "nothing":
-            output.write({"web page": QUOTA, "wrong bytes": OTHER, "too much": DATA + b"x"}[fault])
-
-    monkeypatch.setattr("gdown.download", download)
-    words = {
-        "web page": "web page instead",
-        "nothing": "sent 0 bytes",
-        "wrong bytes": "other bytes",
-        "too much": "more than",
-    }[fault]
-    with pytest.raises(InputError, match=words):
-        store.fetch(weights_file("gdrive:0123456789abc"))
-    assert store.fetch(weights_file("gdrive:0123456789abc", server.url())).source == server.url()
 
 
 def test_gdown_itself_writes_into_our_file(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -722,29 +670,14 @@ def test_eight_processes_fetch_it_once(server: Server, tmp_path: Path) -> None:
     assert path.read_bytes() == DATA and not parts()
 
 
-@pytest.mark.parametrize("moment", [0, 1, HALF, len(DATA) - 1, len(DATA)])
-def test_a_killed_process_leaves_nothing_at_the_final_path(
-    moment: int, server: Server, tmp_path: Path
-) -> None:
-    """After so many bytes; the next one is held up by no lock, cleans up and succeeds."""
-    sent = threading.Event()
-
-    def until(handler: Handler) -> None:
-        handler.send(200, DATA[:moment], Content_Length=len(DATA))
-        handler.wfile.flush()
-        sent.set()
-        if moment < len(DATA):
-            handler.server.stop.wait(HANGS)
-
-    server.answers["/slow"] = until
+def test_a_killed_process_leaves_nothing_at_the_final_path(server: Server, tmp_path: Path) -> None:
+    """After half of the bytes; the next one is held up by no lock, cleans up and succeeds."""
+    server.answers["/slow"] = stall
     process = start(server.url("/slow"), tmp_path / "log")
-    path = cached_path(weights_file())
-    wait_for(lambda: sent.is_set() and (moment == len(DATA) or parts()), process.poll)
+    wait_for(parts, process.poll)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=HANGS)
-    assert not path.exists() or (moment == len(DATA) and path.read_bytes() == DATA)
-    if 0 < moment < len(DATA):
-        assert parts()
+    assert parts() and not cached_path(weights_file()).exists()
     assert store.fetch(weights_file(server.url())).path.read_bytes() == DATA
     assert not parts()
 

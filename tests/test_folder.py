@@ -2,8 +2,6 @@
 
 import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -197,54 +195,6 @@ def test_reading_keeps_no_picture(root: Path) -> None:
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept < 300_000  # one batch of these is 675,840 bytes
-
-
-IN_A_PROCESS = """
-import resource, sys
-from modelzoo.data.folder import load_folder
-from modelzoo.data.pipeline import InputPipeline
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-data = load_folder("pictures", (128, 128, 3))
-pipeline = InputPipeline(data, num_classes=4, batch_size=16, validation_split=0,
-    augmentation=[{"class_name": "RandomPatch", "config": {"height": 112, "width": 112}}])
-pipeline.start_epoch(0)
-for step, (images, labels) in enumerate(pipeline.training_batches()):
-    if step == 30:
-        early = peak()
-print(step + 1, peak() - early)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows counts memory differently")
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_memory_stays_flat_during_a_pass(tmp_path: Path, backend: str) -> None:
-    """Batches are kept, or read ahead without bound: all of these are 200 MB, or 600 as floats."""
-    pytest.importorskip(backend)
-    picture = tmp_path / "one.jpg"
-    noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), np.uint8)
-    Image.fromarray(noise).save(picture)
-    for split, count in (("train", 1000), ("test", 1)):
-        for name in "abcd":
-            folder = tmp_path / "pictures" / split / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                (folder / f"{number}.jpg").write_bytes(picture.read_bytes())
-    done = subprocess.run(
-        [sys.executable, "-c", IN_A_PROCESS],
-        cwd=tmp_path,
-        env=os.environ | {"KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    batches, grown = done.stdout.split()
-    assert int(batches) == 250
-    assert float(grown) < 40  # MB
 
 
 def test_files_read_ahead_are_those_of_the_epoch(root: Path) -> None:

@@ -23,53 +23,6 @@ from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.training.study import table_of
 from modelzoo.weights.find import find_weights
 
-IMMENSE = {
-    "lenet5": [
-        "model.dense_units=[100000000]",
-        "model.dense_units=[20000, 20000]",
-        "model.num_classes=2000000",
-        "model.conv_maps=[6, 100000000]",
-        "model.conv_maps.0=100000000",
-        "model.input_shape=[100000, 100000, 1]",
-        "model.input_shape=[28, 28, 1000000000000]",
-        f"model.dense_units={[1] * 201}",
-        f"model.conv_maps={[1] * 5000}",
-        "model.num_classes=1" + "0" * 400,
-    ],
-    "alexnet": ["model.dense_units=[4096, 40000]", "model.kernel_size=[11, 5, 900, 900, 900]"],
-    "lenet5_1998": ["model.input_shape=[8000, 8000, 1]", "model.codes=random"],
-    "lenet_1989": ["model.hidden_units=100000000", "model.input_shape=[4000, 4000, 3]"],
-    "neocognitron": ["model.planes=100000", "model.num_classes=1000000000"],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "setting"), [(name, each) for name, all_ in IMMENSE.items() for each in all_]
-)
-def test_an_immense_layer_is_refused_before_a_framework_starts(
-    name: str, setting: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Keras would ask for the memory first."""
-    more = ["model.num_classes=1000000000"] if setting.endswith("random") else []
-    if setting.startswith("model.kernel_size"):
-        more = ["model.conv_padding=same", "model.groups=1"]
-    monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(InputError, match=r"at most [\d,]+ are (built|computed)|expected int <= "):
-        config = load_config(name, overrides=[setting, *more])
-        config.builder(**config.builder_arguments)
-
-
-@pytest.mark.parametrize("size", ["300", "10" * 50])
-def test_the_largest_layer_of_a_module_counts(size: str) -> None:
-    """Areas of the Neocognitron are squares: 300 a side of 2,000 planes are too many."""
-    overrides = [f"model.s_area={size}", "model.s_size=[16]", "model.c_size=[16]"]
-    overrides += ["model.c_area=1", "model.c_strides=1", "model.planes=2000", "model.column=1"]
-    overrides += [f"model.{key}=1.0" for key in ("selectivity", "reinforcement", "s_decay")]
-    overrides.append("model.learning_selectivity=null")
-    with pytest.raises(InputError, match=r"; at most|expected int <= "):
-        config = load_config("neocognitron", overrides=overrides)
-        config.builder(**config.builder_arguments)
-
 
 def header(shape: Any, descr: str = "|u1", numbers: bytes = b"") -> bytes:
     """Return an .npy file that says anything of the numbers behind."""

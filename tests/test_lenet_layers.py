@@ -1,4 +1,4 @@
-"""The layers and losses of the original LeNets against plain NumPy, on whatever backend is set."""
+"""Our layers and losses against plain NumPy, on whatever backend is set."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +11,7 @@ from modelzoo.networks import keras_objects, reference
 from modelzoo.networks.initializers import FanInUniform
 from modelzoo.networks.layers.connection_table_conv2d import ConnectionTableConv2D
 from modelzoo.networks.layers.euclidean_rbf import EuclideanRBF
+from modelzoo.networks.layers.local_response_normalization import LocalResponseNormalization
 from modelzoo.networks.layers.scaled_tanh import ScaledTanh
 from modelzoo.networks.layers.trainable_subsampling import TrainableSubsampling
 from modelzoo.networks.layers.unit_bias_conv2d import UnitBiasConv2D
@@ -34,8 +35,17 @@ LAYERS = {
     "UnitBiasConv2D": lambda: UnitBiasConv2D(TABLE, 3, dtype="float64"),
     "UnitBiasConv2D, same": lambda: UnitBiasConv2D(TABLE, 5, dtype="float64", **SAME),
     "EuclideanRBF": lambda: EuclideanRBF(CODES, dtype="float64"),
+    "LocalResponseNormalization": lambda: LocalResponseNormalization(dtype="float64"),
+    "LocalResponseNormalization of 3": lambda: LocalResponseNormalization(
+        k=1.0, n=3, alpha=0.3, beta=0.6, dtype="float64"
+    ),
 }
 SHAPES = [(2, 8, 8, 2), (1, 7, 5, 2)]  # of 1 image, and odd
+OWN_SHAPES = {
+    "EuclideanRBF": CODES.shape[1:],
+    "LocalResponseNormalization": (3, 4, 8),
+    "LocalResponseNormalization of 3": (3, 4, 7),
+}
 
 
 def numpy_forward(layer: Any) -> Callable[..., Any]:
@@ -46,6 +56,9 @@ def numpy_forward(layer: Any) -> Callable[..., Any]:
         return lambda *a: reference.trainable_subsampling(*a, layer.pool_size[0])
     if isinstance(layer, EuclideanRBF):
         return lambda x: reference.euclidean_rbf(x, CODES)
+    if isinstance(layer, LocalResponseNormalization):
+        settings = {name: getattr(layer, name) for name in ("k", "n", "alpha", "beta")}
+        return lambda x: reference.local_response_normalization(x, **settings)
     options = (layer.strides[0], layer.padding, layer.padding_value)
     return lambda *a: reference.connection_table_conv2d(*a, TABLE, *options)
 
@@ -59,6 +72,10 @@ def numpy_gradient(layer: Any) -> Callable[..., Any]:
         return lambda up, x, c, b: reference.trainable_subsampling_gradient(x, c, up, size)
     if isinstance(layer, EuclideanRBF):
         return lambda up, x: (reference.euclidean_rbf_gradient(x, CODES, up),)
+    if isinstance(layer, LocalResponseNormalization):
+        settings = {name: getattr(layer, name) for name in ("k", "n", "alpha", "beta")}
+        gradient = reference.local_response_normalization_gradient
+        return lambda up, x: (gradient(x, up, **settings),)
     options = (layer.strides[0], layer.padding, layer.padding_value)
     return lambda up, *a: reference.connection_table_conv2d_gradient(*a, TABLE, up, *options)
 
@@ -91,7 +108,7 @@ def run(function: Callable[..., Any], upstream: np.ndarray | None, *arrays: np.n
 def built(name: str, shape: tuple[int, ...]) -> tuple[Any, np.ndarray, list[np.ndarray]]:
     """Return a layer, inputs for it, and weights for it, all with random numbers."""
     layer = LAYERS[name]()
-    shape = (shape[0], CODES.shape[1]) if name == "EuclideanRBF" else shape
+    shape = (shape[0], *OWN_SHAPES.get(name, shape[1:]))
     layer.build(shape)
     generator = np.random.default_rng(0)
     weights = [generator.normal(size=tuple(weight.shape)) for weight in layer.weights]
@@ -233,6 +250,7 @@ def test_initial_weights_are_within_the_paper_s_bounds():
         lambda: EuclideanRBF([1, -1]),
         lambda: EuclideanRBF([[1, -1]]).build((None, 3)),
         lambda: MAPCriterion(j=0),
+        lambda: LocalResponseNormalization(n=4),  # not centred on its channel
     ],
 )
 def test_bad_arguments_are_refused(make):

@@ -270,10 +270,6 @@ def test_padding_by_a_number_is_symmetric(builder, arguments):
             },
             61_706,
         ),
-        # No activations at all.
-        ({"conv_activation": "linear", "dense_activation": "linear"}, 44_426),
-        # The paper's 32x32 input.
-        ({"input_shape": [32, 32, 1], "dense_activation": "tanh"}, 61_706),
         # Colour, another number of classes, rectangular kernels, dropout, overlapping pooling.
         (
             {
@@ -394,12 +390,8 @@ def test_a_large_network_works_in_full(name, tmp_path):
     ("builder", "arguments", "message"),
     [
         ("lenet5", {"input_shape": [8, 8, 1]}, "C3: its 5x5 window is larger than"),
-        ("lenet5", {"kernel_size": [5, 5, 5]}, "kernel_size: 3 values for 2 layers"),
         ("lenet5", {"conv_padding": "sam"}, "conv_padding"),
         ("lenet5", {"dropout": 1.0}, "model.dropout: expected float < 1.0"),
-        ("lenet5", {"num_classes": 0}, "model.num_classes: expected int >= 1"),
-        ("lenet5", {"conv_maps": [6, True]}, "conv_maps"),
-        ("lenet5", {"input_shape": [28, 28]}, "input_shape: .* should be"),
         ("lenet5_1998", {"input_shape": [28, 28, 1]}, "C5: its 5x5 window is larger than"),
         ("lenet5_1998", {"connection_table": [[1, 0], [1]]}, "connection_table: .* one length"),
         (
@@ -410,11 +402,9 @@ def test_a_large_network_works_in_full(name, tmp_path):
         ("lenet5_1998", {"connection_table": [[1, 0], [1, 0]]}, "column 1 has no 1"),
         ("lenet5_1998", {"num_classes": 26}, "choose codes: random"),
         ("lenet5_1998", {"codes": "letters"}, "codes: unknown 'letters'"),
-        ("lenet_1989", {"hidden_units": 0}, "model.hidden_units: expected int >= 1"),
         ("lenet_1989", {"connection_table": [[1, 1], [0, 0]]}, "row 1 has no 1"),
         ("alexnet", {"groups": 5}, "groups: 5 groups divide neither"),
         ("alexnet", {"pool_size": [1, 2, 3]}, "pool_size: 3 values for 5 layers"),
-        ("alexnet_2012", {"bias_initializer": ["Ones"]}, "bias_initializer: 1 values for 8 layers"),
         ("alexnet_2012", {"bias_initializer": "One"}, "no initializer 'One'.*did you mean 'Ones'"),
         (
             "alexnet_2012",
@@ -426,9 +416,6 @@ def test_a_large_network_works_in_full(name, tmp_path):
             {"kernel_regularizer": {"class_name": "L2", "module": "os"}},
             "unknown key 'module'",
         ),
-        ("alexnet_2012", {"kernel_regularizer": "L3"}, "keras has no regularizer 'L3'"),
-        ("alexnet_2012", {"feature_dropout": 1.0}, "model.feature_dropout: expected float < 1.0"),
-        ("alexnet_2012", {"conv_padding": -1}, "model.conv_padding: expected int >= 0"),
         ("lenet5", {"conv_padding": 1.5}, "conv_padding"),
     ],
 )

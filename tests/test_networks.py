@@ -3,6 +3,7 @@
 import inspect
 import json
 import random
+import sys
 
 import keras
 import msgspec
@@ -165,32 +166,31 @@ def test_wrong_layers_are_named(layers, message):
         sequential([9, 9, 2], layers)
 
 
+IMMENSE_PADDED = {"conv_maps": [6], "pool_size": 10**9, "pool_padding": "same"}
+DEEP = {"conv_maps": [1] * 250, "kernel_size": 1, "pooling": "none"}
+MANY_CODES = {"num_classes": 10**9, "codes": "random"}
+LARGE_KERNELS = {"kernel_size": [11, 5, 900, 900, 900], "conv_padding": "same", "groups": 1}
+
+
 @pytest.mark.parametrize(
     ("builder", "arguments", "message"),
     [
-        (
-            "lenet5",
-            {"dense_units": [10**7]},
-            "parameters; at most 134,217,728 are computed",
-        ),
+        ("lenet5", {"dense_units": [10**7]}, "parameters; at most 134,217,728 are computed"),
+        ("lenet5", {"conv_maps": [6, 10**8]}, "at most"),
+        ("lenet5", {"num_classes": 2_000_000}, "at most 134,217,728 are computed"),
         ("lenet5", {"input_shape": [10**5, 10**5, 1]}, "input_shape: 10,000,000,000 values"),
-        (
-            "lenet5",
-            {"conv_maps": [1] * 250, "kernel_size": 1, "pooling": "none"},
-            "254 layers; at most 200",
-        ),
-        (
-            "lenet5",
-            {"conv_maps": [6], "pool_size": 10**9, "pool_padding": "same"},
-            "S2: more than 10",
-        ),
-        ("lenet5_1998", {"num_classes": 10**9, "codes": "random"}, "84,000,000,000 parameters"),
+        ("lenet5", DEEP, "254 layers; at most 200"),
+        ("lenet5", IMMENSE_PADDED, "S2: more than 10"),
+        ("alexnet", LARGE_KERNELS, "operations for each image; at most"),
+        ("lenet5_1998", MANY_CODES, "84,000,000,000 parameters"),
         ("lenet_1989", {"input_shape": [4, 4, 10**9]}, "input_shape: 16,000,000,000 values"),
         ("neocognitron", {"s_area": 10**6}, "US1: padding"),
+        ("neocognitron", {"planes": 100_000}, "at most"),
     ],
 )
-def test_immense_networks_are_refused(builder, arguments, message):
-    """By their description, before anything takes memory."""
+def test_immense_networks_are_refused(builder, arguments, message, monkeypatch):
+    """By their description, before a framework takes memory."""
+    monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(InputError, match=message):
         BUILDERS[builder](**arguments)
 

@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from modelzoo import Trainer, load_config, resume
-from modelzoo.support.errors import InputError
 from modelzoo.training.notices import notices_on_classes, notices_on_history
 from modelzoo.training.prepare import class_weights, images_per_class
 
@@ -96,11 +95,6 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     assert images_per_class(labels, 5).tolist() == [70, 20, 0, 10, 0]
     assert class_weights({1: 3}, labels, 3) == {0: 1.0, 1: 3.0, 2: 1.0}
     assert class_weights(None, labels, 3) is None
-
-
-def test_another_word_than_balanced_is_refused() -> None:
-    with pytest.raises(InputError, match="unknown 'balance'; did you mean 'balanced'"):
-        load_config("lenet5", overrides=["fit.class_weight=balance"])
 
 
 @pytest.fixture

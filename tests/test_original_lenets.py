@@ -16,7 +16,6 @@ from modelzoo.networks import BUILDERS, reference
 from modelzoo.networks.digit_codes import digit_codes, random_codes
 from modelzoo.networks.lenet5_1998 import TABLE_I
 from modelzoo.networks.lenet_1989 import EIGHT_OF_TWELVE
-from modelzoo.weights.reader import load_weights
 
 ORIGINALS = ["lenet5_1998", "lenet_1989"]
 
@@ -39,25 +38,6 @@ def test_h2_sees_eight_of_the_twelve_maps_of_h1():
     assert table.shape == (12, 12)
     assert table.sum(axis=0).tolist() == table.sum(axis=1).tolist() == [8] * 12
     assert len({tuple(column) for column in table.T}) == 12
-
-
-@pytest.mark.parametrize("name", ORIGINALS)
-def test_the_connections_are_as_many_as_the_paper_counts(name):
-    """340,908 in LeNet-5, RBF units included, and 64,660 in the network of 1989."""
-    model, total = build(name), 0
-    for layer in model.layers:
-        units = int(np.prod(layer.output.shape[1:-1]))  # of a map
-        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D) or name == "lenet_1989":
-            shared = layer.weights and int(np.prod(layer.weights[0].shape)) * units
-            biases = layer.weights and int(np.prod(layer.output.shape[1:]))
-            total += (shared or 0) + (biases or 0)
-        elif layer.name in ("S2", "S4"):
-            total += 5 * units * layer.output.shape[-1]  # four inputs and a bias
-        elif layer.name == "C3":
-            total += layer.count_params() * units
-        elif layer.name == "output":
-            total += layer.codes.size
-    assert total == {"lenet5_1998": 340_908, "lenet_1989": 64_660}[name]
 
 
 def test_the_digits_are_twelve_by_seven_and_far_apart():
@@ -144,16 +124,6 @@ def test_pixels_are_scaled_as_in_the_paper(name, shape, low, high):
     values, counts = np.unique(scaled, return_counts=True)
     np.testing.assert_allclose(values, [low, high], rtol=1e-6)
     assert counts[1] == 1
-
-
-@pytest.mark.parametrize("name", ORIGINALS)
-def test_the_safe_reader_loads_what_keras_saved(name, tmp_path):
-    """Weights of our own layers stand in layers/NAME/vars as those of Keras do."""
-    first, second = build(name), build(name)
-    first.save_weights(tmp_path / "a.weights.h5")
-    load_weights(second, tmp_path / "a.weights.h5")
-    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", ORIGINALS)

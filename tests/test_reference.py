@@ -54,7 +54,7 @@ def assert_gradients(ours: Any, *others: list[Array]) -> None:
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
 
 
-# height, width, kernel, strides, padding, groups
+# height, width, kernel, strides, padding (a number: on both sides, as PyTorch), groups
 CONVOLUTIONS = [
     (5, 6, (3, 3), (1, 1), "valid", 1),
     (5, 6, (3, 3), (1, 1), "same", 1),
@@ -69,6 +69,12 @@ CONVOLUTIONS = [
     (5, 5, (3, 3), (1, 1), "same", 2),
     (6, 5, (3, 2), (2, 2), "valid", 2),
     (4, 4, (2, 2), (1, 1), "valid", 4),
+    (7, 6, (3, 3), (1, 1), 1, 1),
+    (7, 6, (3, 2), (2, 2), 2, 1),
+    (6, 9, (2, 4), (3, 3), 3, 2),
+    (1, 2, (5, 5), (1, 1), 2, 1),
+    (12, 11, (11, 11), (4, 4), 2, 1),  # as conv1 of torchvision's AlexNet
+    (5, 5, (2, 2), (2, 2), 0, 1),
 ]
 
 
@@ -78,19 +84,18 @@ def test_conv2d(height, width, size, strides, padding, groups):
     x, bias = sample(2, height, width, 4), sample(4, seed=2)
     kernel = sample(*size, 4 // groups, 4, seed=1)
     options = {"strides": strides, "padding": padding, "groups": groups}
-    output = reference.conv2d(x, kernel, bias, **options)
-
-    layer = keras.layers.Conv2D(4, size, **options)
-    layer.build((None, height, width, 4))
-    layer.set_weights([kernel, bias])
-    np.testing.assert_allclose(output, layer(x.astype("float32")), rtol=1e-4, atol=1e-5)
+    margin = 0 if isinstance(padding, str) else padding
+    sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+    mode = padding.upper() if isinstance(padding, str) else "VALID"
 
     def in_tensorflow(x: Any, kernel: Any, bias: Any) -> Any:
         # TensorFlow has no gradient of a grouped convolution on a CPU: one call a group.
         pairs = zip(tf.split(x, groups, axis=3), tf.split(kernel, groups, axis=3), strict=True)
-        parts = [tf.nn.conv2d(one, k, strides, padding.upper()) for one, k in pairs]
+        parts = [tf.nn.conv2d(tf.pad(one, sides), k, strides, mode) for one, k in pairs]
         return tf.concat(parts, axis=3) + bias
 
+    output = reference.conv2d(x, kernel, bias, **options)
+    np.testing.assert_allclose(output, in_tensorflow(x, kernel, bias), atol=1e-12)
     upstream = sample(*output.shape, seed=3)
     assert_gradients(
         reference.conv2d_gradient(x, kernel, upstream, **options),
@@ -109,41 +114,6 @@ def test_conv2d_unequal_strides():
     assert_gradients(
         reference.conv2d_gradient(x, kernel, upstream, (2, 3), "same"),
         by_differences(lambda *a: reference.conv2d(*a, (2, 3), "same"), upstream, x, kernel, bias),
-    )
-
-
-# height, width, kernel, stride, padding, groups
-PADDED_CONVOLUTIONS = [
-    (7, 6, (3, 3), 1, 1, 1),
-    (7, 6, (3, 2), 2, 2, 1),
-    (6, 9, (2, 4), 3, 3, 2),
-    (1, 2, (5, 5), 1, 2, 1),
-    (12, 11, (11, 11), 4, 2, 1),  # as conv1 of torchvision's AlexNet
-    (5, 5, (2, 2), 2, 0, 1),
-]
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "size", "stride", "padding", "groups"), PADDED_CONVOLUTIONS
-)
-def test_conv2d_padded_by_a_number(height, width, size, stride, padding, groups):
-    """PyTorch's padding is the same on both sides, whatever the stride leaves over."""
-    x, bias = sample(2, height, width, 4), sample(4, seed=2)
-    kernel = sample(*size, 4 // groups, 4, seed=1)
-    options = {"strides": stride, "padding": padding, "groups": groups}
-    sides = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
-
-    def in_tensorflow(x: Any, kernel: Any, bias: Any) -> Any:
-        pairs = zip(tf.split(x, groups, axis=3), tf.split(kernel, groups, axis=3), strict=True)
-        parts = [tf.nn.conv2d(tf.pad(one, sides), k, stride, "VALID") for one, k in pairs]
-        return tf.concat(parts, axis=3) + bias
-
-    output = reference.conv2d(x, kernel, bias, **options)
-    np.testing.assert_allclose(output, in_tensorflow(x, kernel, bias), atol=1e-12)
-    upstream = sample(*output.shape, seed=3)
-    assert_gradients(
-        reference.conv2d_gradient(x, kernel, upstream, **options),
-        by_tensorflow(in_tensorflow, upstream, x, kernel, bias),
     )
 
 
@@ -188,33 +158,12 @@ POOLS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["max", "average"])
-@pytest.mark.parametrize(("height", "width", "size", "strides", "padding"), POOLS)
-def test_pooling(kind, height, width, size, strides, padding):
-    """A zero that padding adds must neither win a maximum nor weigh in an average."""
-    x = sample(2, height, width, 3) - 5.0  # all negative: a padded zero would win
-    ours = {"max": reference.max_pool2d, "average": reference.average_pool2d}[kind]
-    gradient = {
-        "max": reference.max_pool2d_gradient,
-        "average": reference.average_pool2d_gradient,
-    }[kind]
-    theirs = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[kind]
-    output = ours(x, size, strides, padding)
-    layer = theirs(size, strides=strides, padding=padding)
-    np.testing.assert_allclose(output, layer(x.astype("float32")), rtol=1e-5, atol=1e-5)
-
-    operation = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[kind]
-    upstream = sample(*output.shape, seed=1)
-    assert_gradients(
-        gradient(x, upstream, size, strides, padding),
-        by_tensorflow(lambda a: operation(a, size, strides or size, padding.upper()), upstream, x),
-        by_differences(lambda a: ours(a, size, strides, padding), upstream, x),
-    )
-
-
 def pooled_by_tensorflow(kind: str, x: Any, size: Any, strides: Any, padding: Any) -> Any:
-    """Pool after padding by hand: with what never wins, or counts for nothing."""
+    """Pool as TensorFlow does; what it lacks, after padding with what counts for nothing."""
     steps = strides or size
+    if isinstance(padding, str) and kind in ("max", "average"):
+        operation = {"max": tf.nn.max_pool2d, "average": tf.nn.avg_pool2d}[kind]
+        return operation(x, size, steps, padding.upper())
     sides = [reference.padding_amounts(x.shape[i + 1], size[i], steps[i], padding) for i in (0, 1)]
 
     def pooled(values: Any, operation: Any, fill: float = 0.0) -> Any:
@@ -237,9 +186,9 @@ def pooled_by_tensorflow(kind: str, x: Any, size: Any, strides: Any, padding: An
     ("height", "width", "size", "strides", "padding"),
     [*POOLS, (5, 6, (3, 2), (2, 2), 1), (4, 7, (3, 3), (1, 2), 2), (7, 7, (3, 3), (3, 3), 1)],
 )
-def test_every_kind_of_pooling(kind, height, width, size, strides, padding):
-    """Sum, minimum and norm have no layer in Keras; padding by a number has none for any."""
-    x = sample(2, height, width, 3) - 5.0
+def test_pooling(kind, height, width, size, strides, padding):
+    """A zero that padding adds must neither win a maximum nor weigh in an average."""
+    x = sample(2, height, width, 3) - 5.0  # all negative: a padded zero would win
     ours = getattr(reference, f"{kind}_pool2d")
     output = ours(x, size, strides, padding)
     expected = pooled_by_tensorflow(kind, tf.constant(x), size, strides, padding)
@@ -438,14 +387,6 @@ def test_output_size(padding):
                 assert reference.max_pool2d(ones, window, stride, padding).shape == shape
 
 
-def test_same_padding_is_heavier_at_the_end():
-    """An even kernel pads one more row after than before, as TensorFlow does."""
-    assert reference.padding_amounts(6, 2, 1, "same") == (0, 1)
-    assert reference.padding_amounts(6, 3, 2, "same") == (0, 1)
-    assert reference.padding_amounts(5, 5, 1, "same") == (2, 2)
-    assert reference.padding_amounts(5, 2, 3, "same") == (0, 0)
-
-
 def test_precision_is_kept():
     """Float32 in must be float32 out, or a comparison in float32 would flatter the layer."""
     x, kernel, bias = (
@@ -465,12 +406,8 @@ def test_precision_is_kept():
         lambda: reference.output_size(2, 3),
         lambda: reference.output_size(0, 1),
         lambda: reference.output_size(5, 3, 1, "full"),
-        lambda: reference.output_size(5, 3, 1, -1),
-        lambda: reference.output_size(2, 7, 1, 2),
         lambda: reference.max_pool2d(np.zeros((4, 4, 1))),
-        lambda: reference.max_pool2d(np.zeros((1, 4, 4, 1)), 0),
         lambda: reference.max_pool2d_gradient(np.zeros((1, 4, 4, 1)), np.zeros((1, 3, 2, 1))),
-        lambda: reference.average_pool2d_gradient(np.zeros((1, 4, 4, 1)), np.zeros((1, 1, 2, 1))),
         lambda: reference.conv2d(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 2, 4)), np.zeros(4)),
         lambda: reference.conv2d(np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 2, 4)), np.zeros(1)),
         lambda: reference.conv2d(
@@ -480,7 +417,6 @@ def test_precision_is_kept():
             np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 2, 4)), np.zeros((1, 4, 4, 4))
         ),
         lambda: reference.one_hot([0, 10], 10),
-        lambda: reference.one_hot([-1], 10),
         lambda: reference.categorical_cross_entropy([[0.5, 0.5]], [0.0, 1.0]),
         lambda: reference.local_response_normalization(np.zeros((1, 4)), n=4),
         lambda: reference.batch_normalization(np.zeros((2, 1)), [1.0], [0.0], mean=[0.0]),
@@ -490,48 +426,3 @@ def test_bad_input_is_refused(call):
     """NumPy would broadcast some of these into a plausible wrong answer."""
     with pytest.raises(ValueError):
         call()
-
-
-# --- Worked examples of the documents -----------------------------------------------------------
-
-
-def test_convolution_example_of_document_1():
-    """Its 3x3 input and 2x2 kernel are in a picture that is missing, and can't be recovered.
-
-    They are 13 unknown numbers in 4 equations: any kernel but 0 has inputs that give the same four
-    outputs. Two such pairs are shown, one of whole and half numbers, both flipped as the document
-    flips them; cross-correlation gives others. The average of the four, 200.125, is right.
-    """
-    printed = np.array([[195.0, 241.0], [142.5, 222.0]])
-    # Rows from top to bottom, as the document draws them: k[0, 1] k[1, 1] above k[0, 0] k[1, 0].
-    lower_left_only = np.array([[0.0, 0.0], [1.0, 0.0]])
-    first = np.array([[7.0, 195.0, 241.0], [9.0, 142.5, 222.0], [0.0, 0.0, 0.0]])
-    four_quarters = np.full((2, 2), 0.25)
-    second = np.array([[400.0, 380.0, 0.0], [0.0, 0.0, 584.0], [190.0, 380.0, -76.0]])
-    for image, kernel in ((first, lower_left_only), (second, four_quarters)):
-        x, k = image[None, :, :, None], kernel[:, :, None, None]
-        convolved = reference.convolve2d(x, k, [0.0])
-        np.testing.assert_allclose(convolved[0, :, :, 0], printed)
-        assert reference.average_pool2d(convolved, 2).item() == 200.125
-    # Four equations leave at least nine of the thirteen numbers free.
-    assert 3 * 3 + 2 * 2 - printed.size == 9
-    correlated = reference.conv2d(first[None, :, :, None], lower_left_only[:, :, None, None], [0.0])
-    assert not np.allclose(correlated[0, :, :, 0], printed)
-
-
-def test_oblique_line_example_of_document_2():
-    """Its pictures are missing too; a thin 0 and the kernel "/" give the printed (3, 2, 2, 3)."""
-    zero = np.array(
-        [
-            [0, 0, 1, 0, 0],
-            [0, 1, 0, 1, 0],
-            [1, 0, 0, 0, 1],
-            [0, 1, 0, 1, 0],
-            [0, 0, 1, 0, 0],
-        ]
-    )
-    kernel = np.fliplr(np.eye(3))  # nine weights, a line tilted to the right
-    maps = reference.conv2d(zero[None, :, :, None], kernel[:, :, None, None], [0.0])
-    np.testing.assert_array_equal(maps[0, :, :, 0], [[3, 0, 1], [0, 2, 0], [1, 0, 3]])
-    pooled = reference.max_pool2d(maps, 2, strides=1)
-    np.testing.assert_array_equal(reference.flatten(pooled), [[3, 2, 2, 3]])

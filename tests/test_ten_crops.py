@@ -18,7 +18,6 @@ from modelzoo.support.errors import InputError
 from modelzoo.training.prepare import build_network, open_dataset
 from modelzoo.weights.reader import load_weights
 
-CENTER = {"class_name": "CenterCrop", "config": {"height": 24, "width": 20}}
 CROPPED = """\
 base: lenet5
 model: {input_shape: [24, 20, 1]}
@@ -125,29 +124,6 @@ def test_what_has_nothing_to_cut_from_is_refused(bars: Path, capsys: Any) -> Non
     assert "measured with --crops 1" in capsys.readouterr().err
 
 
-def test_training_and_scoring_see_patches_of_the_same_size(bars: Path) -> None:
-    """Random patches while training, the central one when scoring, from larger pictures."""
-    Path("cropped.yaml").write_text(CROPPED)
-    config = load_config("cropped.yaml")
-    data, _ = open_dataset(config, print)
-    assert data.image_shape == (28, 28, 1)
-    section = config.data
-    pipeline = InputPipeline(
-        data,
-        num_classes=10,
-        batch_size=16,
-        validation_split=40,
-        preprocessing=section.preprocessing,
-        augmentation=section.augmentation,
-    )
-    pipeline.start_epoch(0)
-    images, _ = next(iter(pipeline.training_batches()))
-    assert images.shape == (16, 24, 20, 1)
-    scored, _ = next(iter(pipeline.scoring_batches("test")))
-    expected = np.asarray(data.x_test)[:, 2:26, 4:24] / 255
-    np.testing.assert_allclose(scored, expected, rtol=1e-6)
-
-
 def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: Any) -> None:
     """The paper: shorter side to 256, then the central 256x256; and a named folder of pictures."""
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
@@ -185,39 +161,6 @@ def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: An
         assert batch.shape == (2, side, side, 3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "model", [pytest.param("alexnet_2012", marks=pytest.mark.slow), "alexnet_owt"]
-)
-def test_a_recipe_runs_from_pictures_to_ten_crops(
-    model: str, tmp_path: Path, monkeypatch: Any, capsys: Any
-) -> None:
-    """Its optimizer, callbacks, metrics and layers fit together, in a network with fewer maps."""
-    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 4), ("test", 2)):
-        for label in range(6):
-            folder = tmp_path / "imagenet" / split / f"n{label:08}"
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = generator.integers(0, 256, (60, 80, 3), np.uint8)
-                Image.fromarray(pixels).save(folder / f"{number}.jpg")
-    settings = ("model.conv_maps=[8, 12, 16, 16, 12]", "model.dense_units=[24, 20]",
-                "data.validation_split=6", "data.batch_size=9")  # fmt: skip
-    command = ["--device", "cpu", "--json"]
-    overrides = [part for text in settings for part in ("--set", text)]
-    train = ["train", "--model", model, "--epochs", "1", "--out", "run", *overrides]
-    assert cli.main([*train, *command]) == 0
-    metrics = json.loads(capsys.readouterr().out)
-    assert metrics["dataset"] == "imagenet" and metrics["epochs"] == 1
-    assert "top5_accuracy" in Path("run/history.csv").read_text().splitlines()[0]
-    assert cli.main(["evaluate", "--model", "run", "--crops", "10", *command]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["images"], found["crops"]) == (12, 10)
-    assert 0 <= found["accuracy"] <= found["top5_accuracy"] <= 1
-
-
 def test_pictures_of_another_size_are_not_cropped_in_silence() -> None:
     """`preprocess` takes pictures as they are opened, or patches; CenterCrop takes anything."""
     for side in (256, 224):
@@ -235,11 +178,3 @@ def test_without_imagenet_it_is_said_what_to_do(bars: Path, capsys: Any) -> None
     (bars / "imagenet" / "train").mkdir(parents=True)
     with pytest.raises(InputError, match="test: there is no such folder"):
         load_dataset("imagenet", image_shape=(8, 8, 3))
-
-
-@pytest.mark.parametrize("size", ["0", "[3]", "[8, 0]"])
-def test_a_wrong_image_size_is_refused(bars: Path, size: str, capsys: Any) -> None:
-    """Before anything is opened."""
-    setting = f"data.image_size={size}"
-    assert cli.main(["train", "--model", "lenet5", "--dataset", "bars", "--set", setting]) == 2
-    assert "data.image_size" in capsys.readouterr().err
