@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from modelzoo import cli
-from modelzoo.weights.hdf5 import open_checked
-from modelzoo.weights.layouts import find_layers
+from modelzoo.weights.stored import read_stored
 
 SECONDS, MEMORY = 2.0, 200_000_000
 SHAPES = {  # of LeNet-5
@@ -481,8 +480,8 @@ def test_the_file_without_a_fault_is_read(tmp_path: Path) -> None:
     """What the others are made from is right."""
     with write_right(tmp_path / "right.h5"):
         pass
-    with open_checked(tmp_path / "right.h5") as checked:
-        assert [layer.name for layer in find_layers(checked).layers] == list(SHAPES)
+    layers = read_stored(tmp_path / "right.h5").layers
+    assert {layer.name: layer.shapes for layer in layers} == SHAPES
     assert cli.main(["import", str(tmp_path / "right.h5"), "--out", str(tmp_path)]) == 0
 
 

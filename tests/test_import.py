@@ -525,9 +525,10 @@ def test_scaling_and_padding_are_found(
     assert found.scores is not None
     assert found.scores.accuracy > 0.9
     # These pictures are dark at their edges: padding before and after scaling score alike.
-    assert found.geometry.startswith("as they are" if size == 28 else "padded by 2 to 32x32")
+    assert found.pixels is not None
+    assert found.pixels.geometry.startswith("as they are" if size == 28 else "padded by 2 to 32x32")
     if not weights_only:
-        assert found.scaling == scaling
+        assert found.pixels.name == scaling
     again = evaluate(found.config, found.weights)
     assert again.scores.accuracy == found.scores.accuracy
     text = found.yaml.read_text()

@@ -361,8 +361,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("'0.weight'", "torch.LongStorage", "float32"),
     ),
     "quantised numbers": (
-        lambda path: write(path, content=b"\x80\x02ctorch\nQInt8Storage\n."),
-        ("torch.QInt8Storage", "float32"),
+        lambda path: write(
+            path, content=b"\x80\x02}" + tensor_text("0.weight", (2,), 2, kind="QInt8") + b"s."
+        ),
+        ("'0.weight'", "torch.QInt8Storage", "float32"),
     ),
     "code beside the weights": (
         lambda path: write(
@@ -427,22 +429,25 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         lambda path: write(path, WEIGHTS | {"1.running_mean": (6,)}),
         ("'1.running_mean'",),
     ),
-    "key missing": (lambda path: write(path, without("9.bias")), ("F6", "'9' holds 120x84, ()")),
+    "key missing": (
+        lambda path: write(path, without("9.bias")),
+        ("F6 takes 120x84, 84; '9' holds 120x84",),
+    ),
     "layer missing": (
         lambda path: write(path, without("9.weight", "9.bias")),
-        ("'F6' takes 120x84, 84", "'11' holds 84x10, 10"),
+        ("F6 takes 120x84, 84; '11' holds 84x10, 10",),
     ),
     "layer too many": (
         lambda path: write(path, WEIGHTS | {"13.weight": (10, 10), "13.bias": (10,)}),
-        ("no place for it", "'13' holds 10x10, 10"),
+        ("no place for it; '13' holds 10x10, 10",),
     ),
     "last layer missing": (
         lambda path: write(path, without("11.weight", "11.bias")),
-        ("'output' takes", "the file has nothing more"),
+        ("output takes 84x10, 10; the file has nothing for it",),
     ),
     "other shape": (
         lambda path: write(path, WEIGHTS | {"3.weight": (16, 6, 3, 3)}),
-        ("'C3' takes 5x5x6x16, 16", "'3' holds 3x3x6x16, 16"),
+        ("C3 takes 5x5x6x16, 16; '3' holds 3x3x6x16, 16",),
     ),
     "three axes": (
         lambda path: write(path, WEIGHTS | {"3.weight": (16, 6, 25)}),

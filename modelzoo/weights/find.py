@@ -46,22 +46,21 @@ def find_weights(
             )
         file = published.file_of(config.name)
         return fetch(file, allow_unverified=allow_unverified).path
+    from modelzoo.weights.hdf5 import check_signature  # brings NumPy
+
     if isinstance(weights, str) and ("://" in weights or weights.startswith(("gdrive:", "file:"))):
-        file = file_at(weights, sha256)
-        return _checked(fetch(file, allow_unverified=allow_unverified).path)
-    path = _find_file(config, weights)
+        path = fetch(file_at(weights, sha256), allow_unverified=allow_unverified).path
+        sha256 = None  # it has been checked
+    elif is_there(Path(weights) / "best.weights.h5"):
+        path = Path(weights) / "best.weights.h5"
+    else:
+        path = Path(weights)
+        if not is_there(path) and path.suffix not in (".h5", ".hdf5", *TORCH_SUFFIXES):
+            raise no_weights(config, str(weights))
+    check_signature(path)  # cheap, so asked before a framework starts
     if sha256 is not None and state_of(path, check_sha256(sha256)) != "good":
         raise InputError(f"{path}: is another file than the one with the SHA-256 {sha256}")
     return path
-
-
-def _find_file(config: Config, weights: str | Path) -> Path:
-    path = Path(weights)
-    if is_there(path / "best.weights.h5"):
-        return _checked(path / "best.weights.h5")
-    if is_there(path) or path.suffix in (".h5", ".hdf5", *TORCH_SUFFIXES):
-        return _checked(path)
-    raise no_weights(config, str(weights))
 
 
 def no_weights(config: Config, name: str) -> InputError:
@@ -69,10 +68,3 @@ def no_weights(config: Config, name: str) -> InputError:
     names = [entry.name for entry in config.weights]
     known = f"published: {', '.join(names)}" if names else "none are published for it yet"
     return InputError(f"{config.name} has no weights {name!r}; {known}")
-
-
-def _checked(path: Path) -> Path:
-    from modelzoo.weights.hdf5 import check_signature  # brings NumPy
-
-    check_signature(path)  # cheap, so asked before a framework starts
-    return path

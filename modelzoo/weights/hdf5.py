@@ -8,10 +8,13 @@ that HDF5 would look for in a plugin, and sizes that the file cannot hold are re
 from __future__ import annotations
 
 import contextlib
+import mmap
+import re
 import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from modelzoo.support.errors import InputError, reason_of
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 TORCH_SIGNATURE = b"PK\x03\x04"  # a zip archive
+FLOATS = ("float16", "float32", "float64")
 MAX_OBJECTS = 5_000  # groups and arrays; a large network with optimizer state has a few hundred
 MAX_DEPTH = 20
 MAX_ATTRIBUTES = 100  # of one object
@@ -33,43 +37,44 @@ NATURES = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file that it stands for"),
     (b"\x1f\x8b", "compressed with gzip; decompress it first"),
     (b"\x93NUMPY", "a NumPy array"),
-    (b"\x80\x02", "a Python pickle, which is never opened"),
-    (b"\x80\x03", "a Python pickle, which is never opened"),
-    (b"\x80\x04", "a Python pickle, which is never opened"),
-    (b"\x80\x05", "a Python pickle, which is never opened"),
+    *((bytes([128, n]), "a Python pickle, which is never opened") for n in range(2, 6)),
 )
 
 
-@dataclass(frozen=True)
-class ArrayFacts:
-    """What a file says of one array, before anything of it is read."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-
 @dataclass
-class CheckedFile:
-    """An open HDF5 file in which every object has been looked at.
-
-    Attributes:
-        path: of the file.
-        arrays: the facts of every array, by its path in the file, without a leading slash.
-        groups: paths of the groups; "" is the root.
-    """
+class OpenFile:
+    """An open file that is not trusted."""
 
     path: Path
-    size: int
-    file: Any
-    arrays: dict[str, ArrayFacts] = field(default_factory=dict)
-    groups: set[str] = field(default_factory=set)
-    _heap_bytes: int | None = None
 
     def refuse(self, where: str, problem: str) -> InputError:
         """Return the error that names the file, the place in it and the problem."""
         place = f" {where!r:.120}:" if where else ""
         return InputError(f"{self.path}:{place} {problem}")
+
+    def as_weights(self, where: str, array: np.ndarray) -> np.ndarray:
+        """Return an array in float32, or raise an InputError if a number is NaN or infinite."""
+        with np.errstate(over="ignore"):  # too large for float32 is infinite
+            array = array.astype("float32", copy=False)
+        bad = int(array.size - np.isfinite(array).sum())
+        if bad:
+            raise self.refuse(where, f"{bad:,} of {array.size:,} numbers are NaN or infinite")
+        return array
+
+
+@dataclass
+class CheckedFile(OpenFile):
+    """An open HDF5 file in which every object has been looked at.
+
+    Attributes:
+        arrays: paths of the arrays in the file, without a leading slash, in its order.
+        groups: paths of the groups; "" is the root.
+    """
+
+    size: int
+    file: Any
+    arrays: list[str] = field(default_factory=list)
+    groups: set[str] = field(default_factory=set)
 
     def has_attribute(self, group: str, name: str) -> bool:
         """Whether a group carries an attribute."""
@@ -87,7 +92,7 @@ class CheckedFile:
         if kind.get_class() != h5t.STRING:
             raise self.refuse(where, "should be text")
         # Texts of variable length lie elsewhere in the file, and many can point at the same one.
-        each = self._largest_heap() if kind.is_variable_str() else kind.get_size()
+        each = self._largest_heap if kind.is_variable_str() else kind.get_size()
         size = count * each
         if size > 20 * MAX_TEXT_BYTES or (count == 1 and size > MAX_TEXT_BYTES):
             raise self.refuse(where, f"is too large for its purpose, up to {size:,} bytes of text")
@@ -105,38 +110,31 @@ class CheckedFile:
         return found[0]
 
     def read(self, path: str) -> np.ndarray:
-        """Return an array; its shape has been compared with what is wanted by the caller.
+        """Return an array in float32.
 
         Raises:
-            InputError: its parts are damaged or missing, or a number is NaN or infinite.
+            InputError: its numbers are no floats, are damaged or missing, or are not all finite.
         """
         dataset = self.file[f"/{path}"]
+        if dataset.dtype.name not in FLOATS:
+            floats = ", ".join(FLOATS)
+            raise self.refuse(path, f"holds {dataset.dtype.name} numbers; weights are {floats}")
         self._check_chunks(path, dataset)
         try:
-            array = np.asarray(dataset[()])
-        except (OSError, RuntimeError, ValueError) as error:
+            return self.as_weights(path, np.asarray(dataset[()]))
+        except (OSError, RuntimeError) as error:
             raise self.refuse(path, f"cannot be read: {reason_of(error)}") from None
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = int(array.size - np.isfinite(array).sum())
-            raise self.refuse(path, f"{bad:,} of {array.size:,} numbers are NaN or infinite")
-        return array
 
+    @cached_property
     def _largest_heap(self) -> int:
-        """Return the size of the largest heap collection, which no text in the file can exceed."""
-        if self._heap_bytes is None:
-            largest, tail, start = 0, b"", 0
-            with self.path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    window = tail + block
-                    at = window.find(b"GCOL")
-                    while 0 <= at <= len(window) - 16:
-                        size = int.from_bytes(window[at + 8 : at + 16], "little")
-                        largest = max(largest, min(size, self.size))
-                        at = window.find(b"GCOL", at + 4)
-                    tail = window[-15:]
-                    start += len(block)
-            self._heap_bytes = largest or self.size
-        return self._heap_bytes
+        """The size of the largest heap collection, which no text in the file can exceed."""
+        with (
+            self.path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            heaps = re.finditer(rb"(?s)GCOL(?=.{4}(.{8}))", content)
+            sizes = (int.from_bytes(heap[1], "little") for heap in heaps)
+            return min(max(sizes, default=0) or self.size, self.size)
 
     def _check_chunks(self, path: str, dataset: Any) -> None:
         """Check that every part is there and inflates to no more than its size."""
@@ -174,19 +172,16 @@ def check_signature(path: Path) -> None:
         InputError: it is missing, empty, a folder, or something else, which is named.
     """
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError(f"{path}: is a folder without best.weights.h5; give a .h5 file")
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: is not an ordinary file")
-        with path.open("rb") as file:
-            start = file.read(512)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise InputError(f"{str(path)!r}: no file can have this name") from None
+        mode, start = path.stat().st_mode, b""
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                start = file.read(512)
+    except (OSError, ValueError) as error:  # the second: no file can have this name
+        raise InputError(f"{path}: cannot be read: {reason_of(error)}") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a folder without best.weights.h5; give a .h5 file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is not an ordinary file")
     torch = path.suffix in TORCH_SUFFIXES
     if start.startswith(TORCH_SIGNATURE if torch else SIGNATURE):
         return
@@ -308,22 +303,17 @@ def _check_array(checked: CheckedFile, path: str, dataset: Any) -> int:
     if properties.get_external_count():
         raise checked.refuse(path, "keeps its numbers in another file, which is not opened")
     filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
-    packers = (h5z.FILTER_DEFLATE, h5z.FILTER_LZF)
-    allowed = {*packers, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
+    usual = (h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_LZF, h5z.FILTER_FLETCHER32)
     for number in filters:
-        if number not in allowed:
+        if number not in usual:
             raise checked.refuse(path, f"is stored with the unknown filter {number}")
-    packed = [number for number in filters if number != h5z.FILTER_FLETCHER32]
-    if sum(number in packers for number in filters) > 1 or (
-        any(number in packers for number in packed) and packed[-1] not in packers
-    ):
-        raise checked.refuse(path, f"is stored with the filters {filters}, in an unusual order")
-    if filters.count(h5z.FILTER_FLETCHER32) and filters[-1] != h5z.FILTER_FLETCHER32:
+    both = {h5z.FILTER_DEFLATE, h5z.FILTER_LZF} <= set(filters)
+    if both or filters != [each for each in usual if each in filters]:
         raise checked.refuse(path, f"is stored with the filters {filters}, in an unusual order")
     if dataset.shape is None:
         raise checked.refuse(path, "has no shape")
     _check_size(checked, path, dataset)
-    checked.arrays[path] = ArrayFacts(path, tuple(map(int, dataset.shape)), dataset.dtype)
+    checked.arrays.append(path)
     return int(dataset.id.get_storage_size())
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from modelzoo.config.sources import TORCH_SUFFIXES
+from modelzoo.networks import Network
+from modelzoo.networks.layer import Shape
 from modelzoo.support.errors import InputError
-from modelzoo.weights.from_torch import read_for
-from modelzoo.weights.hdf5 import CheckedFile, open_checked
-from modelzoo.weights.layouts import (
-    Stored,
-    StoredLayer,
-    differ_in_units,
-    find_layers,
-    read_array,
-)
-from modelzoo.weights.state_dict import open_state_dict
+from modelzoo.weights.stored import KERAS_3, Stored, StoredLayer, read_stored
 
 if TYPE_CHECKING:
     import keras
+
+Arrays = list[list[np.ndarray]]  # of each layer that has weights, in the network's order
 
 
 def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) -> int | None:
@@ -31,7 +28,6 @@ def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) ->
 
     Reads Keras 3 `.weights.h5`, legacy whole models (their description and optimizer state are left
     alone), legacy weights-only files of Keras 2.0 to 3.x, and state dicts of PyTorch (`.pth`).
-    Layers are matched by name where the names agree, else by their order; shapes must be equal.
     Nothing in the file is executed or deserialised, and the network is unchanged unless everything
     fits.
 
@@ -47,125 +43,160 @@ def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) ->
     Raises:
         InputError: the file is not what it should be, or does not fit; both sides are shown.
     """
-    wanted = weighted_layers(network)
+    arrays = arrays_for(network, read_stored(path), new_head=new_head)
     units = None
-    if path.suffix in TORCH_SUFFIXES:
-        with open_state_dict(path) as state:
-            arrays = read_for(network, wanted, state, new_head=new_head)
-        own = wanted[-1].get_weights()
-        if new_head and arrays[-1].shape != own[-1].shape:
-            units = arrays[-1].shape[-1]
-            arrays[-len(own) :] = own
-        assign_arrays(network, arrays, str(path))
-        return units
-    with open_checked(path) as checked:
-        stored = find_layers(checked)
-        pairs = _paired(checked, network, stored, wanted, new_head=new_head)
-        if new_head and pairs[-1][1].shapes != _shapes(wanted[-1]):
-            units = pairs.pop()[1].shapes[-1][-1]
-        values = [
-            (variable, read_array(checked, stored, facts))
-            for layer, found in pairs
-            for variable, facts in zip(layer.weights, found.arrays, strict=True)
-        ]
-    for variable, array in values:
-        variable.assign(array.astype(str(variable.dtype), copy=False))
+    for head in weighted_layers(network)[-1:]:
+        if [array.shape for array in arrays[-1]] != _shapes(head):
+            units = arrays[-1][-1].shape[-1]
+            arrays[-1] = head.get_weights()
+    fill(network, arrays)
     return units
 
 
-def check_whole(path: Path) -> None:
-    """Raise an InputError if a file is cut off, or holds what no file of weights does."""
-    with open_state_dict(path) if path.suffix in TORCH_SUFFIXES else open_checked(path):
-        pass
+def arrays_for(network: Network | keras.Model, stored: Stored, *, new_head: bool = False) -> Arrays:
+    """Return the arrays of a file for each layer of a network that has weights.
 
+    Layers are matched by name where the names agree, else by their order; shapes must be equal.
 
-def assign_arrays(network: keras.Model, arrays: Sequence[np.ndarray], where: str) -> None:
-    """Fill the weights of a network, in its order, or raise an InputError that shows both sides."""
-    variables = [v for layer in weighted_layers(network) for v in layer.weights]
-    wanted = [tuple(variable.shape) for variable in variables]
-    found = [array.shape for array in arrays]
-    if wanted != found:
-        pairs = list(zip(wanted, found, strict=False))
-        at = next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
-        name = variables[at].path if at < len(variables) else "nothing more"
+    Args:
+        network: described, or built.
+        stored: what the file holds.
+        new_head: the last layer may have another number of units in the file.
+
+    Raises:
+        InputError: a layer has no place, or a place no layer; both sides are shown.
+    """
+    places = _places_of(network)
+    arrays: Arrays = []
+    for place, layer in itertools.zip_longest(places, _in_network_order(stored, places)):
+        if place and layer:
+            is_head = new_head and place is places[-1]
+            if place.shapes == layer.shapes or (is_head and _differ_in_units(place, layer)):
+                arrays.append(layer.arrays)
+                continue
+        takes = f"{place.name} takes {_text(place.shapes)}" if place else "there is no place for it"
+        holds = "the file has nothing for it"
+        if layer:
+            holds = f"{layer.label!r:.60} holds {_text(layer.shapes)}"
+        parameters = sum(prod(shape) for each in places for shape in each.shapes)
         raise InputError(
-            f"{where}: does not hold the weights of {network.name}:\n"
-            f"  {name} {wanted[at] if at < len(wanted) else ''} meets "
-            f"{found[at] if at < len(found) else 'nothing'} in the file"
+            f"{stored.path}: does not hold the weights of {network.name} ({parameters:,} "
+            f"parameters, {len(places)} layers with weights; the file has {len(stored.layers)}):\n"
+            f"  {takes}; {holds}"
         )
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array.astype(str(variable.dtype), copy=False))
+    return in_pixel_order(network, arrays) if stored.is_torch else arrays
 
 
-def weighted_layers(network: Any) -> list[Any]:
+def in_pixel_order(network: Network | keras.Model, arrays: Arrays) -> Arrays:
+    """Return the weights of a network that flattened its maps channel by channel, as PyTorch does.
+
+    Keras flattens them pixel by pixel, channels last.
+    """
+    return [
+        [_by_pixel(array, place) for array in each]
+        for place, each in zip(_places_of(network), arrays, strict=True)
+    ]
+
+
+def fill(network: keras.Model, arrays: Arrays) -> None:
+    """Set the weights of a network's layers."""
+    for layer, each in zip(weighted_layers(network), arrays, strict=True):
+        layer.set_weights(each)
+
+
+def weighted_layers(network: keras.Model) -> list[Any]:
     """Return the layers that have weights, in order, nested networks taken apart."""
+    return [layer for layer in _layers(network) if layer.weights]
+
+
+class _Place(NamedTuple):
+    """A layer of a network that takes weights.
+
+    Attributes:
+        maps: the shape of the maps that were flattened into its inputs, if any were.
+    """
+
+    name: str
+    kind: str
+    shapes: list[Shape]
+    maps: Shape | None = None
+
+
+def _places_of(network: Network | keras.Model) -> list[_Place]:
+    if isinstance(network, Network):
+        facts = [
+            (layer.name, layer.kind, inputs, list(layer.weights(inputs).values()))
+            for layer, inputs in network.with_inputs
+        ]
+    else:
+        facts = [
+            (layer.name, type(layer).__name__, _inputs(layer), _shapes(layer))
+            for layer in _layers(network)
+        ]
+    places: list[_Place] = []
+    maps: Shape | None = None
+    for name, kind, inputs, shapes in facts:
+        if kind == "Flatten" and len(inputs) == 3:
+            maps = inputs
+        if shapes:
+            places.append(_Place(name, kind, shapes, maps))
+        if kind == "Dense":
+            maps = None
+    return places
+
+
+def _in_network_order(stored: Stored, places: list[_Place]) -> list[StoredLayer | None]:
+    """Return the file's layers in the order of the network's, then those that are left over."""
+    by_name = {layer.name: layer for layer in stored.layers}
+    names = [place.name for place in places]
+    if sorted(by_name) == sorted(names) and len(by_name) == len(stored.layers):
+        return [by_name[name] for name in names]
+    if stored.layout != KERAS_3:
+        return list(stored.layers)
+    # Keras 3 saves a layer under its class, numbered from the second on.
+    by_key: dict[str, StoredLayer | None] = {layer.key: layer for layer in stored.layers}
+    found: list[StoredLayer | None] = []
+    counts: Counter[str] = Counter()
+    for place in places:
+        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", place.kind))
+        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        found.append(by_key.pop(f"{name}_{counts[name]}" if counts[name] else name, None))
+        counts[name] += 1
+    return [*found, *by_key.values()]
+
+
+def _by_pixel(array: np.ndarray, place: _Place) -> np.ndarray:
+    if not place.maps or array.shape[:1] != (prod(place.maps),):
+        return array
+    if array.ndim == 1 and place.kind == "Dense":  # a bias has a number for each unit
+        return array
+    height, width, maps = place.maps
+    by_channel = array.reshape(maps, height, width, -1)
+    return by_channel.transpose(1, 2, 0, 3).reshape(array.shape)
+
+
+def _layers(network: Any) -> list[Any]:
     layers: list[Any] = []
     for layer in network.layers:
-        if hasattr(layer, "layers"):
-            layers += weighted_layers(layer)
-        elif layer.weights:
-            layers.append(layer)
+        layers += _layers(layer) if hasattr(layer, "layers") else [layer]
     return layers
 
 
-def _paired(
-    checked: CheckedFile, network: Any, stored: Stored, wanted: list[Any], *, new_head: bool
-) -> list[tuple[Any, StoredLayer]]:
-    found = _in_network_order(stored, network, wanted)
-    problem = ""
-    for layer, match in zip(wanted, found, strict=False):
-        shapes = _shapes(layer)
-        other_head = new_head and layer is wanted[-1]
-        if match is None:
-            problem = f"  {layer.name} takes {_text(shapes)}; the file has nothing for it"
-        elif match.shapes != shapes and not (other_head and differ_in_units(match.shapes, shapes)):
-            name = match.name or match.key
-            problem = f"  {layer.name} takes {_text(shapes)}; {name!r:.60} holds"
-            problem += f" {_text(match.shapes)}"
-        if problem:
-            break
-    if not problem and len(found) > len(wanted):
-        extra = next(layer for layer in found[len(wanted) :] if layer is not None)
-        problem = f"  {extra.name or extra.key!r:.60} {_text(extra.shapes)} has no place in it"
-    elif not problem and len(found) < len(wanted):
-        shapes = _shapes(wanted[len(found)])
-        problem = f"  {wanted[len(found)].name} takes {_text(shapes)}; the file has nothing for it"
-    if problem:
-        raise InputError(
-            f"{checked.path}: does not hold the weights of {network.name} "
-            f"({network.count_params():,} parameters, {len(wanted)} layers with weights; "
-            f"the file has {len(stored.layers)}):\n{problem}"
-        )
-    return [(a, b) for a, b in zip(wanted, found, strict=True) if b is not None]
-
-
-def _in_network_order(stored: Stored, network: Any, wanted: list[Any]) -> list[StoredLayer | None]:
-    """Return the file's layers in the order of the network's, then those that are left over."""
-    by_name = {layer.name: layer for layer in stored.layers}
-    names = [layer.name for layer in wanted]
-    if set(by_name) == set(names) and len(by_name) == len(names) == len(stored.layers):
-        return [by_name[name] for name in names]
-    if stored.in_order:
-        return list(stored.layers)
-    keys = [_keras_key(network, layer) for layer in wanted]
-    by_key = {layer.key: layer for layer in stored.layers}
-    rest = [layer for layer in stored.layers if layer.key not in keys]
-    return [by_key.get(key) for key in keys] + rest
-
-
-def _keras_key(network: Any, wanted: Any) -> str:
-    """Return the name that Keras 3 saves a layer under: its class, numbered from the second on."""
-    same = [layer for layer in weighted_layers(network) if type(layer) is type(wanted)]
-    number = next(index for index, layer in enumerate(same) if layer is wanted)
-    name = re.sub(r"\W+", "", type(wanted).__name__)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-    return f"{name}_{number}" if number else name
-
-
-def _shapes(layer: Any) -> list[tuple[int, ...]]:
+def _shapes(layer: Any) -> list[Shape]:
     return [tuple(weight.shape) for weight in layer.weights]
 
 
-def _text(shapes: list[tuple[int, ...]]) -> str:
+def _inputs(layer: Any) -> Shape:
+    """Return the shape of a layer's input; () if it has not been called, or takes several."""
+    shape = getattr(getattr(layer, "input", None), "shape", (None,))
+    return tuple(shape[1:])
+
+
+def _differ_in_units(place: _Place, layer: StoredLayer) -> bool:
+    """Whether both are alike but for their units, the last dimension of each array."""
+    shapes = [shape[:-1] for shape in place.shapes]
+    return all(layer.shapes) and shapes == [shape[:-1] for shape in layer.shapes]
+
+
+def _text(shapes: Sequence[Shape]) -> str:
     return ", ".join("x".join(map(str, shape)) or "()" for shape in shapes[:6])

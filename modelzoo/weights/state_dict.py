@@ -13,35 +13,32 @@ from __future__ import annotations
 import contextlib
 import math
 import pickletools
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from modelzoo.support.errors import InputError, reason_of
-from modelzoo.weights.hdf5 import check_signature
+from modelzoo.weights.hdf5 import OpenFile, check_signature
 
 MAX_ENTRIES = 5_000  # of the archive: one for each tensor
 MAX_PICKLE = 4_000_000  # bytes; that of a network with 1,000 tensors takes some 150 kB
+# Other numbers, such as the counters of an optimizer, are described, but never read.
 DTYPES = {"torch FloatStorage": "<f4", "torch HalfStorage": "<f2", "torch DoubleStorage": "<f8"}
-# Numbers that weights cannot have, but the counters of an optimizer can: described, never read.
-OTHER_STORAGES = {
-    f"torch {kind}Storage" for kind in ("BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-}
 # What checkpoints call the state dict of the network, beside that of the optimizer.
 STATE_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "weights")
 ORDERED_DICT, TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 PARAMETER = "torch._utils _rebuild_parameter"
-WEIGHT_TYPES = "weights are of float16, float32 or float64 numbers"
 # Instructions that push a value; a checkpoint has learning rates and the like beside its weights.
 VALUES = {"BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 MARK = object()
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": MARK}
+TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,6 @@ class Storage:
     kind: str
     count: int
 
-    @property
-    def dtype(self) -> np.dtype[Any] | None:
-        """The type of its numbers; None if weights cannot have it."""
-        return np.dtype(DTYPES[self.kind]) if self.kind in DTYPES else None
-
 
 @dataclass(frozen=True)
 class Tensor:
@@ -76,23 +68,16 @@ class Tensor:
 
 
 @dataclass
-class StateDict:
+class StateDict(OpenFile):
     """An open file in which everything but the numbers themselves has been looked at.
 
     Attributes:
-        path: of the file.
         tensors: by name, in the order of the file.
     """
 
-    path: Path
     archive: zipfile.ZipFile
     folder: str = ""
     tensors: dict[str, Tensor] = field(default_factory=dict)
-
-    def refuse(self, where: str, problem: str) -> InputError:
-        """Return the error that names the file, the place in it and the problem."""
-        place = f" {where!r:.120}:" if where else ""
-        return InputError(f"{self.path}:{place} {problem}")
 
     def read(self, name: str) -> np.ndarray:
         """Return a tensor as an array in float32.
@@ -102,14 +87,10 @@ class StateDict:
         """
         tensor = self.tensors[name]
         content = self.archive.read(f"{self.folder}/data/{tensor.storage.key}")
-        numbers = np.frombuffer(content, tensor.storage.dtype)[tensor.offset :]
+        numbers = np.frombuffer(content, DTYPES[tensor.storage.kind])[tensor.offset :]
         steps = [step * numbers.itemsize for step in tensor.strides]
         view = np.lib.stride_tricks.as_strided(numbers, tensor.shape, steps, writeable=False)
-        array = view.astype("float32")
-        if not np.isfinite(array).all():
-            bad = int(array.size - np.isfinite(array).sum())
-            raise self.refuse(name, f"{bad:,} of {array.size:,} numbers are NaN or infinite")
-        return array
+        return self.as_weights(name, view)
 
 
 @contextlib.contextmanager
@@ -185,12 +166,8 @@ def _follow(
         stack.append(argument)
     elif instruction in CONSTANTS:
         stack.append(CONSTANTS[instruction])
-    elif instruction == "EMPTY_DICT":
-        stack.append({})
-    elif instruction == "EMPTY_LIST":
-        stack.append([])
-    elif instruction == "MARK":
-        stack.append(MARK)
+    elif instruction in ("EMPTY_DICT", "EMPTY_LIST"):
+        stack.append({} if instruction == "EMPTY_DICT" else [])
     elif instruction == "TUPLE":
         stack.append(tuple(_to_mark(stack)))
     elif instruction in TUPLES:
@@ -229,14 +206,12 @@ def _to_mark(stack: list[Any]) -> list[Any]:
 
 
 def _name(text: str, state: StateDict) -> Name:
-    if text not in (ORDERED_DICT, TENSOR, PARAMETER, *DTYPES, *OTHER_STORAGES):
-        shown = text.replace(" ", ".")
-        if text.startswith("torch ") and text.endswith(("Storage", "Tensor")):
-            raise state.refuse(shown, WEIGHT_TYPES)
-        raise state.refuse(
-            shown, "is code, which is never run\nSave the state_dict() of a model, not the model"
-        )
-    return Name(text)
+    if text in (ORDERED_DICT, TENSOR, PARAMETER) or re.fullmatch(r"torch \w+Storage", text):
+        return Name(text)
+    raise state.refuse(
+        text.replace(" ", "."),
+        "is code, which is never run\nSave the state_dict() of a model, not the model",
+    )
 
 
 def _fill(target: Any, items: list[Any], state: StateDict) -> None:
@@ -251,7 +226,7 @@ def _fill(target: Any, items: list[Any], state: StateDict) -> None:
 def _storage(said: Any, state: StateDict) -> Storage:
     """Return a storage from ("storage", type, key, device, count)."""
     kind, dtype, key, _, count = said
-    known = isinstance(dtype, Name) and dtype.text in (*DTYPES, *OTHER_STORAGES)
+    known = isinstance(dtype, Name) and dtype.text.endswith("Storage")
     if kind != "storage" or not known or not isinstance(key, str) or not _is_count(count):
         raise state.refuse("data.pkl", "is damaged: it names numbers in an unknown way")
     return Storage(key, dtype.text, count)
@@ -259,32 +234,25 @@ def _storage(said: Any, state: StateDict) -> Storage:
 
 def _made(name: Any, arguments: Any, state: StateDict) -> Any:
     """Return what a call in the pickle stands for: a dictionary or a tensor."""
-    if not isinstance(name, Name) or not isinstance(arguments, tuple):
-        _damaged(state)
-    if name.text == ORDERED_DICT and not arguments:
+    called = name.text if isinstance(name, Name) and isinstance(arguments, tuple) else ""
+    if called == ORDERED_DICT and not arguments:
         return {}
-    if name.text == PARAMETER and arguments and isinstance(arguments[0], Tensor):
+    if called == PARAMETER and arguments and isinstance(arguments[0], Tensor):
         return arguments[0]
-    if name.text != TENSOR or len(arguments) not in (6, 7):
-        _damaged(state)
-    storage, offset, shape, strides = arguments[:4]
-    sizes = (shape, strides)
+    described: tuple[Any, ...] = arguments[:4] if called == TENSOR else (None,) * 4
+    storage, offset, shape, strides = described
     if (
         not isinstance(storage, Storage)
         or not _is_count(offset)
-        or not all(isinstance(each, tuple) and len(each) <= 8 for each in sizes)
-        or not all(_is_count(number) for each in sizes for number in each)
+        or not all(isinstance(each, tuple) and len(each) <= 8 for each in (shape, strides))
+        or not all(_is_count(number) for number in (*shape, *strides))
     ):
-        _damaged(state)
+        raise state.refuse("data.pkl", "is damaged: it makes a tensor in an unknown way")
     last = sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
     size = math.prod(shape)
     if size < 1 or size > storage.count or offset + last >= storage.count:
         raise state.refuse("data.pkl", "has a tensor that is empty, or larger than its numbers")
     return Tensor(storage, offset, shape, strides)
-
-
-def _damaged(state: StateDict) -> NoReturn:
-    raise state.refuse("data.pkl", "is damaged: it makes a tensor in an unknown way")
 
 
 def _is_count(value: Any) -> bool:
@@ -305,10 +273,11 @@ def _check_tensors(state: StateDict, found: Any) -> None:
                 f"if its name is one of {', '.join(STATE_KEYS)}",
             )
         storage = tensor.storage
-        if storage.dtype is None:
-            raise state.refuse(name, f"is a {storage.kind.replace(' ', '.')}; {WEIGHT_TYPES}")
+        if storage.kind not in DTYPES:
+            kind = storage.kind.replace(" ", ".")
+            raise state.refuse(name, f"is a {kind}; weights are float16, float32 or float64")
         stored = sizes.get(f"{state.folder}/data/{storage.key}")
-        if stored != storage.count * storage.dtype.itemsize:
+        if stored != storage.count * np.dtype(DTYPES[storage.kind]).itemsize:
             there = "none" if stored is None else f"{stored:,} bytes"
             raise state.refuse(name, f"should have {storage.count:,} numbers, there are {there}")
     state.tensors = found

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from modelzoo.config import Config
-from modelzoo.convert.importing.foreign import Foreign
 from modelzoo.convert.importing.keras_layers import named
 from modelzoo.networks import Network
 from modelzoo.networks.kinds import (
@@ -28,6 +27,7 @@ from modelzoo.networks.kinds import (
 from modelzoo.networks.layer import Layer, Shape
 from modelzoo.networks.stages import POOLS as POOL_KINDS
 from modelzoo.support.errors import InputError
+from modelzoo.weights.stored import KERAS_3, Stored
 
 POOLS: list[dict[str, Any]] = [{"pool_size": 2}, {"pool_size": 3, "strides": 2}]
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
@@ -42,74 +42,60 @@ OTHER_NAMES = (
 Chain = tuple[tuple[str, Layer], ...]  # layers with the names that they have in the file
 
 
-def possible_activations(foreign: Foreign, config: Config, *, given: bool) -> list[tuple[str, ...]]:
+def possible_activations(stored: Stored, config: Config, *, given: bool) -> list[tuple[str, ...]]:
     """Return the activations to try, one for each convolution and dense layer.
 
-    Args:
-        foreign: the file.
-        config: what it says is not varied.
-        given: whether all of it counts, or only what was set by hand.
+    What `config` says is not varied: all of it if it was `given`, else what was set by hand.
     """
-    model = config.model
 
     def options(key: str, count: int) -> list[tuple[str, ...]]:
-        value = getattr(model, key) if given or config.is_asked(f"model.{key}") else None
+        value = _said(config, key, given)
         names = value if isinstance(value, list) else [value] * count
         if value is not None and len(names) == count:
             return [tuple(names)]
         return [(name,) * count for name in ACTIVATIONS] if count else [()]
 
-    kinds = [layer.kind for layer in foreign.weighted]
-    key = "conv_activation" if hasattr(model, "conv_activation") else "activation"
+    kinds = [layer.kind for layer in stored.layers]
+    key = "conv_activation" if hasattr(config.model, "conv_activation") else "activation"
     convolutions = options(key, kinds.count("Conv2D"))
     dense = options("dense_activation", kinds.count("Dense") - 1)
-    return [(*a, *b, model.output_activation) for a, b in itertools.product(convolutions, dense)]
+    last = config.model.output_activation
+    return [(*a, *b, last) for a, b in itertools.product(convolutions, dense)]
 
 
 def possible_networks(
-    foreign: Foreign, config: Config, *, given: bool, natural: Shape | None
+    stored: Stored, config: Config, *, given: bool, natural: Shape | None
 ) -> list[Network]:
     """Return the networks that a file's shapes leave possible, all linear, the plainest first.
 
-    Args:
-        foreign: the file.
-        config: what it says is not varied.
-        given: whether all of it counts, or only what was set by hand.
-        natural: the shape of the images that decide; None if there are none.
+    `natural` is the shape of the images that decide; `config` and `given` as above.
 
     Raises:
         InputError: nothing fits, or a name stands for a layer that is not known.
     """
-    _check_chain(foreign)
-    model = config.model
-
-    def is_said(key: str) -> bool:
-        return hasattr(model, key) and (given or config.is_asked(f"model.{key}"))
-
-    sizes = [tuple(shape[:2]) for shape in ([natural] if natural else [])] + [(28, 28), (32, 32)]
-    sizes = [tuple(model.input_shape[:2])] if is_said("input_shape") else _distinct(sizes)
-    by_hand = config.is_asked("model.conv_padding")
-    paddings = _distinct(model.conv_padding) if by_hand else ["valid", "same"]
-    pools = POOLS
-    if is_said("pool_size"):
-        pools = [{"pool_size": size} for size in _distinct(model.pool_size)]
-    poolings = _distinct(model.pooling) if is_said("pooling") else ["average", "max"]
-    poolings = [kind for kind in poolings if kind in POOL_KINDS] or ["average"]
-    poolings = sorted(set(_pool_hints(foreign) or ()) - {""}) or poolings
-    kernels = {each.kind: each.arrays[0].shape for each in reversed(foreign.weighted)}
+    _check_chain(stored)
+    fixed = _said(config, "input_shape", given)
+    shapes = [fixed] if fixed else [natural or (28, 28), (28, 28), (32, 32)]
+    sizes = list(dict.fromkeys(tuple(shape[:2]) for shape in shapes))
+    paddings = _distinct(_said(config, "conv_padding", False)) or ["valid", "same"]
+    pools = [{"pool_size": size} for size in _distinct(_said(config, "pool_size", given))] or POOLS
+    named_kinds = _distinct(_said(config, "pooling", given))
+    poolings = [kind for kind in named_kinds if kind in POOL_KINDS] or ["average", "max"]
+    poolings = sorted(set(_pool_hints(stored) or ()) - {""}) or poolings
+    kernels = {each.kind: each.arrays[0].shape for each in reversed(stored.layers)}
     maps = kernels["Conv2D"][2] if "Conv2D" in kernels else 1
-    normed = any(each.kind == "BatchNormalization" for each in foreign.weighted)
+    normed = "BatchNormalization" in kernels
     found: list[tuple[tuple[int, ...], Shape, Chain]] = []
-    for pooling, norm_first in itertools.product(poolings, (True, False) if normed else (True,)):
-        options = _options(foreign, paddings, POOL_KINDS[pooling], pools, norm_first)
+    for pooling, norm_first in itertools.product(poolings, (True, False)[: 1 + normed]):
+        options = _options(stored, paddings, POOL_KINDS[pooling], pools, norm_first)
         for place, size in enumerate(sizes):
             shape = (*size, maps)
-            chains = enumerate(_chains(foreign, options, shape))
+            chains = enumerate(_chains(stored, options, shape))
             found += [((*_oddity(chain, place), number), shape, chain) for number, chain in chains]
     if not found:
         texts = ", ".join("x".join(map(str, size)) for size in sizes)
         raise InputError(
-            f"{foreign.path}: no padding and pooling of its convolutions leads from {texts} "
+            f"{stored.path}: no padding and pooling of its convolutions leads from {texts} "
             f"to the {kernels['Dense'][0]:,} inputs of its first dense layer\n"
             "Name the network with --model, or set its input with --set model.input_shape=[H,W,C]"
         )
@@ -149,24 +135,24 @@ def in_words(network: Network) -> str:
     return ", ".join(said)
 
 
-def _check_chain(foreign: Foreign) -> None:
+def _check_chain(stored: Stored) -> None:
     """Raise an InputError unless convolutions come before dense layers, of which there is one."""
-    path = foreign.path
-    for layer in foreign.weighted:
-        if not layer.kind:
-            shapes = str([array.shape for array in layer.arrays])
+    for layer in stored.layers:
+        # After which layer a normalisation comes is lost where layers are sorted by kind.
+        if layer.kind in ("", "BatchNormalization" if stored.layout == KERAS_3 else ""):
             raise InputError(
-                f"{path}: {layer.name!r:.80} has arrays of {shapes:.100}, which fit no layer"
+                f"{stored.path}: {layer.label!r:.80} has arrays of "
+                f"{layer.shapes!s:.100}, which fit no layer"
             )
-    kinds = [each.kind for each in foreign.weighted if each.kind != "BatchNormalization"]
+    kinds = [each.kind for each in stored.layers if each.kind != "BatchNormalization"]
     if "Dense" not in kinds or kinds != sorted(kinds):  # "Conv2D" < "Dense"
-        raise InputError(f"{path}: is no chain of convolutions and dense layers")
+        raise InputError(f"{stored.path}: is no chain of convolutions and dense layers")
     if (count := kinds.count("Conv2D")) > MAX_CONVOLUTIONS:
-        raise InputError(f"{path}: {count} convolutions; name the network with --model")
+        raise InputError(f"{stored.path}: {count} convolutions; name the network with --model")
 
 
 def _options(
-    foreign: Foreign,
+    stored: Stored,
     paddings: Sequence[Any],
     pool_kind: type[Layer],
     pools: Sequence[dict[str, Any]],
@@ -174,31 +160,26 @@ def _options(
 ) -> list[list[Chain]]:
     """Return what may stand for each layer with weights: it, and what follows, all linear.
 
-    Args:
-        foreign: the file.
-        paddings: of convolutions.
-        pool_kind: of poolings.
-        pools: the arguments of each.
-        norm_first: whether an activation follows a normalisation, or goes before it.
+    With `norm_first`, an activation follows a normalisation, else it goes before it.
     """
-    hints = _pool_hints(foreign)
-    weighted = foreign.weighted
+    hints = _pool_hints(stored)
+    weighted = stored.layers
     options: list[list[Chain]] = []
     linear: Chain = (("", Activation(activation="linear")),)
     for place, each in enumerate(weighted):
         kernel, before = each.arrays[0].shape, [other.kind for other in weighted[:place]]
         if each.kind == "BatchNormalization":  # one after another layer was placed with it
             alone = before[-1:] in ([], ["BatchNormalization"])
-            options.append([((each.name, BatchNormalization()),) if alone else ()])
+            options.append([((each.label, BatchNormalization()),) if alone else ()])
             continue
         end: Chain = ()
         values: dict[str, Any] = {"use_bias": len(each.arrays) > 1, "activation": "linear"}
         if [other.kind for other in weighted[place + 1 : place + 2]] == ["BatchNormalization"]:
-            end = ((weighted[place + 1].name, BatchNormalization()), *linear[: int(norm_first)])
+            end = ((weighted[place + 1].label, BatchNormalization()), *linear[: int(norm_first)])
             values["activation"] = None if norm_first else "linear"
         if each.kind == "Dense":
             start: Chain = () if "Dense" in before else (("", Flatten()),)
-            options.append([(*start, (each.name, Dense(units=kernel[1], **values)), *end)])
+            options.append([(*start, (each.label, Dense(units=kernel[1], **values)), *end)])
             continue
         values |= {"filters": kernel[3], "kernel_size": kernel[0]}
         if kernel[0] != kernel[1]:
@@ -209,7 +190,7 @@ def _options(
             ends = ends[:-1] if hints[before.count("Conv2D")] else ends[-1:]
         options.append(
             [
-                ((each.name, Conv2D(**values, strides=stride, padding=padding)), *end)
+                ((each.label, Conv2D(**values, strides=stride, padding=padding)), *end)
                 for padding in paddings
                 for stride in ((1,) if max(kernel[:2]) < 7 else (1, 2, 4))  # large kernels leap
                 for end in ends
@@ -218,14 +199,14 @@ def _options(
     return options
 
 
-def _chains(foreign: Foreign, options: Sequence[Sequence[Chain]], shape: Shape) -> list[Chain]:
+def _chains(stored: Stored, options: Sequence[Sequence[Chain]], shape: Shape) -> list[Chain]:
     """Return the chains of options that lead from an input to the kernels of all dense layers."""
 
     @cache
     def onward(place: int, shape: Shape) -> list[Chain]:
         if place == len(options):
             return [()]
-        kernel = foreign.weighted[place].arrays[0].shape
+        kernel = stored.layers[place].arrays[0].shape
         found: list[Chain] = []
         for chain in options[place]:
             if after := _shape_after(chain, shape, kernel):
@@ -247,19 +228,19 @@ def _shape_after(chain: Chain, shape: Shape, kernel: Shape) -> Shape | None:
     return shape
 
 
-def _pool_hints(foreign: Foreign) -> list[str] | None:
+def _pool_hints(stored: Stored) -> list[str] | None:
     """Return the pooling after each convolution as Keras names it, or ""; None if unknown."""
-    names = foreign.layer_names
+    names = stored.layer_names
     kinds = [re.sub(r"_?\d+$", "", name.rpartition("/")[2]) for name in names]
     for name, kind in zip(names, kinds, strict=True):
         if "lambda" in kind.lower():
             raise InputError(
-                f"{foreign.path}: layer {name!r:.80} is a Lambda by its name: what it computes is "
+                f"{stored.path}: layer {name!r:.80} is a Lambda by its name: what it computes is "
                 "code, which a file of weights does not hold"
             )
     if not {*POOL_NAMES, "flatten"} & set(kinds) or set(kinds) - {*POOL_NAMES, *OTHER_NAMES}:
         return None
-    convolutions = [each.name for each in foreign.weighted if each.kind == "Conv2D"]
+    convolutions = [each.label for each in stored.layers if each.kind == "Conv2D"]
     hints: list[str] = []
     for name, kind in zip(names, kinds, strict=True):
         if name in convolutions:
@@ -277,5 +258,12 @@ def _oddity(chain: Chain, size: int) -> tuple[int, ...]:
     return unusual, len({*paddings}) + len({*pools}), size, paddings.count("same")
 
 
+def _said(config: Config, key: str, given: bool) -> Any:
+    """Return what a configuration says of its network if that is not to be varied, else None."""
+    is_fixed = given or config.is_asked(f"model.{key}")
+    return getattr(config.model, key, None) if is_fixed else None
+
+
 def _distinct(values: Any) -> list[Any]:
-    return list(dict.fromkeys(values if isinstance(values, list) else [values]))
+    values = values if isinstance(values, list) else [values]
+    return list(dict.fromkeys(value for value in values if value is not None))

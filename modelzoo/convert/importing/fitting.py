@@ -18,74 +18,72 @@ from modelzoo.convert.importing.candidates import (
     possible_networks,
     with_activations,
 )
-from modelzoo.convert.importing.foreign import FLAT_BY_PIXEL, Foreign, in_pixel_order
+from modelzoo.convert.importing.foreign import FLAT_BY_PIXEL, packaged_network
 from modelzoo.convert.importing.imported import Imported
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.source import Dataset
 from modelzoo.networks import Network
 from modelzoo.networks.network import as_specs
-from modelzoo.networks.to_keras import to_keras
 from modelzoo.support.errors import InputError
 from modelzoo.training.evaluation import compile_for_scoring, score
-from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+from modelzoo.training.prepare import (
+    build_network,
+    check_classes,
+    fit_split,
+    open_dataset,
+    open_pipeline,
+)
 from modelzoo.training.resolve import configure
-from modelzoo.weights.reader import assign_arrays, load_weights
+from modelzoo.weights.reader import arrays_for, fill, in_pixel_order
 
 
 def fit_file(
-    foreign: Foreign,
+    found: Imported,
     model: str | Path | None,
     dataset: str | None,
     overrides: Sequence[str],
     name: str,
     notify: Callable[[str], None],
-) -> Imported:
-    """Return the whole import but its files; the arguments are those of `import_file`.
+) -> None:
+    """Complete an import but for its files; the arguments are those of `import_file`.
 
     Raises:
         InputError: no network fits, or nothing can decide which.
     """
+    packaged = packaged_network(found.stored)
+    model = model or packaged
     given = model is not None
     config, _ = configure(
         model or "lenet5", dataset=dataset if given else None, overrides=overrides
     )
-    if given and foreign.classes is not None:
-        config = _with(config, {"model": {"num_classes": foreign.classes}})
+    if given and found.stored.is_torch:
+        classes = found.stored.layers[-1].shapes[-1][-1]
+        config = _with(config, {"model": {"num_classes": classes}})
     data = None if dataset is None else _load_images(dataset, config, notify)
-    found = Imported(config, foreign.arrays, layout=foreign.layout, version=foreign.version)
-    found.rewritten = list(foreign.notes)
-    network = foreign.network
-    if network is not None and foreign.described_by:
-        found.assumptions.append(f"the network as {foreign.described_by} describes it")
+    network = found.network
     if network is None and given:
-        network = _by_configuration(foreign, found)
+        network = _by_configuration(found, config)
     if network is None:
-        network = _by_shapes(foreign, found, given, data)
+        network = _by_shapes(found, config, given, data)
     # Another data set, where the one that was asked for can't be reached.
-    found.config = _config_for(network, model, data.name if data else None, overrides)
-    found.config = dataclasses.replace(found.config, name=name)
+    chosen = _config_for(network, model, data.name if data else None, overrides)
+    found.config = dataclasses.replace(chosen, name=name)
     found.equals = _equal_network(network)
     if data is None:
         found.assumptions.append(
             f"data.preprocessing as in {model or _base_of(network)}; the file does not say how its "
             "pixels were scaled (--dataset tries it)"
         )
-        return found
-    classes = network.shapes[-1][0]
-    if classes < len(data.class_names):
-        raise InputError(
-            f"{data.name} has {len(data.class_names)} classes, but {foreign.path} has {classes}"
-        )
+        return
+    check_classes(data, found.config, str(found.stored.path))
     found.dataset, found.note = data.name, data.note
-    split = found.config.data.validation_split
-    if isinstance(split, int) and 2 * split > len(data.y_train):
-        found.config = _with(found.config, {"data": {"validation_split": 0.1}})
+    found.config = fit_split(found.config, data)
+    ways = 0
     # A packaged network's own way of preparing images is published with its weights.
-    if not config.is_asked("data.preprocessing") and not foreign.packaged:
-        _fit_pixels(found, network, data)
-    _score_once(found, notify)
-    return found
+    if not config.is_asked("data.preprocessing") and not packaged:
+        ways = _fit_pixels(found, network, data)
+    _score_once(found, ways, notify)
 
 
 def _load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
@@ -96,24 +94,21 @@ def _load_images(name: str, config: Config, notify: Callable[[str], None]) -> Da
     return load_dataset_or_fallback(name, notify=notify, **options)
 
 
-def _by_configuration(foreign: Foreign, found: Imported) -> Network | None:
-    """Return the configuration's own network with the file's arrays; None if they do not fit.
+def _by_configuration(found: Imported, config: Config) -> Network | None:
+    """Return the configuration's own network for the file's arrays; None if they do not fit.
 
     Raises:
         InputError: they do not, and the network is none whose settings can be varied.
     """
-    config = found.config
     network = config.network
     if network is None:
         raise InputError(f"{config.name}: its builder gives no description of a network")
-    model = to_keras(network)
     try:
-        load_weights(model, foreign.path)
+        found.arrays = arrays_for(network, found.stored)
     except InputError:
-        if foreign.is_torch or not hasattr(config.model, "pooling"):
+        if found.stored.is_torch or not hasattr(config.model, "pooling"):
             raise
         return None
-    found.arrays = model.get_weights()
     found.assumptions.append(
         f"activations, padding, pooling and input size as in {config.name}, whose arrays have the "
         "same shapes; the file does not say them"
@@ -121,27 +116,27 @@ def _by_configuration(foreign: Foreign, found: Imported) -> Network | None:
     return network
 
 
-def _by_shapes(foreign: Foreign, found: Imported, given: bool, data: Dataset | None) -> Network:
+def _by_shapes(found: Imported, config: Config, given: bool, data: Dataset | None) -> Network:
     """Return the network that the shapes tell, with the rest as given or as it scores best."""
-    config = found.config
+    stored = found.stored
     said = [config.is_asked(f"model.{key}") for key in ("conv_activation", "dense_activation")]
     if not given and data is None and not all(said):
         raise InputError(
-            f"{foreign.path}: holds weights only: it does not say its activations, padding and "
+            f"{stored.path}: holds weights only: it does not say its activations, padding and "
             "pooling\n--dataset NAME tries them on validation images; --model NAME takes them from "
             "a configuration,\nand --set model.conv_activation=tanh (and so on) says them"
         )
     natural = None if data is None else data.image_shape
-    networks = possible_networks(foreign, config, given=given, natural=natural)
-    names = possible_activations(foreign, config, given=given or data is None)
-    plain = [array for layer in foreign.weighted for array in layer.arrays]
-    by_channel = foreign.is_torch
+    networks = possible_networks(stored, config, given=given, natural=natural)
+    names = possible_activations(stored, config, given=given or data is None)
+    plain = [layer.arrays for layer in stored.layers]
+    by_channel = stored.is_torch
     if data is None:
         network, why = with_activations(networks[0], names[0]), "the plainest that fits the shapes"
     else:
         tried = []
         # Keras' `channels_first` is rare: it is tried if nothing else scores.
-        for by_channel in (True,) if foreign.is_torch else (False, True):
+        for by_channel in (True,) if stored.is_torch else (False, True):
             arrays = [in_pixel_order(each, plain) if by_channel else plain for each in networks]
             search = Search(networks, arrays, data)
             best = search.best(names)
@@ -179,15 +174,15 @@ def _packaged_networks() -> list[tuple[str, Network]]:
     return [(name, network) for name, network in described if network is not None]
 
 
-def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
-    """Try the usual scalings and paddings, and take the one that fits."""
+def _fit_pixels(found: Imported, network: Network, data: Dataset) -> int:
+    """Take the usual scaling and padding that fits best; return how many were tried."""
     search = Search([network], [found.arrays], data)
     scored = search.best_pixels()
-    best, reached = scored[0]
-    found.scaling, found.geometry, found.ways = best.name, best.geometry, len(search.pixels(0))
+    (best, reached), ways = scored[0], len(search.pixels(0))
+    found.pixels = best
     found.config = _with(found.config, {"data": {"preprocessing": best.layers}})
     found.assumptions.append(
-        f"pixels {best.name}, {best.geometry}: the best of {found.ways} ways on "
+        f"pixels {best.name}, {best.geometry}: the best of {ways} ways on "
         f"{reached.images:,} validation images of {data.name} (accuracy {reached.accuracy:.4f})"
     )
     found.tried = [
@@ -199,20 +194,21 @@ def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
         }
         for pixels, each in scored
     ]
+    return ways
 
 
-def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
+def _score_once(found: Imported, ways: int, notify: Callable[[str], None]) -> None:
     """Score the test set, once, as `modelzoo evaluate` would."""
     # It was opened before, with notices.
     data, config = open_dataset(found.config, lambda message: None)
     network = build_network(found.config)
-    assign_arrays(network, found.arrays, found.dataset)
+    fill(network, found.arrays)
     compile_for_scoring(network, found.config)
     found.scores = scores = score(network, open_pipeline(config, data), "test")
     if is_poor(scores.accuracy, scores.labels):
         tried = (
-            f"none of the {found.ways} ways to prepare pixels fits"
-            if found.ways
+            f"none of the {ways} ways to prepare pixels fits"
+            if ways
             else "its pixels are prepared as given"
         )
         found.warning = (
@@ -260,6 +256,4 @@ def _config_for(
 
 
 def _with(config: Config, values: dict[str, Any]) -> Config:
-    return dataclasses.replace(
-        config.with_values(values, "the import", asked=False), name=config.name
-    )
+    return config.with_values(values, "the import", asked=False)

@@ -1,129 +1,161 @@
-"""What a foreign file holds, whatever saved it; the state dicts of PyTorch are read here."""
+"""Read a foreign file, and the network that it or an architecture beside it describes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from math import prod
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from modelzoo.config import list_models, load_config
+from modelzoo.convert.importing.description import (
+    ONLY_FOR_TRAINING,
+    Described,
+    is_channels_first,
+    read_chain,
+)
+from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.keras_layers import keras_layers, named
 from modelzoo.networks import Network
-from modelzoo.networks.layer import Shape
-from modelzoo.weights.from_torch import classes_of, keras_kernel, modules_of
-from modelzoo.weights.layouts import by_pixel
-from modelzoo.weights.state_dict import StateDict, open_state_dict
+from modelzoo.networks.kinds import Flatten
+from modelzoo.networks.layer import Layer
+from modelzoo.support.errors import InputError, reason_of
+from modelzoo.weights.reader import arrays_for, in_pixel_order
+from modelzoo.weights.stored import Stored, StoredLayer, read_stored
 
+# How people name the architecture beside weights: {} is the name of the weights.
+ARCHITECTURE_NAMES = ("{}", "{}_architecture", "model", "model_architecture", "architecture")
+MAX_ARCHITECTURE_BYTES = 4_000_000
 FLAT_BY_PIXEL = "the first dense layer's inputs: from channel by channel to pixel by pixel"
 TURNED = "kernels: from (outputs, inputs, height, width) to (height, width, inputs, outputs)"
+TURNED_AROUND = "saved with Theano: the kernels of the convolutions are turned around"
 
 
-@dataclass(frozen=True)
-class Weighted:
-    """A layer of which a file holds nothing but the weights.
+def look_at(path: Path, *, beside: bool, notify: Callable[[str], None]) -> Imported:
+    """Return what a `.h5` or `.pth` file holds.
 
-    Attributes:
-        kind: Conv2D, Dense or BatchNormalization; "" if no layer has such weights.
-        name: of the layer.
-        arrays: in Keras' order and layout, float32.
-    """
-
-    kind: str
-    name: str
-    arrays: list[np.ndarray]
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """A foreign file in which everything but the numbers has been checked.
-
-    Attributes:
+    Args:
         path: of the file.
-        layout, version: how it was saved, and by which Keras.
-        weighted: its layers with weights, where it does not describe its network.
-        layer_names: of all its layers in order, where the file says them.
-        network: that the file, or an architecture beside it, describes.
-        arrays: its weights, in the network's order.
-        described_by: the file of that architecture; None if it is the file itself.
-        is_torch: whether it is a state dict of PyTorch, which flattens maps channel by channel.
-        classes: that a state dict has; None where those of a configuration have to fit.
-        packaged: the packaged network that publishes a state dict of this form, None if none does.
-        notes: what is converted.
-    """
-
-    path: Path
-    layout: str
-    weighted: Sequence[Weighted] = ()
-    version: str = ""
-    layer_names: Sequence[str] = ()
-    network: Network | None = None
-    arrays: list[np.ndarray] = field(default_factory=list)
-    described_by: Path | None = None
-    is_torch: bool = False
-    classes: int | None = None
-    packaged: str | None = None
-    notes: list[str] = field(default_factory=list)
-
-
-def look_at_torch(path: Path) -> Foreign:
-    """Return what a `.pth` file says.
+        beside: whether to look for an architecture beside a file that holds weights only.
+        notify: called with each notice.
 
     Raises:
         InputError: the file cannot be read.
     """
-    with open_state_dict(path) as state:
-        layers: list[Weighted] = []
-        for module, shapes in modules_of(state).items():
-            arrays = [keras_kernel(state.read(f"{module}.{each}")) for each in sorted(shapes)[::-1]]
-            layers.append(Weighted(kind_of([each.shape for each in arrays]), module, arrays))
-        return Foreign(
-            path,
-            "PyTorch state dict",
-            layers,
-            is_torch=True,
-            classes=classes_of(state),
-            packaged=_packaged(state),
-            notes=[TURNED, FLAT_BY_PIXEL],
-        )
+    found = Imported(read_stored(path))
+    if not found.stored.layers:
+        raise InputError(f"{path}: holds no weights")
+    if found.stored.is_torch:
+        found.rewritten += [TURNED, FLAT_BY_PIXEL]
+    elif found.stored.backend == "theano":
+        found.rewritten.append(TURNED_AROUND)
+    if found.stored.config is not None:
+        _describe(found, found.stored.config)
+    elif beside and not found.stored.is_torch:
+        _describe_beside(found, notify)
+    return found
 
 
-def _packaged(state: StateDict) -> str | None:
-    """Return the packaged network that has the file's maps and publishes such a state dict."""
-    found = [tensor.shape[0] for tensor in state.tensors.values() if len(tensor.shape) == 4]
-    for name in list_models():
+def packaged_network(stored: Stored) -> str | None:
+    """Return the packaged network that has a state dict's maps and publishes one of its form."""
+    kernels = [array for layer in stored.layers for array in layer.arrays if array.ndim == 4]
+    for name in list_models() if stored.is_torch else ():
         config = load_config(name)
         published = any(entry.format == "torch" for entry in config.weights)
-        if published and list(config.model.conv_maps) == found:
+        if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
             return name
     return None
 
 
-def kind_of(shapes: Sequence[Shape]) -> str:
-    """Return the kind of layer whose weights have these shapes, "" if none has."""
-    ranks = [len(shape) for shape in shapes]
-    if ranks in ([4, 1], [4], [2, 1], [2]) and shapes[-1][-1] == shapes[0][-1]:
-        return "Conv2D" if ranks[0] == 4 else "Dense"
-    return "BatchNormalization" if ranks == [1] * 4 and len(set(shapes)) == 1 else ""
+def _describe(found: Imported, text: str) -> None:
+    """Set the network that a description in JSON gives, and the arrays of its layers."""
+    stored = found.stored
+    try:
+        described = _network_of(text, stored)
+    except RecursionError:
+        raise InputError(f"{stored.path}: model_config: is nested deep; no network is") from None
+    except InputError as error:
+        raise InputError(f"{stored.path}: {error}") from None
+    network, others, notes = described
+    arrays = arrays_for(network, replace(stored, layers=others))
+    found.arrays = in_pixel_order(network, arrays) if FLAT_BY_PIXEL in notes else arrays
+    found.network = network
+    found.rewritten += notes
 
 
-def in_pixel_order(network: Network, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return the weights of a network that flattened its maps channel by channel.
+def _network_of(text: str, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
+    """Return a described network, the stored layers with its weights, and what was converted."""
+    shape, chain = read_chain(text)
+    first, flat = is_channels_first(chain), False
+    others, notes = list(stored.layers), []
+    layers: list[tuple[str, Layer]] = []
+    for layer in chain:
+        if layer.kind in ONLY_FOR_TRAINING:
+            notes.append(f"{layer.kind} ({layer.name}) is left out: it acts in training only")
+            continue
+        if layer.kind == "Normalization" and layer.config.get("mean") is None:
+            learnt = [each for each in others if each.label == layer.name]
+            others = [each for each in others if each.label != layer.name]
+            layer = _with_moments(layer, learnt)
+        if layer.kind == "Reshape":
+            if len(layer.config.get("target_shape") or ()) != 1:
+                raise layer.refusal("Reshape is read only before the first layer, or to one row")
+            layer = replace(layer, kind="Flatten")
+        made = keras_layers(layer, stored.version, flat=flat, first=first)
+        layers += [(layer.name, made[0]), *(("", each) for each in made[1:])] if made else []
+        by_channel = layer.config.get("data_format") != "channels_first"
+        if layer.kind == "Flatten" and first and not flat and by_channel:
+            notes.append(FLAT_BY_PIXEL)
+        flat = flat or layer.kind in ("Flatten", "GlobalAveragePooling2D")
+    network = Network("imported", shape, named(layers))
+    outputs = (shape, *network.shapes)[-1]
+    if outputs[:-1] == (1, 1):
+        notes.append("Flatten is added at the end: the file's network ends with 1x1 maps")
+        network = Network("imported", shape, named([*layers, ("", Flatten())]))
+    elif len(outputs) != 1:
+        raise InputError(f"ends with maps of {outputs}, not with an output for each class")
+    return network, others, notes
 
-    Args:
-        network: whose `Flatten` runs pixel by pixel.
-        arrays: its weights, in its order, as they were.
-    """
-    rest, ordered, flat = iter(arrays), [], None
-    for layer, inputs in network.with_inputs:
-        if layer.kind == "Flatten" and len(inputs) == 3:
-            flat = inputs
-        for _ in layer.weights(inputs):
-            array = next(rest)
-            if flat and inputs == (prod(flat),) and (array.ndim == 2 or layer.kind != "Dense"):
-                array = by_pixel(array, *flat)
-            ordered.append(array)
-        if layer.kind == "Dense":
-            flat = None
-    return ordered
+
+def _with_moments(layer: Described, learnt: list[StoredLayer]) -> Described:
+    """Return a Normalization with the mean and the variance that it has learnt."""
+    arrays = learnt[0].arrays if learnt else []
+    if len(arrays) not in (2, 3) or any(array.size > 4 for array in arrays):
+        raise layer.refusal("does not hold a mean and a variance for each colour")
+    moments = {"mean": arrays[0].ravel().tolist(), "variance": arrays[1].ravel().tolist()}
+    return replace(layer, config={**layer.config, **moments})
+
+
+def _describe_beside(found: Imported, notify: Callable[[str], None]) -> None:
+    """Take the first architecture beside a file that fits it, if any does."""
+    path = found.stored.path
+    stem = re.sub(r"(\.weights)?\.\w+\Z", "", path.name)
+    name = re.sub(r"(?i)[._-]?weights?([._-]?only)?\Z", "", stem)
+    names = [f"{stem}.json", *(f"{each.format(name)}.json" for each in ARCHITECTURE_NAMES)]
+    for beside in (path.with_name(each) for each in dict.fromkeys(names)):
+        if beside.is_file():
+            try:
+                _describe(found, _architecture(beside))
+            except InputError as error:
+                reason = reason_of(error)
+                notify(f"{beside}: is not used as the architecture of {path.name}: {reason}")
+            else:
+                found.assumptions.append(f"the network as {beside} describes it")
+                return
+
+
+def _architecture(path: Path) -> str:
+    """Return the JSON text of `model.to_json()`, also if it was written as JSON once more."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_ARCHITECTURE_BYTES + 1)
+        if text.lstrip().startswith('"'):
+            text = str(json.loads(text))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise InputError("is not JSON") from None
+    if len(text) > MAX_ARCHITECTURE_BYTES:
+        raise InputError(f"is larger than {MAX_ARCHITECTURE_BYTES:,} bytes")
+    return text

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelzoo.config.sources import TORCH_SUFFIXES
-from modelzoo.convert.importing.foreign import look_at_torch
+from modelzoo.convert.importing.foreign import look_at
 from modelzoo.convert.importing.imported import Imported
-from modelzoo.convert.importing.keras_file import look_at_keras
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
+from modelzoo.support.hashes import sha256_of
 from modelzoo.support.terminal import on_one_line
 from modelzoo.training.resolve import configure
 from modelzoo.version import __version__
@@ -63,19 +60,15 @@ def import_file(
 
         check_dataset_name(dataset)
     # What is wrong with the file is refused here, before a framework takes its seconds.
-    if path.suffix in TORCH_SUFFIXES:
-        foreign = look_at_torch(path)
-    else:
-        foreign = look_at_keras(path, beside=model is None, notify=notify)
+    found = look_at(path, beside=model is None, notify=notify)
     from modelzoo.training.device import start_framework
 
     device = start_framework(backend, "auto")
     with device.scope():
         from modelzoo.convert.importing.fitting import fit_file
 
-        model = foreign.packaged if model is None else model
-        found = fit_file(foreign, model, dataset, overrides, name, notify)
-        _write(found, path, yaml, weights)
+        fit_file(found, model, dataset, overrides, name, notify)
+        _write(found, yaml, weights)
     return found
 
 
@@ -91,36 +84,31 @@ def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
             raise InputError(f"{target}: already exists; move it away, or give another --out")
 
 
-def _write(found: Imported, source: Path, yaml: Path, weights: Path) -> None:
+def _write(found: Imported, yaml: Path, weights: Path) -> None:
     from modelzoo.training.prepare import build_network
-    from modelzoo.weights.reader import assign_arrays
+    from modelzoo.weights.reader import fill
     from modelzoo.weights.writer import save_weights
 
     network = build_network(found.config)
-    assign_arrays(network, found.arrays, str(source))
+    fill(network, found.arrays)
     about = {
-        "title": f"Imported from {on_one_line(source.name)[:300]}",
+        "title": f"Imported from {on_one_line(found.stored.path.name)[:300]}",
         "year": None,
         "parameters": network.count_params(),
         "source": "",
     }
-    named = found.config.with_values({"about": about}, "the import", asked=False)
-    found.config = dataclasses.replace(named, name=found.config.name)
+    found.config = found.config.with_values({"about": about}, "the import", asked=False)
     found.yaml, found.weights = yaml, weights
     save_weights(network, weights)
-    head = "".join(f"{line}\n" for line in _head(found, source))
+    head = "".join(f"# {line}\n" for line in _head(found))
     write_text(yaml, head + found.config.to_yaml())
 
 
-def _head(found: Imported, source: Path) -> list[str]:
-    digest = hashlib.sha256()
-    with source.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    version = f", Keras {found.version}" if found.version else ""
+def _head(found: Imported) -> list[str]:
+    source = found.stored.path
     texts = [
-        f"Imported from {source.name} ({found.layout}{version}) by modelzoo {__version__}",
-        f"SHA-256 of that file: {digest.hexdigest()}",
+        f"Imported from {source.name} ({found.origin}) by modelzoo {__version__}",
+        f"SHA-256 of that file: {sha256_of(source)}",
         f"python -m evaluate --model {found.yaml} --weights {found.weights}",
     ]
     if found.warning:
@@ -130,4 +118,4 @@ def _head(found: Imported, source: Path) -> list[str]:
     for text in (on_one_line(each)[:300] for each in texts):
         indent = " " * (len(text) - len(text.lstrip()) + 2)
         lines += textwrap.wrap(text, 98, subsequent_indent=indent, break_on_hyphens=False)
-    return [f"# {line}" for line in lines]
+    return lines

@@ -1,4 +1,4 @@
-"""What came out of an import, for JSON and for people."""
+"""An import: what the file holds, and what came of it, for JSON and for people."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from modelzoo.config import Config
+from modelzoo.networks import Network
 from modelzoo.support.terminal import on_one_line
+from modelzoo.weights.reader import Arrays
+from modelzoo.weights.stored import Stored
 
 if TYPE_CHECKING:
+    from modelzoo.convert.importing.pixels import Pixels
     from modelzoo.training.evaluation import Scores
 
 
 @dataclass
 class Imported:
-    """What came out of an import.
+    """An import.
 
     Attributes:
+        stored: what the file holds.
         config: of the network, complete.
-        arrays: the weights of its network, in order.
+        network: that the file describes; None if it does not.
+        arrays: the weights of its network.
         equals: the packaged network that computes the same with these weights, "" if none does.
         rewritten: what was converted.
-        layout, version: of the file.
         assumptions: what the file does not say, and why it was chosen so.
         tried: the ways that were tried on most validation images: label, accuracy, loss, images.
-        ways: how many were tried in all.
-        scaling, geometry: how pixels reach the network, in words; "" if not tried.
+        pixels: how they reach the network best; None if not tried.
         dataset: that was used, "" if none.
         scores: on its test images, if a data set was named.
         warning: what is wrong with them, "" if nothing.
         yaml, weights: the files.
     """
 
-    config: Config
-    arrays: list[np.ndarray]
+    stored: Stored
+    config: Config = field(init=False)
+    network: Network | None = None
+    arrays: Arrays = field(default_factory=list)
     equals: str = ""
     rewritten: list[str] = field(default_factory=list)
-    layout: str = ""
-    version: str = ""
     assumptions: list[str] = field(default_factory=list)
     tried: list[dict[str, Any]] = field(default_factory=list)
-    ways: int = 0
-    scaling: str = ""
-    geometry: str = ""
+    pixels: Pixels | None = None
     dataset: str = ""
     note: str = ""
     scores: Scores | None = None
@@ -55,20 +55,20 @@ class Imported:
 
     def summary(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
-        scores = self.scores
+        scores, pixels = self.scores, self.pixels
         return {
             "name": self.config.name,
             "config": str(self.yaml),
             "weights": str(self.weights),
-            "layout": self.layout,
-            "keras_version": self.version or None,
+            "layout": self.stored.layout,
+            "keras_version": self.stored.version or None,
             "builder": self.config.model.builder,
             "equals": self.equals or None,
             "parameters": self.config.about.parameters,
             "input_shape": self.config.model.input_shape,
             "dataset": self.dataset or None,
-            "scaling": self.scaling or None,
-            "geometry": self.geometry or None,
+            "scaling": pixels and pixels.name,
+            "geometry": pixels and pixels.geometry,
             "preprocessing": self.config.data.preprocessing,
             "accuracy": scores.accuracy if scores else None,
             "loss": scores.loss if scores else None,
@@ -82,9 +82,9 @@ class Imported:
 
     def facts(self) -> list[str]:
         """Return what was found, tried, assumed and rewritten, a line each."""
-        facts = [f"Equals {self.equals}: the same outputs with the same weights"] * bool(
-            self.equals
-        )
+        facts = []
+        if self.equals:
+            facts.append(f"Equals {self.equals}: the same outputs with the same weights")
         if self.scores:
             count = len(self.scores.labels)
             facts.append(
@@ -102,13 +102,18 @@ class Imported:
         facts += [f"Assumed: {each}" for each in self.assumptions]
         return [*facts, *(f"Rewritten: {each}" for each in self.rewritten)]
 
+    @property
+    def origin(self) -> str:
+        """How the file was saved, and by which Keras."""
+        version = self.stored.version
+        return self.stored.layout + (f", Keras {version}" if version else "")
+
     def lines(self) -> list[str]:
         """Return the same in words, a line each."""
-        version = f", Keras {self.version}" if self.version else ""
-        about = self.config.about
+        layers = self.config.network.layers if self.config.network else ()
         lines = [
-            f"{self.config.name}: {self.layout}{version}; {about.parameters:,} parameters, "
-            f"{len(self.config.network.layers) if self.config.network else 0} layers",
+            f"{self.config.name}: {self.origin}; {self.config.about.parameters:,} parameters, "
+            f"{len(layers)} layers",
             *(f"  {fact}" for fact in self.facts()),
             f"configuration: {self.yaml}",
             f"weights: {self.weights}",

@@ -23,7 +23,7 @@ from modelzoo.data.source import Dataset, convert, split_validation
 from modelzoo.networks import Network
 from modelzoo.networks.layer import Shape
 from modelzoo.networks.to_keras import to_keras
-from modelzoo.weights.reader import assign_arrays
+from modelzoo.weights.reader import Arrays, fill
 
 MORE_ACTIVATIONS = (*ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
 VALIDATION_IMAGES = 5_000
@@ -80,7 +80,7 @@ class Search:
     """
 
     def __init__(
-        self, networks: Sequence[Network], arrays: Sequence[Sequence[np.ndarray]], data: Dataset
+        self, networks: Sequence[Network], arrays: Sequence[Arrays], data: Dataset
     ) -> None:
         self.networks, self.arrays = networks, arrays
         count = min(VALIDATION_IMAGES, len(data.y_train) // 2)
@@ -246,7 +246,7 @@ class Search:
         """Return a network's layers, divided after each whose activation varies; it is linear."""
         network = self.networks[place]
         model = to_keras(with_activations(network, ["linear"] * len(activations_of(network))))
-        assign_arrays(model, self.arrays[place], network.name)
+        fill(model, self.arrays[place])
         runs: list[list[Any]] = [[]]
         for layer, described in zip(model.layers[1:], network.layers, strict=True):
             runs[-1].append(layer)

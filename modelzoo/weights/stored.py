@@ -1,0 +1,225 @@
+"""What a file of weights holds, whatever wrote it: its layers, with their arrays as Keras has them.
+
+* Keras 3 `.weights.h5`: layers/NAME/vars/0, 1, ...
+* legacy weights-only `.h5` of `save_weights`: a group a layer, `layer_names`, `weight_names`
+* legacy whole-model `.h5` of `save`: the same below `model_weights`, beside `model_config` and
+  optimizer state
+* a state dict of PyTorch (`.pth`): MODULE.weight and MODULE.bias
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from modelzoo.config.sources import TORCH_SUFFIXES
+from modelzoo.networks.layer import Shape
+from modelzoo.weights.hdf5 import CheckedFile, open_checked
+from modelzoo.weights.state_dict import StateDict, open_state_dict
+
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: Keras 2.12 to 3.0
+KERAS_3, TORCH = "Keras 3 weights", "PyTorch state dict"
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """The weights of one layer.
+
+    Attributes:
+        name: what the layer was called where it was saved, "" if the file does not say.
+        key: what stands for the layer in the file, such as "conv2d_1".
+        arrays: float32, in Keras' layout and order: kernel, bias; gamma, beta, mean, variance.
+    """
+
+    name: str
+    key: str
+    arrays: list[np.ndarray]
+
+    @property
+    def label(self) -> str:
+        """Its name, or what stands for it."""
+        return self.name or self.key
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The shapes of the arrays."""
+        return [array.shape for array in self.arrays]
+
+    @property
+    def kind(self) -> str:
+        """Conv2D, Dense or BatchNormalization; "" if no layer has weights of these shapes."""
+        shapes = self.shapes
+        ranks = [len(shape) for shape in shapes]
+        if ranks in ([4, 1], [4], [2, 1], [2]) and shapes[-1][-1] == shapes[0][-1]:
+            return "Conv2D" if ranks[0] == 4 else "Dense"
+        return "BatchNormalization" if ranks == [1] * 4 and len(set(shapes)) == 1 else ""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The layers of a file that have weights, and what it says of itself.
+
+    Attributes:
+        layout: KERAS_3, "legacy weights", "legacy model" or TORCH.
+        layers: in the network's order, but for KERAS_3, which sorts them by kind.
+        layer_names: all layers of a legacy file in order, also those without arrays.
+        version: of Keras, "" if unknown.
+        backend: "tensorflow", "theano", ...
+        config: JSON text that describes the network, if there is one.
+    """
+
+    path: Path
+    layout: str
+    layers: list[StoredLayer]
+    layer_names: list[str] = field(default_factory=list)
+    version: str = ""
+    backend: str = ""
+    config: str | None = None
+
+    @property
+    def is_torch(self) -> bool:
+        """Whether maps were flattened channel by channel, not pixel by pixel as Keras does."""
+        return self.layout == TORCH
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a `.h5` or `.pth` file, after checking that every array belongs to a layer.
+
+    Raises:
+        InputError: the file is hostile, damaged or of another layout, a name points nowhere, an
+            array is left over, or its numbers are not floats or not all finite.
+    """
+    if path.suffix in TORCH_SUFFIXES:
+        with open_state_dict(path) as state:
+            return Stored(path, TORCH, _torch_layers(state))
+    with open_checked(path) as checked:
+        root = "model_weights" if "model_weights" in checked.groups else ""
+        if any(checked.has_attribute(root, name) for name in ("layer_names", "layer_names0")):
+            return _legacy(checked, root)
+        if any(re.split(r"[/\\]", group)[-1] in CONTAINERS for group in checked.groups):
+            return Stored(path, KERAS_3, _keras_3_layers(checked))
+        raise checked.refuse("", "holds no weights in a layout of Keras 2.0 to 3.x")
+
+
+def check_whole(path: Path) -> None:
+    """Raise an InputError if a file is cut off, or holds what no file of weights does."""
+    with open_state_dict(path) if path.suffix in TORCH_SUFFIXES else open_checked(path):
+        pass
+
+
+def _torch_layers(state: StateDict) -> list[StoredLayer]:
+    """Return the modules of a state dict as layers, in the order of the file."""
+    modules: dict[str, dict[str, np.ndarray]] = {}
+    for name, tensor in state.tensors.items():
+        module, _, kind = name.rpartition(".")
+        if kind not in ("weight", "bias"):
+            raise state.refuse(name, "is neither the weight nor the bias of a layer that we have")
+        if not tensor.shape:
+            raise state.refuse(name, "is a single number, not an array of a layer")
+        array = state.read(name)
+        if array.ndim in (2, 4):  # (maps, inputs, height, width) -> (height, width, inputs, maps)
+            array = array.transpose(*range(2, array.ndim), 1, 0)
+        modules.setdefault(module, {})[kind] = array
+    return [
+        StoredLayer(module, module, [arrays[kind] for kind in sorted(arrays, reverse=True)])
+        for module, arrays in modules.items()
+    ]
+
+
+def _legacy(checked: CheckedFile, root: str) -> Stored:
+    names = _names(checked, root, "layer_names")
+    version, backend = (
+        checked.text(root, name) or checked.text("", name) or ""
+        for name in ("keras_version", "backend")
+    )
+    layers: list[StoredLayer] = []
+    placed: set[str] = set()
+    for name in names:
+        group = _inside(checked, root, name)
+        if group not in checked.groups:
+            raise checked.refuse(group, "is a layer that the file names but does not hold")
+        by_parent: dict[str, list[np.ndarray]] = {}  # a nested network is one group of many layers
+        for weight in _names(checked, group, "weight_names"):
+            path = _inside(checked, group, weight)
+            if path not in checked.arrays:
+                raise checked.refuse(path, "is an array that the file names but does not hold")
+            if path in placed:
+                raise checked.refuse(path, "is named twice")
+            placed.add(path)
+            if not _is_random_state(weight):
+                array = checked.read(path)
+                if backend == "theano" and array.ndim == 4:  # it turns the kernel around
+                    array = array[::-1, ::-1].copy()
+                parent = weight.rpartition("/")[0].rpartition("/")[2] or name
+                by_parent.setdefault(parent, []).append(array)
+        if len(by_parent) == 1:
+            by_parent = {name: by_parent.popitem()[1]}
+        layers += [StoredLayer(each, each, arrays) for each, arrays in by_parent.items()]
+    within = {path for path in checked.arrays if path.startswith(f"{root}/" if root else "")}
+    _refuse_rest(checked, {path for path in within - placed if not path.startswith("optimizer")})
+    config = checked.text("", "model_config")
+    layout = "legacy weights" if config is None else "legacy model"
+    return Stored(checked.path, layout, layers, names, version, backend, config)
+
+
+def _keras_3_layers(checked: CheckedFile) -> list[StoredLayer]:
+    places: dict[str, dict[int, str]] = {}  # of the arrays of each layer
+    rest: set[str] = set()
+    for path in checked.arrays:
+        parts = re.split(r"[/\\]", path)  # the second: written on Windows
+        if parts[0] == "optimizer" or _is_random_state(path):
+            continue
+        if len(parts) < 4 or parts[-2] != "vars" or parts[-4] not in CONTAINERS:
+            rest.add(path)
+            continue
+        numbered = places.setdefault(parts[-3], {})
+        if not re.fullmatch(r"\d{1,3}", parts[-1]) or int(parts[-1]) in numbered:
+            raise checked.refuse(path, "is not where Keras 3 puts an array")
+        numbered[int(parts[-1])] = path
+    _refuse_rest(checked, rest)
+    layers = []
+    for key in sorted(places, key=_stem_and_number):
+        numbered = dict(sorted(places[key].items()))
+        if list(numbered) != list(range(len(numbered))):
+            raise checked.refuse(key, f"has arrays {list(numbered)}; some are missing")
+        name = checked.text(numbered[0].rpartition("/")[0], "name") or ""
+        layers.append(StoredLayer(name, key, [checked.read(path) for path in numbered.values()]))
+    return layers
+
+
+def _refuse_rest(checked: CheckedFile, paths: set[str]) -> None:
+    if left := sorted(paths):
+        more = f", with {len(left) - 1} more" if len(left) > 1 else ""
+        raise checked.refuse(
+            left[0], f"is an array of no layer{more}; nothing is left out silently"
+        )
+
+
+def _names(checked: CheckedFile, group: str, attribute: str) -> list[str]:
+    """Return a list of names; a list above 64 kB was split by Keras into NAME0, NAME1, ..."""
+    if checked.has_attribute(group, attribute):
+        return checked.texts(group, attribute)
+    names: list[str] = []
+    number = 0
+    while checked.has_attribute(group, f"{attribute}{number}"):
+        names += checked.texts(group, f"{attribute}{number}")
+        number += 1
+    return names
+
+
+def _inside(checked: CheckedFile, group: str, name: str) -> str:
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise checked.refuse(name, f"is no name of something inside {group or 'the file'!r:.80}")
+    return f"{group}/{name}" if group else name
+
+
+def _is_random_state(path: str) -> bool:
+    return "seed_generator" in path or "random_generator" in path
+
+
+def _stem_and_number(key: str) -> tuple[str, int]:
+    match = re.search(r"_(\d{1,6})$", key)
+    return (key[: match.start()], int(match[1])) if match else (key, 0)
