@@ -190,16 +190,13 @@ def check_signature(path: Path) -> None:
     nature = next((text for magic, text in NATURES if start.startswith(magic)), "")
     if not nature and start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?")):
         nature = "a web page; the download went wrong"
-    is_what = f": it is {nature}" if nature else ""
+    wanted = "an HDF5 file"
+    advice = "Weights are read from .h5 files, and from the .pth files of PyTorch"
     if torch:
-        raise InputError(
-            f"{path}: is not a state dict of PyTorch 1.6 or later{is_what}\n"
-            "Save an older one again: torch.save(torch.load(OLD, weights_only=True), NEW)"
-        )
-    raise InputError(
-        f"{path}: is not an HDF5 file{is_what}\n"
-        "Weights are read from .h5 files, and from the .pth files of PyTorch"
-    )
+        wanted = "a state dict of PyTorch 1.6 or later"
+        advice = "Save an older one again: torch.save(torch.load(OLD, weights_only=True), NEW)"
+    is_what = f": it is {nature}" if nature else ""
+    raise InputError(f"{path}: is not {wanted}{is_what}\n{advice}")
 
 
 @contextlib.contextmanager
@@ -256,8 +253,6 @@ def _walk(checked: CheckedFile) -> None:
             raise checked.refuse(path, f"more than {MAX_OBJECTS:,} objects; weights need far fewer")
         for name in item:
             below = f"{path}/{name}" if path else name
-            if name in (".", "..") or "\x00" in name:
-                raise checked.refuse(below, "cannot be the name of a layer or an array")
             link = item.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
                 kind = {h5py.SoftLink: "a soft link", h5py.ExternalLink: "a link to another file"}

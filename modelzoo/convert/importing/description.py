@@ -87,11 +87,9 @@ def is_channels_first(layers: Sequence[Described]) -> bool:
     return any(layer.config.get("data_format") == "channels_first" for layer in layers)
 
 
-def _chain(value: Any, nesting: int = 0) -> list[Described]:
+def _chain(value: Any) -> list[Described]:
     """Return the layers of a Sequential or functional network, nested ones taken apart."""
     network = _described(value)
-    if nesting > 5:
-        raise InputError("model_config: networks within networks, more than 5 deep")
     entries = network.config  # a list: Keras < 2.2.3
     if isinstance(entries, dict):
         entries = entries.get("layers")
@@ -100,11 +98,11 @@ def _chain(value: Any, nesting: int = 0) -> list[Described]:
     if len(entries) > MAX_LAYERS:
         raise InputError(f"model_config: {len(entries):,} layers are too many")
     parts = [_described(entry) for entry in entries]
-    order = range(len(entries)) if network.kind == "Sequential" else _order(entries, parts)
+    if network.kind != "Sequential":
+        _check_chain(entries, parts)
     layers: list[Described] = []
-    for index in order:
-        is_network = parts[index].kind in NETWORKS
-        layers += _chain(entries[index], nesting + 1) if is_network else [parts[index]]
+    for entry, part in zip(entries, parts, strict=True):
+        layers += _chain(entry) if part.kind in NETWORKS else [part]
     return layers
 
 
@@ -129,38 +127,21 @@ def _described(value: Any) -> Described:
     return layer
 
 
-def _order(entries: list[Any], parts: list[Described]) -> list[int]:
-    """Return the places of a functional network's layers from input to output."""
-    after: dict[str, int] = {}
-    order: list[int] = []
-    for index, (entry, layer) in enumerate(zip(entries, parts, strict=True)):
-        sources = set(_sources(entry.get("inbound_nodes"), 0))
-        if len(sources) > 1 or sources & set(after):
+def _check_chain(entries: list[Any], layers: list[Described]) -> None:
+    """Refuse a functional network in which a layer has another source than the one before it."""
+    before: set[str] = set()
+    for entry, layer in zip(entries, layers, strict=True):
+        if set(_sources(entry.get("inbound_nodes"))) != before:
             raise layer.refusal("makes the network branch; only a chain of layers can be imported")
-        if sources:
-            after[sources.pop()] = index
-        else:
-            order.append(index)
-    if len(order) != 1:
-        raise InputError(f"model_config: has {len(order)} inputs; a chain has one")
-    while (name := parts[order[-1]].name) in after:
-        order.append(after.pop(name))
-    if after:
-        raise InputError("model_config: its layers do not form one chain")
-    return order
+        before = {layer.name}
 
 
-def _sources(value: Any, depth: int) -> list[str]:
-    """Return the layers that feed one: [[["conv", 0, 0, {}]]], or keras_history in Keras 3."""
-    if depth > 12:
-        return []
+def _sources(value: Any) -> list[str]:
+    """Return the layers that feed one, each said as [name, 0, 0, ...] at some depth."""
     if isinstance(value, dict):
-        history = value.get("keras_history")
-        if isinstance(history, list) and history:
-            return [str(history[0])]
         value = list(value.values())
     if not isinstance(value, list):
         return []
     if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
         return [value[0]]
-    return [name for each in value for name in _sources(each, depth + 1)]
+    return [name for each in value for name in _sources(each)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from modelzoo.convert.importing.candidates import (
     possible_networks,
     with_activations,
 )
-from modelzoo.convert.importing.foreign import FLAT_BY_PIXEL, packaged_network
-from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.imported import FLAT_BY_PIXEL, Imported, packaged_network
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.source import Dataset
@@ -79,11 +77,10 @@ def fit_file(
     check_classes(data, found.config, str(found.stored.path))
     found.dataset, found.note = data.name, data.note
     found.config = fit_split(found.config, data)
-    ways = 0
     # A packaged network's own way of preparing images is published with its weights.
     if not config.is_asked("data.preprocessing") and not packaged:
-        ways = _fit_pixels(found, network, data)
-    _score_once(found, ways, notify)
+        _fit_pixels(found, network, data)
+    _score_once(found, notify)
 
 
 def _load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
@@ -164,25 +161,22 @@ def _by_shapes(found: Imported, config: Config, given: bool, data: Dataset | Non
 
 def _equal_network(network: Network) -> str:
     """Return the packaged network that gives the same outputs with the same weights, or ""."""
-    same = (name for name, other in _packaged_networks() if other.computes_like(network))
-    return next(same, "")
+    for name in list_models():
+        packaged = load_config(name).network
+        if packaged is not None and packaged.computes_like(network):
+            return name
+    return ""
 
 
-@cache
-def _packaged_networks() -> list[tuple[str, Network]]:
-    described = ((name, load_config(name).network) for name in list_models())
-    return [(name, network) for name, network in described if network is not None]
-
-
-def _fit_pixels(found: Imported, network: Network, data: Dataset) -> int:
-    """Take the usual scaling and padding that fits best; return how many were tried."""
+def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
+    """Try the usual scalings and paddings, and take the one that fits."""
     search = Search([network], [found.arrays], data)
     scored = search.best_pixels()
-    (best, reached), ways = scored[0], len(search.pixels(0))
+    best, reached = scored[0]
     found.pixels = best
     found.config = _with(found.config, {"data": {"preprocessing": best.layers}})
     found.assumptions.append(
-        f"pixels {best.name}, {best.geometry}: the best of {ways} ways on "
+        f"pixels {best.name}, {best.geometry}: the best of {len(search.pixels(0))} ways on "
         f"{reached.images:,} validation images of {data.name} (accuracy {reached.accuracy:.4f})"
     )
     found.tried = [
@@ -194,10 +188,9 @@ def _fit_pixels(found: Imported, network: Network, data: Dataset) -> int:
         }
         for pixels, each in scored
     ]
-    return ways
 
 
-def _score_once(found: Imported, ways: int, notify: Callable[[str], None]) -> None:
+def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
     """Score the test set, once, as `modelzoo evaluate` would."""
     # It was opened before, with notices.
     data, config = open_dataset(found.config, lambda message: None)
@@ -206,11 +199,9 @@ def _score_once(found: Imported, ways: int, notify: Callable[[str], None]) -> No
     compile_for_scoring(network, found.config)
     found.scores = scores = score(network, open_pipeline(config, data), "test")
     if is_poor(scores.accuracy, scores.labels):
-        tried = (
-            f"none of the {ways} ways to prepare pixels fits"
-            if ways
-            else "its pixels are prepared as given"
-        )
+        tried = "no usual way to prepare pixels fits"
+        if not found.tried:
+            tried = "its pixels are prepared as given"
         found.warning = (
             f"accuracy {scores.accuracy:.4f} on {data.name} is close to chance: {tried}. Was it "
             "trained on other data, or is the network another one (--model, --set model.KEY)?"

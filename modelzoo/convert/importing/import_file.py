@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelzoo.convert.importing.foreign import look_at
-from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.imported import Imported, look_at
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
 from modelzoo.support.hashes import sha256_of

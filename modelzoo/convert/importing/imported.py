@@ -1,20 +1,40 @@
-"""An import: what the file holds, and what came of it, for JSON and for people."""
+"""An import: what a foreign file holds, the network that it describes, and what came of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.config import Config
+from modelzoo.config import Config, list_models, load_config
+from modelzoo.convert.importing.description import (
+    ONLY_FOR_TRAINING,
+    Described,
+    is_channels_first,
+    read_chain,
+)
+from modelzoo.convert.importing.keras_layers import keras_layers, named
 from modelzoo.networks import Network
+from modelzoo.networks.kinds import Flatten
+from modelzoo.networks.layer import Layer
+from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.terminal import on_one_line
-from modelzoo.weights.reader import Arrays
-from modelzoo.weights.stored import Stored
+from modelzoo.weights.reader import Arrays, arrays_for, in_pixel_order
+from modelzoo.weights.stored import Stored, StoredLayer, read_stored
 
 if TYPE_CHECKING:
     from modelzoo.convert.importing.pixels import Pixels
     from modelzoo.training.evaluation import Scores
+
+# How people name the architecture beside weights: {} is the name of the weights.
+ARCHITECTURE_NAMES = ("{}", "{}_architecture", "model", "model_architecture", "architecture")
+MAX_ARCHITECTURE_BYTES = 4_000_000
+FLAT_BY_PIXEL = "the first dense layer's inputs: from channel by channel to pixel by pixel"
+TURNED = "kernels: from (outputs, inputs, height, width) to (height, width, inputs, outputs)"
+TURNED_AROUND = "saved with Theano: the kernels of the convolutions are turned around"
 
 
 @dataclass
@@ -119,3 +139,133 @@ class Imported:
             f"weights: {self.weights}",
         ]
         return [on_one_line(line)[:300] for line in lines]
+
+
+def look_at(path: Path, *, beside: bool, notify: Callable[[str], None]) -> Imported:
+    """Return what a `.h5` or `.pth` file holds.
+
+    Args:
+        path: of the file.
+        beside: whether to look for an architecture beside a file that holds weights only.
+        notify: called with each notice.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    found = Imported(read_stored(path))
+    if not found.stored.layers:
+        raise InputError(f"{path}: holds no weights")
+    if found.stored.is_torch:
+        found.rewritten += [TURNED, FLAT_BY_PIXEL]
+    elif found.stored.backend == "theano":
+        found.rewritten.append(TURNED_AROUND)
+    if found.stored.config is not None:
+        _describe(found, found.stored.config)
+    elif beside and not found.stored.is_torch:
+        _describe_beside(found, notify)
+    return found
+
+
+def packaged_network(stored: Stored) -> str | None:
+    """Return the packaged network that has a state dict's maps and publishes one of its form."""
+    kernels = [array for layer in stored.layers for array in layer.arrays if array.ndim == 4]
+    for name in list_models() if stored.is_torch else ():
+        config = load_config(name)
+        published = any(entry.format == "torch" for entry in config.weights)
+        if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
+            return name
+    return None
+
+
+def _describe(found: Imported, text: str) -> None:
+    """Set the network that a description in JSON gives, and the arrays of its layers."""
+    stored = found.stored
+    try:
+        described = _network_of(text, stored)
+    except RecursionError:
+        raise InputError(f"{stored.path}: model_config: is nested deep; no network is") from None
+    except InputError as error:
+        raise InputError(f"{stored.path}: {error}") from None
+    network, others, notes = described
+    arrays = arrays_for(network, replace(stored, layers=others))
+    found.arrays = in_pixel_order(network, arrays) if FLAT_BY_PIXEL in notes else arrays
+    found.network = network
+    found.rewritten += notes
+
+
+def _network_of(text: str, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
+    """Return a described network, the stored layers with its weights, and what was converted."""
+    shape, chain = read_chain(text)
+    first, flat = is_channels_first(chain), False
+    others, notes = list(stored.layers), []
+    layers: list[tuple[str, Layer]] = []
+    for layer in chain:
+        if layer.kind in ONLY_FOR_TRAINING:
+            notes.append(f"{layer.kind} ({layer.name}) is left out: it acts in training only")
+            continue
+        if layer.kind == "Normalization" and layer.config.get("mean") is None:
+            learnt = [each for each in others if each.label == layer.name]
+            others = [each for each in others if each.label != layer.name]
+            layer = _with_moments(layer, learnt)
+        if layer.kind == "Reshape":
+            target = layer.config.get("target_shape")
+            if not isinstance(target, list) or len(target) != 1:
+                raise layer.refusal("Reshape is read only before the first layer, or to one row")
+            layer = replace(layer, kind="Flatten")
+        made = keras_layers(layer, stored.version, flat=flat, first=first)
+        layers += [(layer.name, made[0]), *(("", each) for each in made[1:])] if made else []
+        by_channel = layer.config.get("data_format") != "channels_first"
+        if layer.kind == "Flatten" and first and not flat and by_channel:
+            notes.append(FLAT_BY_PIXEL)
+        flat = flat or layer.kind in ("Flatten", "GlobalAveragePooling2D")
+    network = Network("imported", shape, named(layers))
+    outputs = (shape, *network.shapes)[-1]
+    if outputs[:-1] == (1, 1):
+        notes.append("Flatten is added at the end: the file's network ends with 1x1 maps")
+        network = Network("imported", shape, named([*layers, ("", Flatten())]))
+    elif len(outputs) != 1:
+        raise InputError(f"ends with maps of {outputs}, not with an output for each class")
+    return network, others, notes
+
+
+def _with_moments(layer: Described, learnt: list[StoredLayer]) -> Described:
+    """Return a Normalization with the mean and the variance that it has learnt."""
+    arrays = learnt[0].arrays if learnt else []
+    if len(arrays) not in (2, 3) or any(array.size > 4 for array in arrays):
+        raise layer.refusal("does not hold a mean and a variance for each colour")
+    moments = {"mean": arrays[0].ravel().tolist(), "variance": arrays[1].ravel().tolist()}
+    return replace(layer, config={**layer.config, **moments})
+
+
+def _describe_beside(found: Imported, notify: Callable[[str], None]) -> None:
+    """Take the first architecture beside a file that fits it, if any does."""
+    path = found.stored.path
+    stem = re.sub(r"(\.weights)?\.\w+\Z", "", path.name)
+    name = re.sub(r"(?i)[._-]?weights?([._-]?only)?\Z", "", stem)
+    names = [f"{stem}.json", *(f"{each.format(name)}.json" for each in ARCHITECTURE_NAMES)]
+    for beside in (path.with_name(each) for each in dict.fromkeys(names)):
+        if beside.is_file():
+            try:
+                _describe(found, _architecture(beside))
+            except InputError as error:
+                reason = reason_of(error)
+                notify(f"{beside}: is not used as the architecture of {path.name}: {reason}")
+            else:
+                found.assumptions.append(f"the network as {beside} describes it")
+                return
+
+
+def _architecture(path: Path) -> str:
+    """Return the JSON text of `model.to_json()`, also if it was written as JSON once more."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_ARCHITECTURE_BYTES + 1)
+        if text.lstrip().startswith('"'):
+            text = str(json.loads(text))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise InputError("is not JSON") from None
+    if len(text) > MAX_ARCHITECTURE_BYTES:
+        raise InputError(f"is larger than {MAX_ARCHITECTURE_BYTES:,} bytes")
+    return text

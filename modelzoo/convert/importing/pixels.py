@@ -67,6 +67,7 @@ def _scalings(
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the usual scalings; `share` of a padded image is the image, the rest black."""
     moments = {
+        "0..1": ([0.0], [1.0]),
         "-1..1": ([0.5], [0.5]),
         "-0.5..0.5": ([0.5], [1.0]),
         **USUAL_MOMENTS.get(channels, {}),
@@ -78,22 +79,19 @@ def _scalings(
         each = [_moments(images[..., index], share) for index in range(channels)]
         colours = [mean for (mean,), _ in each], [deviation for _, (deviation,) in each]
         moments["standardised by colour"] = colours
-    plain = [("0..1", [_rescaling(1 / 255, 0.0)]), ("0..255", [])]
-    return plain + [(name, _standardising(*values)) for name, values in moments.items()]
+    scalings = [(name, _standardising(*values)) for name, values in moments.items()]
+    return [scalings[0], ("0..255", []), *scalings[1:]]
 
 
 def _standardising(means: list[float], deviations: list[float]) -> list[dict[str, Any]]:
     """Return the layer that takes means from pixels of 0..1, and divides by deviations."""
     if len(means) == 1:
-        (mean,), (deviation,) = means, deviations
-        return [_rescaling(1 / (255 * deviation), -mean / deviation)]
+        scaled = {"scale": 1 / (255 * deviations[0])}
+        if means[0]:
+            scaled["offset"] = -means[0] / deviations[0]
+        return [{"class_name": "Rescaling", "config": scaled}]
     means, variances = [255 * mean for mean in means], [(255 * each) ** 2 for each in deviations]
     return [{"class_name": "Normalization", "config": {"mean": means, "variance": variances}}]
-
-
-def _rescaling(scale: float, offset: float) -> dict[str, Any]:
-    config = {"scale": scale, "offset": offset} if offset else {"scale": scale}
-    return {"class_name": "Rescaling", "config": config}
 
 
 def _moments(images: np.ndarray, share: float) -> tuple[list[float], list[float]]:

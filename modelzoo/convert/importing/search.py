@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import keras
@@ -143,17 +144,17 @@ class Search:
             for pixels in self.pixels(each.place)
         ]
         varied = [i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1]
-        better = self._best(each_way, few, PAIRS, _pair)
+        better = self._best(each_way, few, PAIRS, attrgetter("place", "pixels"))
         if len(ACTIVATIONS) ** len(varied) <= MAX_MIXED:
             mixed = [new for each in better for new in each.with_activations(varied, ACTIVATIONS)]
-            better = self._best(mixed, few // 2, PAIRS, _pair)
+            better = self._best(mixed, few // 2, PAIRS, attrgetter("place", "pixels"))
         pair = 2 if self.rounds is SMALL else 1
         # The best on so many images; how many activations change at a time, on how many images.
         for count, keep, width, images in (
             (few, STARTS, 1, few), (some, FINALISTS, pair, few), (some, FINALISTS, 1, some)
         ):  # fmt: skip
             runs = [varied[i : i + width] for i in range(len(varied) - width + 1)]
-            kept = self._best(better, count, keep, lambda it: it.pixels)
+            kept = self._best(better, count, keep, attrgetter("pixels"))
             better = [self._improved(each, runs, images) for each in kept]
         return self._best(better, many, 1)[0]
 
@@ -262,7 +263,3 @@ def is_poor(accuracy: float, labels: np.ndarray) -> bool:
     """
     chance = float(np.bincount(labels).max() / len(labels))
     return accuracy < chance + (1 - chance) / 3
-
-
-def _pair(candidate: Candidate) -> tuple[int, Pixels]:
-    return candidate.place, candidate.pixels
