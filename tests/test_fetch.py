@@ -253,8 +253,8 @@ FAULTS: dict[str, tuple[Answer, str, int]] = {
     "part not asked for": (lambda h: h.send(206, DATA[5:]), "HTTP 206 Partial Content", 1),
     "not HTTP": (garbled, "no connection", 2),
     "damaged chunks": (damaged_chunks, "broke", 2),
-    "false gzip": (false_gzip, "encoded ('gzip')", 1),
-    "gzip bomb": (bomb, "encoded ('gzip')", 1),
+    "false gzip": (false_gzip, "content-encoding: gzip", 1),
+    "gzip bomb": (bomb, "more than the", 1),
 }
 
 

@@ -140,10 +140,8 @@ def _check_chain(stored: Stored) -> None:
     for layer in stored.layers:
         # After which layer a normalisation comes is lost where layers are sorted by kind.
         if layer.kind in ("", "BatchNormalization" if stored.layout == KERAS_3 else ""):
-            raise InputError(
-                f"{stored.path}: {layer.label!r:.80} has arrays of "
-                f"{layer.shapes!s:.100}, which fit no layer"
-            )
+            shapes = f"{layer.label!r:.80} has arrays of {layer.shapes!s:.100}"
+            raise InputError(f"{stored.path}: {shapes}, which fit no layer")
     kinds = [each.kind for each in stored.layers if each.kind != "BatchNormalization"]
     if "Dense" not in kinds or kinds != sorted(kinds):  # "Conv2D" < "Dense"
         raise InputError(f"{stored.path}: is no chain of convolutions and dense layers")
