@@ -9,8 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
+from conftest import draw_bars
 from modelzoo import cli
-from modelzoo.api import load
+from modelzoo.api import evaluate, load
+from modelzoo.convert.importing.import_file import Imported, import_file
 from modelzoo.networks import reference
 from modelzoo.weights.state_dict import open_state_dict
 
@@ -73,3 +75,88 @@ def test_a_network_found_by_search_computes_what_numpy_does(
         values = next(rest, reference.softmax)(reference.dense(values, kernel, bias))
     outputs = np.asarray(load(found["config"], found["weights"])(images))
     assert np.allclose(outputs, values, rtol=0, atol=1e-6)
+
+
+PUBLISHED = {  # file: test accuracy, scaling, padding
+    "lenet_keras2.2.4_weights_only.h5": (0.9875, "0..255", "padded by 2 to 32x32"),
+    "lenet_keras2.3.1_relu_max_same.h5": (0.9784, "0..255", "as they are"),
+    "lenet_keras2.7_linear.h5": (0.9102, "0..1", "as they are"),
+    "lenet_keras3.3.3_tanh.h5": (0.9868, "0..1", "padded by 2 to 32x32"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_files(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real files of other people reach what they reached, with the scaling found by the tool."""
+    if not (LEGACY / name).is_file():
+        pytest.skip(f"{name} is not in {LEGACY}; MODELZOO_LEGACY_H5 names its folder")
+    if not (Path(os.environ.get("MODELZOO_DATA", "")) / "mnist.npz").is_file():
+        pytest.skip("the full MNIST is not in $MODELZOO_DATA")
+    accuracy, scaling, geometry = PUBLISHED[name]
+    command = ["import", str(LEGACY / name), "--out", str(tmp_path), "--dataset", "mnist"]
+    assert cli.main([*command, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["accuracy"] == pytest.approx(accuracy, abs=0.0005)
+    assert (found["scaling"], found["geometry"]) == (scaling, geometry)
+    again = ["evaluate", "--model", found["config"], "--weights", found["weights"], "--json"]
+    assert cli.main(again) == 0
+    assert json.loads(capfd.readouterr().out)["accuracy"] == found["accuracy"]
+
+
+def trained(path: Path, size: int, scale: float, offset: float, *, weights_only: bool) -> None:
+    """Train a network on the bars, its pixels scaled and padded in a way, and save it."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    make = keras.layers
+    network = keras.Sequential(
+        [keras.Input((size, size, 1)), make.Conv2D(4, 5, activation="tanh"),
+         make.MaxPooling2D(), make.Conv2D(8, 5, activation="tanh"), make.MaxPooling2D(),
+         make.Flatten(), make.Dense(24, activation="relu"), make.Dense(10, activation="softmax")]
+    )  # fmt: skip
+    images, labels = draw_bars(200, 0)
+    margin = (size - 28) // 2
+    pixels = np.pad(images, ((0, 0), (margin, margin), (margin, margin)))[..., None]
+    pixels = pixels.astype("float32") * scale + offset
+    network.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    network.fit(pixels, labels, epochs=12, batch_size=20, verbose=0)
+    network.save(path)
+    if weights_only:
+        with h5py.File(path, "r+") as whole, h5py.File(path.with_name("w.h5"), "w") as file:
+            for key, value in whole["model_weights"].attrs.items():
+                file.attrs[key] = value
+            for key in whole["model_weights"]:
+                whole["model_weights"].copy(key, file)
+        path.with_name("w.h5").replace(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "offset", "scaling"),
+    [(28, 1 / 255, 0.0, "0..1"), (32, 1 / 127.5, -1.0, "-1..1"), (32, 1 / 255, 0.0, "0..1")],
+)
+@pytest.mark.parametrize("weights_only", [False, True], ids=["whole", "weights-only"])
+def test_scaling_and_padding_are_found(
+    size: int, scale: float, offset: float, scaling: str, weights_only: bool,
+    bars: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    """On validation images; activations and pooling, too, where there are weights only."""
+    trained(tmp_path / "old.h5", size, scale, offset, weights_only=weights_only)
+    found: Imported = import_file(
+        tmp_path / "old.h5", out=tmp_path / "out", dataset="bars", notify=lambda message: None
+    )
+    assert found.scores is not None
+    assert found.scores.accuracy > 0.9
+    # These pictures are dark at their edges: padding before and after scaling score alike.
+    assert found.pixels is not None
+    assert found.pixels.geometry.startswith("as they are" if size == 28 else "padded by 2 to 32x32")
+    if not weights_only:
+        assert found.pixels.name == scaling
+    again = evaluate(found.config, found.weights)
+    assert again.scores.accuracy == found.scores.accuracy
+    text = found.yaml.read_text()
+    assert text.startswith("# Imported from old.h5")
+    assert all(line.startswith("# ") for line in text.split("name:")[0].splitlines())
+    assert "Assumed: pixels" in text
+    assert "Test accuracy" in text

@@ -5,8 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Signals are tried in test_training.py, full disks in test_bad_input.py.
-WAYS = ("lying-disk", "read-only", "clock", "second")
+import pytest
+from test_training import (
+    EVERYTHING_RANDOM,
+    config_of,
+    interrupt_in_epoch,
+    press_ctrl_c,
+    resumed_as_if_never_stopped,
+    rows,
+    stop_at_once,
+)
+
+from modelzoo import InputError, Trainer, resume
+from modelzoo.training.run_folder import RunFolder
+
+# Signals are tried in test_training.py.
+WAYS = ("full-disk", "lying-disk", "read-only", "clock", "second")
 
 
 def run_harness(*arguments: str) -> None:
@@ -31,3 +45,50 @@ def test_a_run_is_the_same_however_it_was_interrupted():
 def test_damage_is_mended_or_named():
     """A traceback, other weights, or a file outside of the run's folder changed."""
     run_harness("hardening.damaged_runs", "--times", "3", "--seed", "2")
+
+
+def test_ctrl_c_in_the_last_batch_finishes_the_epoch(bars, tmp_path, monkeypatch, capsys):
+    """An epoch without batches left could not be resumed."""
+    config = config_of("bars", 3, *EVERYTHING_RANDOM)
+    Trainer(config, out=tmp_path / "whole").fit()
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 1, press_ctrl_c, batch=4)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config, out=tmp_path / "cut").fit()
+    said = capsys.readouterr().err
+    assert "validating, then saving" in said and "2 of 3 epochs are saved" in said
+    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_long_epochs_are_saved_within(bars, tmp_path, monkeypatch):
+    """A kill would lose an epoch of hours."""
+    config = config_of("bars", 3, *EVERYTHING_RANDOM, "trainer.save_minutes=0")
+    Trainer(config, out=tmp_path / "whole").fit()
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 1, stop_at_once, batch=2)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(config, out=tmp_path / "cut").fit()
+    progress = RunFolder(tmp_path / "cut").load_progress()
+    assert (progress.epochs_done, progress.batches_done) == (1, 2) and progress.seconds > 0
+    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
+    with pytest.raises(InputError, match="save_minutes: -1 should be"):
+        config_of("bars", 1, "trainer.save_minutes=-1")
+
+
+def test_early_stopping_is_remembered(bars, tmp_path):
+    """A run that stopped early would go on training when resumed after a kill at the end."""
+    stop = "fit.callbacks=[{class_name: EarlyStopping, config: {monitor: val_loss, patience: 0, "
+    run = Trainer(config_of("bars", 30, stop + "min_delta: 9}}]"), out=tmp_path / "run").fit()
+    assert run.metrics["epochs"] == 2
+    (run.folder / "metrics.json").unlink()
+    assert resume(run.folder).metrics["epochs"] == 2
+
+
+def test_a_finished_run_can_only_be_lengthened(bars, tmp_path):
+    """Resuming it would score the test set once more for nothing."""
+    Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
+    with pytest.raises(InputError, match="is finished"):
+        resume(tmp_path / "run")
+    Trainer(config_of("bars", 3), out=tmp_path / "three").fit()
+    assert resume(tmp_path / "run", epochs=3).metrics["epochs"] == 3
+    assert rows(tmp_path / "run") == rows(tmp_path / "three")

@@ -1,30 +1,20 @@
 """Exported files: run by the runtimes of their formats, they answer as the network does."""
 
-import dataclasses
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import modelzoo
 from modelzoo import InputError, RunError, cli
-from modelzoo.config import list_models, load_config
+from modelzoo.config import load_config
 from modelzoo.convert.exporting import check, writers
-from modelzoo.convert.exporting.export import PACKAGES, export_network
+from modelzoo.convert.exporting.export import PACKAGES
 from modelzoo.data.datasets import load_dataset
 
 FORMATS = ("onnx", "saved_model", "litert")
-TRAINED = [
-    (name, entry.name)
-    for name in list_models()
-    for entry in load_config(name).weights
-    if "package" in entry.sources
-]
 
 
 def needs(format: str) -> None:
@@ -106,45 +96,6 @@ def test_the_batch_of_an_onnx_file_is_free(tmp_path):
     session = onnxruntime.InferenceSession(done.path)
     assert session.get_inputs()[0].shape == ["batch", 28, 28, 1]
     assert session.get_outputs()[0].shape == ["batch", 10]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize(("name", "weights"), TRAINED)
-def test_every_trained_network_can_be_exported(name, weights, format, tmp_path):
-    """Each is checked by `export` itself, on the test images of its data set where they are."""
-    needs(format)
-    done = exported(name, weights, format, tmp_path)
-    assert done["images"] == 100 and "test images of" in done["pictures"]
-    assert done["difference"] <= 1e-4 and done["same_answers"] == 100
-    probabilities = name not in ("lenet5_1998", "lenet_1989")
-    assert done["facts"]["output"].startswith("probabilities" if probabilities else "scores")
-
-
-def exported(name: str, weights: str, format: str, folder: Path) -> dict[str, Any]:
-    """Export a network; AlexNet in a process of its own, as tf2onnx takes 4 GB of memory for it."""
-    if load_config(name).about.parameters < 10_000_000:
-        return dataclasses.asdict(modelzoo.export(name, weights, format=format, out=folder))
-    command = f"-m modelzoo export {name} --weights {weights} --format {format} --json --out"
-    done = subprocess.run(
-        [sys.executable, *command.split(), str(folder)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("format", FORMATS)
-def test_groups_and_normalisation(format, tmp_path):
-    """AlexNet's two towers, which Keras computes in functions of their own, at a small size."""
-    needs(format)
-    small = {"conv_maps": [8] * 5, "dense_units": [16, 16], "groups": [1, 2, 1, 2, 2]}
-    small |= {"normalization": ["local_response", "batch", "none", "none", "none"]}
-    config = load_config("alexnet").with_values({"model": small}, "here")
-    network = modelzoo.build(config)
-    target = tmp_path / "small"
-    done = export_network(config, network, target, format, {})
-    assert done.path.exists() and done.difference <= 1e-4
 
 
 def test_a_file_is_float32_whatever_the_configuration_says(tmp_path, monkeypatch):

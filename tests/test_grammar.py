@@ -179,19 +179,6 @@ def test_all_forms_of_a_network_give_the_same_answer(command, forms, capsys):
         assert answers[form] == answers["lenet5"], form
 
 
-@pytest.mark.parametrize("command", ["info", "draw", "study"])
-def test_weights_bring_their_data_set_everywhere(command, forms, capsys):
-    """Also where only the configuration is needed."""
-    named = COMMANDS[command]("lenet5/fashion_mnist", capsys)
-    if command == "info":
-        assert named["dataset"] == "fashion_mnist"
-        assert named == {
-            **printed(capsys, "info", "lenet5", "--dataset", "fashion_mnist"),
-            "weights": None,
-        }
-    assert named is not None
-
-
 @pytest.mark.parametrize("command", ["info", "draw", "features", "predict", "train", "pull"])
 def test_unknown_weights_are_named(command, forms, capsys):
     """With those that there are."""

@@ -86,11 +86,6 @@ def lambda_in_a_nested_network(file: h5py.File, root: h5py.Group) -> None:
     describe(file, [*lenet_description(), inner])
 
 
-def unknown_layer(file: h5py.File, root: h5py.Group) -> None:
-    """A layer of somebody's own."""
-    describe(file, [*lenet_description(), layer("my_package>Attention", "attention")])
-
-
 def unknown_activation(file: h5py.File, root: h5py.Group) -> None:
     """An activation that only its author has."""
     layers = lenet_description()
@@ -113,11 +108,6 @@ def soft_link(file: h5py.File, root: h5py.Group) -> None:
 def cyclic_groups(file: h5py.File, root: h5py.Group) -> None:
     """A group that holds the group that holds it."""
     root["conv2d/again"] = root
-
-
-def array_linked_twice(file: h5py.File, root: h5py.Group) -> None:
-    """One array under two names."""
-    root["conv2d/twice"] = root[CONV]
 
 
 def virtual_array(file: h5py.File, root: h5py.Group) -> None:
@@ -181,12 +171,6 @@ def wrong_type(file: h5py.File, root: h5py.Group) -> None:
     root[CONV] = np.zeros((5, 5, 1, 6), "int64")
 
 
-def complex_numbers(file: h5py.File, root: h5py.Group) -> None:
-    """A compound type that NumPy knows."""
-    del root[CONV]
-    root[CONV] = np.zeros((5, 5, 1, 6), "complex64")
-
-
 def compound_type(file: h5py.File, root: h5py.Group) -> None:
     """Records for numbers."""
     del root[CONV]
@@ -204,26 +188,9 @@ def reference_attribute(file: h5py.File, root: h5py.Group) -> None:
     root.attrs["elsewhere"] = root["dense"].ref
 
 
-def variable_length(file: h5py.File, root: h5py.Group) -> None:
-    """Arrays in an array."""
-    del root[CONV]
-    root.create_dataset(CONV, (5, 5, 1, 6), h5py.vlen_dtype(np.float32))
-
-
-def text_array(file: h5py.File, root: h5py.Group) -> None:
-    """Text for numbers."""
-    del root[CONV]
-    root.create_dataset(CONV, data=np.full((5, 5, 1, 6), b"rm -rf"))
-
-
 def not_a_number(file: h5py.File, root: h5py.Group) -> None:
-    """NaN among the weights."""
-    root[CONV][0, 0, 0, 0] = np.nan
-
-
-def infinite(file: h5py.File, root: h5py.Group) -> None:
-    """Infinity among the weights."""
-    root["dense/dense/bias:0"][3] = np.inf
+    """NaN and infinity among the weights."""
+    root[CONV][0, 0, 0, :2] = np.nan, np.inf
 
 
 def unknown_filter(file: h5py.File, root: h5py.Group) -> None:
@@ -317,11 +284,6 @@ def name_that_points_up(file: h5py.File, root: h5py.Group) -> None:
     root["conv2d"].attrs["weight_names"] = [b"../dense/dense/kernel:0", b"conv2d/bias:0"]
 
 
-def absolute_name(file: h5py.File, root: h5py.Group) -> None:
-    """A weight named from the root."""
-    root["conv2d"].attrs["weight_names"] = [b"/model_weights/" + CONV.encode(), b"conv2d/bias:0"]
-
-
 def layer_that_points_nowhere(file: h5py.File, root: h5py.Group) -> None:
     """A layer that is not there."""
     root.attrs["layer_names"] = [b"conv2d", b"conv2d_7", b"dense", b"dense_1", b"dense_2"]
@@ -330,11 +292,6 @@ def layer_that_points_nowhere(file: h5py.File, root: h5py.Group) -> None:
 def name_given_twice(file: h5py.File, root: h5py.Group) -> None:
     """One array for two weights."""
     root["conv2d"].attrs["weight_names"] = [b"conv2d/bias:0", b"conv2d/bias:0"]
-
-
-def layer_given_twice(file: h5py.File, root: h5py.Group) -> None:
-    """One layer for two."""
-    root.attrs["layer_names"] = [b"conv2d", b"conv2d", b"dense", b"dense_1", b"dense_2"]
 
 
 def array_left_over(file: h5py.File, root: h5py.Group) -> None:
@@ -365,12 +322,10 @@ def no_layers(file: h5py.File, root: h5py.Group) -> None:
 FAULTS: dict[Callable[[h5py.File, h5py.Group], None], tuple[str, ...]] = {
     code_in_a_lambda: ("'evil'", "Lambda", "code"),
     lambda_in_a_nested_network: ("'evil'", "Lambda"),
-    unknown_layer: ("'attention'", "Attention"),
     unknown_activation: ("os.system",),
     external_link: ("link to another file", "kernel:0"),
     soft_link: ("soft link", "kernel:0"),
     cyclic_groups: ("circle",),
-    array_linked_twice: ("twice",),
     virtual_array: ("virtual",),
     external_storage: ("another file",),
     a_terabyte: ("256x1000000000", "0 bytes"),
@@ -379,14 +334,10 @@ FAULTS: dict[Callable[[h5py.File, h5py.Group], None], tuple[str, ...]] = {
     gzip_bomb: ("inflate",),
     other_shape: ("dense", "257"),
     wrong_type: ("int64", "float32"),
-    complex_numbers: ("compound",),
     compound_type: ("compound",),
     object_references: ("references",),
     reference_attribute: ("elsewhere",),
-    variable_length: ("variable length",),
-    text_array: ("text",),
-    not_a_number: ("NaN", "1 of 150"),
-    infinite: ("infinite",),
+    not_a_number: ("NaN or infinite", "2 of 150"),
     unknown_filter: ("filter 32015",),
     deep_groups: ("deep",),
     many_groups: ("5,000",),
@@ -402,10 +353,8 @@ FAULTS: dict[Callable[[h5py.File, h5py.Group], None], tuple[str, ...]] = {
     description_of_another_kind: ("model_config",),
     name_that_points_nowhere: ("no:0", "does not hold"),
     name_that_points_up: ("../dense",),
-    absolute_name: ("/model_weights",),
     layer_that_points_nowhere: ("conv2d_7",),
     name_given_twice: ("bias:0", "twice"),
-    layer_given_twice: ("twice",),
     array_left_over: ("more:0",),
     layer_left_out: ("4 layers", "5"),
     escape_sequences: ("Lambda",),
@@ -542,24 +491,3 @@ def test_a_truncated_file_is_said_to_be_cut_off(
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     assert "cut.h5" in refused("import", str(path))
-
-
-def test_a_damaged_file_never_ends_in_a_traceback(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Whatever bytes change: it is imported, or refused with exit code 2."""
-    with write_right(tmp_path / "right.h5"):
-        pass
-    whole = bytearray((tmp_path / "right.h5").read_bytes())
-    generator = np.random.default_rng(1998)
-    for _ in range(60):
-        damaged = bytearray(whole)
-        for place in generator.integers(0, 20_000, 20):  # where the names and types stand
-            damaged[place] = generator.integers(256)
-        path = tmp_path / "damaged.h5"
-        path.write_bytes(damaged)
-        capfd.readouterr()
-        code = cli.main(["import", str(path), "--out", str(tmp_path / "out")])
-        err = capfd.readouterr().err
-        assert code in (0, 2), err
-        assert len(err.splitlines()) <= 5, err

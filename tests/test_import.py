@@ -1,7 +1,6 @@
 """An imported file computes what it computed before, and says what had to be assumed."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,45 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-from conftest import draw_bars
 from modelzoo import cli
-from modelzoo.api import evaluate, load, preprocess
+from modelzoo.api import load, preprocess
 from modelzoo.config import load_config
 from modelzoo.config.sections import entry_shape
 from modelzoo.convert.importing.import_file import Imported, import_file
 from modelzoo.support.errors import InputError
-
-LEGACY = Path(
-    os.environ.get("MODELZOO_LEGACY_H5", Path(__file__).parents[2] / "shared" / "legacy_h5")
-)
-PUBLISHED = {  # file: test accuracy, scaling, padding
-    "lenet_keras2.2.4_weights_only.h5": (0.9875, "0..255", "padded by 2 to 32x32"),
-    "lenet_keras2.3.1_relu_max_same.h5": (0.9784, "0..255", "as they are"),
-    "lenet_keras2.7_linear.h5": (0.9102, "0..1", "as they are"),
-    "lenet_keras3.3.3_tanh.h5": (0.9868, "0..1", "padded by 2 to 32x32"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_files(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Real files of other people reach what they reached, with the scaling found by the tool."""
-    if not (LEGACY / name).is_file():
-        pytest.skip(f"{name} is not in {LEGACY}; MODELZOO_LEGACY_H5 names its folder")
-    if not (Path(os.environ.get("MODELZOO_DATA", "")) / "mnist.npz").is_file():
-        pytest.skip("the full MNIST is not in $MODELZOO_DATA")
-    accuracy, scaling, geometry = PUBLISHED[name]
-    command = ["import", str(LEGACY / name), "--out", str(tmp_path), "--dataset", "mnist"]
-    assert cli.main([*command, "--json"]) == 0
-    found = json.loads(capfd.readouterr().out)
-    assert found["accuracy"] == pytest.approx(accuracy, abs=0.0005)
-    assert (found["scaling"], found["geometry"]) == (scaling, geometry)
-    again = ["evaluate", "--model", found["config"], "--weights", found["weights"], "--json"]
-    assert cli.main(again) == 0
-    assert json.loads(capfd.readouterr().out)["accuracy"] == found["accuracy"]
-
 
 # The same outputs
 
@@ -274,62 +240,6 @@ def test_it_computes_the_same(name: str, version: str, tmp_path: Path) -> None:
     assert np.allclose(found, wanted, rtol=0, atol=1e-6 * max(1, np.abs(wanted).max()))
 
 
-def test_the_document_s_alexnet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A whole model of Keras 2.3 with optimizer state, with small dense layers to keep it small."""
-    import keras
-
-    make, small = keras.layers, 32
-    network = sequential(
-        (32, 32, 3),
-        make.Conv2D(96, 11, strides=4, activation="relu"),
-        make.BatchNormalization(),
-        make.MaxPooling2D(3, strides=2),
-        make.Conv2D(256, 5, padding="same", activation="relu"),
-        make.BatchNormalization(),
-        make.MaxPooling2D(3, strides=2, padding="same"),
-        make.Conv2D(384, 3, padding="same", activation="relu"),
-        make.Conv2D(384, 3, padding="same", activation="relu"),
-        make.Conv2D(384, 3, padding="same", activation="relu"),
-        make.MaxPooling2D(3, strides=2, padding="same"),
-        make.Flatten(),
-        make.Dense(small, activation="relu"),
-        make.Dropout(0.5),
-        make.Dense(small, activation="relu"),
-        make.Dropout(0.5),
-        make.Dense(10, activation="softmax"),
-    )
-    path = tmp_path / "alexnet.h5"
-    network.save(path)
-    as_keras_2(path, "2.3.0-tf")
-    with h5py.File(path, "r+") as file:
-        file.attrs["training_config"] = '{"optimizer_config": {"class_name": "Adadelta"}}'
-        for number, weight in enumerate(network.trainable_weights):
-            name = f"optimizer_weights/training/Adadelta/{number}:0"
-            file[name] = np.zeros(weight.shape, "float32")
-    assert cli.main(["import", str(path), "--out", str(tmp_path / "out"), "--json"]) == 0
-    found = json.loads(capfd.readouterr().out)
-    assert (found["builder"], found["rewritten"]) == ("sequential", [])
-    written = load_config(found["config"]).network
-    small_one = load_config("alexnet", overrides=[f"model.dense_units=[{small}, {small}]"])
-    wanted = small_one.network
-    assert written is not None and wanted is not None and written.computes_like(wanted)
-    pictures = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
-    right = np.asarray(network(pictures))
-    ours = load(found["config"], found["weights"])
-    assert np.allclose(np.asarray(ours(pictures)), right, atol=1e-5)
-    direct = _alexnet_from(path, small)
-    assert np.allclose(np.asarray(direct(pictures)), right, atol=1e-5)
-
-
-def _alexnet_from(path: Path, units: int) -> Any:
-    from modelzoo.api import build
-    from modelzoo.weights.reader import load_weights
-
-    network = build("alexnet", dense_units=[units, units])
-    load_weights(network, path)
-    return network
-
-
 @pytest.mark.parametrize("equals", ["lenet5", None])
 def test_a_network_of_the_package_is_recognised(
     equals: str | None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -472,70 +382,6 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
 
 
 # What the file does not say
-
-
-def trained(path: Path, size: int, scale: float, offset: float, *, weights_only: bool) -> None:
-    """Train a network on the bars, its pixels scaled and padded in a way, and save it."""
-    import keras
-
-    keras.utils.set_random_seed(0)
-    make = keras.layers
-    network = keras.Sequential(
-        [keras.Input((size, size, 1)), make.Conv2D(4, 5, activation="tanh"),
-         make.MaxPooling2D(), make.Conv2D(8, 5, activation="tanh"), make.MaxPooling2D(),
-         make.Flatten(), make.Dense(24, activation="relu"), make.Dense(10, activation="softmax")]
-    )  # fmt: skip
-    images, labels = draw_bars(200, 0)
-    margin = (size - 28) // 2
-    pixels = np.pad(images, ((0, 0), (margin, margin), (margin, margin)))[..., None]
-    pixels = pixels.astype("float32") * scale + offset
-    network.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    network.fit(pixels, labels, epochs=12, batch_size=20, verbose=0)
-    network.save(path)
-    if weights_only:
-        with h5py.File(path, "r+") as whole, h5py.File(path.with_name("w.h5"), "w") as file:
-            for key, value in whole["model_weights"].attrs.items():
-                file.attrs[key] = value
-            for key in whole["model_weights"]:
-                whole["model_weights"].copy(key, file)
-        path.with_name("w.h5").replace(path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("size", "scale", "offset", "scaling"),
-    [(28, 1 / 255, 0.0, "0..1"), (32, 1 / 127.5, -1.0, "-1..1"), (32, 1 / 255, 0.0, "0..1")],
-)
-@pytest.mark.parametrize(
-    "weights_only",
-    [
-        pytest.param(False, id="whole"),
-        pytest.param(True, id="weights-only", marks=pytest.mark.slow),
-    ],
-)
-def test_scaling_and_padding_are_found(
-    size: int, scale: float, offset: float, scaling: str, weights_only: bool,
-    bars: Path, tmp_path: Path,
-) -> None:  # fmt: skip
-    """On validation images; activations and pooling, too, where there are weights only."""
-    trained(tmp_path / "old.h5", size, scale, offset, weights_only=weights_only)
-    found: Imported = import_file(
-        tmp_path / "old.h5", out=tmp_path / "out", dataset="bars", notify=lambda message: None
-    )
-    assert found.scores is not None
-    assert found.scores.accuracy > 0.9
-    # These pictures are dark at their edges: padding before and after scaling score alike.
-    assert found.pixels is not None
-    assert found.pixels.geometry.startswith("as they are" if size == 28 else "padded by 2 to 32x32")
-    if not weights_only:
-        assert found.pixels.name == scaling
-    again = evaluate(found.config, found.weights)
-    assert again.scores.accuracy == found.scores.accuracy
-    text = found.yaml.read_text()
-    assert text.startswith("# Imported from old.h5")
-    assert all(line.startswith("# ") for line in text.split("name:")[0].splitlines())
-    assert "Assumed: pixels" in text
-    assert "Test accuracy" in text
 
 
 def network_of(found: Imported) -> tuple[Any, ...]:

@@ -135,9 +135,10 @@ def test_scores_are_not_shown_as_percentages(name, tmp_path, capfd):
     command = ["predict", "--model", name, "--weights", str(weights), str(picture)]
     assert cli.main([*command, "--device", "cpu"]) == 0
     shown = capfd.readouterr().out
-    assert "(score " in shown and "%" not in shown
+    assert "(score " in shown and "%" not in shown and "uncertain" not in shown
     assert cli.main([*command, "--device", "cpu", "--json"]) == 0
     (answers,) = json.loads(capfd.readouterr().out)["images"]
+    assert answers["uncertain"] is None
     scores = [each["score"] for each in answers["classes"]]
     assert len(scores) == 3 and scores == sorted(scores, reverse=True)
 

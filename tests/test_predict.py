@@ -90,15 +90,6 @@ def test_an_uncertain_prediction_is_marked(
     assert [line.endswith(" (uncertain)") for line in lines] == marks
 
 
-def test_scores_claim_nothing(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The outputs of the network of 1998 are no probabilities."""
-    command = ["predict", "--model", "lenet5_1998", "one.png", "--device", "cpu"]
-    assert cli.main([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["images"][0]["uncertain"] is None
-    assert cli.main(command) == 0
-    assert "uncertain" not in capsys.readouterr().out
-
-
 def test_the_limit_of_doubt() -> None:
     """A prediction of 60 % is certain enough."""
     assert CERTAIN == 0.6

@@ -200,16 +200,6 @@ def test_commands_that_name_classes_refuse_other_weights(command, one, run, caps
     assert "Traceback" not in error and not list(Path().glob("*.weights.h5"))
 
 
-def test_python_calls_refuse_other_weights(tmp_path):
-    """The same rule for `load` and `export`."""
-    config = load_config("lenet5", dataset="digits")
-    with pytest.raises(InputError, match="no weights are published for digits"):
-        modelzoo.load(config)
-    with pytest.raises(InputError, match="no weights are published for digits"):
-        modelzoo.export(config, format="saved_model", out=tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_evaluate_and_attack_say_which_weights_they_score(bars, tmp_path, capsys):
     """On data without weights of their own, the number is given, with a notice."""
     evaluate = ["evaluate", "--model", "lenet5", "--dataset", "bars", "--device", "cpu", "--json"]

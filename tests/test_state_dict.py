@@ -338,18 +338,13 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "by extension": (lambda path: write(path, content=b"\x80\x02\x82\x01."), ("EXT1",)),
     "protocol 4": (lambda path: write(path, content=pickle.dumps({}, 4)), ("data.pkl",)),
     "a list": (lambda path: write(path, content=pickled([1])), ("no state dict",)),
-    "items of no list": (lambda path: write(path, content=b"\x80\x02}K\x01a."), ("no list",)),
-    "a number": (lambda path: write(path, content=pickled(5)), ("no state dict",)),
     "nothing": (lambda path: write(path, content=pickled({})), ("no state dict",)),
     "a checkpoint": (
         lambda path: write(path, content=pickled({"epoch": 3})),
         ("'epoch'", "tensor"),
     ),
     "no end": (lambda path: write(path, content=b"\x80\x02}"), ("damaged",)),
-    "no instructions": (lambda path: write(path, content=b""), ("damaged",)),
     "no stack": (lambda path: write(path, content=b"\x80\x02R."), ("data.pkl", "damaged")),
-    "no memo": (lambda path: write(path, content=b"\x80\x02h\x07."), ("data.pkl", "damaged")),
-    "no mark": (lambda path: write(path, content=b"\x80\x02u."), ("data.pkl", "damaged")),
     "key twice": (
         lambda path: write(path, content=b"\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu."),
         ("twice",),
@@ -359,12 +354,6 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
             path, content=b"\x80\x02}" + tensor_text("0.weight", (2,), 2, kind="Long") + b"s."
         ),
         ("'0.weight'", "torch.LongStorage", "float32"),
-    ),
-    "quantised numbers": (
-        lambda path: write(
-            path, content=b"\x80\x02}" + tensor_text("0.weight", (2,), 2, kind="QInt8") + b"s."
-        ),
-        ("'0.weight'", "torch.QInt8Storage", "float32"),
     ),
     "code beside the weights": (
         lambda path: write(
@@ -401,12 +390,6 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     ),
     "no numbers": (lambda path: write(path, content=one_tensor((0, 3), 150)), ("empty",)),
     "compressed": (lambda path: write(path, compression=zipfile.ZIP_DEFLATED), ("compressed",)),
-    "bomb": (
-        lambda path: write(
-            path, entries={"a/data/0": bytes(10**7)}, compression=zipfile.ZIP_DEFLATED
-        ),
-        ("compressed",),
-    ),
     "long description": (
         lambda path: write(path, content=b"\x80\x02" + b"0" * 5_000_000),
         ("data.pkl", "5,000,002 bytes"),
@@ -416,15 +399,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("entries",),
     ),
     "two folders": (lambda path: write(path, entries={"b/data.pkl": b""}), ("PyTorch has saved",)),
-    "of Keras": (
-        lambda path: write(path, {}, entries={"config.json": b"{}"}),
-        ("PyTorch has saved",),
-    ),
     "other byte order": (lambda path: write(path, entries={"a/byteorder": b"big"}), ("byteorder",)),
     "cut off": (truncated, ("damaged",)),
     "a bit flipped": (flipped, ("damaged",)),
     "nan": (lambda path: write(path, scale=np.nan), ("0.weight", "150 of 150", "NaN")),
-    "other key": (lambda path: write(path, renamed("9.bias", "9.beta")), ("'9.beta'",)),
     "batch normalisation": (
         lambda path: write(path, WEIGHTS | {"1.running_mean": (6,)}),
         ("'1.running_mean'",),
@@ -441,20 +419,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         lambda path: write(path, WEIGHTS | {"13.weight": (10, 10), "13.bias": (10,)}),
         ("no place for it; '13' holds 10x10, 10",),
     ),
-    "last layer missing": (
-        lambda path: write(path, without("11.weight", "11.bias")),
-        ("output takes ", "; the file has nothing for it"),
-    ),
     "other shape": (
         lambda path: write(path, WEIGHTS | {"3.weight": (16, 6, 3, 3)}),
         ("C3 takes 5x5x6x16, 16; '3' holds 3x3x6x16, 16",),
     ),
-    "three axes": (
-        lambda path: write(path, WEIGHTS | {"3.weight": (16, 6, 25)}),
-        ("'3' holds 16x6x25, 16",),
-    ),
-    "html": (lambda path: path.write_bytes(b"<!DOCTYPE html><html>Quota</html>"), ("web page",)),
-    "empty": (lambda path: path.write_bytes(b""), ("is empty",)),
     "pickle of PyTorch before 1.6": (
         lambda path: path.write_bytes(pickled(0x1950A86A20F9469CFC6C)),
         ("Python pickle, which is never opened", "weights_only=True"),
@@ -463,7 +431,6 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100)),
         ("is not a state dict",),
     ),
-    "a folder": (lambda path: path.mkdir(), ("is a folder",)),
     "missing": (lambda path: None, ("cannot be read",)),
 }
 
@@ -537,31 +504,6 @@ def test_a_file_of_no_packaged_network_is_refused() -> None:
     assert "--model NAME" in err
 
 
-def test_truncations_and_flipped_bits_raise_only_input_errors() -> None:
-    """At any place: refused with a reason, or the very same numbers."""
-    content = write(Path("right.pth")).read_bytes()
-    with open_state_dict(Path("right.pth")) as state:
-        expected = {name: state.read(name) for name in state.tensors}
-    generator = np.random.default_rng(0)
-    refused = 0
-    # The descriptions: the first 3,000 bytes, and the directory at the end.
-    places = [*generator.integers(0, 3000, 150), *generator.integers(-1500, 0, 100)]
-    for place in places:
-        spoiled = bytearray(content)
-        spoiled[place] ^= 1 << generator.integers(8)
-        path = Path("spoiled.pth")
-        path.write_bytes(spoiled if place % 5 else spoiled[:place])
-        try:
-            with open_state_dict(path) as state:
-                found = {name: state.read(name) for name in state.tensors}
-        except InputError:
-            refused += 1
-            continue
-        for name, array in found.items():
-            assert name not in expected or array.shape == expected[name].shape
-    assert refused > 150
-
-
 # The registry
 
 
@@ -628,24 +570,6 @@ def test_pull_and_load_from_a_mirror(
     (mirror / path.name).unlink()
     with pytest.raises(InputError, match="could not be fetched"):
         modelzoo.load(config, weights="imagenet")
-
-
-def test_an_unverified_state_dict_is_held_to_its_first_hash(
-    published: Callable[..., Path], small_file: Path
-) -> None:
-    """Only on demand, and only what can be one."""
-    unverified = {"sha256": None, "bytes": None, "unverified": True}
-    config = published(**unverified)
-    assert run("pull", str(config), "--json")[0] == 2
-    assert run("pull", str(config), "--json", "--allow-unverified")[0] == 0
-    page = Path("page.pth")
-    page.write_bytes(b"PK\x03\x04" + bytes(200))
-    config = published(f"file:{page.absolute()}", name="other", **unverified)
-    code, _, err = run("pull", str(config), "--json", "--allow-unverified")
-    assert code == 2 and "is damaged" in err
-    url = f"file:{small_file}"
-    network = modelzoo.load(config, weights=url, sha256=sha256_of(small_file))
-    assert network.count_params() == sum(weight.size for weight in network.get_weights())
 
 
 def test_top_5_is_checked_too(

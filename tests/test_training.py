@@ -232,36 +232,6 @@ def test_ctrl_c_loses_no_batch(bars, tmp_path, monkeypatch, capsys, epoch, overr
     assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_ctrl_c_in_the_last_batch_finishes_the_epoch(bars, tmp_path, monkeypatch, capsys):
-    """An epoch without batches left could not be resumed."""
-    config = config_of("bars", 3, *EVERYTHING_RANDOM)
-    Trainer(config, out=tmp_path / "whole").fit()
-    with monkeypatch.context() as patched:
-        interrupt_in_epoch(patched, 1, press_ctrl_c, batch=4)
-        with pytest.raises(KeyboardInterrupt):
-            Trainer(config, out=tmp_path / "cut").fit()
-    said = capsys.readouterr().err
-    assert "validating, then saving" in said and "2 of 3 epochs are saved" in said
-    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_long_epochs_are_saved_within(bars, tmp_path, monkeypatch):
-    """A kill would lose an epoch of hours."""
-    config = config_of("bars", 3, *EVERYTHING_RANDOM, "trainer.save_minutes=0")
-    Trainer(config, out=tmp_path / "whole").fit()
-    with monkeypatch.context() as patched:
-        interrupt_in_epoch(patched, 1, stop_at_once, batch=2)
-        with pytest.raises(KeyboardInterrupt):
-            Trainer(config, out=tmp_path / "cut").fit()
-    progress = RunFolder(tmp_path / "cut").load_progress()
-    assert (progress.epochs_done, progress.batches_done) == (1, 2) and progress.seconds > 0
-    assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
-    with pytest.raises(InputError, match="save_minutes: -1 should be"):
-        config_of("bars", 1, "trainer.save_minutes=-1")
-
-
 def test_a_begun_epoch_needs_the_same_batches(bars, tmp_path, monkeypatch):
     """Other batches after the fourth would leave images out and show others twice."""
     with monkeypatch.context() as patched:
@@ -274,18 +244,6 @@ def test_a_begun_epoch_needs_the_same_batches(bars, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"epoch of 5 batches, which now has 10"):
         resume(tmp_path / "run")
     assert (tmp_path / "run" / "config.yaml").read_text() == other
-
-
-@pytest.mark.slow
-def test_the_metric_acc_chooses_the_best_epoch_too(bars, tmp_path):
-    """Under this name of Keras' own there was no `val_accuracy`, and the last epoch was kept."""
-    number = "compile.optimizer.config.learning_rate=1"  # and 1 is a float
-    config = config_of("bars", 2, "compile.metrics=[acc]", number)
-    run = Trainer(config, out=tmp_path / "run", device="cpu").fit()
-    best = run.history["val_accuracy"].max()
-    assert run.metrics["val_accuracy"] == best
-    assert run.evaluate("validation")["accuracy"] == pytest.approx(best, abs=1e-6)
-    assert (run.history["acc"] == run.history["accuracy"]).all()
 
 
 def test_resume_takes_options_that_the_run_has_anyway(bars, tmp_path, capsys):
@@ -327,27 +285,6 @@ def test_a_state_of_an_older_version_resumes(bars, tmp_path):
     assert same_state(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_early_stopping_is_remembered(bars, tmp_path):
-    """A run that stopped early would go on training when resumed after a kill at the end."""
-    stop = "fit.callbacks=[{class_name: EarlyStopping, config: {monitor: val_loss, patience: 0, "
-    run = Trainer(config_of("bars", 30, stop + "min_delta: 9}}]"), out=tmp_path / "run").fit()
-    assert run.metrics["epochs"] == 2
-    (run.folder / "metrics.json").unlink()
-    assert resume(run.folder).metrics["epochs"] == 2
-
-
-@pytest.mark.slow
-def test_a_finished_run_can_only_be_lengthened(bars, tmp_path):
-    """Resuming it would score the test set once more for nothing."""
-    Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
-    with pytest.raises(InputError, match="is finished"):
-        resume(tmp_path / "run")
-    Trainer(config_of("bars", 3), out=tmp_path / "three").fit()
-    assert resume(tmp_path / "run", epochs=3).metrics["epochs"] == 3
-    assert rows(tmp_path / "run") == rows(tmp_path / "three")
-
-
 def test_resuming_refuses_the_state_of_another_network(bars, tmp_path):
     """Arrays of the wrong shape would be assigned, or fail deep inside the framework."""
     Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
@@ -355,26 +292,6 @@ def test_resuming_refuses_the_state_of_another_network(bars, tmp_path):
     (tmp_path / "run" / "config.yaml").write_text(text.replace("- 120", "- 121"))
     with pytest.raises(InputError, match="belongs to another network"):
         resume(tmp_path / "run", epochs=2)
-
-
-def test_two_trainings_do_not_share_a_folder(bars, tmp_path, monkeypatch):
-    """They would write over each other's state."""
-    with monkeypatch.context() as patched:
-        interrupt_in_epoch(patched, 0)
-        with pytest.raises(KeyboardInterrupt):
-            Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
-    code = (
-        "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
-        "print('locked', flush=True); sys.stdin.read()"
-    )
-    arguments = [sys.executable, "-c", code, str(tmp_path / "run" / ".lock")]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True) as other:
-        assert other.stdout.readline() == "locked\n"
-        with pytest.raises(InputError, match="another training is writing"):
-            resume(tmp_path / "run")
-        other.kill()
-    assert resume(tmp_path / "run").metrics["epochs"] == 1
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_with_a_reason(bars, tmp_path):
@@ -385,14 +302,6 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_a_reason(bars, tmp_path)
     with pytest.raises(RunError, match=r"became (nan|inf) in epoch 1, by batch .*learning rate"):
         Trainer(config, out=tmp_path / "run").fit()
     assert not (tmp_path / "run" / "best.weights.h5").exists()
-
-
-def test_what_cannot_start_leaves_no_folder(bars, tmp_path):
-    """An error before the first epoch left an empty run behind."""
-    config = config_of("bars", 1, "model.conv_activation=tahn")
-    with pytest.raises(InputError, match="tahn"):
-        Trainer(config, out=tmp_path / "run").fit()
-    assert not (tmp_path / "run").exists()
 
 
 def test_mnist_out_of_reach_becomes_mnist5k_everywhere(tmp_path, monkeypatch, capsys):
