@@ -1,13 +1,16 @@
-"""Two hundred random networks of each builder are what Keras builds of their descriptions."""
+"""Two hundred random networks of each builder, and the largest of the zoo in full."""
 
 import random
-import sys
-from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from random_networks import DRAWN, check_against_keras, random_network
+from test_models import LARGE, TABLES
+
+from modelzoo.api import build
+from modelzoo.config import load_config
+from modelzoo.training.prepare import scale_images
 
 
 @pytest.mark.parametrize("builder", DRAWN)
@@ -16,3 +19,21 @@ def test_random_networks_are_what_keras_builds(builder: str) -> None:
     rng = random.Random(f"two hundred of {builder}")
     for _ in range(200):
         check_against_keras(random_network(builder, rng))
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if TABLES[name][1] > LARGE])
+def test_a_large_network_works_in_full(name, tmp_path):
+    """Its probabilities, its saved weights and a step of training; some 2 GB of memory."""
+    keras.utils.set_random_seed(0)
+    model, config = build(name), load_config(name)
+    images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]), np.uint8)
+    prepared = scale_images(config, images)
+    before = np.asarray(model(prepared))
+    assert before.shape == (2, 1000) and np.allclose(before.sum(axis=1), 1, atol=1e-5)
+    model.save_weights(tmp_path / "a.weights.h5")
+    # Far below the recipe's rate, which is for batches of 128.
+    model.compile(keras.optimizers.SGD(0.0003), "sparse_categorical_crossentropy")
+    losses = model.fit(prepared, np.array([3, 7]), epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.load_weights(tmp_path / "a.weights.h5")
+    assert np.array_equal(model(prepared), before)

@@ -1,4 +1,4 @@
-"""Whole trainings on real digits: published recipes, and the other backends."""
+"""Recipes and weights that are published give their accuracies, on any backend, on real data."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from test_registry import PUBLISHED
 
 from modelzoo import cli
 from modelzoo.data import datasets
@@ -71,3 +72,25 @@ def test_a_recipe_runs_from_pictures_to_ten_crops(
     found = json.loads(capsys.readouterr().out)
     assert (found["images"], found["crops"]) == (12, 10)
     assert 0 <= found["accuracy"] <= found["top5_accuracy"] <= 1
+
+
+def test_the_first_command_of_the_readme_reaches_its_accuracy(tmp_path):
+    """LeNet-5 on 4,000 digits no longer learns to read 95% of 1,000 others."""
+    metrics = train("--model", "lenet5", "--dataset", "mnist5k", "--out", str(tmp_path / "run"))
+    assert metrics["test_images"] == 1000 and metrics["test_accuracy"] >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("model", "entry"), PUBLISHED, ids=lambda each: getattr(each, "name", each)
+)
+def test_published_scores_hold(model: str, entry: Any, capsys: Any) -> None:
+    """What we publish is measured again, where the weights and the data are at hand."""
+    if "package" not in entry.sources:
+        pytest.skip("not shipped in the package")
+    if not (datasets.data_folder() / f"{entry.scores.dataset}.npz").is_file():
+        pytest.skip(f"needs {entry.scores.dataset} in MODELZOO_DATA")
+    command = ["evaluate", "--model", model, "--weights", entry.name, "--check", "--json"]
+    code = cli.main([*command, "--split", entry.scores.split])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    assert json.loads(out)["published_accuracy"] == entry.scores.accuracy

@@ -1,6 +1,5 @@
 """What is written about results is what the files of the runs say."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -9,30 +8,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+import update_docs
 from modelzoo.config import load_config
 from modelzoo.support.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture
-def update_docs():
-    specification = importlib.util.spec_from_file_location(
-        "update_docs", ROOT / "scripts" / "update_docs.py"
-    )
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
-def test_model_cards_and_the_table_are_up_to_date(update_docs):
+def test_model_cards_and_the_table_are_up_to_date():
     """A number was changed by hand, or a result was added without writing the cards."""
     stale = [path for path, text in update_docs.documents() if path.read_text("utf-8") != text]
     assert stale == []
 
 
-def test_every_curve_that_a_card_shows_is_there(update_docs):
+def test_every_curve_that_a_card_shows_is_there():
     """A picture was not drawn, or none shows it any more."""
     shown = {
         update_docs.curve_name(group[0]) for group in update_docs.grouped(update_docs.results())
@@ -59,7 +49,7 @@ def test_published_scores_are_those_of_a_kept_run():
                 assert near, f"{name}/{entry.name}"
 
 
-def test_a_configuration_claims_what_its_kept_runs_gave(update_docs):
+def test_a_configuration_claims_what_its_kept_runs_gave():
     """The accuracies in its first lines, and a training's length in its title."""
     checked = 0
     for path in sorted((ROOT / "configs").glob("*.yaml")):
@@ -82,7 +72,7 @@ def test_a_configuration_claims_what_its_kept_runs_gave(update_docs):
     assert checked >= 7
 
 
-def test_a_recipe_of_published_weights_names_a_kept_run(update_docs):
+def test_a_recipe_of_published_weights_names_a_kept_run():
     """Its configuration, data set and seed, and the epoch that it kept."""
     pattern = (
         r"python -m train "
@@ -120,7 +110,7 @@ def test_an_attack_of_strength_0_gives_the_published_accuracy():
     assert rows == [f"{load_config('lenet5').weights[0].scores.accuracy:.4f}"] * 2
 
 
-def test_a_run_of_another_recipe_is_not_kept(update_docs, tmp_path, monkeypatch):
+def test_a_run_of_another_recipe_is_not_kept(tmp_path, monkeypatch):
     """Its number would stand beside a command that does not give it."""
     source = next((ROOT / "results" / "lenet5").iterdir())
     monkeypatch.setattr(update_docs, "RESULTS", tmp_path / "results")
@@ -149,9 +139,7 @@ def test_a_run_of_another_recipe_is_not_kept(update_docs, tmp_path, monkeypatch)
         ({"model": "../evil"}, "not a packaged configuration"),
     ],
 )
-def test_a_run_of_somebody_else_does_not_choose_the_folder(
-    metrics, message, update_docs, tmp_path, monkeypatch
-):
+def test_a_run_of_somebody_else_does_not_choose_the_folder(metrics, message, tmp_path, monkeypatch):
     """What metrics.json says becomes a path."""
     monkeypatch.setattr(update_docs, "RESULTS", tmp_path / "results")
     run = tmp_path / "run"
@@ -163,7 +151,7 @@ def test_a_run_of_somebody_else_does_not_choose_the_folder(
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_cell_of_a_model_card_holds_text(update_docs):
+def test_a_cell_of_a_model_card_holds_text():
     """A run says itself which machine it ran on."""
     evil = "CPU | <script>alert(1)</script> ![x](https://evil.example)\n# head `code`"
     assert not set(update_docs._cell(evil)) & set("|<>![]`#\n")

@@ -216,9 +216,3 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
         InputError, match=r'onnx needs tf2onnx, which is not.*\n.*pip install "tf2onnx>=1.17"$'
     ):
         modelzoo.export("lenet5", format="onnx", out=tmp_path)
-
-
-def test_an_unknown_format_is_named(tmp_path):
-    """With the nearest."""
-    with pytest.raises(InputError, match="no format 'onx'; did you mean 'onnx'"):
-        modelzoo.export("lenet5", format="onx", out=tmp_path)

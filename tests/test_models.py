@@ -20,7 +20,6 @@ from modelzoo.networks import keras_objects, reference
 from modelzoo.networks.keras_objects import make
 from modelzoo.support.errors import InputError
 from modelzoo.training.evaluation import are_probabilities
-from modelzoo.training.prepare import scale_images
 
 LENET5 = [
     ("C1", [24, 24, 6], 156),
@@ -365,25 +364,6 @@ class TestEveryModel:
             for old, new in zip(before, model.trainable_weights, strict=True)
         ]
         assert all(changed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in TABLES if TABLES[name][1] > LARGE])
-def test_a_large_network_works_in_full(name, tmp_path):
-    """Its probabilities, its saved weights and a step of training; some 2 GB of memory."""
-    keras.utils.set_random_seed(0)
-    model, config = build(name), load_config(name)
-    images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:]), np.uint8)
-    prepared = scale_images(config, images)
-    before = np.asarray(model(prepared))
-    assert before.shape == (2, 1000) and np.allclose(before.sum(axis=1), 1, atol=1e-5)
-    model.save_weights(tmp_path / "a.weights.h5")
-    # Far below the recipe's rate, which is for batches of 128.
-    model.compile(keras.optimizers.SGD(0.0003), "sparse_categorical_crossentropy")
-    losses = model.fit(prepared, np.array([3, 7]), epochs=4, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-    model.load_weights(tmp_path / "a.weights.h5")
-    assert np.array_equal(model(prepared), before)
 
 
 @pytest.mark.parametrize(

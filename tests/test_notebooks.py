@@ -11,20 +11,13 @@ from types import ModuleType
 
 import pytest
 
+import update_notebooks as update
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 PROJECT = '[project]\nname = "modelzoo-classics"\n'
 WHEEL = "modelzoo_classics-9.9-py3-none-any.whl"
 ADDRESS = "https://github.com/someone/zoo"
-
-
-@pytest.fixture
-def update() -> ModuleType:
-    path = ROOT / "scripts" / "update_notebooks.py"
-    specification = importlib.util.spec_from_file_location("update_notebooks", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def cells(text: str) -> list[dict]:
@@ -40,7 +33,7 @@ def test_notebooks_are_kept_clean(path: Path) -> None:
     assert found[0]["cell_type"] == "markdown" and "".join(found[0]["source"]).startswith("# ")
 
 
-def test_the_first_cells_the_badges_and_the_list_are_up_to_date(update: ModuleType) -> None:
+def test_the_first_cells_the_badges_and_the_list_are_up_to_date() -> None:
     """They are what scripts/update_notebooks.py writes for the address in pyproject.toml."""
     written = dict(update.documents(update.address()))
     assert [path for path, text in written.items() if path.read_text("utf-8") != text] == []
@@ -50,7 +43,7 @@ def test_the_first_cells_the_badges_and_the_list_are_up_to_date(update: ModuleTy
     assert f'NAME = "{project["name"]}"' in cell
 
 
-def test_an_address_on_github_gives_badges(update: ModuleType) -> None:
+def test_an_address_on_github_gives_badges() -> None:
     """In the notebooks and the README; another host gives its address to the cell, and no badge."""
     written = dict(update.documents(ADDRESS))
     for path in NOTEBOOKS:
@@ -69,7 +62,7 @@ def test_an_address_on_github_gives_badges(update: ModuleType) -> None:
     assert 'ADDRESS = \\"https://git.example/someone/zoo\\"' in elsewhere[NOTEBOOKS[0]]
 
 
-def test_a_badge_is_replaced(update: ModuleType, tmp_path: Path, monkeypatch) -> None:
+def test_a_badge_is_replaced(monkeypatch) -> None:
     """The script can be run again, and a badge goes where its address went."""
     texts = {path: path.read_text("utf-8") for path in [*NOTEBOOKS, ROOT / "README.md"]}
     monkeypatch.setattr(update, "_text", lambda path: texts.get(path) or path.read_text("utf-8"))

@@ -18,7 +18,6 @@ from modelzoo import cli
 from modelzoo.cli.weights import verify
 from modelzoo.config import list_models, load_config
 from modelzoo.config.sources import parse_source
-from modelzoo.data.datasets import data_folder
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.hashes import record_path, sha256_of, state_of
 from modelzoo.training.golden import (
@@ -382,22 +381,6 @@ def test_published_weights_are_what_they_say(model: str, entry: Any) -> None:
     assert entry.parameters in (None, network.count_params())
     config = load_config(model, dataset=entry.scores.dataset)
     assert check_golden(config, network, entry.golden) <= entry.golden.tolerance
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "entry"), PUBLISHED, ids=lambda each: getattr(each, "name", each)
-)
-def test_published_scores_hold(model: str, entry: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """What we publish is measured again, where the weights and the data are at hand."""
-    if "package" not in entry.sources:
-        pytest.skip("not shipped in the package")
-    if not (data_folder() / f"{entry.scores.dataset}.npz").is_file():
-        pytest.skip(f"needs {entry.scores.dataset} in MODELZOO_DATA")
-    command = ["evaluate", "--model", model, "--weights", entry.name, "--check", "--json"]
-    code, out, err = run(capsys, *command, "--split", entry.scores.split)
-    assert code == 0, err
-    assert json.loads(out)["published_accuracy"] == entry.scores.accuracy
 
 
 def test_the_package_holds_no_file_that_nothing_describes() -> None:

@@ -71,12 +71,6 @@ def test_bad_studies_are_refused_with_the_key(tmp_path, changes, message, capsys
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_study_is_named(capsys):
-    """With what there is."""
-    assert main(["study", "overfiting"]) == 2
-    assert "did you mean 'overfitting'?" in capsys.readouterr().err
-
-
 def test_curves_of_runs_stand_in_the_same_axes():
     """Else a large gap could look like a small one; names are shown as they are."""
     epochs = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.4, 0.6]})
