@@ -15,7 +15,6 @@ from benchmarks.steps import compiled
 from modelzoo import InputError, load_config
 from modelzoo.data.source import Dataset
 from modelzoo.networks import keras_objects
-from modelzoo.support.terminal import make_console
 from modelzoo.training import fast
 from modelzoo.training.device import Device
 from modelzoo.training.fast import FUSED, fuse
@@ -159,20 +158,20 @@ def train(config, shares, variant):
     """
     data = patterns(config.model.input_shape)
     device = Device("cpu:0", "CPU", shares)
-    session = Session(config, data, device, make_console(quiet=True))
-    trained = session.trained
+    session = Session(config, data, device)
+    trained = session.fitted
     if variant != "modelzoo":
         arguments = {**asdict(config.compile), "steps_per_execution": 1}
         arguments["optimizer"] = keras_objects.make(
             "optimizer", arguments["optimizer"], "optimizer"
         )
-        trained = compiled(session.model, variant, **arguments)
+        trained = compiled(session.network, variant, **arguments)
     session.pipeline.start_epoch(0)
     losses = []
     for images, labels in session.pipeline.training_batches():
         trained.reset_metrics()  # else Keras returns the mean over all steps so far
         losses.append(trained.train_on_batch(images, labels, return_dict=True)["loss"])
-    return losses, trained, session.model.variables
+    return losses, trained, session.network.variables
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,8 @@ def _train(
 
     config = load_config(name, dataset=dataset, overrides=overrides)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            config, device="cpu", out=Path(folder) / "run", precision=precision, own_process=True
-        )
-        run = trainer.fit()
+        out = Path(folder) / "run"
+        run = Trainer(config, device="cpu", out=out, precision=precision).fit()
     metrics = run.metrics
     if metrics["dataset"] != dataset:
         raise RunError(f"trained on {metrics['dataset']}, not on {dataset}")
@@ -61,7 +59,6 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
     from benchmarks.steps import compiled
     from modelzoo import load_config
     from modelzoo.networks import keras_objects
-    from modelzoo.support.terminal import make_console
     from modelzoo.training.device import start_framework
     from modelzoo.training.prepare import open_dataset
 
@@ -77,14 +74,14 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
     from modelzoo.training.session import Session
 
     data, config = open_dataset(config, print)
-    session = Session(config, data, device, make_console(quiet=True))
-    trained, step = session.trained, settings.get("step")
+    session = Session(config, data, device)
+    trained, step = session.fitted, settings.get("step")
     if step is not None:
         arguments = {**asdict(config.compile), "metrics": ["accuracy"]}
         arguments["optimizer"] = keras_objects.make(
             "optimizer", arguments["optimizer"], "optimizer"
         )
-        trained = compiled(session.model, step, **arguments)
+        trained = compiled(session.network, step, **arguments)
     session.pipeline.start_epoch(0)
     history = trained.fit(
         session.pipeline.training_batches(),
@@ -93,10 +90,10 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
         shuffle=False,
         verbose=0,
     )
-    compile_for_scoring(session.model, config)
-    scores = score(session.model, session.pipeline, "test")
+    compile_for_scoring(session.network, config)
+    scores = score(session.network, session.pipeline, "test")
     facts = {"test_accuracy": scores.accuracy, "test_loss": scores.loss}
-    facts["parameters"] = session.model.count_params()
+    facts["parameters"] = session.network.count_params()
     return {"facts": {"losses": history.history["loss"], **facts}}
 
 

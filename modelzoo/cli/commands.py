@@ -23,7 +23,7 @@ def train(options: argparse.Namespace) -> None:
 
     if options.resume is not None:
         changes = changes_to_a_run(options)
-        run = resume(options.resume, device=options.device, own_process=True, **changes)
+        run = resume(options.resume, device=options.device, **changes)
     else:
         config, weights = chosen_config(options)
         trainer = Trainer(
@@ -33,7 +33,6 @@ def train(options: argparse.Namespace) -> None:
             weights=weights,
             weights_sha256=options.sha256,
             allow_unverified=options.allow_unverified,
-            own_process=True,
         )
         run = trainer.fit()
     if run.is_chief:

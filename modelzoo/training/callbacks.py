@@ -4,9 +4,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -14,10 +14,8 @@ from rich.console import Console
 
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.support.progress import Progress
+from modelzoo.training.saving import Saving, learning_rate_of
 from modelzoo.training.state import Progress as RunProgress
-
-if TYPE_CHECKING:
-    from modelzoo.training.session import Session
 
 LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
@@ -95,20 +93,26 @@ class SaveProgress(keras.callbacks.Callback):
     own state when the run saves both.
 
     Args:
-        session: the training; its callbacks' state is put back at the beginning.
+        saving: of the training, whose callbacks' state is put back at the beginning.
+        say: prints a line.
         interruption: makes an epoch end early, after it was saved, with KeyboardInterrupt.
     """
 
-    def __init__(self, session: "Session", interruption: Interruption) -> None:
+    def __init__(
+        self, saving: Saving, say: Callable[[str], None], interruption: Interruption
+    ) -> None:
         super().__init__()
-        self.session, self.interruption = session, interruption
-        self.first_step = session.progress.batches_done
+        self.saving, self.say, self.interruption = saving, say, interruption
+        self.progress, self.callbacks = saving.progress, saving.session.callbacks
+        self.first_step = self.progress.batches_done
+        config, alone = saving.session.config, saving.session.distribution.replicas == 1
+        # Several replicas are saved when all are at the end of an epoch.
+        self.save_seconds = 60 * config.trainer.save_minutes if alone else math.inf
         self.has_said = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Put the saved state back, after the callbacks have reset themselves."""
-        saved = self.session.progress.callbacks
-        for callback, values in zip(self.session.callbacks, saved, strict=False):
+        for callback, values in zip(self.callbacks, self.progress.callbacks, strict=False):
             for name in STATE:
                 if name in values:
                     setattr(callback, name, values[name])
@@ -118,27 +122,27 @@ class SaveProgress(keras.callbacks.Callback):
         self.epoch, self.started = epoch, time.perf_counter()
         self.saved = self.started
         if self.first_step:
-            self.started -= self.session.progress.seconds
+            self.started -= self.progress.seconds
         else:
-            self.session.progress.learning_rate = learning_rate_of(self.model)
+            self.progress.learning_rate = learning_rate_of(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save, if it is time to or the run is interrupted; the last batch is the epoch's end."""
         done = self.first_step + batch + 1
         loss = float((logs or {}).get("loss", 0.0))  # the mean, which one NaN makes NaN for good
         if not math.isfinite(loss):
-            raise self.session.ruined(
+            raise self.saving.ruined(
                 f"the loss became {loss} in epoch {self.epoch + 1}, by batch {done}"
             )
-        now, progress = time.perf_counter(), self.session.progress
-        is_time = now - self.saved >= 60 * self.session.save_minutes
-        batches = self.session.pipeline.steps_per_epoch
+        now, progress = time.perf_counter(), self.progress
+        is_time = now - self.saved >= self.save_seconds
+        batches = self.saving.session.pipeline.steps_per_epoch
         if done >= batches or not (is_time or self.interruption.is_wanted):
             return
         progress.batches_done, progress.batches = done, batches
         progress.seconds = now - self.started
         _ = self.model  # JAX: Keras puts the state of the training back into the variables
-        self.session.save_state()
+        self.saving.save()
         self.saved = time.perf_counter()
         self.interruption.end()
 
@@ -146,21 +150,18 @@ class SaveProgress(keras.callbacks.Callback):
         """Say why an interruption takes its time: an epoch whose batches are done is finished."""
         if self.interruption.is_wanted and not self.has_said:
             self.has_said = True
-            self.session.say(
-                "interrupted: validating, then saving the epoch; once more stops at once"
-            )
+            self.say("interrupted: validating, then saving the epoch; once more stops at once")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save."""
-        progress = self.session.progress
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
-        row["learning_rate"] = progress.learning_rate
+        row["learning_rate"] = self.progress.learning_rate
         row["seconds"] = time.perf_counter() - self.started
-        progress.callbacks = [
+        self.progress.callbacks = [
             {n: float(value) for n in STATE if (value := getattr(each, n, None)) is not None}
-            for each in self.session.callbacks
+            for each in self.callbacks
         ]
-        self.session.end_epoch(row)
+        self.saving.end_epoch(row)
         self.interruption.end()
 
 
@@ -207,18 +208,6 @@ class ShowProgress(keras.callbacks.Callback):
     def close(self) -> None:
         """Give the terminal back, also after an interruption."""
         self.shown.close()
-
-
-def learning_rate_of(model: keras.Model) -> float:
-    """Return the learning rate of the next batch, also where each replica has a copy.
-
-    Raises:
-        ValueError: a schedule gives several.
-    """
-    rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    if rate.shape:
-        raise ValueError(f"the learning rate is no number, but of the shape {rate.shape}")
-    return float(rate)
 
 
 def _numbers(logs: dict[str, Any] | None) -> str:

@@ -62,6 +62,10 @@ class Distribution:
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
         """Finish a compiled network that will be fitted to the batches of a pipeline."""
 
+    def outside(self, network: keras.Model, config: Config) -> keras.Model:
+        """Return a network with these weights that can be scored, saved and handed out."""
+        return network
+
     def batches(
         self, pipeline: InputPipeline, first_step: int, class_weight: Mapping[int, float] | None
     ) -> Any:
@@ -125,6 +129,16 @@ class Replicas(Distribution):
                 f"compile.optimizer.config.{clipped[0]}: Keras would clip the gradient of each "
                 "replica, not their mean; leave it out, or choose --backend jax"
             )
+
+    def outside(self, network: keras.Model, config: Config) -> keras.Model:
+        """Return a copy outside of the scope, compiled for scoring."""
+        from modelzoo.training.evaluation import compile_for_scoring
+        from modelzoo.training.prepare import build_network
+
+        copy = build_network(config)
+        copy.set_weights(network.get_weights())
+        compile_for_scoring(copy, config)
+        return copy
 
     @contextlib.contextmanager
     def own_errors(self, advice: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,11 @@ from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.support.errors import InputError
 from modelzoo.support.terminal import make_console, tell
-from modelzoo.training.cluster import read_cluster
-from modelzoo.training.device import Device, start_framework
+from modelzoo.training.cluster import Cluster, read_cluster
+from modelzoo.training.device import start_framework
 from modelzoo.training.distribution import start_distribution
-from modelzoo.training.fine_tuning import find_start
-from modelzoo.training.prepare import open_dataset
-from modelzoo.training.run_folder import RunFolder, SharedRunFolder, default_path
+from modelzoo.training.fine_tuning import Start, find_start
+from modelzoo.training.run_folder import RunFolder, SharedRunFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,9 +46,7 @@ class Trainer:
             `trainer.save_minutes`.
         allow_unverified: take weights whose SHA-256 is not published.
         share_batches: cut every batch into as many parts as there are cores, on TensorFlow; in
-            place of `trainer.share_batches`. It needs `own_process`.
-        own_process: nothing else is computed in this process, so that the framework's threads may
-            be set for this training alone, as `python -m train` does.
+            place of `trainer.share_batches`.
         console: where progress and notices go; None for the standard error stream.
 
     Raises:
@@ -76,7 +74,6 @@ class Trainer:
         save_minutes: float | None = None,
         allow_unverified: bool = False,
         share_batches: bool | None = None,
-        own_process: bool = False,
         console: Console | None = None,
     ) -> None:
         given: dict[str, Any] = {
@@ -98,9 +95,8 @@ class Trainer:
             raise InputError(
                 "weights_sha256 (--sha256): no weights are given (--weights) whose hash it could be"
             )
-        self.allow_unverified, self.own_process = allow_unverified, own_process
-        self.requested_device, self.out = device, None if out is None else Path(out)
-        self.console = console or _default_console()
+        self.allow_unverified, self.device, self.console = allow_unverified, device, console
+        self.out = None if out is None else Path(out)
         check_dataset_name(self.config.data.dataset)
 
     def fit(self) -> Run:
@@ -113,42 +109,15 @@ class Trainer:
                 everything is saved; the second raises it at once.
         """
         # Weights and a folder that cannot be used are refused before the framework takes its time.
-        trainer = self.config.trainer
-        distribute, backend = trainer.distribute, trainer.backend
-        cluster = read_cluster(distribute, backend, self.requested_device)
-        if distribute == "workers" and self.out is None:
+        cluster = _read_cluster(self.config, self.device)
+        if self.config.trainer.distribute == "workers" and self.out is None:
             raise InputError("--distribute workers: needs --out, a folder that all workers see")
-        if not cluster.is_chief:
-            self.console = _quiet_console()
         start = find_start(self.config, allow_unverified=self.allow_unverified)
         if start:
             found = {"weights": start.name, "weights_sha256": start.sha256}
             self.config = self.config.with_values({"trainer": found}, "the start")
-        kind = RunFolder if cluster.is_chief else SharedRunFolder
-        folder = None if self.out is None else kind.create(self.out)
-        try:
-            device = _start(self.config, self.requested_device, self.own_process)
-            distribution = start_distribution(distribute, cluster, device.name, self._notify)
-            data, self.config = open_dataset(self.config, self._notify, is_new=True)
-            name = data.name
-            from modelzoo.training.session import Session
-
-            with device.scope():
-                session = Session(self.config, data, device, self.console, distribution)
-                del data  # the session keeps what it needs of it
-                session.agree(session.progress)
-                if start:
-                    session.start_from(start)
-                if folder is None:
-                    folder = RunFolder.create(default_path(self.config.name, name))
-                session.begin(folder)
-                return session.run()
-        finally:
-            if folder is not None:
-                folder.release()
-
-    def _notify(self, message: str) -> None:
-        tell(self.console, message, style="bold")
+        folder = None if self.out is None else _folder_of(cluster).create(self.out)
+        return _train(self.config, self.device, cluster, self.console, folder, start)
 
 
 def resume(
@@ -157,7 +126,6 @@ def resume(
     epochs: int | None = None,
     device: str = "auto",
     distribute: str | None = None,
-    own_process: bool = False,
     console: Console | None = None,
 ) -> Run:
     """Continue an interrupted run as if it had never stopped.
@@ -171,65 +139,61 @@ def resume(
         epochs: train up to this many in all, in place of the configuration's number.
         device: as for `Trainer`.
         distribute: as for `Trainer`: what is trained is the same on any number of devices.
-        own_process: as for `Trainer`.
         console: where progress and notices go.
 
     Raises:
         InputError: the folder holds no run, or its files are damaged.
     """
-    console = console or _default_console()
     # The configuration says how to train, and so who may lock the folder.
     config = SharedRunFolder.open(Path(path)).read_config()
     if distribute is not None:
         config = config.with_values({"trainer": {"distribute": distribute}}, "--distribute")
-    asked = config.trainer
-    cluster = read_cluster(asked.distribute, asked.backend, device)
-    if not cluster.is_chief:
-        console = _quiet_console()
-    folder = (RunFolder if cluster.is_chief else SharedRunFolder).open(Path(path))
+    cluster = _read_cluster(config, device)
+    if epochs is not None:
+        config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
+    folder = _folder_of(cluster).open(Path(path))
     try:
-        if epochs is not None:
-            config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
-        progress = folder.load_progress()
-        done, total = progress.epochs_done, config.fit.epochs
-        if folder.is_finished and (done >= total or progress.stopped):
-            raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains it further")
-        chosen = _start(config, device, own_process)
-
-        def notify(message: str) -> None:
-            tell(console, message)
-
-        distribution = start_distribution(asked.distribute, cluster, chosen.name, notify)
-        data, _ = open_dataset(config, notify)
-        if data.name != config.data.dataset:
-            raise InputError(
-                f"{path}: was trained on {config.data.dataset}, which is not here now; "
-                "resuming on another data set would mix the two"
-            )
-        from modelzoo.training.session import Session
-
-        with chosen.scope():
-            session = Session(config, data, chosen, console, distribution)
-            del data
-            session.agree(progress)
-            session.restore(folder)
-            if folder.warning:
-                notify(f"warning: {folder.warning}")
-            tell(console, f"resuming {path}: {progress.told(total)} are done")
-            return session.run()
+        _check_unfinished(folder, config.fit.epochs)
+        return _train(config, device, cluster, console, folder)
     finally:
         folder.release()
 
 
-def _start(config: Config, device: str, own_process: bool) -> Device:
+def _check_unfinished(folder: RunFolder, epochs: int) -> None:
+    progress = folder.load_progress()
+    if folder.is_finished and (progress.epochs_done >= epochs or progress.stopped):
+        done = progress.epochs_done
+        raise InputError(f"{folder.path}: is finished, {done} epochs; --epochs N trains it further")
+
+
+def _read_cluster(config: Config, device: str) -> Cluster:
+    return read_cluster(config.trainer.distribute, config.trainer.backend, device)
+
+
+def _folder_of(cluster: Cluster) -> type[RunFolder]:
+    return RunFolder if cluster.is_chief else SharedRunFolder
+
+
+def _train(
+    config: Config,
+    device: str,
+    cluster: Cluster,
+    console: Console | None,
+    folder: RunFolder | None,
+    start: Start | None = None,
+) -> Run:
+    """Start the framework, and train; then let others have the folder."""
+    shown = (console or make_console(stderr=True)) if cluster.is_chief else make_console(quiet=True)
     section = config.trainer
-    share_batches = own_process and section.share_batches and section.distribute == "none"
-    return start_framework(section.backend, device, share_batches=share_batches)
+    shares = section.share_batches and section.distribute == "none"
+    try:
+        chosen = start_framework(section.backend, device, share_batches=shares)
+        distribution = start_distribution(
+            section.distribute, cluster, chosen.name, partial(tell, shown, style="bold")
+        )
+        from modelzoo.training.train import train
 
-
-def _default_console() -> Console:
-    return make_console(stderr=True)
-
-
-def _quiet_console() -> Console:
-    return make_console(quiet=True)
+        return train(config, chosen, distribution, shown, folder, start)
+    finally:
+        if folder is not None:
+            folder.release()
