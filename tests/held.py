@@ -36,12 +36,12 @@ def hold(epoch: int, batch: int) -> None:
 
 
 if __name__ == "__main__":
-    open_dataset = trainer.open_dataset  # the first that is called after the start of a framework
+    start = trainer.start_distribution  # the first that is called after the start of a framework
 
-    def hold_and_open(*arguments: Any, **options: Any) -> Any:
-        """Open the data set."""
+    def hold_and_start(*arguments: Any) -> Any:
+        """Start the distribution."""
         hold(int(sys.argv[1]), int(sys.argv[2]))
-        return open_dataset(*arguments, **options)
+        return start(*arguments)
 
-    trainer.open_dataset = hold_and_open
+    trainer.start_distribution = hold_and_start
     cli.run_program(sys.argv[3:])
