@@ -46,7 +46,9 @@ class Trainer:
             `trainer.save_minutes`.
         allow_unverified: take weights whose SHA-256 is not published.
         share_batches: cut every batch into as many parts as there are cores, on TensorFlow; in
-            place of `trainer.share_batches`.
+            place of `trainer.share_batches`. Where this starts TensorFlow, its operations take one
+            thread each from then on, as in `python -m train`; where TensorFlow runs already, the
+            batch is not cut.
         console: where progress and notices go; None for the standard error stream.
 
     Raises:
