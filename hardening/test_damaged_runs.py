@@ -77,7 +77,7 @@ def test_a_longer_run_that_was_killed_is_not_finished(run, runs, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("modelzoo.training.session.write_results", killed)
+        patched.setattr("modelzoo.training.train.write_results", killed)
         with pytest.raises(KeyboardInterrupt):
             resume(run.path, device="cpu", epochs=3)
     assert not run.is_finished

@@ -96,7 +96,7 @@ class Compile(Section, frozen=True, kw_only=True):
 class Fit(Section, frozen=True, kw_only=True):
     """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own.
 
-    `class_weight: balanced` is computed from the training images (`training.prepare.class_weights`).
+    `class_weight: balanced` follows from the training images (`training.prepare.class_weights`).
     """
 
     epochs: Count
