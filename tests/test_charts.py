@@ -112,8 +112,6 @@ def test_curves_without_accuracy_or_without_any_epoch():
     frame = history(3)[["epoch", "loss"]]
     assert len(charts.training_curves(frame).to_dict()["hconcat"]) == 1
     assert "No epoch" in json.dumps(charts.training_curves(frame[:0]).to_dict())
-    with pytest.raises(InputError, match="epoch"):
-        charts.training_curves(pd.DataFrame({"loss": [1.0]}))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 100])
@@ -196,8 +194,6 @@ def test_no_mistakes_and_wrong_pictures():
     assert "No mistakes" in json.dumps(charts.mistakes(pictures(0), [], [], []).to_dict())
     with pytest.raises(InputError, match="uint8"):
         charts.mistakes(np.zeros((1, 8, 8, 1)), ["a"], ["b"], [0.5])
-    with pytest.raises(InputError, match="1 images"):
-        charts.mistakes(pictures(1), ["a", "b"], ["b"], [0.5])
 
 
 def hostile_charts() -> dict[str, charts.Chart]:

@@ -1,16 +1,18 @@
 """The layers of a network as blocks, drawn to scale."""
 
-import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 
-from modelzoo.charts.canvas import LINE, PLACE, Row, canvas, labels
-from modelzoo.charts.style import BLUE, GREEN, GREY, ORANGE, Chart, data_of, printable
+from modelzoo.charts.canvas import LINE, TEXT, Canvas, Row
+from modelzoo.charts.style import BLUE, GREEN, GREY, LINE_GREY, ORANGE, Chart, printable
 from modelzoo.support.errors import InputError
+
+Layer = Mapping[str, Any]
 
 TALLEST, DEEPEST = 150, 95  # pixels of the largest height and of the largest number of maps
 LEAN = 0.45  # how far the width leans back, for each pixel of its own
@@ -24,9 +26,27 @@ COLORS = {  # by a part of the name of the class; all others are green
     "CCells": ORANGE,
     "Input": GREY,
 }
+FACES = {  # opacity, and the corners: 0 or 1 of the depth, the height and the width
+    "front": (0.75, ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 0))),
+    "top": (0.35, ((0, 0, 0), (0, 0, 1), (1, 0, 1), (1, 0, 0), (0, 0, 0))),
+    "side": (0.55, ((1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0), (1, 0, 0))),
+}
+FACE_LOOK = {"filled": True, "strokeWidth": 1, "stroke": "white", "strokeJoin": "round"}
+FACE_ENCODING: Row = {
+    "order": "corner:Q",
+    "detail": "face:N",
+    "fill": alt.Fill("color:N", scale=None),
+    "fillOpacity": alt.FillOpacity("opacity:Q", scale=None),
+    "tooltip": [
+        alt.Tooltip("layer:N", title="Layer"),
+        alt.Tooltip("kind:N", title="Kind"),
+        alt.Tooltip("shape:N", title="Output"),
+        alt.Tooltip("parameters:N", title="Parameters"),
+    ],
+}
 
 
-def architecture(layers: Sequence[Mapping[str, Any]], name: str) -> Chart:
+def architecture(layers: Sequence[Layer], name: str) -> Chart:
     """Return a network as a row of blocks, from its input to its output, drawn to scale.
 
     The sides of a block grow with the square root of the height, the width and the number of maps:
@@ -40,39 +60,38 @@ def architecture(layers: Sequence[Mapping[str, Any]], name: str) -> Chart:
         name: of the network, for the title.
 
     Raises:
-        InputError: there is no layer, or one whose output is neither maps nor units.
+        InputError: the output of a layer is neither maps nor units.
     """
-    if not layers:
-        raise InputError(f"{name}: has no layers to draw")
-    blocks = [_Block(group) for group in _groups(layers, name)]
-    side = TALLEST / math.sqrt(max(max(block.height, block.width) for block in blocks))
-    depth = DEEPEST / math.sqrt(max(block.maps for block in blocks))
-    above = LEAN * side * math.sqrt(max(block.width for block in blocks))
+    groups = _groups(layers, name)
+    shapes = np.array([(1, 1, *group[0]["output_shape"])[-3:] for group in groups])
+    height, width, maps = np.sqrt(shapes.max(axis=0)).tolist()
+    scale, depth = TALLEST / max(height, width), DEEPEST / maps
+    sizes = np.maximum(THINNEST, np.sqrt(shapes) * [scale, scale, depth]).tolist()
+    above = LEAN * scale * width
     middle, below = above + TALLEST / 2, above + TALLEST + LINE  # of the front faces; of all
-    faces, ends, x = [], [], 0.0
-    below_blocks: list[Row] = []
-    for block in blocks:
-        sides = block.sides(side, depth)
-        wide = sides["deep"] + LEAN * sides["wide"]
-        slot = max(wide, block.label_width())
-        left = x + (slot - wide) / 2
-        faces += block.faces(left, middle - sides["high"] / 2, sides)
-        ends.append((left, left + wide))
-        below_blocks.append({"x": x + slot / 2, "y": below, "text": block.lines()})
-        x += slot + GAP
+    canvas, x, end = Canvas(), 0.0, None
+    for group, (high, wide, deep) in zip(groups, sizes, strict=True):
+        lines, broad = _lines(group), deep + LEAN * wide
+        slot = max(broad, LETTER * max(map(len, lines)))
+        left = x + (slot - broad) / 2
+        line: list[Row] = [] if end is None else [{"x": end + 2, "x2": left - 2, "y": middle}]
+        canvas.draw("rule", line, {"x2": "x2:Q"}, color=LINE_GREY, aria=False)
+        sides = {"high": high, "wide": wide, "deep": deep}
+        faces = _faces(group[0], left, middle - high / 2, sides)
+        canvas.draw("line", faces, FACE_ENCODING, aria=False, **FACE_LOOK)
+        canvas.label(x + slot / 2, below, lines, {**TEXT, "align": "center"})
+        x, end = x + slot + GAP, left + broad
     total = sum(layer["parameters"] for layer in layers)
-    return canvas(
-        [_connections(ends, middle), _faces(faces), *labels(below_blocks, align="center")],
-        (x - GAP, below + LINE * max(len(row["text"]) for row in below_blocks)),
-        f"{printable(name)}, from input to output",
-        f"{total:,} parameters. Sides grow with the square root of height, width and maps.",
-        f"Architecture of {printable(name)}: " + "; ".join(block.said() for block in blocks) + ".",
-    )
+    title = f"{printable(name)}, from input to output"
+    subtitle = f"{total:,} parameters. Sides grow with the square root of height, width and maps."
+    said = f"Architecture of {printable(name)}: {'; '.join(map(_said, groups))}."
+    lowest = below + LINE * max(len(_lines(group)) for group in groups)
+    return canvas.chart(x - GAP, lowest, title, subtitle, said)
 
 
-def _groups(layers: Sequence[Mapping[str, Any]], name: str) -> list[list[Mapping[str, Any]]]:
+def _groups(layers: Sequence[Layer], name: str) -> list[list[Layer]]:
     """Put a layer that only changes values to the one before it, whose shape it keeps."""
-    groups: list[list[Mapping[str, Any]]] = []
+    groups: list[list[Layer]] = []
     for layer in layers:
         shape = layer["output_shape"]
         if len(shape) not in (1, 3) or None in shape:
@@ -89,71 +108,43 @@ def _groups(layers: Sequence[Mapping[str, Any]], name: str) -> list[list[Mapping
     return groups
 
 
-class _Block:
-    """A layer and those that only change its values: shape, label and pixels."""
-
-    def __init__(self, group: Sequence[Mapping[str, Any]]) -> None:
-        self.first, self.others = group[0], group[1:]
-        shape = self.first["output_shape"]
-        sides: tuple[int, int, int] = tuple(shape) if len(shape) == 3 else (1, 1, shape[0])
-        self.height, self.width, self.maps = sides
-
-    def sides(self, tall: float, deep: float) -> dict[str, float]:
-        """Return the pixels of the sides: `high` and `wide` on one scale, `deep` on another."""
-        return {
-            "high": max(THINNEST, tall * math.sqrt(self.height)),
-            "wide": max(THINNEST, tall * math.sqrt(self.width)),
-            "deep": max(THINNEST, deep * math.sqrt(self.maps)),
+def _faces(layer: Layer, left: float, top: float, sides: Row) -> list[Row]:
+    """Return the corners of the front, the top and the side of a block, which are seen."""
+    kind, back = layer["type"], LEAN * sides["wide"]
+    color = next((color for part, color in COLORS.items() if part in kind), GREEN)
+    return [
+        {
+            "layer": layer["name"], "face": f"{layer['name']} {face}",
+            "shape": _times(layer["output_shape"]), "kind": kind,
+            "parameters": layer["parameters"], "corner": number,
+            "x": left + deep * sides["deep"] + wide * back,
+            "y": top + high * sides["high"] - wide * back,
+            "color": color, "opacity": opacity, **sides,
         }
+        for face, (opacity, corners) in FACES.items()
+        for number, (deep, high, wide) in enumerate(corners)
+    ]  # fmt: skip
 
-    def faces(self, left: float, top: float, sides: dict[str, float]) -> list[dict[str, Any]]:
-        """Return the corners of the front, the top and the side that one sees."""
-        back, right, bottom = LEAN * sides["wide"], left + sides["deep"], top + sides["high"]
 
-        def slanted(x1: float, y1: float, x2: float, y2: float) -> list[tuple[float, float]]:
-            """Return the corners of a face from an edge of the front to the one behind it."""
-            return [(x1, y1), (x1 + back, y1 - back), (x2 + back, y2 - back), (x2, y2)]
+def _said(group: Sequence[Layer]) -> str:
+    """Return a block for those who hear it."""
+    kinds = " and ".join(layer["type"] for layer in group)
+    return f"{group[0]['name']}, {kinds}, {_times(group[0]['output_shape'])}"
 
-        front = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        shown = {
-            "front": (front, 0.75),
-            "top": (slanted(left, top, right, top), 0.35),
-            "side": (slanted(right, top, right, bottom), 0.55),
-        }
-        kind = self.first["type"]
-        color = next((color for part, color in COLORS.items() if part in kind), GREEN)
-        return [
-            {
-                "layer": self.first["name"], "face": f"{self.first['name']} {name}",
-                "shape": _times(self.first["output_shape"]), "kind": kind,
-                "parameters": self.first["parameters"], "corner": corner, "x": x, "y": y,
-                "color": color, "opacity": opacity, **sides,
-            }
-            for name, (places, opacity) in shown.items()
-            for corner, (x, y) in enumerate([*places, places[0]])
-        ]  # fmt: skip
 
-    def lines(self) -> list[str]:
-        """Return the label: name, kind, shape, parameters, and what follows at this shape."""
-        lines = [printable(self.first["name"]), *_wrapped(self.first["type"])]
-        lines.append(_times(self.first["output_shape"]))
-        if self.first["type"] != "InputLayer":
-            lines.append(_parameters(self.first["parameters"]))
-        for other in self.others:
-            lines.append(f"+ {printable(other['name'])}")
-            if other["name"].lower() != other["type"].lower():
-                lines += _wrapped(other["type"])
-            if other["parameters"]:
-                lines.append(_parameters(other["parameters"]))
-        return lines
-
-    def label_width(self) -> float:
-        return LETTER * max(map(len, self.lines()))
-
-    def said(self) -> str:
-        """Return the block for those who hear it."""
-        kinds = " and ".join([self.first["type"], *(other["type"] for other in self.others)])
-        return f"{self.first['name']}, {kinds}, {_times(self.first['output_shape'])}"
+def _lines(group: Sequence[Layer]) -> list[str]:
+    """Return the label: name, kind, shape, parameters, and what follows at this shape."""
+    first, *others = group
+    lines = [printable(first["name"]), *_wrapped(first["type"]), _times(first["output_shape"])]
+    if first["type"] != "InputLayer":
+        lines.append(_parameters(first["parameters"]))
+    for other in others:
+        lines.append(f"+ {printable(other['name'])}")
+        if other["name"].lower() != other["type"].lower():
+            lines += _wrapped(other["type"])
+        if other["parameters"]:
+            lines.append(_parameters(other["parameters"]))
+    return lines
 
 
 def _times(shape: Sequence[int]) -> str:
@@ -172,28 +163,3 @@ def _wrapped(kind: str) -> list[str]:
             lines.append("")
         lines[-1] += word
     return lines
-
-
-def _faces(rows: list[dict[str, Any]]) -> alt.Chart:
-    shown = {"layer": "Layer", "kind": "Kind", "shape": "Output", "parameters": "Parameters"}
-    mark = alt.Chart(data_of(rows)).mark_line(
-        filled=True, strokeWidth=1, stroke="white", strokeJoin="round", aria=False
-    )
-    return mark.encode(
-        **PLACE,
-        order="corner:Q",
-        detail="face:N",
-        fill=alt.Fill("color:N", scale=None),
-        fillOpacity=alt.FillOpacity("opacity:Q", scale=None),
-        tooltip=[alt.Tooltip(f"{field}:N", title=title) for field, title in shown.items()],
-    )
-
-
-def _connections(ends: list[tuple[float, float]], middle: float) -> alt.Chart:
-    """Draw a line from each block to the next."""
-    rows = [
-        {"x": right + 2, "x2": left - 2, "y": middle}
-        for (_, right), (left, _) in itertools.pairwise(ends)
-    ]
-    mark = alt.Chart(data_of(rows)).mark_rule(color="#9aa0a6", aria=False)
-    return mark.encode(**PLACE, x2="x2:Q")

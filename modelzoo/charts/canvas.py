@@ -1,129 +1,100 @@
-"""Pictures, cells, lines and text at places given in pixels: for figures that have no axes.
+"""Figures without axes: pictures, text and rectangles at places in pixels.
 
-Every row has `x` and `y`, its upper left corner, in pixels from that of the figure.
+Places are of upper left corners, from that of the figure; a size is (height, width).
 """
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 from PIL import Image
 
-from modelzoo.charts.style import GREY, INK, Chart, data_of, styled
+from modelzoo.charts.style import GREY, INK, Chart, data_of, layered
 from modelzoo.support.errors import InputError
 
 Row = dict[str, Any]
-Rows = Sequence[Mapping[str, Any]]
-PLACE: dict[str, Any] = {
+Size = tuple[float, float]
+PLACE: Row = {
     "x": alt.X("x:Q", scale=None, axis=None),
     "y": alt.Y("y:Q", scale=None, axis=None),
 }
-TO: dict[str, Any] = {"x2": alt.X2("x2:Q"), "y2": alt.Y2("y2:Q")}
+TO: Row = {"x2": alt.X2("x2:Q"), "y2": alt.Y2("y2:Q")}
 LINE = 14  # pixels between lines of text
 OUTLINE = "#b5babf"  # of pictures
+TEXT: Row = {
+    "align": "left",
+    "baseline": "top",
+    "color": INK,
+    "fontSize": 11,
+    "lineHeight": LINE,
+    "aria": False,
+}
+BOLD, NOTE = {**TEXT, "fontWeight": "bold"}, {**TEXT, "color": GREY}
+PICTURE: Row = {"align": "left", "baseline": "top", "smooth": False, "aspect": False}
 
 
-def canvas(
-    layers: Sequence[alt.Chart],
-    size: tuple[float, float],
-    title: str,
-    subtitle: str | Sequence[str] = "",
-    description: str = "",
-) -> Chart:
-    """Return a figure of `size` (width, height) in pixels; later layers lie on earlier ones."""
-    heading = alt.TitleParams(title, subtitle=subtitle) if subtitle else title
-    figure = alt.layer(*layers).properties(
-        width=size[0], height=size[1], title=heading, view={"stroke": None}
-    )
-    figure = figure.resolve_scale(color="independent").resolve_legend(color="independent")
-    return styled(figure, description or title)
+class Canvas:
+    """What is drawn: pictures lowest, and what was begun later above what was begun before.
+
+    Marks that look the same form a layer.
+    """
+
+    def __init__(self) -> None:
+        self._layers: dict[str, tuple[Row, Row, list[Row]]] = {}
+
+    def draw(self, mark: str, rows: Sequence[Row], encoding: Row, **look: Any) -> None:
+        """Draw a mark of Vega-Lite for each row, which has `x`, `y` and the fields encoded."""
+        whole = {"type": mark, **look}
+        self._layers.setdefault(str(whole), (whole, encoding, []))[2].extend(rows)
+
+    def text(self, x: float, y: float, text: Any, look: Row = TEXT, **more: Any) -> None:
+        """Write a string, or a list of lines; `more` is what else its row holds."""
+        self.draw("text", [{"x": x, "y": y, "text": text, **more}], {"text": "text:N"}, **look)
+
+    def label(self, x: float, y: float, lines: Sequence[str], look: Row) -> None:
+        """Write lines, the first in bold and black."""
+        self.text(x, y, lines[0], {**look, "color": INK, "fontWeight": "bold"})
+        self.text(x, y + LINE, lines[1:], look)
+
+    def picture(
+        self, pixels: np.ndarray, side: float, x: float, y: float, alternative: str
+    ) -> Size:
+        """Draw pixels, uint8, their longer side `side`, described by `alternative`."""
+        size = scaled(pixels.shape, side)
+        self.image(as_url(pixels, int(side)), size, x, y, alternative)
+        return size
+
+    def image(self, address: str, size: Size, x: float, y: float, alternative: str) -> None:
+        """Draw the picture at an address."""
+        row = {"x": x, "y": y, "picture": address, "alternative": alternative}
+        tooltip = alt.Tooltip("alternative:N", title="")
+        encoding = {"url": "picture:N", "description": "alternative:N", "tooltip": tooltip}
+        self.draw("image", [row], encoding, height=size[0], width=size[1], **PICTURE)
+
+    def frame(
+        self, x: float, y: float, size: Size, color: str = GREY, stroke: float = 1, **more: Any
+    ) -> None:
+        """Draw the outline of a rectangle; `more` is what else its row holds."""
+        row = {"x": x, "y": y, "x2": x + size[1], "y2": y + size[0], **more}
+        self.draw("rect", [row], TO, filled=False, stroke=color, strokeWidth=stroke, aria=False)
+
+    def chart(self, width: float, height: float, title: str, *about: Any) -> Chart:
+        """Return the figure; `about` is a subtitle and a description, as for `layered`."""
+        pictures_first = sorted(self._layers.values(), key=lambda each: each[0]["type"] != "image")
+        layers = [
+            alt.Chart(data_of(rows), mark=alt.MarkDef(**look)).encode(**PLACE, **encoding)
+            for look, encoding, rows in pictures_first
+        ]
+        return layered(layers, (width, height), title, *about)
 
 
-def checked_picture(picture: np.ndarray, of: str) -> np.ndarray:
-    """Return a picture as an array, or raise InputError: it should be uint8, grey or colour."""
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
-        raise InputError(
-            f"{of}: a picture of shape {picture.shape} and type {picture.dtype}: give uint8 of "
-            "shape (height, width, 1 or 3)"
-        )
-    return picture
-
-
-def scaled(shape: Sequence[int], side: float) -> tuple[float, float]:
-    """Return height and width in pixels of what has this shape, its longer side `side` pixels."""
+def scaled(shape: Sequence[int], side: float) -> Size:
+    """Return the size in pixels of what has this shape, its longer side `side` pixels."""
     height, width = shape[:2]
     return side * height / max(height, width), side * width / max(height, width)
-
-
-def picture_row(
-    pixels: np.ndarray, side: float, x: float, y: float, alternative: str, **more: Any
-) -> Row:
-    """Return a row for `pictures` and `frames`; for pixels, side and `most` see `as_url`."""
-    height, width = scaled(pixels.shape, side)
-    address = as_url(pixels, int(side), more.pop("most", None))
-    size = {"x": x, "y": y, "width": width, "height": height}
-    return {**size, "picture": address, "alternative": alternative, **more}
-
-
-def pictures(rows: Rows) -> list[alt.Chart]:
-    """Draw `picture`, the address of a picture, `width` x `height`; `alternative` describes it."""
-    sizes = {(row["width"], row["height"]): None for row in rows}
-    layers = []
-    for width, height in sizes:  # a size is a property of the mark: it cannot be encoded
-        chosen = [row for row in rows if (row["width"], row["height"]) == (width, height)]
-        mark = alt.Chart(data_of(chosen)).mark_image(
-            width=width, height=height, align="left", baseline="top", smooth=False, aspect=False
-        )
-        tooltip = alt.Tooltip("alternative:N", title="")
-        layers.append(
-            mark.encode(**PLACE, url="picture:N", description="alternative:N", tooltip=tooltip)
-        )
-    return layers
-
-
-def texts(rows: Rows, **mark: Any) -> alt.Chart:
-    """Write `text`, a string or a list of lines; `mark` are properties of Vega-Lite's text mark."""
-    options: dict[str, Any] = {
-        "align": "left",
-        "baseline": "top",
-        "fontSize": 11,
-        "color": INK,
-        "lineHeight": LINE,
-    }
-    chart = alt.Chart(data_of(rows)).mark_text(aria=False, **(options | mark))
-    return chart.encode(**PLACE, text="text:N")
-
-
-def labels(rows: Rows, *, color: str = INK, **mark: Any) -> list[alt.Chart]:
-    """Write `text`, lists of lines, the first of each in bold, the others in `color`."""
-    heads = [{**row, "text": row["text"][0]} for row in rows]
-    rest = [{**row, "text": row["text"][1:], "y": row["y"] + LINE} for row in rows]
-    return [texts(heads, fontWeight="bold", **mark), texts(rest, color=color, **mark)]
-
-
-def frames(rows: Rows, color: str = GREY, width: float = 1) -> alt.Chart:
-    """Draw the outline of rectangles, `width` x `height`; `step` says when, if there are steps."""
-    corners = []
-    for row in rows:
-        corner = {name: row[name] for name in ("step", "x", "y") if name in row}
-        corners.append({**corner, "x2": row["x"] + row["width"], "y2": row["y"] + row["height"]})
-    mark = alt.Chart(data_of(corners)).mark_rect(
-        filled=False, stroke=color, strokeWidth=width, aria=False
-    )
-    return mark.encode(**PLACE, **TO)
-
-
-def cells(
-    rows: Rows, scale: alt.Scale, legend: alt.Legend | None, tooltip: Sequence[alt.Tooltip] = ()
-) -> alt.Chart:
-    """Fill the rectangles that end at `x2`, `y2` with the colour of their `value`."""
-    mark = alt.Chart(data_of(rows)).mark_rect(aria=False)
-    color = alt.Color("value:Q", scale=scale, legend=legend)
-    return mark.encode(**PLACE, **TO, color=color, tooltip=list(tooltip) or alt.Undefined)
 
 
 def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
@@ -137,19 +108,26 @@ def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
             `side`. Fewer keep a report small.
     """
     image = image_of(pixels)
-    larger = max(image.size)
-    if larger > side:
+    factor = 2 * side // max(image.size)
+    if max(image.size) > side:
         image.thumbnail((most or 2 * side, most or 2 * side))
     else:
-        factor = 2 * side // larger
-        image = image.resize(
-            (image.width * factor, image.height * factor), Image.Resampling.NEAREST
-        )
+        size = image.width * factor, image.height * factor
+        image = image.resize(size, Image.Resampling.NEAREST)
     return data_uri(image, "PNG", optimize=True)
 
 
 def image_of(pixels: np.ndarray) -> Image.Image:
-    """Return pixels, uint8 of shape (height, width, channels), as Pillow's image."""
+    """Return pixels, uint8 of shape (height, width, 1, 3 or 4), as Pillow's image.
+
+    Raises:
+        InputError: they are of another type or shape.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+        raise InputError(
+            f"a picture of shape {pixels.shape} and type {pixels.dtype}: give uint8 of shape "
+            "(height, width, 1 or 3)"
+        )
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 

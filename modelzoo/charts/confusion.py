@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Which classes are taken for which, and the most confident mistakes."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,31 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.style import INK, Chart, data_of, distinct_names, message, styled
+from modelzoo.charts.canvas import TEXT, Canvas, as_url, scaled
+from modelzoo.charts.style import (
+    INK,
+    Chart,
+    data_of,
+    distinct_names,
+    layered,
+    message,
+    printable,
+    shortened,
+)
 from modelzoo.support.errors import InputError
 
 COUNTED_CLASSES = 20  # up to so many, a cell has room for its count
 CELLS_DRAWN = 10_000  # beyond that browsers become slow, and single images are left to see
-
-Rows = list[dict[str, Any]]
+TOOLTIP = [
+    alt.Tooltip("true:N", title="True class"),
+    alt.Tooltip("predicted:N", title="Predicted class"),
+    alt.Tooltip("count:Q", title="Images", format=","),
+    alt.Tooltip("share:Q", title="Share of the true class", format=".2%"),
+]
+MISTAKES_SHOWN = 24
+SIDE, COLUMNS = 112, 6  # pixels of a picture's longer side; pictures in a row
+CAPTION_LETTERS = 22  # as many fit below a picture
+WRONG = {**TEXT, "color": "#a33f00", "fontWeight": "bold"}
 
 
 def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
@@ -27,97 +45,119 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
         class_names: a name a class.
 
     Raises:
-        InputError: the matrix isn't square or the number of names differs.
+        InputError: the number of names differs.
     """
-    matrix = np.asarray(matrix)
-    size = len(class_names)
+    matrix, size = np.asarray(matrix), len(class_names)
     if matrix.shape != (size, size):
-        raise InputError(
-            f"a confusion matrix of shape {matrix.shape} doesn't fit {size} class names: "
-            f"it must be {size}x{size}"
-        )
+        raise InputError(f"{size} class names don't fit a confusion matrix of {matrix.shape}")
     total, correct = int(matrix.sum()), int(np.trace(matrix))
     if not total:
         return message("No image was scored.")
-    names = distinct_names(class_names)
-    least = _least_count(matrix)
-    title = f"{correct:,} of {total:,} images read correctly ({correct / total:.2%})"
-    heading: str | alt.TitleParams = title
-    if least > 1:
-        heading = alt.TitleParams(title, subtitle=f"only cells of {least} images or more are drawn")
-    right, wrong = _rows(matrix, names, least)
-    worst = max((row["share"] for row in wrong), default=0.0)
-    blue = alt.Scale(domain=[0, 1], range=["#e3eef6", "#005a8d"])
-    orange = alt.Scale(  # the square root lets a share of 0.1% be seen beside one of 5%
-        type="sqrt", domain=[0, max(0.05, worst)], range=["#fff1e3", "#b34700"]
-    )
-    axes, cell = _cell_axes(names), _cell_pixels(size)
-    font = max(6, min(14, cell / (0.62 * len(f"{matrix.max():,}") + 0.4)))
+    cell = max(34, min(90, 450 // size))
     if size > COUNTED_CLASSES:
-        font = 0
-    layers = _cells(right, axes, "Read correctly", blue, 0.6, font)
-    layers += _cells(wrong, axes, "Mistaken", orange, 0.36 * orange.domain[1], font)
-    view = {"fill": "#f5f6f7", "stroke": None}
-    chart = alt.layer(*layers).properties(
-        width=size * cell, height=size * cell, title=heading, view=view
+        cell = max(1, min(20, 700 // size))
+    counts = np.sort(matrix[matrix > 0])[::-1]  # equal ones are drawn all or not at all
+    least = 1 if len(counts) <= CELLS_DRAWN else int(counts[CELLS_DRAWN]) + 1
+    names, images = distinct_names(class_names), matrix.sum(axis=1)
+    rows = [
+        {
+            "true": names[true], "predicted": names[predicted],
+            "count": int(matrix[true, predicted]),
+            "share": round(float(matrix[true, predicted] / images[true]), 6),
+            "images": int(images[true]),
+        }
+        for true, predicted in np.argwhere(matrix >= least)
+    ]  # fmt: skip
+    right = [row for row in rows if row["true"] == row["predicted"]]
+    wrong = [row for row in rows if row["true"] != row["predicted"]]
+    blue = alt.Scale(domain=[0, 1], range=["#e3eef6", "#005a8d"])
+    worst = max([0.05, *(row["share"] for row in wrong)])
+    orange = alt.Scale(  # the square root lets a share of 0.1% be seen beside one of 5%
+        type="sqrt", domain=[0, worst], range=["#fff1e3", "#b34700"]
     )
-    chart = chart.resolve_scale(color="independent").resolve_legend(color="independent")
-    return styled(chart, f"Confusion matrix of {size} classes: {title}.")
+    font = max(6, min(14, cell / (0.62 * len(f"{matrix.max():,}") + 0.4)))
+    font = font if size <= COUNTED_CLASSES else 0
+    axes = _cell_axes(names, cell)
+    layers = _cells(right, axes, "Read correctly", blue, 0.6, font)
+    layers += _cells(wrong, axes, "Mistaken", orange, 0.36 * worst, font)
+    title = f"{correct:,} of {total:,} images read correctly ({correct / total:.2%})"
+    subtitle = f"only cells of {least} images or more are drawn" if least > 1 else ""
+    said = f"Confusion matrix of {size} classes: {title}."
+    return layered(layers, (size * cell, size * cell), title, subtitle, said, fill="#f5f6f7")
 
 
-def _least_count(matrix: np.ndarray) -> int:
-    """Return the smallest count to draw: equal counts are drawn all or not at all."""
-    counts = np.sort(matrix[matrix > 0])[::-1]
-    return 1 if len(counts) <= CELLS_DRAWN else int(counts[CELLS_DRAWN]) + 1
+def mistakes(
+    images: np.ndarray,
+    true: Sequence[str],
+    predicted: Sequence[str],
+    confidence: Sequence[float],
+    *,
+    total: int | None = None,
+) -> Chart:
+    """Return the most confident mistakes as pictures, at most 24.
+
+    Args:
+        images: uint8, shape (n, height, width, channels) with 1, 3 or 4 channels.
+        true: the right class of each.
+        predicted: the class that the network gave.
+        confidence: its probability for that, from 0 to 1; NaN, in the order given, if it has none.
+        total: how many mistakes there were, if `images` are a choice of them.
+
+    Raises:
+        InputError: the images are not uint8 pictures.
+    """
+    if not len(images):
+        return message("No mistakes.")
+    total = len(images) if total is None else total
+    certain = np.nan_to_num(np.asarray(confidence, float))
+    order = np.argsort(-certain, kind="stable")[:MISTAKES_SHOWN]
+    captions = [_caption(predicted[index], confidence[index]) for index in order]
+    columns, has_two_lines = min(COLUMNS, len(order)), any(len(lines) > 1 for lines in captions)
+    size = high, _ = scaled(images.shape[1:], SIDE)
+    step, line_height = SIDE + 28, high + (66 if has_two_lines else 52)
+    canvas = Canvas()
+    for place, (index, caption) in enumerate(zip(order, captions, strict=True)):
+        x, y = place % columns * step, place // columns * line_height
+        truth = f"true: {printable(str(true[index]))}"
+        address = as_url(images[index], SIDE, SIDE + 16)  # small: a report has many
+        canvas.image(address, size, x, y, f"{truth}, {' '.join(caption)}")
+        canvas.text(x, y + high + 6, shortened(truth, CAPTION_LETTERS))
+        lines = [shortened(line, CAPTION_LETTERS) for line in caption]
+        canvas.text(x, y + high + 22, lines, WRONG)
+    chosen = f"The {len(order)} most confident of {total:,} mistakes"
+    title = chosen if total > len(order) > 1 else f"Mistakes: {total:,}, the most confident first"
+    return canvas.chart(columns * step, math.ceil(len(order) / columns) * line_height, title)
 
 
-def _rows(matrix: np.ndarray, names: list[str], least: int) -> tuple[Rows, Rows]:
-    """Return a row for each correct cell and each mistake that isn't 0, as most mistakes are."""
-    images = matrix.sum(axis=1)
-    rows: tuple[Rows, Rows] = [], []
-    for true, predicted in np.argwhere(matrix >= least):
-        rows[int(true != predicted)].append(
-            {
-                "true": names[true],
-                "predicted": names[predicted],
-                "count": int(matrix[true, predicted]),
-                "share": round(float(matrix[true, predicted] / images[true]), 6),
-                "images": int(images[true]),
-            }
-        )
-    return rows
-
-
-def _cell_pixels(size: int) -> int:
-    if size <= COUNTED_CLASSES:
-        return max(34, min(90, 450 // size))
-    return max(1, min(20, 700 // size))
-
-
-def _cell_axes(names: list[str]) -> dict[str, Any]:
+def _cell_axes(names: Sequence[str], cell: int) -> dict[str, Any]:
     """Return x and y; names that don't fit a cell are turned, long ones end in an ellipsis."""
-    cell = _cell_pixels(len(names))
     every = max(1, math.ceil(7 / cell))  # a label needs 7 pixels
     fits = max(map(len, names)) * 7 < cell
-    axis: dict[str, Any] = {
-        "values": names[::every],
-        "labelFontSize": max(7, min(12, cell - 1)),
-        "labelLimit": 130,
-        "labelOverlap": False,
-        "ticks": False,
-        "domain": False,
-        "labelPadding": 4,
-    }
+    axis = alt.Axis(
+        values=names[::every],
+        labelFontSize=max(7, min(12, cell - 1)),
+        labelLimit=130,
+        labelOverlap=False,
+        ticks=False,
+        domain=False,
+        labelPadding=4,
+    )
+    turned = axis.copy()
+    turned["labelAngle"] = 0 if fits else -90
     band = alt.Scale(domain=names, padding=0)
-    x_axis = alt.Axis(**axis, labelAngle=0 if fits else -90)
     return {
-        "x": alt.X("predicted:N", title="Predicted class", sort=None, scale=band, axis=x_axis),
-        "y": alt.Y("true:N", title="True class", sort=None, scale=band, axis=alt.Axis(**axis)),
+        "x": alt.X("predicted:N", title="Predicted class", sort=None, scale=band, axis=turned),
+        "y": alt.Y("true:N", title="True class", sort=None, scale=band, axis=axis),
     }
 
 
 def _cells(
-    rows: Rows, axes: dict[str, Any], label: str, scale: alt.Scale, dark: float, font: float
+    rows: Sequence[dict[str, Any]],
+    axes: dict[str, Any],
+    label: str,
+    scale: alt.Scale,
+    dark: float,
+    font: float,
 ) -> list[alt.Chart]:
     """Return cells coloured by their share, and their counts, white on a share above `dark`.
 
@@ -125,13 +165,7 @@ def _cells(
     """
     legend = alt.Legend(title=[f"{label},", "share of true class"], format="~%", gradientLength=90)
     data = [{**row, "ink": "white" if row["share"] > dark else INK} for row in rows]
-    tooltip = [
-        alt.Tooltip("true:N", title="True class"),
-        alt.Tooltip("predicted:N", title="Predicted class"),
-        alt.Tooltip("count:Q", title="Images", format=","),
-        alt.Tooltip("share:Q", title="Share of the true class", format=".2%"),
-    ]
-    base = alt.Chart(data_of(data)).encode(**axes, tooltip=tooltip)
+    base = alt.Chart(data_of(data)).encode(**axes, tooltip=TOOLTIP)
     color = alt.Color("share:Q", scale=scale, legend=legend)
     if not font:  # thousands of cells would drown a screen reader; the report has a table
         return [base.mark_rect(aria=False).encode(color=color)]
@@ -140,3 +174,13 @@ def _cells(
         base.mark_rect(aria=True, stroke="white", strokeWidth=1).encode(color=color),
         text.encode(text=alt.Text("count:Q", format=","), color=alt.Color("ink:N", scale=None)),
     ]
+
+
+def _caption(answer: str, confidence: float) -> list[str]:
+    """Return the line below a picture, or two where the confidence needs one of its own."""
+    caption = f"read as: {printable(str(answer))}"
+    if np.isnan(confidence):
+        return [caption]
+    share = f"({confidence:.1%})"
+    whole = f"{caption} {share}"
+    return [whole] if len(whole) <= CAPTION_LETTERS else [caption, share]

@@ -17,6 +17,7 @@ from modelzoo.charts.style import (
     data_of,
     distinct_names,
     message,
+    side_by_side,
     styled,
     told_apart,
 )
@@ -30,7 +31,6 @@ RUNS = (*LOOKS, Look(INK, (1, 0), "triangle-right"))  # their dash tells somethi
 EXTRAS = {"learning_rate": ("Learning rate", "~g"), "seconds": ("Seconds", ".1f")}
 POINTS_SHOWN = 30  # more would hide the line; the others are there for their tooltips
 POINTS_COMPARED = 10  # of each curve of several runs
-COLUMNS_OF_PANELS = 3
 MARKED = alt.condition("datum.marked", alt.value(1), alt.value(0))
 MOST_EPOCHS = 2**31 - 1  # as `fit.epochs`
 
@@ -45,21 +45,16 @@ def training_curves(history: pd.DataFrame) -> Chart:
             `val_accuracy`, `learning_rate`, `seconds`; accuracies are shares from 0 to 1.
             The best epoch is the one with the highest `val_accuracy`, or else the lowest
             `val_loss`; the first of equals, as Keras's ModelCheckpoint keeps it.
-
-    Raises:
-        InputError: the history has no column `epoch`.
     """
     history = _epochs_of(history)
-    rows = {metric: _curve_rows(history, metric) for metric in METRICS}
-    present = {row["series"] for each in rows.values() for row in each}
-    if not present:
+    curves = {metric: rows for metric in METRICS if (rows := _curve_rows(history, metric))}
+    if not curves:
         return message("No epoch was recorded.")
+    looks = _present(SERIES, [row for rows in curves.values() for row in rows])
     best = _best_epoch(history)
-    looks = {name: look for name, look in SERIES.items() if name in present}
-    panels = [_panel_of_run(metric, rows[metric], looks, best) for metric in rows if rows[metric]]
-    chart = alt.hconcat(*panels, spacing=36).resolve_scale(color="shared", shape="shared")
+    panels = [_panel_of_run(metric, rows, looks, best) for metric, rows in curves.items()]
     described = f"Training curves over {len(history)} epochs."
-    return styled(chart, described + (f" Best validation epoch: {best}." if best else ""))
+    return side_by_side(panels, described + (f" Best validation epoch: {best}." if best else ""))
 
 
 def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
@@ -71,28 +66,25 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
         histories: by the name of the run, what `training_curves` takes.
 
     Raises:
-        InputError: fewer than two or more than seven runs, or a history has no column `epoch`.
+        InputError: fewer than two or more than seven runs.
     """
     if not 2 <= len(histories) <= len(RUNS):
         raise InputError(
             f"{len(histories)} runs: from 2 to {len(RUNS)} can be told apart in one chart"
         )
-    names = distinct_names(histories)
+    looks = dict(zip(distinct_names(histories), RUNS, strict=False))
     panels = []
     for metric in METRICS:
         rows = [
             {**row, "run": name}
-            for name, history in zip(names, histories.values(), strict=True)
+            for name, history in zip(looks, histories.values(), strict=True)
             for row in _curve_rows(_epochs_of(history), metric, POINTS_COMPARED)
         ]
         if rows:
-            panels.append(_panel_of_runs(metric, rows, dict(zip(names, RUNS, strict=False))))
+            panels.append(_panel_of_runs(metric, rows, looks))
     if not panels:
         return message("No epoch was recorded.")
-    chart = alt.hconcat(*panels, spacing=36).resolve_scale(
-        color="shared", shape="shared", strokeDash="shared"
-    )
-    return styled(chart, f"Training curves of {len(names)} runs: {', '.join(names)}.")
+    return side_by_side(panels, f"Training curves of {len(looks)} runs: {', '.join(looks)}.")
 
 
 def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Chart:
@@ -107,49 +99,67 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
     curves = [_curve_rows(_epochs_of(each), "accuracy") for each in histories.values()]
     axes = _axes([row for rows in curves for row in rows], "accuracy")
     axes["y"] = axes["y"].title("Accuracy")
-    panels = [_small_panel(rows, axes, name) for rows, name in zip(curves, names, strict=True)]
-    chart = alt.concat(*panels, columns=COLUMNS_OF_PANELS, spacing=24).resolve_scale(color="shared")
-    chart = chart.properties(title=title)
+    legend = alt.Legend(title=None, orient="top", symbolSize=400)
+    tooltip = ["series:N", "epoch:Q", alt.Tooltip("value:Q", title="Accuracy", format=".2%")]
+    panels = []
+    for name, rows in zip(names, curves, strict=True):
+        lines = (
+            alt.Chart(data_of(rows))
+            .mark_line(strokeWidth=2)
+            .encode(
+                **axes,
+                **told_apart("series", SERIES, legend, "color", "strokeDash"),
+                tooltip=tooltip,
+            )
+        )
+        heading = alt.TitleParams(name, subtitle=_gap(rows), fontSize=13)
+        panels.append(lines.properties(width=210, height=150, title=heading))
+    chart = alt.concat(*panels, columns=3, spacing=24, title=title).resolve_scale(color="shared")
     return styled(chart, f"{title}: training and validation accuracy of {', '.join(names)}.")
 
 
 def lines_and_points(
     rows: Sequence[Mapping[str, Any]],
-    encoding: Mapping[str, Any],
+    field: str,
     looks: Mapping[str, Look],
+    axes: Mapping[str, Any],
     legend: alt.Legend,
-    size: int,
-    **points: Any,
+    tooltip: Sequence[alt.Tooltip],
+    *,
+    dash: Mapping[str, Any] | None = None,
+    size: int = 45,
+    opacity: Any = MARKED,
 ) -> list[alt.Chart]:
     """Return lines told apart by colour and dash, and their points, by colour and shape.
 
     Args:
-        rows: with `series` and what `encoding` needs.
-        encoding: what lines and points share: where they are.
-        looks: of each series, in the order of the legend.
+        rows: with `field`, which tells the lines apart, and what is encoded.
+        field: of the names that `looks` has, in the order of the legend.
+        looks: of each line.
+        axes: where lines and points are.
         legend: of the points: the lines' dashes would break up their outlines in it.
+        tooltip: of the points.
+        dash: the encoding of the dash, where that stands for another field.
         size: of the points.
-        points: what only the points are encoded with.
+        opacity: of the points; by default only those that are marked are seen.
     """
-    told = told_apart("series", looks, legend, ("color", "shape"))
-    base = alt.Chart(data_of(rows)).encode(**encoding, color=told["color"])
+    told = told_apart(field, looks, legend, "color", "shape")
+    base = alt.Chart(data_of(rows)).encode(**axes, color=told["color"])
+    points = base.mark_point(filled=True, size=size)
+    points = points.encode(shape=told["shape"], opacity=opacity, tooltip=list(tooltip))
+    if dash:
+        return [base.mark_line(strokeWidth=2).encode(**dash), points]
     lines = [
-        base.transform_filter(alt.datum.series == name).mark_line(
+        base.transform_filter(alt.datum[field] == name).mark_line(
             strokeWidth=2, strokeDash=list(look.dash)
         )
         for name, look in looks.items()
     ]
-    return [*lines, base.mark_point(size=size, filled=True).encode(shape=told["shape"], **points)]
+    return [*lines, points]
 
 
 def _epochs_of(history: pd.DataFrame) -> pd.DataFrame:
-    """Return a history's rows as finite numbers, NaN for the others, without those of no epoch.
-
-    Raises:
-        InputError: the history has no column `epoch`.
-    """
-    if "epoch" not in history:
-        raise InputError(f"a history needs the column 'epoch', but has {list(history.columns)}")
+    """Return a history's rows as finite numbers, NaN for the others, without those of no epoch."""
     texts = history.astype(str)  # pandas overflows on an integer of 400 digits
     numbers = texts.apply(pd.to_numeric, errors="coerce").astype(float)
     numbers = numbers.replace([math.inf, -math.inf], math.nan)
@@ -164,11 +174,9 @@ def _curve_rows(history: pd.DataFrame, metric: str, points: int = POINTS_SHOWN) 
         for place, record in enumerate(history.to_dict("records")):
             if math.isfinite(value := record.get(prefix + metric, math.nan)):
                 row = {"epoch": int(record["epoch"]), "series": series, "value": float(value)}
-                row["marked"] = place % every == 0
-                for extra in EXTRAS:
-                    if math.isfinite(record.get(extra, math.nan)):
-                        row[extra] = float(record[extra])
-                rows.append(row)
+                extras = {key: float(record[key]) for key in EXTRAS if key in record}
+                finite = {key: extra for key, extra in extras.items() if math.isfinite(extra)}
+                rows.append({**row, "marked": place % every == 0, **finite})
     return rows
 
 
@@ -180,46 +188,45 @@ def _best_epoch(history: pd.DataFrame) -> int | None:
     return None
 
 
+def _present(looks: Mapping[str, Look], rows: Rows) -> dict[str, Look]:
+    """Return the looks of those series that have a row."""
+    present = {row["series"] for row in rows}
+    return {name: look for name, look in looks.items() if name in present}
+
+
 def _panel_of_run(metric: str, rows: Rows, looks: Mapping[str, Look], best: int | None) -> Chart:
     axes = _axes(rows, metric)
     legend = alt.Legend(title=None, orient="top", symbolSize=90)
     tooltip = _tooltip(metric, rows, series="Data")
-    curves = lines_and_points(rows, axes, looks, legend, 45, opacity=MARKED, tooltip=tooltip)
-    marked, subtitle = _best_marks(rows, best, METRICS[metric], axes)
-    title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
-    return alt.layer(*marked, *curves, _level()).properties(width=350, height=260, title=title)
+    curves = lines_and_points(rows, "series", looks, axes, legend, tooltip)
+    found = [row for row in rows if row["epoch"] == best and row["series"] == "validation"]
+    base = alt.Chart(data_of(found))
+    rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=axes["x"])
+    ring = base.mark_point(size=170, stroke=INK, strokeWidth=1.5, filled=False).encode(**axes)
+    values = [format(row["value"], METRICS[metric]) for row in found]
+    subtitle = f"best validation epoch {best} (ring): {values[0]}" if values else ""
+    return _panel(metric, [rule, ring, *curves], (350, 260), subtitle)
 
 
 def _panel_of_runs(metric: str, rows: Rows, looks: Mapping[str, Look]) -> Chart:
-    present = {row["series"] for row in rows}
-    series = {name: look for name, look in COMPARED.items() if name in present}
     below: dict[str, Any] = {"orient": "bottom", "columns": 1, "offset": 14}
     run_legend = alt.Legend(title="Run", symbolSize=90, labelLimit=640, **below)
     dash_legend = alt.Legend(title="Images", symbolSize=400, **below)
-    told = told_apart("run", looks, run_legend, ("color", "shape"))
-    base = alt.Chart(data_of(rows)).encode(**_axes(rows, metric), color=told["color"])
-    lines = base.mark_line(strokeWidth=2).encode(
-        **told_apart("series", series, dash_legend, ["strokeDash"])
-    )
-    points = base.mark_point(size=45, filled=True).encode(
-        shape=told["shape"],
-        opacity=MARKED,
-        tooltip=_tooltip(metric, [], run="Run", series="Images"),
-    )
-    title = alt.TitleParams(metric.capitalize(), frame="group")
-    return alt.layer(lines, points, _level()).properties(width=380, height=280, title=title)
+    dash = told_apart("series", _present(COMPARED, rows), dash_legend, "strokeDash")
+    tooltip = _tooltip(metric, [], run="Run", series="Images")
+    axes = _axes(rows, metric)
+    curves = lines_and_points(rows, "run", looks, axes, run_legend, tooltip, dash=dash)
+    return _panel(metric, curves, (380, 280))
 
 
-def _small_panel(rows: Rows, axes: dict[str, Any], name: str) -> Chart:
-    legend = alt.Legend(title=None, orient="top", symbolSize=400)
-    lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2)
-    encoded = lines.encode(
-        **axes,
-        **told_apart("series", SERIES, legend, ("color", "strokeDash")),
-        tooltip=["series:N", "epoch:Q", alt.Tooltip("value:Q", title="Accuracy", format=".2%")],
-    )
-    title = alt.TitleParams(name, subtitle=_gap(rows), fontSize=13)
-    return encoded.properties(width=210, height=150, title=title)
+def _panel(
+    metric: str, layers: Sequence[alt.Chart], size: tuple[int, int], subtitle: str = ""
+) -> Chart:
+    """Return the layers of a panel, below its title."""
+    title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
+    # An unseen line above: titles stand above whatever sticks out of their panels.
+    above = alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
+    return alt.layer(*layers, above).properties(width=size[0], height=size[1], title=title)
 
 
 def _gap(rows: Rows) -> str:
@@ -229,11 +236,6 @@ def _gap(rows: Rows) -> str:
         return ""
     points = 100 * (last["training"] - last["validation"])
     return f"last epoch: {last['validation']:.1%} validated, {points:+.1f} points in training"
-
-
-def _level() -> alt.Chart:
-    """Return an unseen line above a panel: titles stand above whatever sticks out of theirs."""
-    return alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
 
 
 def _axes(rows: Rows, metric: str) -> dict[str, Any]:
@@ -263,20 +265,6 @@ def _tooltip(metric: str, rows: Rows, **names: str) -> list[alt.Tooltip]:
     ]
 
 
-def _best_marks(
-    rows: Rows, best: int | None, value_format: str, axes: dict[str, Any]
-) -> tuple[list[alt.Chart], str]:
-    """Return a line and a ring at the best validation epoch, and a subtitle about them."""
-    found = [row for row in rows if row["epoch"] == best and row["series"] == "validation"]
-    if not found:
-        return [], ""
-    base = alt.Chart(data_of(found))
-    rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=axes["x"])
-    ring = base.mark_point(size=170, stroke=INK, strokeWidth=1.5, filled=False).encode(**axes)
-    value = format(found[0]["value"], value_format)
-    return [rule, ring], f"best validation epoch {best} (ring): {value}"
-
-
 def _value_domain(values: Sequence[float], metric: str) -> tuple[float, float]:
     """Return an axis range with some air; the accuracies of a good network need not start at 0."""
     low, high = min(values), max(values)
@@ -291,10 +279,7 @@ def _share_format(span: float) -> str:
 
 
 def _epoch_ticks(first: int, last: int) -> list[int]:
-    step = next(
-        size * 10**power
-        for power in range(12)
-        for size in (1, 2, 5)
-        if (last - first) / (size * 10**power) <= 12
-    )
+    """Return about twelve epochs at most, in steps of 1, 2 or 5 of a power of ten."""
+    steps = (size * 10**power for power in range(12) for size in (1, 2, 5))
+    step = next(step for step in steps if (last - first) / step <= 12)
     return [first] if first == last else list(range(-(-first // step) * step, last + 1, step))

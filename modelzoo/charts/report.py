@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from modelzoo import charts
-from modelzoo.charts.html_page import chart_box, render_page
+from modelzoo.charts.files import chart_box, render_page
+from modelzoo.config.layers import flat
 from modelzoo.data.npz import read_arrays
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import ordinary, write_bytes
@@ -21,13 +22,13 @@ from modelzoo.support.files import ordinary, write_bytes
 DATA_FILE = "report-data.npz"
 PAGE_FILE = "report.html"
 UNKNOWN = "\N{EN DASH}"
-ARRAYS: dict[str, tuple[Any, str, int]] = {  # written as; read as kinds, and dimensions
-    "confusion": (np.int64, "iu", 2),
-    "class_names": (np.str_, "U", 1),
-    "mistakes_images": (np.uint8, "u", 4),
-    "mistakes_true": (np.str_, "U", 1),
-    "mistakes_predicted": (np.str_, "U", 1),
-    "mistakes_confidence": (np.float64, "f", 1),
+ARRAYS: dict[str, tuple[Any, int]] = {  # of the file: their types and dimensions
+    "confusion": (np.int64, 2),
+    "class_names": (np.str_, 1),
+    "mistakes_images": (np.uint8, 4),
+    "mistakes_true": (np.str_, 1),
+    "mistakes_predicted": (np.str_, 1),
+    "mistakes_confidence": (np.float64, 1),
 }
 
 
@@ -80,7 +81,9 @@ def write_report(
     }
     top = f"<header><h1>{_text(title)}</h1>{warnings}{_headline(metrics)}</header><main>"
     parts = [f"<section><h2>{name}</h2>{part}</section>" for name, part in sections.items()]
-    body = "\n".join([top, *parts, f"</main>{_versions(metrics)}"])
+    versions = ", ".join(f"{name} {each}" for name, each in metrics.get("versions", {}).items())
+    foot = f"<footer>Made with {_text(versions)}.</footer>" if versions else ""
+    body = "\n".join([top, *parts, f"</main>{foot}"])
     specs = {name: chart.to_dict() for name, chart in drawn.items()}
     path = folder / PAGE_FILE
     # a file name may hold bytes that are no text; they must not stop the report
@@ -121,21 +124,14 @@ def per_class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.Dat
         f1 = np.where((images > 0) & (predictions > 0), 2 * hits / (images + predictions), np.nan)
     # As objects: pandas 3 gives strings to PyArrow, where it is, which takes only what is UTF-8.
     names = pd.Series([str(name) for name in class_names], dtype=object)
-    return pd.DataFrame(
-        {
-            "class": names,
-            "images": images.astype(int),
-            "precision": precision,
-            "recall": recall,
-            "f1": f1,
-        }
-    )
+    scores = {"precision": precision, "recall": recall, "f1": f1}
+    return pd.DataFrame({"class": names, "images": images.astype(int), **scores})
 
 
 def save_report_data(folder: Path, data: ReportData) -> Path:
     """Write `folder/report-data.npz`, from which charts can be made again; return its path."""
     arrays: dict[str, Any] = {
-        name: np.asarray(getattr(data, name), kind) for name, (kind, *_) in ARRAYS.items()
+        name: np.asarray(getattr(data, name), kind) for name, (kind, _) in ARRAYS.items()
     }
     file = BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -151,7 +147,6 @@ def load_report_data(folder: Path) -> ReportData:
         InputError: the file is missing or damaged.
     """
     path = ordinary(Path(folder) / DATA_FILE)
-    advice = f"delete {folder}/metrics.json and python -m train --resume {folder} writes it again"
     try:
         return _report_data(read_arrays(path))
     except FileNotFoundError as error:
@@ -160,24 +155,24 @@ def load_report_data(folder: Path) -> ReportData:
             "One that was cut short is finished by python -m train --resume"
         ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error})\n{advice}") from error
+        raise InputError(
+            f"{path}: damaged ({error})\n"
+            f"delete {folder}/metrics.json and python -m train --resume {folder} writes it again"
+        ) from error
 
 
 def _report_data(stored: dict[str, np.ndarray]) -> ReportData:
     """Return what the arrays of `save_report_data` stand for, or raise ValueError."""
-    for name, (_, kind, dimensions) in ARRAYS.items():
-        array = stored.get(name)
-        if array is None or array.dtype.kind not in kind or array.ndim != dimensions:
+    for name, (kind, dimensions) in ARRAYS.items():
+        array = stored.get(name, np.empty(()))
+        if array.dtype.kind != np.dtype(kind).kind or array.ndim != dimensions:
             raise ValueError(f"{name} is missing, or is not what it should be")
     confusion, names, images, true, predicted, confidence = (stored[name] for name in ARRAYS)
-    if confusion.shape != (len(names),) * 2:
-        raise ValueError("the class names don't fit the matrix")
-    if confusion.size and confusion.min() < 0:
-        raise ValueError("the matrix counts less than nothing")
-    if len({len(images), len(true), len(predicted), len(confidence)}) > 1:
-        raise ValueError("there are more mistakes in one array than in another")
-    if images.dtype != np.uint8 or images.shape[3] not in (1, 3):
-        raise ValueError(f"mistakes_images are {images.dtype} {images.shape}, not pictures")
+    is_matrix = confusion.shape == (len(names),) * 2 and (confusion >= 0).all()
+    are_pictures = images.dtype == np.uint8 and images.shape[3] in (1, 3)
+    are_as_many = len({len(images), len(true), len(predicted), len(confidence)}) == 1
+    if not (is_matrix and are_pictures and are_as_many):
+        raise ValueError("its arrays don't fit each other")
     lists = [true.tolist(), predicted.tolist(), confidence.tolist()]
     return ReportData(confusion, names.tolist(), images, *lists)
 
@@ -205,20 +200,13 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 
 
 def _formatted(value: Any, specification: str) -> str:
-    """Return a number in its format, anything else as it is, NaN and None as unknown."""
-    if value is None or value != value:
-        return UNKNOWN
-    try:
-        return format(value, specification)
-    except (TypeError, ValueError):
-        return str(value)
+    """Return a number in its format, None and NaN as unknown."""
+    return UNKNOWN if value is None or value != value else format(value, specification)
 
 
-def _duration(seconds: Any) -> str:
-    if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-        return UNKNOWN
-    if seconds < 60:
-        return f"{seconds:.1f} s"
+def _duration(seconds: float | None) -> str:
+    if seconds is None or seconds < 60:
+        return UNKNOWN if seconds is None else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
@@ -235,8 +223,18 @@ def _per_class(table: pd.DataFrame) -> str:
 
 
 def _all_metrics(metrics: Mapping[str, Any]) -> str:
-    rows = [(key, _metric(value)) for key, value in _flattened(metrics).items()]
+    rows = [
+        (key, _metric(value))
+        for key, value in flat(metrics).items()
+        if not isinstance(value, dict) and key != "notices"  # which stand at the top
+    ]
     return _table("All metrics", ("Metric", "Value"), rows)
+
+
+def _metric(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not abs(value) >= 1e6):
+        return _formatted(value, ".6g")
+    return str(value)
 
 
 def _table(
@@ -255,27 +253,3 @@ def _table(
         f'<thead><tr><th scope="col">{heads[0]}</th>{columns}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
-
-
-def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flattened(value, f"{prefix}{key}."))
-        elif f"{prefix}{key}" not in ("versions", "notices"):  # shown elsewhere on the page
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _metric(value: Any) -> str:
-    if value is None or value != value:
-        return UNKNOWN
-    return f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
-
-
-def _versions(metrics: Mapping[str, Any]) -> str:
-    versions = metrics.get("versions")
-    if not isinstance(versions, Mapping):
-        return ""
-    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"<footer>Made with {_text(listed)}.</footer>"

@@ -1,4 +1,4 @@
-"""What all charts share: colours, fonts and how names are shown.
+"""What all charts share: colours, fonts, frames and how names are shown.
 
 The colours are Okabe and Ito's (2008), which colour-blind people can tell apart, and no fact is
 told by colour alone: lines differ in dash and point shape as well, and cells carry counts.
@@ -13,6 +13,7 @@ Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.ConcatChart | alt.Fa
 
 BLUE, VERMILLION, INK, GREY = "#0072B2", "#D55E00", "#1a1a1a", "#5f6368"
 GREEN, ORANGE, PURPLE, SKY = "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+LINE_GREY = "#9aa0a6"
 
 
 class Look(NamedTuple):
@@ -31,49 +32,58 @@ LOOKS = (  # more cannot be told apart
     Look(ORANGE, (10, 4), "cross"),
     Look(SKY, (4, 1), "triangle-down"),
 )
+CHANNELS = {"color": alt.Color, "strokeDash": alt.StrokeDash, "shape": alt.Shape}  # as in Look
 
 
 def told_apart(
-    field: str, looks: Mapping[str, Look], legend: alt.Legend, channels: Sequence[str]
+    field: str, looks: Mapping[str, Look], legend: alt.Legend | None, *channels: str
 ) -> dict[str, Any]:
     """Return encodings of a field of names: any of `color`, `strokeDash` and `shape`."""
-    known = {
-        "color": (alt.Color, [look.color for look in looks.values()]),
-        "strokeDash": (alt.StrokeDash, [list(look.dash) for look in looks.values()]),
-        "shape": (alt.Shape, [look.shape for look in looks.values()]),
-    }
     return {
-        channel: encoding(f"{field}:N", legend=legend).scale(domain=list(looks), range=values)
-        for channel, (encoding, values) in known.items()
+        channel: encoding(f"{field}:N", legend=legend).scale(
+            domain=list(looks), range=[look[place] for look in looks.values()]
+        )
+        for place, (channel, encoding) in enumerate(CHANNELS.items())
         if channel in channels
     }
 
 
 def styled(chart: Chart, description: str) -> Chart:
     """Return the chart in our common look; `description` is what screen readers say."""
+    title = {"fontSize": 14, "color": INK, "anchor": "start", "offset": 12, "subtitleColor": GREY}
+    axis = {"labelColor": INK, "labelFontSize": 11, "titleColor": INK, "titleFontSize": 12}
+    axis |= {"titleFontWeight": "normal", "titlePadding": 8, "gridColor": "#e6e8ea"}
     return chart.properties(description=description, background="white", padding=12).configure(
         font="Helvetica Neue, Arial, Liberation Sans, sans-serif",
-        title={
-            "fontSize": 14,
-            "color": INK,
-            "anchor": "start",
-            "offset": 12,
-            "subtitleColor": GREY,
-        },
-        axis={
-            "labelColor": INK,
-            "labelFontSize": 11,
-            "titleColor": INK,
-            "titleFontSize": 12,
-            "titleFontWeight": "normal",
-            "titlePadding": 8,
-            "gridColor": "#e6e8ea",
-            "domainColor": "#9aa0a6",
-            "tickColor": "#9aa0a6",
-        },
+        title=title,
+        axis=axis | {"domainColor": LINE_GREY, "tickColor": LINE_GREY},
         legend={"labelColor": INK, "labelFontSize": 12, "titleColor": INK, "titleFontSize": 12},
         view={"stroke": "#d5d9dd"},
     )
+
+
+def layered(
+    layers: Sequence[alt.Chart],
+    size: tuple[float, float],
+    title: str,
+    subtitle: str | Sequence[str] = "",
+    description: str = "",
+    **view: Any,
+) -> Chart:
+    """Return layers in a frame of `size` (width, height) in pixels, each with its own legend."""
+    heading = alt.TitleParams(title, subtitle=subtitle) if subtitle else title
+    chart = alt.layer(*layers).properties(
+        width=size[0], height=size[1], title=heading, view={"stroke": None, **view}
+    )
+    chart = chart.resolve_scale(color="independent").resolve_legend(color="independent")
+    return styled(chart, description or title)
+
+
+def side_by_side(panels: Sequence[Chart], description: str) -> Chart:
+    """Return panels in a row, with one legend for all."""
+    chart = alt.hconcat(*panels, spacing=36)
+    shared = chart.resolve_scale(color="shared", shape="shared", strokeDash="shared")
+    return styled(shared, description)
 
 
 def message(text: str) -> Chart:
@@ -89,12 +99,10 @@ def data_of(rows: Sequence[Mapping[str, Any]]) -> alt.Data:
 def distinct_names(class_names: Iterable[str]) -> list[str]:
     """Return printable names, no two alike: Vega would draw two equal names as one class."""
     names: list[str] = []
-    taken: set[str] = set()
     for index, name in enumerate(class_names):
         shown = printable(str(name)) or f"class {index}"
-        while shown in taken:
+        while shown in names:
             shown += f" ({index})"
-        taken.add(shown)
         names.append(shown)
     return names
 

@@ -1,4 +1,4 @@
-"""One HTML page with charts that opens anywhere, offline, and can send nothing anywhere.
+"""Charts as files, and an HTML page that opens anywhere, offline, and can send nothing anywhere.
 
 The page carries Vega-Lite itself. Its Content-Security-Policy forbids every request and every
 script but the two that are named by their hash, so text from a data set, such as a class name,
@@ -12,10 +12,51 @@ import html
 import importlib.resources
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from string import Template
 from typing import Any
 
 import altair as alt
+
+from modelzoo.charts.style import Chart
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import write_bytes
+
+FORMATS = (".png", ".svg", ".html", ".json")
+
+
+def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
+    """Write a chart as `.png`, `.svg`, `.html` (opens offline) or `.json` (Vega-Lite).
+
+    Args:
+        chart: what a function of this package returned.
+        path: its ending chooses the format; the folder is made if it isn't there.
+        scale: pixels of a PNG for each pixel of the chart.
+
+    Raises:
+        InputError: the ending is none of these.
+    """
+    path = Path(path)
+    suffix, spec = path.suffix.lower(), chart.to_dict()
+    if suffix not in FORMATS:
+        raise InputError(
+            f"{path}: can't write a chart as {path.suffix!r}: use {', '.join(FORMATS)}"
+        )
+    if suffix == ".json":
+        content = json.dumps(spec, indent=1).encode()
+    elif suffix == ".html":
+        label = spec.get("description", "Chart")
+        body = f"<main>{chart_box('chart', label)}</main>"
+        content = render_page(label, body, {"chart": spec}).encode()
+    else:
+        import vl_convert  # loads a JavaScript engine, which only pages and pictures need
+
+        if suffix == ".svg":
+            content = vl_convert.vegalite_to_svg(spec, vl_version=vega_lite_version()).encode()
+        else:
+            content = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), scale=scale)
+    write_bytes(path, content)
+    return path
 
 
 def render_page(title: str, body: str, charts: Mapping[str, dict[str, Any]]) -> str:
@@ -66,7 +107,7 @@ def vega_lite_version() -> str:
 @functools.cache
 def vega_library() -> str:
     """Return vega, vega-lite and vega-embed as one script of about 0.9 MB, made in a second."""
-    import vl_convert  # loads a JavaScript engine, which only pages and pictures need
+    import vl_convert
 
     script = str(vl_convert.javascript_bundle(**{"vl_version": vega_lite_version()}))
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")

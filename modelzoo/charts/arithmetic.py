@@ -1,0 +1,195 @@
+"""The arithmetic of networks: activation functions, and convolution with all numbers."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from modelzoo.charts.canvas import NOTE, OUTLINE, TO, Canvas, Row
+from modelzoo.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    VERMILLION,
+    Chart,
+    Look,
+    data_of,
+    number_text,
+    side_by_side,
+    told_apart,
+)
+from modelzoo.networks import reference
+from modelzoo.support.errors import InputError, suggest
+
+ACTIVATIONS = {  # functions of `modelzoo.networks.reference`, beside which their `_gradient` stands
+    "sigmoid": ("sigmoid: 1 / (1 + exp(−x))", Look(BLUE, (1, 0))),
+    "tanh": ("tanh", Look(VERMILLION, (8, 3))),
+    "scaled_tanh": ("scaled tanh: 1.7159 tanh(2x / 3)", Look(GREEN, (8, 3, 2, 3))),
+    "relu": ("ReLU: max(0, x)", Look(ORANGE, (3, 3))),
+}
+INPUTS = np.arange(-80, 81) / 20  # x from -4 to 4, exactly 0 in the middle
+SLOPES = [0, 0.2, 0.4, 0.6, 0.8, 1, 1.2]  # ticks; the steepest is 1.1439, of the scaled tanh
+CELL, GAP, HEAD, ROW_GAP = 30, 44, 22, 26  # pixels: a cell, between two grids, heading, two steps
+DIGIT = (  # a 7 of 6 x 6 pixels
+    (0, 1, 1, 1, 1, 0),
+    (0, 0, 0, 0, 1, 0),
+    (0, 0, 0, 1, 0, 0),
+    (0, 0, 1, 0, 0, 0),
+    (0, 1, 0, 0, 0, 0),
+    (0, 1, 0, 0, 0, 0),
+)
+RISING = ((-1, -1, 2), (-1, 2, -1), (2, -1, -1))  # finds lines that rise to the right
+
+
+def activations(names: Sequence[str] = tuple(ACTIVATIONS), *, derivative: bool = True) -> Chart:
+    """Return the curves of activation functions, over inputs from -4 to 4.
+
+    Args:
+        names: any of "sigmoid", "tanh", "scaled_tanh", "relu".
+        derivative: also draw the derivatives, in a panel of their own. That of ReLU has a gap at
+            0, where it does not exist.
+
+    Raises:
+        InputError: there is no such function.
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner (1998), equation 6, for the scaled tanh; Krizhevsky,
+        Sutskever, Hinton (2012), section 3.1, for ReLU.
+    """
+    for name in names:
+        if name not in ACTIVATIONS:
+            raise InputError(f"there is no activation {name!r}{suggest(name, ACTIVATIONS)}")
+    values = {name: getattr(reference, name)(INPUTS) for name in names}
+    whole = list(range(-2, 5))
+    panels = [_panel(values, "Value", "f(x)", [-2, 4], values=whole, format="d")]
+    if derivative:
+        ones = np.ones_like(INPUTS)
+        slopes = {name: getattr(reference, f"{name}_gradient")(INPUTS, ones) for name in names}
+        if "relu" in slopes:
+            slopes["relu"] = np.where(INPUTS == 0, np.nan, slopes["relu"])
+        axis = {"values": SLOPES, "format": ".1f"}
+        panels.append(_panel(slopes, "Derivative", "f′(x)", [0, 1.2], **axis))
+    return side_by_side(panels, f"Activation functions: {', '.join(names)}.")
+
+
+def convolution_steps(
+    picture: Any = DIGIT, kernel: Any = RISING, *, steps: int = 4, slider: bool = False
+) -> Chart:
+    """Return convolution step by step: the patch, the kernel, their products, the growing output.
+
+    The kernel is laid on the picture without turning it, as networks do, and moves by one pixel.
+
+    Args:
+        picture: a matrix of numbers; more than 12 rows or columns are hard to read.
+        kernel: a matrix of numbers, no larger than the picture.
+        steps: how many of the steps are drawn below each other: the first ones and the last.
+        slider: draw one step, chosen with a slider, in place of some below each other. Only a page
+            has a slider; elsewhere it is the first step.
+    """
+    picture, kernel = np.asarray(picture, "float64"), np.asarray(kernel, "float64")
+    products = np.lib.stride_tricks.sliding_window_view(picture, kernel.shape) * kernel
+    sums = products.sum(axis=(2, 3))
+    shown = range(sums.size) if slider else [*range(min(steps, sums.size) - 1), sums.size - 1]
+    columns = [side.shape[1] for side in (picture, kernel, kernel, sums)]
+    lefts = [sum(columns[:place]) * CELL + place * GAP for place in range(4)]
+    high, canvas, top = picture.shape[0] * CELL, Canvas(), 0
+    for line, step in enumerate(shown):
+        row, column = divmod(step, sums.shape[1])
+        top = HEAD + (0 if slider else line * (HEAD + high + ROW_GAP))
+        beside = top + row * CELL  # grids of a kernel's size stand beside the patch
+        done = np.where(np.arange(sums.size).reshape(sums.shape) <= step, sums, np.nan)
+        product = f"= products, sum {number_text(sums[row, column])}"
+        grids = [  # name, heading, values, the values that its colours are scaled by, top
+            ("picture", f"step {step + 1}: picture", picture, picture, top),
+            ("kernel", "× kernel", kernel, kernel, beside),
+            ("products", product, products[row, column], products, beside),
+            ("output", "→ output", done, sums, top),
+        ]
+        for left, (name, heading, values, all_values, y) in zip(lefts, grids, strict=True):
+            scale = float(np.abs(all_values).max()) or 1.0
+            _draw_grid(canvas, name, values, scale, left, y, step + 1)
+            canvas.text(left, y - 17, heading, NOTE, step=step + 1)
+        for left, (tall, wide) in ((lefts[0], kernel.shape), (lefts[3], (1, 1))):
+            size = tall * CELL, wide * CELL
+            canvas.frame(left + column * CELL, beside, size, INK, 3, step=step + 1)
+    sizes = f"{_size(picture)} pixels with {_size(kernel)} weights"
+    title = f"Convolution of {sizes}: {sums.size} steps"
+    subtitle = "The framed pixels times the kernel give the products; their sum is one output"
+    chart = canvas.chart(lefts[-1] + columns[-1] * CELL, top + high, title, subtitle)
+    if slider:
+        chosen = alt.binding_range(min=1, max=sums.size, step=1, name="Step ")
+        chart.layer = [each.transform_filter("datum.step == step_now") for each in chart.layer]
+        chart = chart.add_params(alt.param(name="step_now", value=1, bind=chosen))
+    return chart
+
+
+def _panel(
+    functions: Mapping[str, np.ndarray], title: str, y_title: str, domain: list[float], **axis: Any
+) -> Chart:
+    """Return curves over INPUTS with the axes through 0."""
+    looks = dict(ACTIVATIONS[name] for name in functions)
+    rows = [
+        {"function": label, "x": x, "value": None if math.isnan(value) else value}
+        for label, values in zip(looks, functions.values(), strict=True)
+        for x, value in zip(INPUTS.tolist(), values.tolist(), strict=True)
+    ]
+    legend = alt.Legend(title=None, orient="bottom", columns=2, symbolSize=400, labelLimit=260)
+    x = alt.X("x:Q", title="Input x").scale(domain=[-4, 4], nice=False)
+    y = alt.Y("value:Q", title=y_title).scale(domain=domain, nice=False).axis(**axis)
+    lines = (
+        alt.Chart(data_of(rows))
+        .mark_line(strokeWidth=2.5, clip=True)
+        .encode(
+            x=x.axis(values=list(range(-4, 5)), format="d"),
+            y=y,
+            **told_apart("function", looks, legend, "color", "strokeDash"),
+            tooltip=[
+                alt.Tooltip("function:N", title="Function"),
+                alt.Tooltip("x:Q", title="Input x", format=".2f"),
+                alt.Tooltip("value:Q", title=y_title, format=".4f"),
+            ],
+        )
+    )
+    zero = alt.Chart(data_of([{}])).mark_rule(color=GREY, aria=False)
+    axes = [zero.encode(x=alt.datum(0)), zero.encode(y=alt.datum(0))]
+    return alt.layer(*axes, lines).properties(width=330, height=300, title=title)
+
+
+def _draw_grid(
+    canvas: Canvas, grid: str, values: np.ndarray, scale: float, left: float, top: float, step: int
+) -> None:
+    """Draw cells, coloured by their share of `scale`, with their numbers; NaN is left empty."""
+    cells: list[Row] = []
+    for row, column in np.ndindex(*values.shape):
+        value = float(values[row, column])
+        known = not np.isnan(value)
+        share = value / scale if known else 0.0
+        color = "#3c4043" if grid == "picture" else VERMILLION if share > 0 else BLUE
+        x, y = left + column * CELL, top + row * CELL
+        cells.append(
+            {
+                "step": step, "grid": grid, "row": row, "column": column,
+                "value": value if known else None, "text": number_text(value) if known else "",
+                "fill": _blend(color, abs(share)),
+                "ink": "white" if grid == "picture" and share > 0.6 else INK,
+                "x": x, "y": y, "x2": x + CELL, "y2": y + CELL,
+            }
+        )  # fmt: skip
+    fill = {**TO, "fill": alt.Fill("fill:N", scale=None)}
+    number = {"text": "text:N", "color": alt.Color("ink:N", scale=None)}
+    canvas.draw("rect", cells, fill, stroke=OUTLINE, strokeWidth=0.5, aria=False)
+    canvas.draw("text", cells, number, fontSize=12, dx=CELL / 2, dy=CELL / 2, aria=False)
+
+
+def _size(matrix: np.ndarray) -> str:
+    return f"{matrix.shape[0]} × {matrix.shape[1]}"
+
+
+def _blend(color: str, share: float) -> str:
+    """Return a colour between white and, at most three quarters of the way, `color`."""
+    mixed = (255 + 0.75 * share * (int(color[i : i + 2], 16) - 255) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part):02x}" for part in mixed)

@@ -1,0 +1,201 @@
+"""What a network sees in a picture: the maps of its layers, and the pixels that decide."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import altair as alt
+import numpy as np
+
+from modelzoo.charts.canvas import LINE, NOTE, OUTLINE, TEXT, TO, Canvas, scaled
+from modelzoo.charts.style import BLUE, Chart, number_text, printable, shortened
+from modelzoo.support.errors import InputError
+
+MAPS_SHOWN = 16
+CLASSES_SHOWN = 10
+TILE, GAP, LEFT = 52, 4, 190  # pixels: a map's longer side, between two, room for the label
+COLUMNS = 16  # maps in a row
+STRIP, UNIT, UNITS_SHOWN = 128, 7, 1024  # units in a row, pixels of a unit, units at most
+BRIGHT = 99  # percentile from which on values are white: one alone would leave the others black
+PICTURE, BAR, BARS = 112, 18, 300  # pixels: the picture, height of a bar, length of the longest
+LONGEST, LETTER = 28, 6.2  # letters of the name of a class; pixels of a letter
+ROW_GAP = 14
+SIDE, SIDE_GAP, CAPTION = 224, 24, 20  # pixels: a picture, between two, its caption
+LIGHT, DARK = (255, 255, 255), (122, 30, 0)  # least and largest saliency
+MARK = (213, 94, 0)  # vermillion, laid over the picture
+
+Answer = tuple[str, float]
+Tile = tuple[np.ndarray, float, float, float, str]  # pixels, longer side, place, what they are
+
+
+def feature_maps(
+    picture: np.ndarray,
+    features: Mapping[str, np.ndarray],
+    answer: Sequence[Answer],
+    *,
+    name: str,
+    unit: Literal["probability", "score"] = "probability",
+    kinds: Mapping[str, str] | None = None,
+    most: int = MAPS_SHOWN,
+) -> Chart:
+    """Return a picture, the feature maps of each layer for it, and the answer as bars.
+
+    Within a layer, grey goes from its least value (black) to its largest 1% (white). Units of a
+    dense layer are a strip of cells, from left to right in rows of 128, 1,024 of them at most.
+
+    Args:
+        picture: uint8, (height, width, 1 or 3).
+        features: by the name of the layer, in the order in which they are drawn, (height, width,
+            maps) or (units,); what `modelzoo.analysis.explain.features` returns, for one picture.
+        answer: classes with their values; drawn in this order, ten at most.
+        name: of the network, for the title.
+        unit: what the values of the answer are.
+        kinds: class of each layer, to be written below its name.
+        most: maps drawn of a layer; how many are left out is said.
+
+    Raises:
+        InputError: the picture or a layer is of another kind.
+    """
+    high, wide, *channels = picture.shape
+    size = f"{high} × {wide}, {'grey' if channels == [1] else 'colour'}"
+    first: Tile = (picture, PICTURE, 0, 0, "The picture")
+    lines = [(["picture", size], [first], 0)]
+    for layer, values in features.items():
+        kind, grey = (kinds or {}).get(layer, ""), _as_grey(layer, values)
+        lines.append((_label(layer, kind, values), *_tiles(layer, grey, most)))
+    canvas, y = Canvas(), 0.0
+    widest = LEFT + LETTER * LONGEST + BARS + 60
+    for label, tiles, left_out in lines:
+        canvas.label(0, y, label, NOTE)
+        high, right = float(LINE * len(label)), 0.0
+        for pixels, side, x, below, alternative in tiles:
+            tall, wide = canvas.picture(pixels, side, LEFT + x, y + below, alternative)
+            canvas.frame(LEFT + x, y + below, (tall, wide), OUTLINE, 0.5)
+            high, right = max(high, below + tall), max(right, LEFT + x + wide)
+        if left_out:
+            canvas.text(right + 8, y + high / 2 - 6, f"and {left_out:,} more", NOTE)
+            right += 8 + LETTER * len(f"and {left_out:,} more")
+        widest, y = max(widest, right), y + high + ROW_GAP
+    canvas.label(0, y, ["answer", unit], NOTE)
+    bottom = _draw_bars(canvas, answer, unit, y)
+    title = f"What {printable(name)} makes of a picture"
+    subtitle = "In each layer from its least value (black) to its largest 1% (white)"
+    return canvas.chart(widest, bottom, title, subtitle)
+
+
+def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
+    """Return a picture, the saliency of its pixels, and both laid over each other.
+
+    Args:
+        picture: uint8, (height, width, 1 or 3).
+        values: (height, width), from 0, what `modelzoo.saliency` returns for the picture as it is
+            stored: the change of the class's score for a grey value more in that pixel.
+        answer: the class whose score was followed.
+
+    Raises:
+        InputError: the picture is of another kind.
+    """
+    largest = float(np.max(values)) or 1.0
+    share = (np.asarray(values, "float64") / largest)[..., np.newaxis]
+    luma = [0.299, 0.587, 0.114] if picture.shape[-1] == 3 else [1.0]
+    pale = 80 + 175 / 255 * (picture @ np.array(luma))[..., np.newaxis]  # the mark shows on black
+    shown = {
+        "Picture": picture,
+        "Saliency": np.rint(LIGHT + share * (np.array(DARK) - LIGHT)).astype("uint8"),
+        "Saliency over the picture": np.rint((1 - share) * pale + share * MARK).astype("uint8"),
+    }
+    canvas = Canvas()
+    high, wide = scaled(picture.shape, SIDE)
+    step = max(wide, 150) + SIDE_GAP
+    for place, (caption, pixels) in enumerate(shown.items()):
+        canvas.picture(pixels, SIDE, place * step, CAPTION, caption)
+        canvas.frame(place * step, CAPTION, (high, wide), OUTLINE)
+        canvas.text(place * step, 0, caption)
+    ends = ["#{:02x}{:02x}{:02x}".format(*color) for color in (LIGHT, DARK)]
+    scale = alt.Scale(domain=[0, largest], range=ends, interpolate="rgb")
+    legend = alt.Legend(title="Saliency", format=".2~g", gradientLength=SIDE // 2, tickCount=4)
+    unseen = {"x": 0, "y": 0, "x2": 0, "y2": 0, "value": 0}  # for the sake of its legend
+    color = alt.Color("value:Q", scale=scale, legend=legend)
+    canvas.draw("rect", [unseen], {**TO, "color": color}, aria=False)
+    title = f"The pixels that an answer hangs on: {printable(answer)}"
+    subtitle = "Saliency: change of the score of this class for one grey value more in a pixel"
+    return canvas.chart(2 * step + wide, CAPTION + high, title, subtitle)
+
+
+def _as_grey(layer: str, values: np.ndarray) -> np.ndarray:
+    """Return values from their least, black, to their largest 1%, white, as uint8."""
+    if values.ndim not in (1, 3) or not values.size:
+        raise InputError(
+            f"feature_maps: {layer} has the shape {values.shape}: it should be "
+            "(height, width, maps) or (units,), of one picture"
+        )
+    values = np.asarray(values, "float64")
+    low, end = values.min(), np.percentile(values, BRIGHT)
+    span = ((end if end > low else values.max()) - low) or 1
+    return np.rint(np.clip((values - low) / span, 0, 1) * 255).astype("uint8")
+
+
+def _label(layer: str, kind: str, values: np.ndarray) -> list[str]:
+    """Return the name, the kind, the shape and the range of a layer."""
+    shape = " × ".join(f"{size:,}" for size in values.shape)
+    low, high = float(values.min()), float(values.max())
+    # three digits of the span: what is below them says nothing beside it
+    digits = max(0, 2 - math.floor(math.log10(high - low))) if high > low else 2
+    ends = (number_text(round(end, digits), f",.{digits}f") for end in (low, high))
+    lines = [printable(layer), kind, shape if values.ndim == 3 else f"{shape} units"]
+    return [*filter(None, lines), " to ".join(ends)]
+
+
+def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[Tile], int]:
+    """Return maps, or rows of units, as pictures, and how many of them are left out."""
+    name = printable(layer)
+    if grey.ndim == 3 and grey.shape[:2] != (1, 1):
+        high, wide = scaled(grey.shape, TILE)
+        count = min(most, grey.shape[2])
+        tiles: list[Tile] = [
+            (
+                grey[..., number : number + 1],
+                TILE,
+                number % COLUMNS * (wide + GAP),
+                number // COLUMNS * (high + GAP),
+                f"{name}, map {number + 1}",
+            )
+            for number in range(count)
+        ]
+        return tiles, grey.shape[2] - count
+    units = grey.reshape(-1)[:UNITS_SHOWN]
+    whole = len(units) // STRIP * STRIP  # what fills rows, and the rest below
+    parts = {0: units[:whole].reshape(-1, STRIP, 1), whole: units[np.newaxis, whole:, np.newaxis]}
+    tiles = [
+        (part, UNIT * max(part.shape), 0, start // STRIP * UNIT, f"{name}, units from {start + 1}")
+        for start, part in parts.items()
+        if part.size
+    ]
+    return tiles, grey.size - len(units)
+
+
+def _draw_bars(canvas: Canvas, answer: Sequence[Answer], unit: str, top: float) -> float:
+    """Draw the answer as bars from `top` on; return where they end."""
+    shown = list(answer)[:CLASSES_SHOWN]
+    ends = [1.0] if unit == "probability" else [value for _, value in shown]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    step = BARS / ((high - low) or 1)
+    left = LEFT + LETTER * min(LONGEST, max((len(name) for name, _ in shown), default=0)) + 8
+    zero = left - low * step
+    tooltip = [alt.Tooltip("class:N", title="Class"), alt.Tooltip("said:N", title=unit.title())]
+    for place, (name, value) in enumerate(shown):
+        ends = sorted([zero, zero + value * step])
+        y, name = top + place * BAR, printable(name)
+        said = f"{value:.1%}" if unit == "probability" else number_text(value)
+        bar = {
+            "class": name, "value": value, "said": said,
+            "x": ends[0], "x2": ends[1], "y": y, "y2": y + BAR - 5,
+        }  # fmt: skip
+        canvas.draw("rect", [bar], {**TO, "tooltip": tooltip}, color=BLUE)
+        canvas.text(left - 8, y + 1, shortened(name, LONGEST), {**TEXT, "align": "right"})
+        canvas.text(ends[1] + 6, y + 1, said)
+    bottom = top + BAR * len(shown)
+    if len(answer) > len(shown):
+        canvas.text(left, bottom, f"and {len(answer) - len(shown):,} more", NOTE)
+        bottom += BAR
+    return bottom
