@@ -1,4 +1,5 @@
-"""What takes long: other backends, pages, benchmarks, fuzzing, interrupted trainings, old versions.
+"""What takes long: other backends and devices, browsers and kernels, pages, benchmarks, fuzzing,
+interrupted trainings, old versions.
 
 CI runs `python -m pytest hardening` after the tests, a few cases of each. By hand, thousands:
 

@@ -128,9 +128,11 @@ def _write_configs(folder: Path) -> None:
         "section": "base: lenet5\ncompyle: {}\n",
         "no_builder": "model: {num_classes: 10}\n",
         "date": "base: lenet5\nfit: {epochs: 2012-13-45}\n",
+        "name": "base: lenet5\nname: ../up\n",
     }
     for name, text in texts.items():
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "binary.yaml").write_bytes(bytes(range(256)))
     (folder / "large.yaml").write_text("# " + "x" * 2_000_000)
 
 
@@ -179,6 +181,7 @@ BAD_COMMANDS = {
     "merge key": ("info {files}/merge.yaml", "merge.yaml, line 4", "*f"),
     "key twice": ("info {files}/twice.yaml", "twice.yaml, line 4", "fit.epochs", "twice"),
     "control bytes": ("info {files}/control.yaml", "control.yaml", "control characters"),
+    "binary": ("info {files}/binary.yaml", "binary.yaml", "UTF-8"),
     "2 MB of YAML": ("info {files}/large.yaml", "large.yaml", "1,000,000"),
     "deep list": ("info {files}/nested.yaml", "nested.yaml, line 1", "deep"),
     "base in a circle": ("info {files}/circle_a.yaml", "circle_", "circle"),
@@ -186,6 +189,7 @@ BAD_COMMANDS = {
     "unknown section": ("info {files}/section.yaml", "line 2", "compyle", "'compile'"),
     "no builder": ("info {files}/no_builder.yaml", "no_builder.yaml, line 1", "model.builder"),
     "impossible date": ("info {files}/date.yaml", "date.yaml", "month"),
+    "name with a path": ("info {files}/name.yaml", "name.yaml", "'../up'"),
     "config that is missing": ("train --config {files}/no.yaml", "no.yaml"),
     "unknown builder": ("info lenet5 --set model.builder=lenet", "'lenet'", "'lenet5'"),
     "key that looks like a path": (
@@ -295,6 +299,7 @@ BAD_TRAININGS = {
     "unknown optimizer": ("--set compile.optimizer.class_name=Adem", "compile.optimizer", "'Adam'"),
     "no learning rate": ("--set compile.optimizer.class_name=Adam", "learning_rate", "missing"),
     "rate in words": ("--set compile.optimizer.config.learning_rate=fast", "'fast'", "number"),
+    "negative rate": ("--set compile.optimizer.config.learning_rate=-1", "-1", "above 0"),
     "unknown schedule": (
         "--set compile.optimizer.config.learning_rate={{class_name:~CosineDecai}}",
         "'CosineDecay'",

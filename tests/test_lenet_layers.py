@@ -41,6 +41,11 @@ LAYERS = {
     ),
 }
 SHAPES = [(2, 8, 8, 2), (1, 7, 5, 2)]  # of 1 image, and odd
+CASES = [("float64", SHAPES[0]), ("float64", SHAPES[1]), ("float32", SHAPES[1])]
+TOLERANCES = {  # forward and gradient; training uses float32
+    "float64": ({"rtol": 1e-9, "atol": 1e-11}, {"rtol": 1e-9, "atol": 1e-11}),
+    "float32": ({"rtol": 1e-5, "atol": 1e-5}, {"rtol": 1e-3, "atol": 1e-4}),
+}
 OWN_SHAPES = {
     "EuclideanRBF": CODES.shape[1:],
     "LocalResponseNormalization": (3, 4, 8),
@@ -116,36 +121,25 @@ def built(name: str, shape: tuple[int, ...]) -> tuple[Any, np.ndarray, list[np.n
     return layer, generator.normal(size=shape), weights
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="JAX computes in float32 unless told before it starts")
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_agrees_with_numpy(name, shape):
+@pytest.mark.parametrize(("dtype", "shape"), CASES)
+def test_a_layer_agrees_with_numpy(name, dtype, shape):
     """Forward or gradient, by the inputs or a weight, differs from the paper's formula."""
+    if BACKEND == "jax" and dtype == "float64":
+        pytest.skip("JAX computes in float32 unless told before it starts")
     layer, x, weights = built(name, shape)
+    layer = type(layer).from_config({**layer.get_config(), "dtype": dtype})
+    layer.build(x.shape)
+    x, *weights = (array.astype(dtype) for array in (x, *weights))
     expected = numpy_forward(layer)(x, *weights)
-    upstream = np.random.default_rng(1).normal(size=expected.shape)
+    upstream = np.random.default_rng(1).normal(size=expected.shape).astype(dtype)
     call = lambda x, *w: layer.stateless_call(list(w), [], x)[0]  # noqa: E731
     outputs, gradients = run(call, upstream, x, *weights)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-10, atol=1e-12)
+    forward, backward = TOLERANCES[dtype]
+    np.testing.assert_allclose(outputs, expected, **forward)
     for got, wanted in zip(gradients, numpy_gradient(layer)(upstream, x, *weights), strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-11)
-    assert layer(keras.Input(batch_shape=x.shape, dtype="float64")).shape == outputs.shape
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_agrees_with_numpy_in_float32(name):
-    """What training uses: forward within 1e-5, gradient within 1e-3."""
-    layer, x, weights = built(name, SHAPES[1])
-    single = type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-    single.build(x.shape)
-    x, *weights = (array.astype("float32") for array in (x, *weights))
-    expected = numpy_forward(layer)(x, *weights)
-    call = lambda x, *w: single.stateless_call(list(w), [], x)[0]  # noqa: E731
-    outputs, gradients = run(call, np.ones_like(expected), x, *weights)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
-    wanted = numpy_gradient(layer)(np.ones_like(expected), x, *weights)
-    for got, gradient in zip(gradients, wanted, strict=True):
-        np.testing.assert_allclose(got, gradient, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(got, wanted, **backward)
+    assert layer(keras.Input(batch_shape=x.shape, dtype=dtype)).shape == outputs.shape
 
 
 @pytest.mark.parametrize("j", [1.0, 40.0])

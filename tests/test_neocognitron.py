@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from test_lenet_layers import run
+from test_lenet_layers import TOLERANCES, run
 
 from modelzoo import InputError, Trainer, load_config
 from modelzoo.api import build, describe
@@ -30,7 +30,9 @@ LAYERS = {
     "C": {"area": 3},
     "C, of other sizes": {"area": 2, "strides": 2, "padding": PADS, "saturation": 0.2},
 }
-SHAPES = [(2, 6, 6, 2), (1, 7, 5, 2)]  # the second: one picture, odd sizes
+
+ODD = (1, 7, 5, 2)  # one picture, of odd sizes
+CASES = [("float64", (2, 6, 6, 2)), ("float64", ODD), ("float32", ODD)]
 
 
 def made(name: str, dtype: str) -> Any:
@@ -73,22 +75,17 @@ def compare(name: str, dtype: str, shape: tuple[int, ...]) -> list[tuple[Any, An
     return [(outputs, expected), *zip(gradients, wanted, strict=True)]
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="JAX computes in float32 unless told before it starts")
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_cells_agree_with_numpy(name, shape):
+@pytest.mark.parametrize(("dtype", "shape"), CASES)
+def test_cells_agree_with_numpy(name, dtype, shape):
     """Forward or gradient, by the inputs or the synapses, differs from the paper's formula."""
-    for got, expected in compare(name, "float64", shape):
-        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_cells_agree_with_numpy_in_float32(name):
-    """What training uses: forward within 1e-5, gradient within 1e-3."""
-    (got, expected), *gradients = compare(name, "float32", SHAPES[1])
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    if BACKEND == "jax" and dtype == "float64":
+        pytest.skip("JAX computes in float32 unless told before it starts")
+    (got, expected), *gradients = compare(name, dtype, shape)
+    forward, backward = TOLERANCES[dtype]
+    np.testing.assert_allclose(got, expected, **forward)
     for got, expected in gradients:
-        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(got, expected, **backward)
 
 
 @pytest.mark.parametrize("name", ["S", "S, of other sizes"])
@@ -127,7 +124,7 @@ def test_learning_selectivity_decides_who_learns_not_what_is_answered():
 @pytest.mark.parametrize("name", LAYERS)
 def test_cells_are_saved_with_their_settings(name):
     """A saved network would compute something else."""
-    layer, x = made(name, "float32"), inputs(*SHAPES[1])
+    layer, x = made(name, "float32"), inputs(*ODD)
     first = keras.ops.convert_to_numpy(layer(x))
     again = keras.layers.deserialize(keras.layers.serialize(layer))
     np.testing.assert_array_equal(first, keras.ops.convert_to_numpy(again(x)))
