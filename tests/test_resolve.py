@@ -53,14 +53,18 @@ def test_default_weights_belong_to_the_data_set():
     assert published("lenet5", overrides=override) == ("fashion_mnist", "fashion_mnist")
     config = load_config("lenet5", dataset="fashion_mnist")
     assert published(config) == ("fashion_mnist", "fashion_mnist")
+    with pytest.raises(InputError, match="no weights are published for digits"):
+        modelzoo.load(load_config("lenet5", dataset="digits"))
 
 
-def test_weights_bring_their_data_set():
+def test_weights_bring_their_data_set(capsys):
     """Named without a data set, they are scored and named by their own."""
     assert published("lenet5", "fashion_mnist") == ("fashion_mnist", "fashion_mnist")
     assert published("lenet5/fashion_mnist") == ("fashion_mnist", "fashion_mnist")
     assert published(load_config("lenet5"), "fashion_mnist") == ("fashion_mnist", "fashion_mnist")
     assert published("alexnet") == ("cifar10", "cifar10_jpeg75")
+    assert cli.main(["info", "lenet5/fashion_mnist", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dataset"] == "fashion_mnist"
 
 
 def test_data_sets_of_the_same_images_share_weights():
