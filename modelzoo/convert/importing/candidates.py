@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from modelzoo.config import Config
-from modelzoo.convert.importing.keras_layers import named
+from modelzoo.convert.importing.description import named
 from modelzoo.networks import Network
 from modelzoo.networks.kinds import (
     Activation,
@@ -39,7 +39,7 @@ OTHER_NAMES = (
     "conv2d", "dense", "flatten", "dropout", "activation", "batch_normalization", "input",
     "input_layer", "re_lu", "leaky_re_lu", "zero_padding2d", "softmax", "rescaling",
 )  # fmt: skip
-Chain = tuple[tuple[str, Layer], ...]  # layers with the names that they have in the file
+Chain = tuple[Layer, ...]  # under the names that they have in the file
 
 
 def possible_activations(stored: Stored, config: Config, *, given: bool) -> list[tuple[str, ...]]:
@@ -102,7 +102,7 @@ def possible_networks(
     found.sort(key=lambda each: each[0])
     distinct = dict.fromkeys((shape, chain) for _, shape, chain in found)
     return [
-        Network("imported", shape, named(list(chain)))
+        Network("imported", shape, named(chain))
         for shape, chain in itertools.islice(distinct, MAX_NETWORKS)
     ]
 
@@ -163,32 +163,34 @@ def _options(
     hints = _pool_hints(stored)
     weighted = stored.layers
     options: list[list[Chain]] = []
-    linear: Chain = (("", Activation(activation="linear")),)
+    linear: Chain = (Activation(activation="linear"),)
     for place, each in enumerate(weighted):
         kernel, before = each.arrays[0].shape, [other.kind for other in weighted[:place]]
         if each.kind == "BatchNormalization":  # one after another layer was placed with it
             alone = before[-1:] in ([], ["BatchNormalization"])
-            options.append([((each.label, BatchNormalization()),) if alone else ()])
+            options.append([(BatchNormalization(name=each.label),) if alone else ()])
             continue
         end: Chain = ()
         values: dict[str, Any] = {"use_bias": len(each.arrays) > 1, "activation": "linear"}
+        values["name"] = each.label
         if [other.kind for other in weighted[place + 1 : place + 2]] == ["BatchNormalization"]:
-            end = ((weighted[place + 1].label, BatchNormalization()), *linear[: int(norm_first)])
+            norm = BatchNormalization(name=weighted[place + 1].label)
+            end = (norm, *linear[: int(norm_first)])
             values["activation"] = None if norm_first else "linear"
         if each.kind == "Dense":
-            start: Chain = () if "Dense" in before else (("", Flatten()),)
-            options.append([(*start, (each.label, Dense(units=kernel[1], **values)), *end)])
+            start: Chain = () if "Dense" in before else (Flatten(),)
+            options.append([(*start, Dense(units=kernel[1], **values), *end)])
             continue
         values |= {"filters": kernel[3], "kernel_size": kernel[0]}
         if kernel[0] != kernel[1]:
             values["kernel_size"] = kernel[:2]
-        ends: list[Chain] = [(*end, ("", pool_kind(**pool))) for pool in pools]
+        ends: list[Chain] = [(*end, pool_kind(**pool)) for pool in pools]
         ends.append(end)
         if hints:
             ends = ends[:-1] if hints[before.count("Conv2D")] else ends[-1:]
         options.append(
             [
-                ((each.label, Conv2D(**values, strides=stride, padding=padding)), *end)
+                (Conv2D(**values, strides=stride, padding=padding), *end)
                 for padding in paddings
                 for stride in ((1,) if max(kernel[:2]) < 7 else (1, 2, 4))  # large kernels leap
                 for end in ends
@@ -217,7 +219,7 @@ def _chains(stored: Stored, options: Sequence[Sequence[Chain]], shape: Shape) ->
 def _shape_after(chain: Chain, shape: Shape, kernel: Shape) -> Shape | None:
     """Return the shape behind layers; None if it does not fit, or their kernel differs."""
     try:
-        for _, layer in chain:
+        for layer in chain:
             if layer.weights(shape).get("kernel", kernel) != kernel:
                 return None
             shape = layer.output_shape(shape)
@@ -250,8 +252,8 @@ def _pool_hints(stored: Stored) -> list[str] | None:
 
 def _oddity(chain: Chain, size: int) -> tuple[int, ...]:
     """Return what to sort by: few kinds of padding and pooling, sizes in the order given."""
-    paddings = [layer.padding for _, layer in chain if isinstance(layer, Conv2D)]
-    pools = [(layer.window, layer.steps) for _, layer in chain if "Pooling" in layer.kind]
+    paddings = [layer.padding for layer in chain if isinstance(layer, Conv2D)]
+    pools = [(layer.window, layer.steps) for layer in chain if "Pooling" in layer.kind]
     unusual = sum(pool != ((2, 2), (2, 2)) for pool in pools)
     return unusual, len({*paddings}) + len({*pools}), size, paddings.count("same")
 

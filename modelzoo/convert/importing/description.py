@@ -1,21 +1,30 @@
-"""Read the description of a network that an old file carries, as plain JSON: a chain of layers.
+"""The description of a network that a file of Keras 2.0 to 3.x carries, in terms of `kinds`.
 
-Nothing is built from it and nothing in it is called. A layer that is not known here is refused by
-its name, a Lambda above all: it holds code.
+It is read as plain JSON, a chain of layers. Nothing in it is called or deserialised.
+A layer that is not known here is refused by its name, a Lambda above all: it holds
+code. The arguments that decide what a layer computes or how it is trained are taken over, each
+checked against its type; bookkeeping, such as `trainable`, is not.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from modelzoo.networks.kinds import KINDS, OURS
-from modelzoo.networks.layer import Shape
+import msgspec
+
+from modelzoo.networks import Network
+from modelzoo.networks.kinds import KINDS, OURS, Activation, Flatten, ReLU, Rescaling
+from modelzoo.networks.layer import Layer, Shape
+from modelzoo.networks.network import read_layers
 from modelzoo.support.errors import InputError
+from modelzoo.weights.stored import Stored, StoredLayer
 
 MAX_LAYERS = 500
+FLAT_BY_PIXEL = "the first dense layer's inputs: from channel by channel to pixel by pixel"
 # Layers that leave an image as it is when a network is used, not trained, beside `kinds`' own.
 ONLY_FOR_TRAINING = {
     "ActivityRegularization", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom",
@@ -28,9 +37,25 @@ SAME_LAYER = {
     "Convolution2D": "Conv2D", "MaxPool2D": "MaxPooling2D", "AvgPool2D": "AveragePooling2D",
     "BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization",
 }  # fmt: skip
-
-
 KNOWN = {"InputLayer", "Reshape", *SAME_LAYER, *ONLY_FOR_TRAINING, *(set(KINDS) - OURS)}
+ACTIVATIONS = (
+    "linear", "relu", "relu6", "tanh", "sigmoid", "softmax", "elu", "selu", "gelu", "silu",
+    "softplus", "softsign", "hard_sigmoid", "exponential", "leaky_relu", "mish",
+)  # fmt: skip
+ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU", "Softmax")
+FIXED = {"keepdims": False, "renorm": False}  # what no kind can have otherwise
+OBJECTS = {  # the initializers and regularizers that are kept, with the arguments that decide
+    **dict.fromkeys(("GlorotNormal", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"), ()),
+    **dict.fromkeys(("RandomNormal", "TruncatedNormal"), ("mean", "stddev")),
+    "VarianceScaling": ("scale", "mode", "distribution"),
+    "RandomUniform": ("minval", "maxval"),
+    "Constant": ("value",),
+    "L1": ("l1",),
+    "L2": ("l2",),
+    "L1L2": ("l1", "l2"),
+}
+GLOROT = {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform"}  # what Keras 2 wrote for it
+OLD_HARD_SIGMOID = (Rescaling(scale=0.2, offset=0.5), ReLU(max_value=1.0))
 
 
 @dataclass(frozen=True)
@@ -46,16 +71,56 @@ class Described:
         return InputError(f"layer {self.name!r:.80}: {problem}")
 
 
-def read_chain(text: str) -> tuple[Shape, list[Described]]:
-    """Return the shape of a network's input, channels last, and its layers in order.
+def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
+    """Return the network that a file describes, the stored layers that it takes, and notes.
 
     Args:
-        text: `model_config`, as Keras 2.0 to 3.x write it.
+        text: `model_config` in JSON, as Keras 2.0 to 3.x write it.
+        stored: what the file holds; a Normalization has its mean and variance from there.
+
+    Returns:
+        The network, channels last; the layers for `arrays_for`; and what was converted.
 
     Raises:
-        InputError: no JSON, a layer that is not known, layers that do not form one chain, or an
-            input that is no image.
+        InputError: no JSON, a layer, argument or activation that is not known, layers that do not
+            form one chain, or an input that is no image.
+        RecursionError: nested deeper than any network.
     """
+    shape, chain, first = _read_chain(text)
+    flat = False
+    others, notes = list(stored.layers), []
+    layers: list[Layer] = []
+    for layer in chain:
+        if layer.kind in ONLY_FOR_TRAINING:
+            notes.append(f"{layer.kind} ({layer.name}) is left out: it acts in training only")
+            continue
+        if layer.kind == "Normalization" and layer.config.get("mean") is None:
+            learnt = [each for each in others if each.label == layer.name]
+            others = [each for each in others if each.label != layer.name]
+            layer = _with_moments(layer, learnt)
+        if layer.kind == "Reshape":
+            target = layer.config.get("target_shape")
+            if not isinstance(target, list) or len(target) != 1:
+                raise layer.refusal("Reshape is read only before the first layer, or to one row")
+            layer = replace(layer, kind="Flatten")
+        made = _keras_layers(layer, stored.version, flat=flat, first=first)
+        layers += [msgspec.structs.replace(each, name=layer.name) for each in made[:1]] + made[1:]
+        by_channel = layer.config.get("data_format") != "channels_first"
+        if layer.kind == "Flatten" and first and not flat and by_channel:
+            notes.append(FLAT_BY_PIXEL)
+        flat = flat or layer.kind in ("Flatten", "GlobalAveragePooling2D")
+    network = Network("imported", shape, named(layers))
+    outputs = (shape, *network.shapes)[-1]
+    if outputs[:-1] == (1, 1):
+        notes.append("Flatten is added at the end: the file's network ends with 1x1 maps")
+        network = Network("imported", shape, named([*layers, Flatten()]))
+    elif len(outputs) != 1:
+        raise InputError(f"ends with maps of {outputs}, not with an output for each class")
+    return network, others, notes
+
+
+def _read_chain(text: str) -> tuple[Shape, list[Described], bool]:
+    """Return the shape of the input, channels last, the layers, and whether channels come first."""
     try:
         described = json.loads(text)
     except ValueError:
@@ -67,10 +132,10 @@ def read_chain(text: str) -> tuple[Shape, list[Described]]:
     )
     shape: Any = next((found[1:] for found in shapes if isinstance(found, list)), None)
     layers = [layer for layer in layers if layer.kind != "InputLayer"]
-    first = layers[0].kind if layers else ""
-    if first == "Reshape":  # rows of 784 numbers, made an image first
+    entry = layers[0].kind if layers else ""
+    if entry == "Reshape":  # rows of 784 numbers, made an image first
         shape = layers.pop(0).config.get("target_shape")
-    elif first == "Flatten" and isinstance(shape, list) and len(shape) == 2:
+    elif entry == "Flatten" and isinstance(shape, list) and len(shape) == 2:
         shape = [*shape, 1]  # an image without a channel is flattened to the same row
     if not isinstance(shape, list) or len(shape) != 3:
         raise InputError(
@@ -79,12 +144,8 @@ def read_chain(text: str) -> tuple[Shape, list[Described]]:
         )
     if not all(type(size) is int and size > 0 for size in shape):
         raise InputError(f"an input of {shape!s:.60} has no fixed size")
-    return tuple(shape[1:] + shape[:1] if is_channels_first(layers) else shape), layers
-
-
-def is_channels_first(layers: Sequence[Described]) -> bool:
-    """Whether the network's maps have their channels before their height."""
-    return any(layer.config.get("data_format") == "channels_first" for layer in layers)
+    first = any(layer.config.get("data_format") == "channels_first" for layer in layers)
+    return tuple(shape[1:] + shape[:1] if first else shape), layers, first
 
 
 def _chain(value: Any) -> list[Described]:
@@ -145,3 +206,116 @@ def _sources(value: Any) -> list[str]:
     if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
         return [value[0]]
     return [name for each in value for name in _sources(each)]
+
+
+def _with_moments(layer: Described, learnt: list[StoredLayer]) -> Described:
+    """Return a Normalization with the mean and the variance that it has learnt."""
+    arrays = learnt[0].arrays if learnt else []
+    if len(arrays) not in (2, 3) or any(array.size > 4 for array in arrays):
+        raise layer.refusal("does not hold a mean and a variance for each colour")
+    moments = {"mean": arrays[0].ravel().tolist(), "variance": arrays[1].ravel().tolist()}
+    return replace(layer, config={**layer.config, **moments})
+
+
+def _keras_layers(described: Described, version: str, *, flat: bool, first: bool) -> list[Layer]:
+    """Return the layers that compute what a described one does: itself, and its activation.
+
+    Rows of numbers reach it, not maps, if it is `flat`; `first` is where their channels come.
+    """
+    kind, config = described.kind, described.config
+    _check_axes(described, flat=flat, first=first)
+    if kind == "Activation":
+        return _activations(config.get("activation"), described, version)
+    if kind == "LeakyReLU" and "alpha" in config:  # Keras 2
+        config = {"negative_slope": config["alpha"]}
+    fields = set(KINDS[kind].__struct_fields__) - {"name", "dtype", "activation"}
+    values = {
+        key: _plain_object(value) if key.endswith("izer") else _shorter(value)
+        for key, value in config.items()
+        if key in fields
+    }
+    values = {key: value for key, value in values.items() if value is not None}
+    if values.get("strides") == values.get("pool_size", 0):
+        del values["strides"]
+    after = _activations(config.get("activation"), described, version)
+    if [layer.kind for layer in after] == ["Activation"]:
+        values |= after.pop().arguments
+    try:
+        return [msgspec.convert(values, KINDS[kind]), *after]
+    except msgspec.ValidationError as error:
+        problem = str(error).replace("`", "").replace(" - at $.", " at ")
+        raise described.refusal(f"{kind}: {problem}") from None
+
+
+def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return layers under the names that they have in a file, as far as those can be names here."""
+    taken = {"input"}
+    specs = []
+    for layer in layers:
+        name = re.sub(r"[^A-Za-z0-9_]+", "_", layer.name)[:60].strip("_")
+        name = f"layer_{name}" if name[:1].isdigit() else name
+        name = "" if name in taken else name
+        taken.add(name)
+        specs.append({"class_name": layer.kind, "config": {"name": name, **layer.arguments}})
+    return read_layers(specs)
+
+
+def _activations(value: Any, described: Described, version: str) -> list[Layer]:
+    """Return what computes an activation that a file gives as a text, a function or an object."""
+    if isinstance(value, dict):
+        config = value.get("config")
+        kind = str(value.get("class_name")).rpartition(">")[2]
+        if kind in ACTIVATION_LAYERS and isinstance(config, dict):
+            inner = Described(kind, described.name, {**config, "activation": None})
+            return _keras_layers(inner, version, flat=False, first=False)
+        if kind == "Activation" and isinstance(config, dict):
+            value = config.get("activation")
+        else:  # {"class_name": "function", "config": "softmax_v2"}
+            value = config if isinstance(config, str) else kind
+    name = "linear" if value is None else re.sub(r"_v\d$", "", str(value))
+    name = {"swish": "silu"}.get(name, name)
+    if name not in ACTIVATIONS:
+        raise described.refusal(
+            f"{name!r:.80} is no activation of Keras; what it computes is not in the file, or is "
+            "code, which is never run"
+        )
+    if name == "hard_sigmoid" and version.startswith(("1.", "2.")):  # Keras 3 has another slope
+        return list(OLD_HARD_SIGMOID)
+    return [] if name == "linear" else [Activation(activation=name)]
+
+
+def _check_axes(described: Described, *, flat: bool, first: bool) -> None:
+    kind, config = described.kind, described.config
+    for key, wanted in FIXED.items():
+        if config.get(key, wanted) not in (wanted, None):
+            raise described.refusal(f"{kind} with {key}: {config[key]!r:.40} is none of ours")
+    if kind in ("Softmax", "Normalization", "BatchNormalization"):
+        axis = config.get("axis", -1)
+        axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+        maps = [1] if first else [-1, 3]
+        if axis not in ([-1, 1] if flat else maps):
+            raise described.refusal(f"{kind} along axis {axis!r:.40}, not along the maps")
+
+
+def _shorter(value: Any) -> Any:
+    """Return n for [n, n], at any depth."""
+    if not isinstance(value, list):
+        return value
+    values = [_shorter(each) for each in value]
+    same = len(values) == 2 and values[0] == values[1] and type(values[0]) is int
+    return values[0] if same else values
+
+
+def _plain_object(value: Any) -> dict[str, Any] | None:
+    """Return an initializer or a regularizer by class and numbers; None for Keras' defaults."""
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
+        return None
+    kind, config = value.get("class_name"), value["config"]
+    if not isinstance(kind, str) or kind not in OBJECTS:
+        return None
+    config = {key: config[key] for key in OBJECTS[kind] if key in config}
+    plain = all(
+        isinstance(each, str) or (type(each) in (int, float) and abs(each) < 1e30)
+        for each in config.values()
+    )
+    return {"class_name": kind, "config": config} if plain and config != GLOROT else None

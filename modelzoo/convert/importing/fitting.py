@@ -17,7 +17,8 @@ from modelzoo.convert.importing.candidates import (
     possible_networks,
     with_activations,
 )
-from modelzoo.convert.importing.imported import FLAT_BY_PIXEL, Imported, packaged_network
+from modelzoo.convert.importing.description import FLAT_BY_PIXEL
+from modelzoo.convert.importing.imported import Imported, packaged_network
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
 from modelzoo.data.source import Dataset

@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config, list_models, load_config
-from modelzoo.convert.importing.description import (
-    ONLY_FOR_TRAINING,
-    Described,
-    is_channels_first,
-    read_chain,
-)
-from modelzoo.convert.importing.keras_layers import keras_layers, named
+from modelzoo.convert.importing.description import FLAT_BY_PIXEL, read_network
 from modelzoo.networks import Network
-from modelzoo.networks.kinds import Flatten
-from modelzoo.networks.layer import Layer
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.terminal import on_one_line
 from modelzoo.weights.reader import Arrays, arrays_for, in_pixel_order
-from modelzoo.weights.stored import Stored, StoredLayer, read_stored
+from modelzoo.weights.stored import Stored, read_stored
 
 if TYPE_CHECKING:
     from modelzoo.convert.importing.pixels import Pixels
@@ -32,7 +24,6 @@ if TYPE_CHECKING:
 # How people name the architecture beside weights: {} is the name of the weights.
 ARCHITECTURE_NAMES = ("{}", "{}_architecture", "model", "model_architecture", "architecture")
 MAX_ARCHITECTURE_BYTES = 4_000_000
-FLAT_BY_PIXEL = "the first dense layer's inputs: from channel by channel to pixel by pixel"
 TURNED = "kernels: from (outputs, inputs, height, width) to (height, width, inputs, outputs)"
 TURNED_AROUND = "saved with Theano: the kernels of the convolutions are turned around"
 
@@ -181,60 +172,15 @@ def _describe(found: Imported, text: str) -> None:
     """Set the network that a description in JSON gives, and the arrays of its layers."""
     stored = found.stored
     try:
-        described = _network_of(text, stored)
+        network, others, notes = read_network(text, stored)
     except RecursionError:
         raise InputError(f"{stored.path}: model_config: is nested deep; no network is") from None
     except InputError as error:
         raise InputError(f"{stored.path}: {error}") from None
-    network, others, notes = described
     arrays = arrays_for(network, replace(stored, layers=others))
     found.arrays = in_pixel_order(network, arrays) if FLAT_BY_PIXEL in notes else arrays
     found.network = network
     found.rewritten += notes
-
-
-def _network_of(text: str, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
-    """Return a described network, the stored layers with its weights, and what was converted."""
-    shape, chain = read_chain(text)
-    first, flat = is_channels_first(chain), False
-    others, notes = list(stored.layers), []
-    layers: list[tuple[str, Layer]] = []
-    for layer in chain:
-        if layer.kind in ONLY_FOR_TRAINING:
-            notes.append(f"{layer.kind} ({layer.name}) is left out: it acts in training only")
-            continue
-        if layer.kind == "Normalization" and layer.config.get("mean") is None:
-            learnt = [each for each in others if each.label == layer.name]
-            others = [each for each in others if each.label != layer.name]
-            layer = _with_moments(layer, learnt)
-        if layer.kind == "Reshape":
-            target = layer.config.get("target_shape")
-            if not isinstance(target, list) or len(target) != 1:
-                raise layer.refusal("Reshape is read only before the first layer, or to one row")
-            layer = replace(layer, kind="Flatten")
-        made = keras_layers(layer, stored.version, flat=flat, first=first)
-        layers += [(layer.name, made[0]), *(("", each) for each in made[1:])] if made else []
-        by_channel = layer.config.get("data_format") != "channels_first"
-        if layer.kind == "Flatten" and first and not flat and by_channel:
-            notes.append(FLAT_BY_PIXEL)
-        flat = flat or layer.kind in ("Flatten", "GlobalAveragePooling2D")
-    network = Network("imported", shape, named(layers))
-    outputs = (shape, *network.shapes)[-1]
-    if outputs[:-1] == (1, 1):
-        notes.append("Flatten is added at the end: the file's network ends with 1x1 maps")
-        network = Network("imported", shape, named([*layers, ("", Flatten())]))
-    elif len(outputs) != 1:
-        raise InputError(f"ends with maps of {outputs}, not with an output for each class")
-    return network, others, notes
-
-
-def _with_moments(layer: Described, learnt: list[StoredLayer]) -> Described:
-    """Return a Normalization with the mean and the variance that it has learnt."""
-    arrays = learnt[0].arrays if learnt else []
-    if len(arrays) not in (2, 3) or any(array.size > 4 for array in arrays):
-        raise layer.refusal("does not hold a mean and a variance for each colour")
-    moments = {"mean": arrays[0].ravel().tolist(), "variance": arrays[1].ravel().tolist()}
-    return replace(layer, config={**layer.config, **moments})
 
 
 def _describe_beside(found: Imported, notify: Callable[[str], None]) -> None:
