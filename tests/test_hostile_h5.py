@@ -183,11 +183,6 @@ def object_references(file: h5py.File, root: h5py.Group) -> None:
     root.create_dataset(CONV, (5, 5, 1, 6), h5py.ref_dtype)
 
 
-def reference_attribute(file: h5py.File, root: h5py.Group) -> None:
-    """A pointer beside an array."""
-    root.attrs["elsewhere"] = root["dense"].ref
-
-
 def not_a_number(file: h5py.File, root: h5py.Group) -> None:
     """NaN and infinity among the weights."""
     root[CONV][0, 0, 0, :2] = np.nan, np.inf
@@ -215,12 +210,6 @@ def many_groups(file: h5py.File, root: h5py.Group) -> None:
     """A hundred thousand groups."""
     for number in range(100_000):
         h5py.h5g.create(root.id, b"%d" % number)
-
-
-def many_attributes(file: h5py.File, root: h5py.Group) -> None:
-    """A thousand attributes."""
-    for number in range(1_000):
-        root.attrs[f"a{number}"] = number
 
 
 def huge_attribute(file: h5py.File, root: h5py.Group) -> None:
@@ -336,12 +325,10 @@ FAULTS: dict[Callable[[h5py.File, h5py.Group], None], tuple[str, ...]] = {
     wrong_type: ("int64", "float32"),
     compound_type: ("compound",),
     object_references: ("references",),
-    reference_attribute: ("elsewhere",),
     not_a_number: ("NaN or infinite", "2 of 150"),
     unknown_filter: ("filter 32015",),
     deep_groups: ("deep",),
     many_groups: ("5,000",),
-    many_attributes: ("1,003 attributes",),
     huge_attribute: ("too large",),
     repeated_text: ("layer_names", "too large"),
     no_json: ("model_config", "JSON"),

@@ -1,8 +1,9 @@
 """Open an HDF5 file that is not trusted: everything is checked before any array is read.
 
-Only plain arrays of numbers and attributes of text are let through. Links that leave the file or
-run in circles, virtual and external arrays, references, compound and variable-length types, filters
-that HDF5 would look for in a plugin, and sizes that the file cannot hold are refused by name.
+Only plain arrays of numbers are let through, and of the attributes only texts are read. Links that
+leave the file or run in circles, virtual and external arrays, references, compound and
+variable-length types, filters that HDF5 would look for in a plugin, and sizes that the file cannot
+hold are refused by name.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ TORCH_SIGNATURE = b"PK\x03\x04"  # a zip archive
 FLOATS = ("float16", "float32", "float64")
 MAX_OBJECTS = 5_000  # groups and arrays; a large network with optimizer state has a few hundred
 MAX_DEPTH = 20
-MAX_ATTRIBUTES = 100  # of one object
 MAX_TEXT_BYTES = 8_000_000  # of one attribute; the description of a network takes some 50 kB
 MAX_CHUNKS = 10_000
 MAX_EXPANSION = 200  # bytes out of one compressed byte, of an array above 1 MB
@@ -241,7 +241,6 @@ def _walk(checked: CheckedFile) -> None:
         seen.add(address)
         if isinstance(item, h5py.Datatype):
             raise checked.refuse(path, "is a named type; weights need none")
-        _check_attributes(checked, path, item)
         if isinstance(item, h5py.Dataset):
             stored += _check_array(checked, path, item)
             continue
@@ -262,20 +261,6 @@ def _walk(checked: CheckedFile) -> None:
             waiting.append((below, depth + 1, item[name]))
     if stored > checked.size:
         raise checked.refuse("", f"says that it holds {stored:,} bytes, and has {checked.size:,}")
-
-
-def _check_attributes(checked: CheckedFile, path: str, item: Any) -> None:
-    from h5py import h5a, h5t
-
-    count = h5a.get_num_attrs(item.id)
-    if count > MAX_ATTRIBUTES:
-        raise checked.refuse(path, f"carries {count:,} attributes")
-    for index in range(count):
-        attribute = h5a.open(item.id, index=index)
-        kind = attribute.get_type()
-        if kind.get_class() not in (h5t.STRING, h5t.INTEGER, h5t.FLOAT, h5t.ENUM):
-            name = attribute.name.decode("utf-8", "replace")
-            raise checked.refuse(f"{path}@{name}", "is neither text nor a number")
 
 
 def _check_array(checked: CheckedFile, path: str, dataset: Any) -> int:
