@@ -90,7 +90,7 @@ class StateDict(OpenFile):
         numbers = np.frombuffer(content, DTYPES[tensor.storage.kind])[tensor.offset :]
         steps = [step * numbers.itemsize for step in tensor.strides]
         view = np.lib.stride_tricks.as_strided(numbers, tensor.shape, steps, writeable=False)
-        return self.as_weights(name, view)
+        return self.as_weights(name, np.array(view))  # its own, writable
 
 
 @contextlib.contextmanager

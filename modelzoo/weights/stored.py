@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,14 +201,11 @@ def _refuse_rest(checked: CheckedFile, paths: set[str]) -> None:
 
 def _names(checked: CheckedFile, group: str, attribute: str) -> list[str]:
     """Return a list of names; a list above 64 kB was split by Keras into NAME0, NAME1, ..."""
+    numbered = (f"{attribute}{number}" for number in itertools.count())
+    parts = [*itertools.takewhile(lambda part: checked.has_attribute(group, part), numbered)]
     if checked.has_attribute(group, attribute):
-        return checked.texts(group, attribute)
-    names: list[str] = []
-    number = 0
-    while checked.has_attribute(group, f"{attribute}{number}"):
-        names += checked.texts(group, f"{attribute}{number}")
-        number += 1
-    return names
+        parts = [attribute]
+    return [name for part in parts for name in checked.texts(group, part)]
 
 
 def _inside(checked: CheckedFile, group: str, name: str) -> str:

@@ -43,7 +43,6 @@ ACTIVATIONS = (
     "softplus", "softsign", "hard_sigmoid", "exponential", "leaky_relu", "mish",
 )  # fmt: skip
 ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU", "Softmax")
-FIXED = {"keepdims": False, "renorm": False}  # what no kind can have otherwise
 OBJECTS = {  # the initializers and regularizers that are kept, with the arguments that decide
     **dict.fromkeys(("GlorotNormal", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"), ()),
     **dict.fromkeys(("RandomNormal", "TruncatedNormal"), ("mean", "stddev")),
@@ -286,8 +285,8 @@ def _activations(value: Any, described: Described, version: str) -> list[Layer]:
 
 def _check_axes(described: Described, *, flat: bool, first: bool) -> None:
     kind, config = described.kind, described.config
-    for key, wanted in FIXED.items():
-        if config.get(key, wanted) not in (wanted, None):
+    for key in ("keepdims", "renorm"):
+        if config.get(key):
             raise described.refusal(f"{kind} with {key}: {config[key]!r:.40} is none of ours")
     if kind in ("Softmax", "Normalization", "BatchNormalization"):
         axis = config.get("axis", -1)
