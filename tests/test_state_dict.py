@@ -197,6 +197,25 @@ def test_the_forms_of_a_tensor(kind: str) -> None:
         assert np.array_equal(state.read("a.bias"), [1, 1])
 
 
+def test_a_layer_without_a_bias_is_filled() -> None:
+    """The dense kernel runs pixel by pixel here, channel by channel in the file."""
+    import keras
+
+    from modelzoo.weights.reader import load_weights
+
+    make = keras.layers
+    network = keras.Sequential(
+        [keras.Input((4, 4, 1)), make.Conv2D(2, 3, use_bias=False), make.Flatten(), make.Dense(3)]
+    )
+    path = write(Path("a.pth"), {"0.weight": (2, 1, 3, 3), "2.weight": (3, 8), "2.bias": (3,)})
+    assert load_weights(network, path) is None
+    with open_state_dict(path) as state:
+        conv, dense, bias = (state.read(name) for name in state.tensors)
+    dense = dense.reshape(3, 2, 2, 2).transpose(2, 3, 1, 0).reshape(8, 3)
+    wanted = [conv.transpose(2, 3, 1, 0), dense, bias]
+    assert all(map(np.array_equal, network.get_weights(), wanted))
+
+
 # Refused. The files are written by hand, so that no PyTorch is needed to refuse them.
 
 
