@@ -232,12 +232,11 @@ def _pool_hints(stored: Stored) -> list[str] | None:
     """Return the pooling after each convolution as Keras names it, or ""; None if unknown."""
     names = stored.layer_names
     kinds = [re.sub(r"_?\d+$", "", name.rpartition("/")[2]) for name in names]
-    for name, kind in zip(names, kinds, strict=True):
-        if "lambda" in kind.lower():
-            raise InputError(
-                f"{stored.path}: layer {name!r:.80} is a Lambda by its name: what it computes is "
-                "code, which a file of weights does not hold"
-            )
+    if code := [name for name in names if "lambda" in name.lower()]:
+        raise InputError(
+            f"{stored.path}: layer {code[0]!r:.80} is a Lambda by its name: what it computes is "
+            "code, which a file of weights does not hold"
+        )
     if not {*POOL_NAMES, "flatten"} & set(kinds) or set(kinds) - {*POOL_NAMES, *OTHER_NAMES}:
         return None
     convolutions = [each.label for each in stored.layers if each.kind == "Conv2D"]
