@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from modelzoo import cli
+from modelzoo.networks.network import MOST
+from modelzoo.support.errors import InputError
 from modelzoo.weights.stored import read_stored
 
 SECONDS, MEMORY = 2.0, 200_000_000
@@ -431,6 +433,17 @@ def test_a_hostile_file_is_not_imported(
         fault(file, file["model_weights"])
     err = refused("import", str(path))
     assert all(word in err for word in ("hostile.h5", *FAULTS[fault])), err
+
+
+def test_more_numbers_than_a_network_has_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compressed, a small file holds gigabytes."""
+    with write_right(tmp_path / "right.h5"):
+        pass
+    monkeypatch.setitem(MOST, "parameters", 1000)
+    with pytest.raises(InputError, match="more than 1,000 numbers"):
+        read_stored(tmp_path / "right.h5")
 
 
 @pytest.mark.parametrize("fault", [external_link, gzip_bomb, not_a_number, array_left_over])

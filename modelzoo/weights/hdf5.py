@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.config.sources import TORCH_SUFFIXES
+from modelzoo.networks.network import MOST
 from modelzoo.support.errors import InputError, reason_of
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -75,6 +76,7 @@ class CheckedFile(OpenFile):
     file: Any
     arrays: list[str] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
+    numbers: int = 0  # that have been read
 
     def has_attribute(self, group: str, name: str) -> bool:
         """Whether a group carries an attribute."""
@@ -119,6 +121,11 @@ class CheckedFile(OpenFile):
         if dataset.dtype.name not in FLOATS:
             floats = ", ".join(FLOATS)
             raise self.refuse(path, f"holds {dataset.dtype.name} numbers; weights are {floats}")
+        self.numbers += int(dataset.size)
+        if self.numbers > MOST["parameters"]:
+            raise self.refuse(
+                path, f"more than {MOST['parameters']:,} numbers; no network has them"
+            )
         self._check_chunks(path, dataset)
         try:
             return self.as_weights(path, np.asarray(dataset[()]))
