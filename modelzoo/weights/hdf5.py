@@ -122,10 +122,8 @@ class CheckedFile(OpenFile):
             floats = ", ".join(FLOATS)
             raise self.refuse(path, f"holds {dataset.dtype.name} numbers; weights are {floats}")
         self.numbers += int(dataset.size)
-        if self.numbers > MOST["parameters"]:
-            raise self.refuse(
-                path, f"more than {MOST['parameters']:,} numbers; no network has them"
-            )
+        if self.numbers > (most := MOST["parameters"]):
+            raise self.refuse(path, f"more than {most:,} numbers; no network has them")
         self._check_chunks(path, dataset)
         try:
             return self.as_weights(path, np.asarray(dataset[()]))

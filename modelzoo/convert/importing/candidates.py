@@ -161,11 +161,11 @@ def _options(
     With `norm_first`, an activation follows a normalisation, else it goes before it.
     """
     hints = _pool_hints(stored)
-    weighted = stored.layers
+    kinds = [each.kind for each in stored.layers] + [""]
     options: list[list[Chain]] = []
     linear: Chain = (Activation(activation="linear"),)
-    for place, each in enumerate(weighted):
-        kernel, before = each.arrays[0].shape, [other.kind for other in weighted[:place]]
+    for place, each in enumerate(stored.layers):
+        kernel, before = each.arrays[0].shape, kinds[:place]
         if each.kind == "BatchNormalization":  # one after another layer was placed with it
             alone = before[-1:] in ([], ["BatchNormalization"])
             options.append([(BatchNormalization(name=each.label),) if alone else ()])
@@ -173,8 +173,8 @@ def _options(
         end: Chain = ()
         values: dict[str, Any] = {"use_bias": len(each.arrays) > 1, "activation": "linear"}
         values["name"] = each.label
-        if [other.kind for other in weighted[place + 1 : place + 2]] == ["BatchNormalization"]:
-            norm = BatchNormalization(name=weighted[place + 1].label)
+        if kinds[place + 1] == "BatchNormalization":
+            norm = BatchNormalization(name=stored.layers[place + 1].label)
             end = (norm, *linear[: int(norm_first)])
             values["activation"] = None if norm_first else "linear"
         if each.kind == "Dense":
