@@ -9,6 +9,7 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -320,113 +321,88 @@ def flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
-FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
-    "os.system": (
-        lambda path: write(path, content=pickled({"0.weight": Code()})),
-        ("system", "never run"),
-    ),
+# What `write` is given in place of what is right, and the words of the message.
+GIVEN: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "os.system": ({"content": pickled({"0.weight": Code()})}, ("system", "never run")),
     "os.system in place of a tensor": (
-        lambda path: write(
-            path, content=b"\x80\x02cposix\nsystem\nX\x09\x00\x00\x00touch ran\x85R."
-        ),
+        {"content": b"\x80\x02cposix\nsystem\nX\t\x00\x00\x00touch ran\x85R."},
         ("posix.system", "never run"),
     ),
     "a whole model": (
-        lambda path: write(path, content=b"\x80\x02c__main__\nAlexNet\n)\x81."),
+        {"content": b"\x80\x02c__main__\nAlexNet\n)\x81."},
         ("__main__.AlexNet", "state_dict()"),
     ),
-    "an object": (
-        lambda path: write(path, content=b"\x80\x02ccollections\nOrderedDict\n)\x81."),
-        ("NEWOBJ",),
-    ),
-    "by extension": (lambda path: write(path, content=b"\x80\x02\x82\x01."), ("EXT1",)),
-    "protocol 4": (lambda path: write(path, content=pickle.dumps({}, 4)), ("data.pkl",)),
-    "a list": (lambda path: write(path, content=pickled([1])), ("no state dict",)),
-    "nothing": (lambda path: write(path, content=pickled({})), ("no state dict",)),
-    "a checkpoint": (
-        lambda path: write(path, content=pickled({"epoch": 3})),
-        ("'epoch'", "tensor"),
-    ),
-    "no end": (lambda path: write(path, content=b"\x80\x02}"), ("damaged",)),
-    "no stack": (lambda path: write(path, content=b"\x80\x02R."), ("data.pkl", "damaged")),
-    "key twice": (
-        lambda path: write(path, content=b"\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu."),
-        ("twice",),
-    ),
+    "an object": ({"content": b"\x80\x02ccollections\nOrderedDict\n)\x81."}, ("NEWOBJ",)),
+    "by extension": ({"content": b"\x80\x02\x82\x01."}, ("EXT1",)),
+    "protocol 4": ({"content": pickle.dumps({}, 4)}, ("data.pkl",)),
+    "a list": ({"content": pickled([1])}, ("no state dict",)),
+    "nothing": ({"content": pickled({})}, ("no state dict",)),
+    "a checkpoint": ({"content": pickled({"epoch": 3})}, ("'epoch'", "tensor")),
+    "no end": ({"content": b"\x80\x02}"}, ("damaged",)),
+    "no stack": ({"content": b"\x80\x02R."}, ("data.pkl", "damaged")),
+    "key twice": ({"content": b"\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu."}, ("twice",)),
     "integers": (
-        lambda path: write(
-            path, content=b"\x80\x02}" + tensor_text("0.weight", (2,), 2, kind="Long") + b"s."
-        ),
+        {"content": b"\x80\x02}" + tensor_text("0.weight", (2,), 2, kind="Long") + b"s."},
         ("'0.weight'", "torch.LongStorage", "float32"),
     ),
     "code beside the weights": (
-        lambda path: write(
-            path,
-            content=b"\x80\x02}("
+        {
+            "content": b"\x80\x02}("
             + text("state_dict")
             + state_dict_text(WEIGHTS)
             + text("args")
             + b"cposix\nsystem\n"
             + text("touch ran")
-            + b"\x85Ru.",
-        ),
+            + b"\x85Ru."
+        },
         ("posix.system", "never run"),
     ),
     "numbers missing": (
-        lambda path: write(path, content=one_tensor((6, 1, 5, 6), 180)),
+        {"content": one_tensor((6, 1, 5, 6), 180)},
         ("0.weight", "180 numbers", "600 bytes"),
     ),
     "larger than its numbers": (
-        lambda path: write(path, content=one_tensor((2**39,), 150)),
+        {"content": one_tensor((2**39,), 150)},
         ("larger than its numbers",),
     ),
     "one number repeated": (
-        lambda path: write(path, content=one_tensor((2**39,), 150, (0,))),
+        {"content": one_tensor((2**39,), 150, (0,))},
         ("larger than its numbers",),
     ),
     "beyond its numbers": (
-        lambda path: write(path, content=one_tensor((2, 2), 150, (149, 1))),
+        {"content": one_tensor((2, 2), 150, (149, 1))},
         ("larger than its numbers",),
     ),
-    "backwards": (
-        lambda path: write(path, content=one_tensor((6,), 150, (-1,))),
-        ("unknown way",),
-    ),
-    "no numbers": (lambda path: write(path, content=one_tensor((0, 3), 150)), ("empty",)),
-    "compressed": (lambda path: write(path, compression=zipfile.ZIP_DEFLATED), ("compressed",)),
+    "backwards": ({"content": one_tensor((6,), 150, (-1,))}, ("unknown way",)),
+    "no numbers": ({"content": one_tensor((0, 3), 150)}, ("empty",)),
+    "compressed": ({"compression": zipfile.ZIP_DEFLATED}, ("compressed",)),
     "long description": (
-        lambda path: write(path, content=b"\x80\x02" + b"0" * 5_000_000),
+        {"content": b"\x80\x02" + b"0" * 5_000_000},
         ("data.pkl", "5,000,002 bytes"),
     ),
-    "many entries": (
-        lambda path: write(path, entries={f"a/data/x{n}": b"" for n in range(6000)}),
-        ("entries",),
-    ),
-    "two folders": (lambda path: write(path, entries={"b/data.pkl": b""}), ("PyTorch has saved",)),
-    "other byte order": (lambda path: write(path, entries={"a/byteorder": b"big"}), ("byteorder",)),
-    "cut off": (truncated, ("damaged",)),
-    "a bit flipped": (flipped, ("damaged",)),
-    "nan": (lambda path: write(path, scale=np.nan), ("0.weight", "150 of 150", "NaN")),
-    "batch normalisation": (
-        lambda path: write(path, WEIGHTS | {"1.running_mean": (6,)}),
-        ("'1.running_mean'",),
-    ),
-    "key missing": (
-        lambda path: write(path, without("9.bias")),
-        ("F6 takes 120x84, 84; '9' holds 120x84",),
-    ),
+    "many entries": ({"entries": {f"a/data/x{n}": b"" for n in range(6000)}}, ("entries",)),
+    "two folders": ({"entries": {"b/data.pkl": b""}}, ("PyTorch has saved",)),
+    "other byte order": ({"entries": {"a/byteorder": b"big"}}, ("byteorder",)),
+    "nan": ({"scale": np.nan}, ("0.weight", "150 of 150", "NaN")),
+    "batch normalisation": ({"shapes": WEIGHTS | {"1.running_mean": (6,)}}, ("'1.running_mean'",)),
+    "key missing": ({"shapes": without("9.bias")}, ("F6 takes 120x84, 84; '9' holds 120x84",)),
     "layer missing": (
-        lambda path: write(path, without("9.weight", "9.bias")),
+        {"shapes": without("9.weight", "9.bias")},
         ("F6 takes 120x84, 84; '11' holds 84x10, 10",),
     ),
     "layer too many": (
-        lambda path: write(path, WEIGHTS | {"13.weight": (10, 10), "13.bias": (10,)}),
+        {"shapes": WEIGHTS | {"13.weight": (10, 10), "13.bias": (10,)}},
         ("no place for it; '13' holds 10x10, 10",),
     ),
     "other shape": (
-        lambda path: write(path, WEIGHTS | {"3.weight": (16, 6, 3, 3)}),
+        {"shapes": WEIGHTS | {"3.weight": (16, 6, 3, 3)}},
         ("C3 takes 5x5x6x16, 16; '3' holds 3x3x6x16, 16",),
     ),
+}
+FAULTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    **{name: (partial(write, **given), words) for name, (given, words) in GIVEN.items()},
+    "cut off": (truncated, ("damaged",)),
+    "a bit flipped": (flipped, ("damaged",)),
     "pickle of PyTorch before 1.6": (
         lambda path: path.write_bytes(pickled(0x1950A86A20F9469CFC6C)),
         ("Python pickle, which is never opened", "weights_only=True"),
