@@ -45,7 +45,7 @@ def main() -> None:
         model=model,
         loss=torch.nn.CrossEntropyLoss(),
         input_shape=images.shape[1:],
-        nb_classes=len(pictures.class_names),
+        nb_classes=len(pictures.data.class_names),
         clip_values=(0.0, FULL_RANGE),
     )
 

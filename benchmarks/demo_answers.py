@@ -17,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from PIL import Image, ImageDraw
 
-from modelzoo.cli.demo import find, load, packaged_networks
+from modelzoo.cli.demo import load, packaged_networks
+from modelzoo.training.resolve import resolve
 
 
 def drawing() -> str:
@@ -36,15 +37,15 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", metavar="NAME/WEIGHTS")
     parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
-    networks = load({name: find(name) for name in options.model or packaged_networks()})
-    from modelzoo.demo.page import Responder
+    networks = load({name: resolve(name) for name in options.model or packaged_networks()})
+    from modelzoo.demo.page import answer
 
-    responder, picture = Responder(networks), drawing()
+    picture = drawing()
     seconds: dict[str, list[float]] = {name: [] for name in networks}
     for round_ in range(options.rounds + 3):
         for name in networks:
             start = time.perf_counter()
-            list(responder.answer(picture, name, 0.1))
+            answer(networks, picture, name, 0.1)
             if round_ >= 3:  # warm by then
                 seconds[name].append(time.perf_counter() - start)
     for name, times in seconds.items():

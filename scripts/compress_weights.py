@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelzoo.cli.parser import Parser, share, whole
-from modelzoo.cli.printing import print_notice
-from modelzoo.cli.tables import table_lines
+from modelzoo.cli.printing import print_notice, table_lines
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.support.errors import InputError, RunError

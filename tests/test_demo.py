@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 from PIL import Image
 
 from modelzoo import cli
@@ -56,6 +57,7 @@ def test_a_network_answers_as_predict_does(networks, tmp_path):
     """The page and the command prepare a drawing in the same way."""
     from modelzoo.api import predict
     from modelzoo.config import load_config
+    from modelzoo.data.images import read_image
 
     drawing = np.full((200, 300), 255, np.uint8)
     drawing[40:160, 140:156] = 0
@@ -64,16 +66,16 @@ def test_a_network_answers_as_predict_does(networks, tmp_path):
     config = load_config("lenet5")
     expected = predict(config, [path], "mnist", top=10)[0]
     network = networks["lenet5/mnist"]
-    given = network.prepare(path.read_bytes())
-    values = network.answer(given.pixels).values
+    given = read_image(path.read_bytes(), config.image_shape, **asdict(config.image))
+    values, _ = network.answer(given.pixels)
     assert given.notes == expected.notes
     found = {name: values[int(name)] for name, _ in expected.classes}
     assert found == pytest.approx(dict(expected.classes), abs=1e-5)
 
 
 def test_features_of_all_layers_but_those_that_change_nothing(networks, digits):
-    answer = networks["lenet5/mnist"].answer(digits[0][0])
-    shapes = {name: values.shape for name, values in answer.features.items()}
+    answer, features = networks["lenet5/mnist"].answer(digits[0][0])
+    shapes = {name: values.shape for name, values in features.items()}
     assert shapes == {
         "C1": (24, 24, 6),
         "S2": (12, 12, 6),
@@ -83,7 +85,7 @@ def test_features_of_all_layers_but_those_that_change_nothing(networks, digits):
         "F6": (84,),
         "output": (10,),
     }
-    assert np.allclose(answer.features["output"], answer.values)
+    assert np.allclose(features["output"], answer)
 
 
 @pytest.mark.parametrize("name", ["lenet5/mnist", "lenet5_1998/mnist"])
@@ -93,10 +95,10 @@ def test_fgsm_changes_no_pixel_by_more_than_its_strength_and_fools(networks, dig
     correct = {}
     for strength in (0.0, 0.1, 0.3):
         changed = [network.adversarial(x, y, strength) for x, y in zip(images, labels, strict=True)]
-        pixels = np.stack([each.pixels for each in changed])
+        pixels = np.stack(changed)
         assert np.abs(pixels - images).max() <= 255 * strength + 1e-3
         assert pixels.min() >= 0 and pixels.max() <= 255
-        answers = [each.values.argmax() for each in changed]
+        answers = [network.answer(each)[0].argmax() for each in changed]
         correct[strength] = np.mean(np.array(answers) == labels)
     assert correct[0.0] > 0.95 and correct[0.0] > correct[0.1] > correct[0.3]
 
@@ -143,11 +145,11 @@ def test_an_uncertain_answer_is_marked(networks, digits):
     network = networks["lenet5/mnist"]
     mixed = (images[labels == 1][0] // 2 + images[labels == 7][1] // 2, images[labels == 0][0])
     for pixels in mixed:
-        answer = network.answer(pixels)
-        marked = "(uncertain)" in show.headline(network, answer)
-        assert marked == (answer.values.max() < 0.6)
+        values, _ = network.answer(pixels)
+        marked = "(uncertain)" in show.headline(network, values)
+        assert marked == (values.max() < 0.6)
     scores = networks["lenet5_1998/mnist"]
-    assert "(uncertain)" not in show.headline(scores, scores.answer(mixed[0]))
+    assert "(uncertain)" not in show.headline(scores, scores.answer(mixed[0])[0])
 
 
 def bomb() -> bytes:

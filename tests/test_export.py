@@ -10,16 +10,14 @@ import pytest
 import modelzoo
 from modelzoo import InputError, RunError, cli
 from modelzoo.config import load_config
-from modelzoo.convert.exporting import check, writers
-from modelzoo.convert.exporting.export import PACKAGES
+from modelzoo.convert.exporting.export import find_pictures, largest_difference
+from modelzoo.convert.exporting.formats import FORMATS
 from modelzoo.data.datasets import load_dataset
-
-FORMATS = ("onnx", "saved_model", "litert")
 
 
 def needs(format: str) -> None:
     """Skip a test where the packages of a format are missing."""
-    for package in PACKAGES[format]:
+    for package in FORMATS[format].packages:
         pytest.importorskip(package)
 
 
@@ -142,13 +140,14 @@ def test_a_run_s_folder(tmp_path, capsys):
 
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch, capsys):
     """Exit code 1, with the difference; neither the file nor the folder made for it stays."""
+    saved_model = FORMATS["saved_model"]
 
     def write_other(wrapped, output, path, facts):
         *_, bias = wrapped.weights
         bias.assign_add(np.linspace(0, 0.01, 10))
-        writers.write_saved_model(wrapped, output, path, facts)
+        saved_model.write(wrapped, output, path, facts)
 
-    monkeypatch.setitem(writers.WRITERS, "saved_model", write_other)
+    monkeypatch.setitem(FORMATS, "saved_model", saved_model._replace(write=write_other))
     command = ["export", "lenet5", "--format", "saved_model", "--out", str(tmp_path / "new")]
     assert cli.main(command) == 1
     assert "differ by 0.00" in capsys.readouterr().err
@@ -165,7 +164,7 @@ def test_a_converter_that_fails_leaves_nothing(error, tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise error
 
-    monkeypatch.setitem(writers.WRITERS, "saved_model", write_half)
+    monkeypatch.setitem(FORMATS, "saved_model", FORMATS["saved_model"]._replace(write=write_half))
     expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else RunError
     with pytest.raises(expected) as refusal:
         modelzoo.export("lenet5", format="saved_model", out=tmp_path / "new")
@@ -177,10 +176,10 @@ def test_a_converter_that_fails_leaves_nothing(error, tmp_path, monkeypatch):
 def test_differences_are_of_probabilities_or_shares_of_scores():
     """NaN and another shape can never pass."""
     expected = np.array([[-200.0, -100.0]])
-    assert check.largest_difference(expected + 0.01, expected, "scores") == pytest.approx(5e-5)
-    assert check.largest_difference(expected + 0.01, expected, "probabilities") > 1e-4
-    assert not check.largest_difference(expected * np.nan, expected, "scores") <= 1e-4
-    assert not check.largest_difference(expected[:, :1], expected, "scores") <= 1e-4
+    assert largest_difference(expected + 0.01, expected, "scores") == pytest.approx(5e-5)
+    assert largest_difference(expected + 0.01, expected, "probabilities") > 1e-4
+    assert not largest_difference(expected * np.nan, expected, "scores") <= 1e-4
+    assert not largest_difference(expected[:, :1], expected, "scores") <= 1e-4
 
 
 def test_pictures_to_check_with(tmp_path, monkeypatch):
@@ -192,10 +191,10 @@ def test_pictures_to_check_with(tmp_path, monkeypatch):
     labels = np.arange(150) % 10
     arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
     np.savez(tmp_path / "cifar10.npz", **arrays)
-    where, pictures = check.find_pictures(load_config("alexnet"))
+    where, pictures = find_pictures(load_config("alexnet"))
     assert where == "100 test images of cifar10"
     assert pictures[[0, -1], 0, 0, 0].tolist() == [0, 149]  # from the first to the last
-    where, pictures = check.find_pictures(load_config("alexnet", dataset="cifar100"))
+    where, pictures = find_pictures(load_config("alexnet", dataset="cifar100"))
     assert where == "100 test images of mnist5k" and pictures.shape == (100, 32, 32, 3)
 
 

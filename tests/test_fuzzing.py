@@ -16,7 +16,7 @@ import pytest
 from modelzoo import charts, cli
 from modelzoo.charts.report import ReportData, load_report_data, save_report_data
 from modelzoo.config import load_config
-from modelzoo.convert.exporting.check import run_onnx
+from modelzoo.convert.exporting.formats import run_onnx
 from modelzoo.data.npz import read_arrays, read_npz
 from modelzoo.support.errors import InputError
 from modelzoo.training.run_folder import Progress, RunFolder

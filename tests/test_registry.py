@@ -15,7 +15,6 @@ import yaml
 
 import modelzoo
 from modelzoo import cli
-from modelzoo.cli.weights import verify
 from modelzoo.config import list_models, load_config
 from modelzoo.config.sources import parse_source
 from modelzoo.support.errors import InputError, RunError
@@ -248,12 +247,13 @@ def test_unverified_files_of_two_configurations_are_kept_apart(
     assert code == 2 and "--allow-unverified" in err
 
 
-def test_verify_misses_what_should_be_shipped(tmp_path: Path) -> None:
+def test_verify_misses_what_should_be_shipped(capsys: pytest.CaptureFixture[str]) -> None:
     """A wheel without its weights is wrong."""
     Path("own.weights.h5").write_bytes(DATA)
     write_config([ENTRY | {"sources": ["package", "file:own.weights.h5"]}])
-    (checked,) = verify(["own.yaml"])
-    assert (checked.place, checked.state, checked.is_wrong) == ("package", "missing", True)
+    code, out, _ = run(capsys, "verify", "own.yaml", "--json")
+    (row,) = json.loads(out)["files"]
+    assert (code, row["place"], row["state"], row["wrong"]) == (1, "package", "missing", True)
 
 
 def test_list_and_info(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,8 +23,8 @@ from modelzoo.analysis.corruptions import (
     shifted,
     strengths_for,
 )
-from modelzoo.analysis.examples import telling_strength
 from modelzoo.analysis.explain import before_softmax, on_pictures
+from modelzoo.analysis.measuring import telling_strength
 from modelzoo.charts.robustness import (
     adversarial_pictures,
     attack_curves,

@@ -11,8 +11,7 @@ import pytest
 from rich.console import Console
 
 from modelzoo import cli
-from modelzoo.cli.printing import evaluation_lines, show, study_lines
-from modelzoo.cli.tables import table_lines
+from modelzoo.cli.printing import evaluation_lines, show, study_lines, table_lines
 from modelzoo.data.source import Dataset
 from modelzoo.support.terminal import broken, say, tell, width_of, wrapped
 from modelzoo.training.evaluation import Evaluation, Scores

@@ -14,7 +14,6 @@ from hardening.fuzzing.worker import Place, command
 # out: a training of a million epochs is no fault of ours.
 RIGHT = {
     "model": ("lenet5", "mlp", "{seeds}/run", "{seeds}/run.yaml", "lenet_1989", "lenet5/mnist"),
-    "name": ("lenet5/mnist", "mlp/mnist", "{seeds}/run", "lenet5"),
     "names": ("lenet5/mnist", "mlp/mnist", "{seeds}/run", "lenet5", "alexnet/document"),
     "config": ("{seeds}/run.yaml", "{seeds}/run/config.yaml"),
     "dataset": ("tiny", "mnist", "folder:{seeds}/pictures", "tfds:mnist", "hf:a/b", "tiny_rgb"),

@@ -70,7 +70,7 @@ def fgsm(
         Goodfellow, Shlens, Szegedy (2015), Explaining and harnessing adversarial examples, ICLR.
     """
     searches = _searches(model, images, labels, strength, batch_size)
-    return np.concatenate([search.fgsm_point() for search in searches])
+    return np.concatenate([each.uphill(each.images, each.budget) for each in searches])
 
 
 def pgd(
@@ -116,9 +116,10 @@ def pgd(
     found = []
     for search in _searches(model, images, labels, strength, batch_size):
         search.keep(search.images)
-        search.climb(search.fgsm_point(), steps, step)
+        search.climb(search.uphill(search.images, search.budget), steps, step)
         for generator in generators:
-            search.climb(search.random_point(generator), steps, step)
+            share = generator.uniform(-1, 1, search.images.shape).astype("float32")
+            search.climb(search.moved(search.images, search.budget * share), steps, step)
         found.append(search.best)
     return np.concatenate(found)
 
@@ -136,34 +137,31 @@ class _Search:
     def __init__(self, model: Any, images: np.ndarray, labels: np.ndarray, strength: float) -> None:
         self.model, self.labels = model, np.asarray(labels)
         self.images = np.asarray(images, "float32")
-        self.budget, self.low, self.high = _bounds(self.images, strength)
+        # All are rounded inwards to float32: to the nearest, they could be too large by a rounding.
+        self.budget = -_rounded_up(np.array(-FULL_RANGE * strength))
+        centre = self.images.astype("float64")
+        self.low = _rounded_up(np.maximum(centre - self.budget, 0))
+        self.high = -_rounded_up(-np.minimum(centre + self.budget, FULL_RANGE))
         self.best = self.images.copy()
         self._fooled = np.zeros(len(self.images), bool)
         self._loss = np.full(len(self.images), -np.inf)
 
-    def gradient(self, points: np.ndarray) -> np.ndarray:
-        """Return the gradient of the loss by the pixels."""
+    def moved(self, points: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return np.clip(points + step, self.low, self.high)
+
+    def uphill(self, points: np.ndarray, step: Any) -> np.ndarray:
+        """Move each pixel by `step` along the sign of the gradient of the loss."""
 
         def loss(given: Any) -> Any:
             return log_odds(self.model(given, training=False), self.labels)
 
-        return input_gradient(loss, points)[1]
-
-    def moved(self, points: np.ndarray, step: np.ndarray) -> np.ndarray:
-        return np.clip(points + step, self.low, self.high)
-
-    def fgsm_point(self) -> np.ndarray:
-        return self.moved(self.images, self.budget * np.sign(self.gradient(self.images)))
-
-    def random_point(self, generator: np.random.Generator) -> np.ndarray:
-        share = generator.uniform(-1, 1, self.images.shape).astype("float32")
-        return self.moved(self.images, self.budget * share)
+        return self.moved(points, step * np.sign(input_gradient(loss, points)[1]))
 
     def climb(self, points: np.ndarray, steps: int, step: np.float32) -> None:
         """Walk from `points`, and look at each point on the way, the first and the last too."""
         for _ in range(steps):
             self.keep(points)
-            points = self.moved(points, step * np.sign(self.gradient(points)))
+            points = self.uphill(points, step)
         self.keep(points)
 
     def keep(self, points: np.ndarray) -> None:
@@ -174,18 +172,6 @@ class _Search:
         better = (fooled & ~self._fooled) | ((fooled == self._fooled) & (loss > self._loss))
         self.best[better] = points[better]
         self._fooled[better], self._loss[better] = fooled[better], loss[better]
-
-
-def _bounds(images: np.ndarray, strength: float) -> tuple[np.float32, np.ndarray, np.ndarray]:
-    """Return the strength in grey levels, and the least and most that each pixel can be.
-
-    All are rounded inwards to float32: to the nearest, they could be too large by a rounding.
-    """
-    budget = -_rounded_up(np.array(-FULL_RANGE * strength))
-    centre = images.astype("float64")
-    low = _rounded_up(np.maximum(centre - budget, 0))
-    high = -_rounded_up(-np.minimum(centre + budget, FULL_RANGE))
-    return np.float32(budget), low, high
 
 
 def _rounded_up(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ Everything takes and returns uint8 pictures, (n, height, width, channels), and s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -63,23 +63,20 @@ def occluded(images: np.ndarray, side: int, generator: np.random.Generator) -> n
 Change = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """A way to change pictures by a strength from 0, which leaves them as they are.
 
     Attributes:
         title: with the unit of the strength, for an axis.
-        strengths: by default; of pictures of 28 pixels a side where `in_pixels`.
+        strengths: by default; of pictures of 28 pixels a side where they are in pixels.
         change: returns the changed pictures, once for each direction.
-        largest: strength that makes sense, where it is not in pixels.
-        in_pixels: whether the strength is a whole number of pixels, at most the picture's side.
+        largest: strength that makes sense; None for whole pixels, at most the picture's side.
     """
 
     title: str
     strengths: Sequence[float]
     change: Change
-    largest: float = 0
-    in_pixels: bool = False
+    largest: float | None = None
 
     def variants(
         self, images: np.ndarray, strength: float, draw: np.random.Generator
@@ -88,12 +85,12 @@ class Kind:
         return self.change(images, strength, draw) if strength else [images]
 
 
-def _shift(images: np.ndarray, strength: float, _: np.random.Generator) -> Iterable[np.ndarray]:
-    return (shifted(images, int(strength) * y, int(strength) * x) for y, x in DIRECTIONS)
-
-
 KINDS = {
-    "shift": Kind("Shift in pixels, 8 directions", range(7), _shift, in_pixels=True),
+    "shift": Kind(
+        "Shift in pixels, 8 directions",
+        range(7),
+        lambda images, by, _: (shifted(images, int(by) * y, int(by) * x) for y, x in DIRECTIONS),
+    ),
     "rotation": Kind(
         "Rotation in degrees, both ways",
         range(0, 91, 15),
@@ -110,7 +107,6 @@ KINDS = {
         "Side of a covering grey square in pixels",
         range(0, 17, 4),
         lambda images, side, draw: [occluded(images, int(side), draw)],
-        in_pixels=True,
     ),
 }
 
@@ -132,13 +128,13 @@ def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -
         InputError: a wanted strength is too large, or no whole number of pixels.
     """
     kind = KINDS[name]
+    in_pixels, largest = kind.largest is None, kind.largest or side
     if wanted is None:
-        factor = max(1, round(side / 28)) if kind.in_pixels else 1
-        return [s * factor for s in kind.strengths if not kind.in_pixels or s * factor <= side]
-    largest = side if kind.in_pixels else kind.largest
+        factor = max(1, round(side / 28)) if in_pixels else 1
+        return [s * factor for s in kind.strengths if s * factor <= largest]
     for strength in wanted:
-        if not 0 <= strength <= largest or (kind.in_pixels and strength != int(strength)):
-            what = "a whole number of pixels" if kind.in_pixels else "a number"
+        if strength > largest or (in_pixels and strength != int(strength)):
+            what = "a whole number of pixels" if in_pixels else "a number"
             raise InputError(
                 f"--strengths {strength:g}: of {name} it should be {what} from 0 to {largest:g}"
             )

@@ -1,20 +1,21 @@
-"""Accuracy of networks on test pictures, against the strength of attacks and corruptions.
+"""Accuracy of networks on attacked and corrupted test pictures, and a few of these to look at.
 
 One batch at a time is in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from modelzoo.analysis.corruptions import KINDS
+from modelzoo.charts import Chart
+from modelzoo.charts.robustness import METHOD_TITLES, adversarial_pictures
 from modelzoo.data.datasets import check_dataset_name
-from modelzoo.data.source import ImageSource, as_text
+from modelzoo.data.source import Dataset, ImageSource, as_text
 from modelzoo.support.errors import InputError
 from modelzoo.support.progress import Progress
 
@@ -25,37 +26,32 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 256  # pictures
 LARGE_BATCH_BYTES = 64_000_000  # of float32 pictures
+SHOWN = 5  # adversarial pictures
 Row = dict[str, Any]
 Attack = Callable[["keras.Model", np.ndarray, np.ndarray, float], np.ndarray]
-Advance = Callable[[str, int], None]
+Change = Callable[[np.ndarray, np.ndarray], Iterable[np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Test pictures, all or some of them.
+class Pictures(NamedTuple):
+    """Test pictures of a data set, all or some: uint8 (n, height, width, channels), int64 (n,)."""
 
-    Attributes:
-        dataset: the name of the data set.
-        images: uint8, (n, height, width, channels).
-        labels: (n,), int64.
-        total: how many the test set has.
-        class_names: one a class.
-        note: what a reader of a figure measured on them must know; may be empty.
-    """
-
-    dataset: str
+    data: Dataset
     images: ImageSource
     labels: np.ndarray
-    total: int
-    class_names: tuple[str, ...]
-    note: str
 
     @property
     def described(self) -> str:
         """How many of how many, in words."""
-        count = len(self.labels)
-        which = f"all {count:,}" if count == self.total else f"{count:,} of the {self.total:,}"
-        return f"{which} test images of {self.dataset}"
+        count, total = len(self.labels), len(self.data.y_test)
+        which = f"all {count:,}" if count == total else f"{count:,} of the {total:,}"
+        return f"{which} test images of {self.data.name}"
+
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the images and labels that are computed at once, fewer of large pictures."""
+        bytes_each = 4 * int(np.prod(self.images.shape[1:]))
+        size = min(MOST_AT_ONCE, max(1, LARGE_BATCH_BYTES // bytes_each))
+        for start in range(0, len(self.labels), size):
+            yield self.images[start : start + size], self.labels[start : start + size]
 
 
 def build_scores(source: Source) -> tuple[keras.Model, bool]:
@@ -112,34 +108,12 @@ def open_pictures(
     for each in networks:
         check_classes(data, each.config, each.label)
     total = len(data.y_test)
-    images, labels = data.x_test, data.y_test
-    if count is not None and count > total:
+    if count is None or count == total:
+        return Pictures(data, data.x_test, data.y_test)
+    if count > total:
         raise InputError(f"--images {count}: {data.name} has {total:,} test images")
-    if count is not None and count < total:
-        chosen = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
-        images, labels = images[chosen], labels[chosen]
-    return Pictures(data.name, images, labels, total, data.class_names, data.note)
-
-
-def counted(progress: Progress) -> Advance:
-    """Return a function to call with what has just been done, in words, and how many pictures."""
-    done, total = 0, progress.total or 1
-    progress.begin()
-
-    def advance(what: str, pictures: int) -> None:
-        nonlocal done
-        done += pictures
-        progress.show(done, lambda: f"{what}: {done / total:.0%} of all pictures done", what=what)
-
-    return advance
-
-
-def attack_methods(names: Sequence[str], steps: int, seed: int) -> dict[str, Attack]:
-    """Return the attacks of these names, "fgsm" and "pgd"."""
-    from modelzoo.analysis.attacks import fgsm, pgd
-
-    known: dict[str, Attack] = {"fgsm": fgsm, "pgd": partial(pgd, steps=steps, seed=seed)}
-    return {name: known[name] for name in names}
+    chosen = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+    return Pictures(data, data.x_test[chosen], data.y_test[chosen])
 
 
 def attack_rows(
@@ -147,22 +121,20 @@ def attack_rows(
     pictures: Pictures,
     methods: Mapping[str, Attack],
     strengths: Sequence[float],
-    advance: Advance,
 ) -> list[Row]:
     """Return a row a method and strength, with the accuracy over the pictures, 0 to 1."""
-    from modelzoo.analysis.attacks import answers
 
-    rows = []
-    for method, attack in methods.items():
-        for strength in strengths:
-            right = 0
-            for images, labels in batches(pictures):
-                changed = attack(model, images, labels, strength) if strength else images
-                right += int((answers(model, changed) == labels).sum())
-                advance(f"{method} at strength {strength:g}", len(labels))
-            accuracy = right / len(pictures.labels)
-            rows.append({"method": method, "strength": strength, "accuracy": accuracy})
-    return rows
+    def begin(row: Row) -> tuple[keras.Model, Change]:
+        attack, strength = methods[row["method"]], row["strength"]
+
+        def change(images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+            return [attack(model, images, labels, strength) if strength else images]
+
+        return model, change
+
+    columns = [{"method": each, "strength": s} for each in methods for s in strengths]
+    rows = _measured(columns, pictures, begin)
+    return [{key: row[key] for key in ("method", "strength", "accuracy")} for row in rows]
 
 
 def corruption_rows(
@@ -170,7 +142,6 @@ def corruption_rows(
     pictures: Pictures,
     strengths: Mapping[str, Sequence[float]],
     seed: int,
-    advance: Advance,
 ) -> list[Row]:
     """Return a row a network, kind and strength; every network is shown the same pictures.
 
@@ -178,44 +149,98 @@ def corruption_rows(
     as a share of that of the pictures as they are: on a black ground, how much of the ink a shift
     or a turn leaves in the field.
     """
-    rows = []
-    for label, model in models.items():
-        for kind, wanted in strengths.items():
-            for strength in wanted:
-                shown = partial(advance, f"{label}: {kind} of {strength:g}")
-                measured = _corrupted(model, pictures, kind, strength, seed, shown)
-                rows.append({"model": label, "kind": kind, "strength": strength, **measured})
-    return rows
+
+    def begin(row: Row) -> tuple[keras.Model, Change]:
+        kind, strength = row["kind"], row["strength"]
+        # The same draws for every network and strength: curves differ by these alone.
+        draw = np.random.default_rng([seed, list(KINDS).index(kind)])
+        change = KINDS[kind].variants
+        return models[row["model"]], lambda images, _: change(images, strength, draw)
+
+    columns = [
+        {"model": model, "kind": kind, "strength": strength}
+        for model in models
+        for kind, wanted in strengths.items()
+        for strength in wanted
+    ]
+    return _measured(columns, pictures, begin)
 
 
-def _corrupted(
-    model: keras.Model,
-    pictures: Pictures,
-    kind: str,
-    strength: float,
-    seed: int,
-    shown: Callable[[int], None],
-) -> Row:
+def _measured(
+    rows: Sequence[Row], pictures: Pictures, begin: Callable[[Row], tuple[keras.Model, Change]]
+) -> list[Row]:
+    """Complete rows; `begin` returns the network of a row, and what it does to a batch."""
     from modelzoo.analysis.attacks import answers
 
-    # The same draws for every network and strength: curves differ by these alone.
-    draw = np.random.default_rng([seed, list(KINDS).index(kind)])
-    right = answered = light = light_before = 0
-    for images, labels in batches(pictures):
-        for changed in KINDS[kind].variants(images, strength, draw):
-            right += int((answers(model, changed) == labels).sum())
-            answered += len(labels)
-            light += int(changed.sum(dtype=np.int64))
-            light_before += int(images.sum(dtype=np.int64))
-        shown(len(labels))
-    brightness = light / light_before if light_before else None
-    return {"accuracy": right / answered, "brightness": brightness}
+    measured, done, total = [], 0, len(rows) * len(pictures.labels)
+    with Progress(total) as progress:
+        progress.begin()
+        for row in rows:
+            (model, change), what = begin(row), " ".join(map(str, row.values()))
+            right = answered = light = light_before = 0
+            for images, labels in pictures.batches():
+                for changed in change(images, labels):
+                    right += int((answers(model, changed) == labels).sum())
+                    answered += len(labels)
+                    light += int(changed.sum(dtype="float64"))
+                    light_before += int(images.sum(dtype="float64"))
+                done += len(labels)
+                line = partial("{}: {:.0%} of all pictures done".format, what, done / total)
+                progress.show(done, line, what=what)
+            brightness = light / light_before if light_before else None
+            measured.append({**row, "accuracy": right / answered, "brightness": brightness})
+    return measured
 
 
-def batches(pictures: Pictures) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the images and labels that are computed at once, fewer of large pictures."""
-    bytes_each = 4 * int(np.prod(pictures.images.shape[1:]))
-    size = min(MOST_AT_ONCE, max(1, LARGE_BATCH_BYTES // bytes_each))
-    for start in range(0, len(pictures.labels), size):
-        chosen = slice(start, start + size)
-        yield pictures.images[chosen], pictures.labels[chosen]
+def pictures_chart(
+    network: tuple[keras.Model, bool],
+    pictures: Pictures,
+    methods: Mapping[str, Attack],
+    rows: Sequence[Row],
+    label: str,
+) -> Chart | None:
+    """Return pictures that the first method fools, each of another class; None without a strength.
+
+    `network` is what `build_scores` returned, and `rows` what `attack_rows` did for these methods.
+    """
+    (method, attack), (model, softmax) = next(iter(methods.items())), network
+    strength = telling_strength([row for row in rows if row["method"] == method])
+    if not strength:
+        return None
+    images, labels = next(pictures.batches())
+    adversarial = attack(model, images, labels, strength)
+    before, after = (_outputs(model, each, softmax) for each in (images, adversarial))
+    fooled = np.flatnonzero((before.argmax(axis=1) == labels) & (after.argmax(axis=1) != labels))
+    _, first = np.unique(labels[fooled], return_index=True)  # of each class
+    chosen = (fooled[first] if len(fooled) else np.arange(len(labels)))[:SHOWN]
+    names = [*pictures.data.class_names, *(f"class {n}" for n in range(before.shape[1]))]
+
+    def answer(outputs: np.ndarray) -> str:
+        best = int(outputs.argmax())
+        value = f"{outputs[best]:.1%}" if softmax else f"score {outputs[best]:.3g}"
+        return f"read as: {names[best]} ({value})"
+
+    captions = [
+        ([f"true: {names[labels[index]]}", answer(before[index])], [answer(after[index])])
+        for index in chosen
+    ]
+    title = f"{METHOD_TITLES[method]} at strength {strength:g} against {label}"
+    return adversarial_pictures(images[chosen], adversarial[chosen], captions, strength, title)
+
+
+def telling_strength(rows: Sequence[Row]) -> float:
+    """Return the least strength that at least halves the accuracy, or else the largest; 0 if none.
+
+    Args:
+        rows: of one method, by rising strength from 0.
+    """
+    half = rows[0]["accuracy"] / 2
+    halving = (row for row in rows[1:] if row["accuracy"] <= half)
+    return float(next(halving, rows[-1])["strength"])
+
+
+def _outputs(model: keras.Model, images: np.ndarray, softmax: bool) -> np.ndarray:
+    import keras
+
+    scores = model.predict_on_batch(images.astype("float32")).astype("float32")
+    return keras.ops.convert_to_numpy(keras.ops.softmax(scores)) if softmax else scores

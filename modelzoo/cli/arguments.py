@@ -12,10 +12,7 @@ Option = tuple[str, dict[str, Any]]  # the name, and what else `add_argument` of
 
 
 class Command(NamedTuple):
-    """A command: its name, what it does in a sentence, a line to copy, and its options.
-
-    `run` is the function that takes the options, "module:function"; imported when it is called.
-    """
+    """A command; `run`, "module:function", is imported when it is called."""
 
     name: str
     about: str
@@ -157,6 +154,7 @@ COMMANDS = (
         value("names", "NAME", f"{A_NETWORK}; its first weights, or those named", nargs="+"),
         UNVERIFIED,
         JSON,
+        run="weights:pull",
     ),
     command(
         "verify",
@@ -164,6 +162,7 @@ COMMANDS = (
         "verify lenet5",
         value("names", "NAME", f"{A_NETWORK} (all, and all fetched)", nargs="*"),
         JSON,
+        run="weights:verify",
     ),
     command(
         "import",
@@ -243,7 +242,7 @@ COMMANDS = (
         "attack",
         "Change test images within a strength so that a network errs: accuracy, and examples.",
         "attack lenet5/mnist --strengths 0,0.05,0.1,0.2 --out attack",
-        value("name", "NAME", A_NETWORK),
+        NETWORK,
         *WEIGHTS,
         choice("--method", ("fgsm", "pgd", "both"), "of attack (both)", default="both"),
         value(
@@ -303,5 +302,6 @@ def make_parser() -> Parser:
         )
         for name, settings in each.options:
             added.add_argument(name, **settings)
+        added.names = ["--help", *(name for name, _ in each.options if name.startswith("--"))]
         added.set_defaults(run=each.run, parser=added)
     return parser

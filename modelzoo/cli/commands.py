@@ -1,4 +1,4 @@
-"""What each command does: read the configuration, call, and say what came of it."""
+"""What most commands do: read the configuration, call, and say what came of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import msgspec
 
 from modelzoo import api
 from modelzoo.cli import printing
-from modelzoo.cli.options import changes_to_a_run, chosen_config, chosen_source
-from modelzoo.cli.printing import as_text, show
-from modelzoo.cli.tables import table_lines
+from modelzoo.cli.options import arguments_of, changes_to_a_run, chosen_config, chosen_source
+from modelzoo.cli.printing import as_text, print_notice, show, table_lines
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.terminal import say
 
@@ -26,15 +25,14 @@ def train(options: argparse.Namespace) -> None:
         run = resume(options.resume, device=options.device, **changes)
     else:
         config, weights = chosen_config(options)
-        trainer = Trainer(
+        run = Trainer(
             config,
             device=options.device,
             out=options.out,
             weights=weights,
             weights_sha256=options.sha256,
             allow_unverified=options.allow_unverified,
-        )
-        run = trainer.fit()
+        ).fit()
     if run.is_chief:
         show(options, run.metrics | {"folder": str(run.folder)}, printing.run_lines(run))
 
@@ -49,24 +47,23 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.check and options.crops != 1:
         raise InputError("--check: what is published was measured with --crops 1")
     if source.notice:
-        printing.print_notice(source.notice)
+        print_notice(source.notice)
     result = api.evaluate(
         source,
         split=options.split,
         device=options.device,
-        notify=printing.print_notice,
+        notify=print_notice,
         golden=published.golden if published and options.check else None,
         crops=options.crops,
     )
     promised, scores = published_scores(published, result), result.scores
-    said, failure = [f"published: {promised}"] if promised else [], None
-    checked = None
+    failure: RunError | None = None
+    said = [f"published: {promised}"] if promised else []
     if options.check and published:
         try:
             said.append(f"checked: {check_against_published(published, result)}")
-            checked = True
         except RunError as error:  # raised again when the scores are printed
-            checked, failure = False, error
+            failure = error
     summary = {
         "model": source.config.name,
         "weights": source.name,
@@ -83,7 +80,7 @@ def evaluate(options: argparse.Namespace) -> None:
         "published_loss": promised.loss if promised else None,
         "published_top5_accuracy": promised.top5_accuracy if promised else None,
         "golden_difference": result.golden_difference,
-        "checked": checked,
+        "checked": failure is None if options.check else None,
         "parameters": result.parameters,
         "seconds": scores.seconds,
         "note": result.data.note,
@@ -119,33 +116,28 @@ def list_models(options: argparse.Namespace) -> None:
     from modelzoo.config import list_models, load_config
 
     if options.weights:
+        from modelzoo.cli.weights import list_weights
+
         list_weights(options)
         return
-    packaged = {name: load_config(name) for name in list_models()}
-    rows = [
-        {
-            "name": name,
-            "year": config.about.year,
-            "parameters": config.about.parameters,
-            "input_shape": config.model.input_shape,
-            "classes": config.model.num_classes,
-            "dataset": config.data.dataset,
-            "weights": [entry.name for entry in config.weights],
-            "title": config.about.title,
-        }
-        for name, config in packaged.items()
-    ]
-    shown = [
-        (
-            row["name"],
-            str(row["year"]),
-            f"{row['parameters']:,}",
-            as_text(row["input_shape"]),
-            row["dataset"],
-            row["title"],
+    rows, shown = [], []
+    for name in list_models():
+        config = load_config(name)
+        about, model, dataset = config.about, config.model, config.data.dataset
+        rows.append(
+            {
+                "name": name,
+                "year": about.year,
+                "parameters": about.parameters,
+                "input_shape": model.input_shape,
+                "classes": model.num_classes,
+                "dataset": dataset,
+                "weights": [entry.name for entry in config.weights],
+                "title": about.title,
+            }
         )
-        for row in rows
-    ]
+        size, shape = f"{about.parameters:,}", as_text(model.input_shape)
+        shown.append((name, str(about.year), size, shape, dataset, about.title))
     heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
     show(options, rows, table_lines(heads, shown))
 
@@ -171,61 +163,6 @@ def info(options: argparse.Namespace) -> None:
     lines = printing.config_lines(config)
     hint = f"  layers and shapes: modelzoo info {options.model or options.config} --layers"
     show(options, facts, chain(lines, printing.layer_lines(layers) if layers else [hint]))
-
-
-def list_weights(options: argparse.Namespace) -> None:
-    from modelzoo.cli.weights import describe_weights
-
-    rows = describe_weights()
-    shown = [
-        (
-            f"{row['model']}/{row['name']}",
-            row["scores"]["dataset"],
-            f"{row['scores']['accuracy']:.4f}",
-            f"{row['bytes']:,}" if row["bytes"] else "?",
-            row["where"],
-        )
-        for row in rows
-    ]
-    show(options, rows, table_lines(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown))
-
-
-def pull(options: argparse.Namespace) -> None:
-    from modelzoo.cli.weights import pull
-
-    done, problems = pull(options.names, allow_unverified=options.allow_unverified)
-    lines = []
-    for row in done:
-        fetched = f"(from {row['source']}, SHA-256 {row['sha256']})"
-        lines.append(f"{row['weights']}: {row['path']} {fetched}")
-        if not row["verified"]:
-            lines.append("  unverified: this hash was never published; the file is held to it now")
-    show(options, {"files": done}, lines)
-    if problems:
-        raise InputError("\n".join(problems))
-
-
-def verify(options: argparse.Namespace) -> None:
-    from modelzoo.cli.weights import WORDS, verify
-
-    checked = verify(options.names)
-    wrong = [each for each in checked if each.is_wrong]
-    rows = [
-        {
-            "weights": each.label,
-            "place": each.place,
-            "path": str(each.path),
-            "state": each.state,
-            "wrong": each.is_wrong,
-        }
-        for each in checked
-    ]
-    lines = [f"{WORDS[each.state]:12} {each.label} ({each.path})" for each in checked]
-    lines.append(f"{len(checked)} files, {len(wrong)} wrong")
-    show(options, {"files": rows, "wrong": len(wrong)}, lines)
-    if wrong:
-        names = ", ".join(sorted({each.label for each in wrong}))
-        raise RunError(f"{len(wrong)} of {len(checked)} files are not what they should be: {names}")
 
 
 def plot(options: argparse.Namespace) -> None:
@@ -262,24 +199,15 @@ def import_file(options: argparse.Namespace) -> None:
         dataset=options.dataset,
         model=options.model,
         overrides=options.set,
-        notify=printing.print_notice,
+        notify=print_notice,
     )
     show(options, found.summary(), found.lines())
 
 
 def export(options: argparse.Namespace) -> None:
-    from modelzoo.convert.exporting.check import TOLERANCE
-    from modelzoo.convert.exporting.export import export
+    from modelzoo.convert.exporting.export import TOLERANCE, export
 
-    done = export(
-        options.model,
-        options.weights,
-        format=options.format,
-        out=options.out,
-        scaled=options.scaled,
-        sha256=options.sha256,
-        allow_unverified=options.allow_unverified,
-    )
+    done = export(**arguments_of(export, options))
     lines = [
         f"{done.path} ({done.bytes:,} bytes)",
         f"  input:   {done.facts['input']}",

@@ -1,4 +1,4 @@
-"""What `modelzoo demo` does: find the weights, take the port, load the networks, serve the page."""
+"""`modelzoo demo`: find the weights, take the port, load the networks, serve the page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import ipaddress
 import logging
 import os
-import socket
 import sys
 import tempfile
+import threading
+import webbrowser
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -27,30 +28,32 @@ if TYPE_CHECKING:
 def demo(options: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
     check_installed("the page", "gradio")
+    host = options.host
     found = {name: resolve(name) for name in options.model or packaged_networks()}
     with (
-        serve.listen(options.host, options.port) as listening,
+        serve.listen(host, options.port) as listening,
         tempfile.TemporaryDirectory(prefix="modelzoo-demo-") as folder,
     ):
         os.environ["GRADIO_TEMP_DIR"] = folder  # its files, if it makes any, go with the page
-        url = _url(options.host, listening)
+        bound, port = listening.getsockname()[:2]
+        # All addresses: this machine's is one of them.
+        shown = "localhost" if ipaddress.ip_address(bound).is_unspecified else host
+        url = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
         say(f"starting; {url} answers once all networks are loaded", file=sys.stderr)
-        networks = load(found)
-        page = serve.Guard(make_page(networks), options.host)
-
-        def started() -> None:
-            say(f"modelzoo demo: {url} (Ctrl-C ends it)", flush=True)
-            if not serve.is_local(options.host):
-                say(
-                    "Everyone who reaches this machine over the network can open the page and use "
-                    "its processor.",
-                    file=sys.stderr,
-                )
-            if not options.no_browser:
-                serve.open_browser(url)
-
+        page = serve.Guard(make_page(load(found)), host)
+        say(f"modelzoo demo: {url} (Ctrl-C ends it)", flush=True)
+        if not serve.is_local(host):
+            say(
+                "Everyone who reaches this machine over the network can open the page and use "
+                "its processor.",
+                file=sys.stderr,
+            )
+        # Where there is no screen, a text browser would write over what is printed here.
+        screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        if not options.no_browser and (screen or not sys.platform.startswith("linux")):
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         try:
-            serve.serve(page, listening, started)
+            serve.serve(page, listening)
         except KeyboardInterrupt:  # the way to end it
             say("modelzoo demo: ended", file=sys.stderr)
 
@@ -79,11 +82,3 @@ def load(found: Mapping[str, Source]) -> dict[str, Network]:
         say(f"loading {label}", file=sys.stderr)
         networks[label] = Network(source)
     return networks
-
-
-def _url(host: str, listening: socket.socket) -> str:
-    """Return the address to open on this machine."""
-    bound, port = listening.getsockname()[:2]
-    if ipaddress.ip_address(bound).is_unspecified:  # all addresses: this machine's is one of them
-        host = "localhost"
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelzoo.cli.printing import print_notice
+from modelzoo.config import Config
 from modelzoo.config.layers import nested
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed
-
-if TYPE_CHECKING:
-    from modelzoo.config import Config
-    from modelzoo.training.resolve import Source
-
+from modelzoo.training.resolve import Source, configure, resolve
 
 SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train --help`
     "epochs": "fit.epochs",
@@ -25,29 +24,27 @@ SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train -
     "backend": "trainer.backend",
     "distribute": "trainer.distribute",
 }
+PARAMETERS = {"config_file": "config", "overrides": "set"}  # of calls, named otherwise by options
 
 
-def chosen_config(
-    options: argparse.Namespace, model: str | Path | None = None
-) -> tuple[Config, str | Path | None]:
-    """Read the configuration that --model, --config, --dataset, --set and SHORTCUTS describe.
+def arguments_of(function: Callable[..., Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of a call that options stand for, by the names of its parameters."""
+    names = [(name, PARAMETERS.get(name, name)) for name in inspect.signature(function).parameters]
+    return {name: getattr(options, each) for name, each in names if hasattr(options, each)}
 
-    Args:
-        options: of a command; those that it lacks are left out.
-        model: in place of --model.
+
+def chosen_source(options: argparse.Namespace, **others: Any) -> Source:
+    """Find the network and the weights that options, and other arguments of `resolve`, name."""
+    return resolve(**arguments_of(resolve, options) | others)
+
+
+def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, str | Path | None]:
+    """Read the configuration that options, SHORTCUTS too, and arguments of `configure` describe.
 
     Returns:
         The configuration, and the weights that NAME/WEIGHTS or --weights names, if any.
     """
-    from modelzoo.training.resolve import configure
-
-    config, weights = configure(
-        options.model if model is None else model,
-        getattr(options, "weights", None),
-        config_file=options.config,
-        dataset=options.dataset,
-        overrides=options.set,
-    )
+    config, weights = configure(**arguments_of(configure, options) | others)
     for name, key in SHORTCUTS.items():
         value, option = getattr(options, name, None), f"--{name.replace('_', '-')}"
         if value is None:
@@ -95,20 +92,3 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
             f"--weights {as_typed(folder.path)}"
         )
     return {"epochs": asked.fit.epochs, "distribute": asked.trainer.distribute}
-
-
-def chosen_source(options: argparse.Namespace, *, for_scores: bool = False) -> Source:
-    """Find the network and the weights that --model, --weights and their companions name."""
-    from modelzoo.training.resolve import resolve
-
-    return resolve(
-        options.model,
-        options.weights,
-        config_file=options.config,
-        dataset=options.dataset,
-        overrides=options.set,
-        backend=options.backend,
-        sha256=options.sha256,
-        allow_unverified=options.allow_unverified,
-        for_scores=for_scores,
-    )

@@ -6,7 +6,6 @@ import argparse
 import difflib
 import math
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -22,18 +21,14 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
         commands: names of those that it knows; none where it is a command's own.
-        names: what its options are called.
+        names: what a command's options are called.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        self.commands: Iterable[str] = ()
-        self.names: list[str] = []
-        super().__init__(allow_abbrev=False, **settings)
+    commands: Iterable[str] = ()
+    names: Iterable[str] = ()
 
-    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
-        """Add an option, and remember its names."""
-        self.names += [name for name in names if name.startswith("-")]
-        return super().add_argument(*names, **settings)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and end with exit code 2."""
@@ -57,8 +52,8 @@ class Parser(argparse.ArgumentParser):
 
         message = f"unrecognized arguments: {' '.join(words)}"
         unknown = words[0].partition("=")[0]
-        if unknown.startswith("--"):
-            right = {name: name for name in self.names if name.startswith("--")}
+        if self.names and unknown.startswith("--"):
+            right = {name: name for name in self.names}
             if "--set" in right:  # the key of model.pool_size may be taken for --pool-size
                 keys = {f"--{key.split('.')[-1].replace('_', '-')}": key for key in all_keys()}
                 right = {name: f"--set {key}=" for name, key in keys.items()} | right
@@ -73,11 +68,11 @@ def reader(kind: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str)
     def read(text: str) -> Any:
         try:
             value = kind(text)
+            if fits(value):
+                return value
         except ValueError:
-            value = None
-        if value is None or not fits(value):
-            raise ArgumentTypeError(f"{text:.80} should be {wanted}")
-        return value
+            pass
+        raise argparse.ArgumentTypeError(f"{text:.80} should be {wanted}")
 
     return read
 
@@ -100,11 +95,8 @@ def numbers(most: float = math.inf) -> Any:
 
 positive = reader(float, lambda number: 0 < number < math.inf, "a number above 0")
 share = reader(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")
-
-
-def count(text: str) -> int | None:
-    """Read a whole number from 1, or "all", which is None."""
-    try:
-        return None if text == "all" else int(whole(1)(text))
-    except ArgumentTypeError as error:
-        raise ArgumentTypeError(f'{error}, or "all"') from None
+count = reader(  # "all" is None
+    lambda text: None if text == "all" else int(text),
+    lambda number: number is None or 1 <= number <= 10**9,
+    f'a whole number from 1 to {10**9}, or "all"',
+)

@@ -1,4 +1,4 @@
-"""Results as people read them in a terminal."""
+"""Results as people read them in a terminal, in tables that fit it, or 80 columns elsewhere."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.cli.tables import table_lines, table_width
-from modelzoo.support.terminal import columns_of, say
+from modelzoo.support.terminal import broken, columns_of, on_one_line, say, width_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
     from modelzoo.api import Prediction
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation, Run
+
+WIDTH = 80  # columns of a table in a pipe or a file
+INDENT = "    "  # of a cell that is below its row
+ROOMY = 30  # columns in which a long text may have more than two lines
 
 
 def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> None:
@@ -26,6 +29,10 @@ def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> Non
     else:
         for line in lines:
             say(line)
+
+
+def print_notice(message: str) -> None:
+    say(message, file=sys.stderr)
 
 
 def config_lines(config: Config) -> Iterator[str]:
@@ -72,17 +79,15 @@ def layer_lines(layers: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from table_lines(columns, shapes, flexible=1)
     keys = ("parameters", "connections", "operations")
     counts = [[layer[key] for key in keys] for layer in layers]
-    totals = [None if None in column else sum(column) for column in zip(*counts, strict=True)]
-    names = [*(layer["name"] for layer in layers), "total"]
+    counts.append([None if None in each else sum(each) for each in zip(*counts, strict=True)])
     costs = [
-        (name, *map(_count, row))
-        for name, row in zip(names, [*counts, totals], strict=True)
+        (name, *("?" if number is None else f"{number:,}" for number in row))
+        for name, row in zip([*(layer["name"] for layer in layers), "total"], counts, strict=True)
         if any(row)
     ]
     yield ""
-    yield from table_lines(
-        ("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS"), costs, flexible=0
-    )
+    heads = ("LAYER", ">PARAMETERS", ">CONNECTIONS", ">OPERATIONS")
+    yield from table_lines(heads, costs, flexible=0)
     yield "connections: a unit with each value that it takes, its bias included"
     yield "operations: additions and multiplications for one image"
 
@@ -134,7 +139,7 @@ def evaluation_lines(label: str, result: Evaluation) -> Iterator[str]:
 def _confusion_lines(confusion: np.ndarray, names: Sequence[str]) -> Iterator[str]:
     """Yield the matrix; where it is too wide, in parts, its columns headed by their numbers."""
     cells = [[str(count) if count else "." for count in row] for row in confusion.tolist()]
-    heads, labels, width = list(names), list(names), table_width()
+    heads, labels, width = list(names), list(names), width_of(sys.stdout) or WIDTH
     needed = [max(map(columns_of, column)) for column in zip(heads, *cells, strict=True)]
     part = len(names)
     if max(map(columns_of, labels)) + sum(needed) + 2 * part > width:
@@ -158,12 +163,60 @@ def prediction_lines(found: Sequence[Prediction]) -> Iterator[str]:
         yield from (f"  {note}" for note in each.notes)
 
 
-def print_notice(message: str) -> None:
-    say(message, file=sys.stderr)
+def table_lines(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int | None = None,
+    *,
+    flexible: int = -1,
+) -> list[str]:
+    """Lay out a table in at most `width` columns, as far as words and the other columns allow.
+
+    Where it does not fit, the flexible column is broken at spaces, beside the other cells of its
+    row or, where that would leave it too narrow, in lines of its own below them.
+
+    Args:
+        heads: the name of each column, ">" before it for one that is aligned to the right; none
+            for a table without a head.
+        rows: a cell for each column.
+        width: in columns; None for that of stdout.
+        flexible: the position of the column that gives way, one of text.
+
+    Returns:
+        The lines, without spaces at their ends.
+    """
+    width = width or width_of(sys.stdout) or WIDTH
+    sides = [head[:1] == ">" for head in heads] or [False] * len(rows[0])
+    cells = [[on_one_line(cell) for cell in row] for row in rows]
+    cells = [[head.removeprefix(">") for head in heads], *cells] if heads else cells
+    flexible %= len(sides)
+    widths = [max(map(columns_of, column)) for column in zip(*cells, strict=True)]
+    gaps = len(widths) - 1
+    gap = " " if sum(widths) + 2 * gaps > width >= sum(widths) + gaps else "  "
+    room = width - (sum(widths) - widths[flexible] + len(gap) * gaps)
+    parts = [broken(row[flexible], room) for row in cells]
+    beside = all(
+        (len(each) <= 2 or room >= ROOMY) and max(map(columns_of, each)) <= room for each in parts
+    )
+    if not beside:
+        parts = [broken(row[flexible], width - len(INDENT)) for row in cells]
+    widths[flexible] = max(columns_of(line) for each in parts for line in each)
+    offset = sum(widths[:flexible]) + len(gap) * flexible
+    indent = " " * offset if beside else INDENT
+    lines = []
+    for row, part in zip(cells, parts, strict=True):
+        row[flexible] = part[0]
+        padded = [_padded(*each) for each in zip(row, widths, sides, strict=True)]
+        if not beside:
+            del padded[flexible]
+        lines.append(gap.join(padded).rstrip())
+        lines += [indent + each for each in part[beside:]]
+    return lines
 
 
-def _count(number: int | None) -> str:
-    return "?" if number is None else f"{number:,}"
+def _padded(cell: str, width: int, to_the_right: bool) -> str:
+    space = " " * (width - columns_of(cell))
+    return space + cell if to_the_right else cell + space
 
 
 def as_strides(strides: Sequence[int]) -> str:

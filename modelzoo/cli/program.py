@@ -32,10 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         resolve_name(options.run)(options)
         sys.stdout.flush()
-    except InputError as error:
-        return _fail(options.command, error, 2)
-    except RunError as error:
-        return _fail(options.command, error, 1)
+    except (InputError, RunError) as error:
+        return _fail(options.command, error, 2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough

@@ -1,61 +1,57 @@
-"""What `modelzoo pull`, `verify` and `list --weights` do. Starts no framework."""
+"""`modelzoo list --weights`, `pull` and `verify`. Starts no framework."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import argparse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from modelzoo.config import Config, list_models, load_config
-from modelzoo.config.published import PublishedWeights
+from modelzoo.cli.printing import show, table_lines
+from modelzoo.config import list_models, load_config
 from modelzoo.config.sources import WeightsFile
 from modelzoo.support.environment import cache_folder
-from modelzoo.support.errors import InputError, suggest
-from modelzoo.support.hashes import State, read_record, state_of
+from modelzoo.support.errors import InputError, RunError
+from modelzoo.support.hashes import read_record, state_of
 from modelzoo.training.resolve import configure
 from modelzoo.weights.store import cached_path, fetch, packaged_path
 
 WORDS = {"good": "good", "damaged": "WRONG", "missing": "MISSING", "unknown": "no hash"}
 
 
-def describe_weights() -> list[dict[str, Any]]:
-    """Return the published weights of all networks, each with where its file is."""
-    rows = []
+def list_weights(options: argparse.Namespace) -> None:
+    """Print the published weights of all networks, each with where its file is."""
+    rows, shown = [], []
     for model in list_models():
         for entry in load_config(model).weights:
-            row = {"model": model, **msgspec.to_builtins(entry), "where": _where(model, entry)}
+            where = _where(entry.file_of(model))
+            where += ", unverified" if where == "not fetched" and entry.unverified else ""
+            row = {"model": model, **msgspec.to_builtins(entry), "where": where}
             rows.append({key: value for key, value in row.items() if key != "golden"})
-    return rows
+            size = f"{entry.bytes:,}" if entry.bytes else "?"
+            scores = entry.scores
+            label = f"{model}/{entry.name}"
+            shown.append((label, scores.dataset, f"{scores.accuracy:.4f}", size, where))
+    show(options, rows, table_lines(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown))
 
 
-def pull(
-    names: Sequence[str], *, allow_unverified: bool = False
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Fetch published weights, each as far as it can be had.
-
-    Args:
-        names: "lenet5" (its first weights), "lenet5/mnist", or a YAML in place of a name.
-        allow_unverified: see `fetch`.
-
-    Returns:
-        A row for each file that is here now, and a message for each that is not.
-
-    Raises:
-        InputError: there are no such weights; nothing is fetched then.
-    """
-    rows, problems = [], []
-    for config, entry in [_named(name) for name in names]:
+def pull(options: argparse.Namespace) -> None:
+    """Fetch published weights, each as far as it can be had; nothing if one has a wrong name."""
+    wanted = [(name, _files_of(name)) for name in options.names]
+    for name, files in wanted:
+        if not files:
+            raise InputError(f"{name}: no weights are published for it yet")
+    rows, lines, problems = [], [], []
+    for _, (file, *_) in wanted:
         try:
-            fetched = fetch(entry.file_of(config.name), allow_unverified=allow_unverified)
+            fetched = fetch(file, allow_unverified=options.allow_unverified)
         except InputError as error:
             problems.append(str(error))
             continue
         rows.append(
             {
-                "weights": f"{config.name}/{entry.name}",
+                "weights": file.label,
                 "path": str(fetched.path),
                 "bytes": fetched.path.stat().st_size,
                 "sha256": fetched.sha256,
@@ -63,83 +59,55 @@ def pull(
                 "verified": fetched.verified,
             }
         )
-    return rows, problems
+        source = f"(from {fetched.source}, SHA-256 {fetched.sha256})"
+        lines.append(f"{file.label}: {fetched.path} {source}")
+        if not fetched.verified:
+            lines.append("  unverified: this hash was never published; the file is held to it now")
+    show(options, {"files": rows}, lines)
+    if problems:
+        raise InputError("\n".join(problems))
 
 
-def verify(names: Sequence[str] = ()) -> list[Checked]:
+def verify(options: argparse.Namespace) -> None:
     """Hash shipped and fetched files again: of these networks or weights, or all that there are."""
-    files = []
-    if not names:
-        configs = [load_config(model) for model in list_models()]
-        files = [entry.file_of(config.name) for config in configs for entry in config.weights]
-    for name in names:
-        config, wanted = configure(name)
-        entries = [_entry(config, wanted)] if wanted else config.weights
-        files += [entry.file_of(config.name) for entry in entries]
-    return list(check_files(files, others=not names))
+    rows: list[dict[str, Any]] = []
 
+    def check(label: str, place: str, path: Path, sha256: str | None, size: int | None) -> None:
+        state = state_of(path, sha256, size)
+        wrong = state == "damaged" or (place, state) == ("package", "missing")
+        row = {"weights": label, "place": place, "path": str(path), "state": state}
+        rows.append({**row, "wrong": wrong})
 
-@dataclass(frozen=True)
-class Checked:
-    """The outcome for one file of `modelzoo verify`."""
-
-    label: str
-    path: Path
-    place: Literal["package", "cache"]
-    state: State
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether the file is not what it should be, or is gone from the package."""
-        return self.state == "damaged" or (self.place == "package" and self.state == "missing")
-
-
-def check_files(files: Sequence[WeightsFile], others: bool = True) -> Iterator[Checked]:
-    """Hash the shipped and the fetched ones of these files again, and what else was fetched.
-
-    Args:
-        files: the published ones.
-        others: also the files in the cache that belong to none of them, by their records.
-    """
-    seen = set()
+    files = [file for name in options.names or list_models() for file in _files_of(name)]
     for file in files:
         packaged, cached = packaged_path(file), cached_path(file)
         if packaged is not None:
-            state = state_of(packaged, file.sha256, file.bytes)
-            yield Checked(file.label, packaged, "package", state)
-        seen.add(cached)
+            check(file.label, "package", packaged, file.sha256, file.bytes)
         if cached.exists():
-            expected = file.sha256 or read_record(cached)
-            yield Checked(file.label, cached, "cache", state_of(cached, expected, file.bytes))
-    if others:
-        folder = cache_folder() / "weights"
-        fetched = (each for kind in ("h5", "pth") for each in folder.glob(f"*/*.{kind}"))
-        for path in sorted(fetched):
-            if path not in seen and not path.name.startswith("."):
-                label = f"{path.parent.name}/{path.name}"
-                yield Checked(label, path, "cache", state_of(path, read_record(path)))
+            check(file.label, "cache", cached, file.sha256 or read_record(cached), file.bytes)
+    if not options.names:  # what else was fetched is held to its record
+        known = {cached_path(file) for file in files}
+        for path in sorted((cache_folder() / "weights").glob("*/[!.]*")):
+            if path.suffix in (".h5", ".pth") and path not in known:
+                check(f"{path.parent.name}/{path.name}", "cache", path, read_record(path), None)
+    wrong = [row["weights"] for row in rows if row["wrong"]]
+    lines = [f"{WORDS[row['state']]:12} {row['weights']} ({row['path']})" for row in rows]
+    lines.append(f"{len(rows)} files, {len(wrong)} wrong")
+    show(options, {"files": rows, "wrong": len(wrong)}, lines)
+    if wrong:
+        names = ", ".join(sorted(set(wrong)))
+        raise RunError(f"{len(wrong)} of {len(rows)} files are not what they should be: {names}")
 
 
-def _named(name: str) -> tuple[Config, PublishedWeights]:
+def _files_of(name: str) -> list[WeightsFile]:
+    """Return the published files of a network, or the one of NAME/WEIGHTS."""
     config, wanted = configure(name)
-    return config, _entry(config, wanted)
+    return [e.file_of(config.name) for e in config.weights if wanted in (None, e.name)]
 
 
-def _entry(config: Config, wanted: str | Path | None) -> PublishedWeights:
-    names = [entry.name for entry in config.weights]
-    if not names:
-        raise InputError(f"{config.name}: no weights are published for it yet")
-    if wanted and wanted not in names:
-        raise InputError(f"{config.name} has no weights {wanted!r}{suggest(str(wanted), names)}")
-    return config.weights[names.index(str(wanted)) if wanted else 0]
-
-
-def _where(model: str, entry: PublishedWeights) -> str:
+def _where(file: WeightsFile) -> str:
     """Say where the file is, without reading it."""
-    file = entry.file_of(model)
     packaged = packaged_path(file)
     if packaged is not None and packaged.is_file():
         return "package"
-    if cached_path(file).is_file():
-        return "cache"
-    return "not fetched, unverified" if entry.unverified else "not fetched"
+    return "cache" if cached_path(file).is_file() else "not fetched"

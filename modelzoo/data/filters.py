@@ -35,17 +35,12 @@ class Filter(NamedTuple):
         return not sum(map(sum, self.rows))
 
 
-def _binomial(n: int) -> tuple[tuple[int, ...], ...]:
-    row = [1]
-    for _ in range(n):
-        row = [a + b for a, b in zip([0, *row], [*row, 0], strict=True)]
-    return tuple(tuple(a * b for b in row) for a in row)
-
-
+BINOMIAL = (1, 4, 6, 4, 1)
+GAUSSIAN = tuple(tuple(a * b for b in BINOMIAL) for a in BINOMIAL)
 FILTERS = {
     "identity": Filter(((0, 0, 0), (0, 1, 0), (0, 0, 0)), 1, "the photograph itself"),
     "box_blur": Filter(((1,) * 5,) * 5, 25, "mean of 5 × 5 pixels"),
-    "gaussian_blur": Filter(_binomial(4), 256, "weighted mean of 5 × 5 pixels"),
+    "gaussian_blur": Filter(GAUSSIAN, 256, "weighted mean of 5 × 5 pixels"),
     "sharpen": Filter(((0, -1, 0), (-1, 5, -1), (0, -1, 0)), 1, "a pixel less its neighbours"),
     "emboss": Filter(((-2, -1, 0), (-1, 1, 1), (0, 1, 2)), 1, "a relief, lit from the upper left"),
     "edges": Filter(((-1, -1, -1), (-1, 8, -1), (-1, -1, -1)), 1, "edges in all directions"),
@@ -128,11 +123,7 @@ def apply_filter(pixels: np.ndarray, name: str) -> Filtered:
 
 
 def find_filter(name: str) -> Filter:
-    """Return a filter by its name.
-
-    Raises:
-        InputError: there is none of that name.
-    """
+    """Return a filter by its name, or raise an InputError that names the right ones."""
     if name not in FILTERS:
         raise InputError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
     return FILTERS[name]

@@ -5,49 +5,19 @@ Knows nothing of the page that shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-from msgspec.structs import asdict
 
 from modelzoo.analysis.attacks import fgsm
 from modelzoo.analysis.explain import before_softmax, on_pictures
 from modelzoo.api import class_names
-from modelzoo.data.images import PreparedImage, read_image
-from modelzoo.training.evaluation import is_uncertain, unit_of
+from modelzoo.training.evaluation import unit_of
 from modelzoo.training.resolve import Source
 
 # Layers that pass their input on unchanged once a network is trained.
 SAME_VALUES = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatten)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A network's answer to a picture.
-
-    Attributes:
-        values: (classes,), probabilities or scores.
-        features: what each layer puts out, (height, width, maps) or (units,), in their order.
-    """
-
-    values: np.ndarray
-    features: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Adversarial:
-    """A picture that was changed to be taken for something else.
-
-    Attributes:
-        pixels: float32 in 0..255, (height, width, channels).
-        values: (classes,), the network's answer to it.
-    """
-
-    pixels: np.ndarray
-    values: np.ndarray
 
 
 class Network:
@@ -65,59 +35,41 @@ class Network:
 
     def __init__(self, source: Source) -> None:
         self.config = config = source.config
-        self.class_names, self.shape = class_names(config), source.config.image_shape
+        self.class_names = class_names(config)
         model = source.build()
         shown = [layer for layer in model.layers if not isinstance(layer, SAME_VALUES)]
         self.kinds = {layer.name: type(layer).__name__ for layer in shown}
         outputs = [*(layer.output for layer in shown), model.output]
         self._all_outputs = on_pictures(keras.Model(model.inputs, outputs), config)
-        self._scores = _traced(on_pictures(before_softmax(model), config))
-        blank = np.zeros(self.shape, np.uint8)
-        values = self.answer(blank).values
+        self._scores: Any = on_pictures(before_softmax(model), config)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # One operation after the other, LeNet-5 spends most of its time between them.
+            # TensorFlow makes one function of them all, and another of their gradients.
+            self._scores = tf.function(self._scores.__call__)
+        blank = np.zeros(config.image_shape, np.uint8)
+        values, _ = self.answer(blank)
         self.adversarial(blank, label=0, strength=0.1)
         self.unit = unit_of(values[np.newaxis])
 
-    def prepare(self, picture: bytes) -> PreparedImage:
-        """Bring what is in a picture file to the network's input, as `modelzoo.predict` does.
+    def answer(self, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the answer to a picture (height, width, channels) in 0..255, and the features.
 
-        Raises:
-            InputError: it is not a picture, damaged, or too large.
+        Returns:
+            Probabilities or scores, (classes,); and what each layer puts out, (height, width, maps)
+            or (units,), in their order.
         """
-        return read_image(picture, self.shape, **asdict(self.config.image))
+        outputs = self._all_outputs.predict_on_batch(np.asarray(pixels, "float32")[np.newaxis])
+        *features, values = [np.asarray(output[0], "float32") for output in outputs]
+        return values, dict(zip(self.kinds, features, strict=True))
 
-    def answer(self, pixels: np.ndarray) -> Answer:
-        """Return the answer to a picture (height, width, channels) in 0..255."""
-        batch = np.asarray(pixels, "float32")[np.newaxis]
-        *features, values = [
-            np.asarray(output[0], "float32") for output in self._all_outputs.predict_on_batch(batch)
-        ]
-        return Answer(values, dict(zip(self.kinds, features, strict=True)))
-
-    def is_uncertain(self, answer: Answer) -> bool | None:
-        """Whether the largest probability of an answer is small; None for scores."""
-        return is_uncertain(map(float, answer.values), self.unit)
-
-    def adversarial(self, pixels: np.ndarray, label: int, strength: float) -> Adversarial:
-        """Return the picture changed so that a class becomes less likely.
+    def adversarial(self, pixels: np.ndarray, label: int, strength: float) -> np.ndarray:
+        """Return the picture changed so that a class becomes less likely, float32 in 0..255.
 
         Args:
             pixels: (height, width, channels) in 0..255.
             label: the class, such as the network's own answer.
             strength: the most that a pixel changes, as a share (0..1) of 0..255.
         """
-        batch = np.asarray(pixels, "float32")[np.newaxis]
-        changed = fgsm(self._scores, batch, np.array([label]), strength)[0]
-        return Adversarial(changed, self.answer(changed).values)
-
-
-def _traced(model: keras.Model) -> Callable[..., Any]:
-    """Return what calls a network quickly, also where its gradient is asked for.
-
-    One operation after the other, as a model runs when it is called, LeNet-5 spends most of its
-    time between them. TensorFlow makes one function of them all, and another of their gradients.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return model
-    import tensorflow as tf
-
-    return tf.function(lambda given, training=False: model(given, training=training))
+        return fgsm(self._scores, pixels[np.newaxis], np.array([label]), strength)[0]

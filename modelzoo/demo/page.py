@@ -8,7 +8,7 @@ is over, and uploads every drawing as a file; this one sends a small PNG inside 
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import html
 import importlib
 import importlib.resources
@@ -18,6 +18,9 @@ import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
+from modelzoo.data.images import read_image
 from modelzoo.demo import show
 from modelzoo.demo.serve import MAX_FILE_BYTES
 from modelzoo.support.errors import InputError
@@ -46,37 +49,34 @@ def answer(
 ) -> Parts:
     """Return what the page shows for a picture; what goes wrong is a message on it.
 
-    Args:
-        networks: what can be chosen, by their labels.
-        picture: the data URL of a picture file, or nothing.
-        chosen: the label of a network.
-        strength: of the adversarial change, a share (0..1) of 0..255.
+    `picture` is the data URL of a file, or nothing; `strength` a share (0..1) of 0..255.
     """
     try:
-        return _answer(networks[chosen], picture, strength)
+        network = networks[chosen]
+        if not picture:
+            return INVITATION + about(network), "", "", ""
+        config = network.config  # prepared as `modelzoo.predict` does
+        given = read_image(picture_bytes(picture), config.image_shape, **asdict(config.image))
+        if given.problem:
+            problem = f'<p class="mz-headline">No class: {html.escape(given.problem)}</p>'
+            return problem + about(network), "", "", ""
+        values, features = network.answer(given.pixels)
+        changed = network.adversarial(given.pixels, int(values.argmax()), strength)
+        after = changed, network.answer(changed)[0]
+        return (
+            show.headline(network, values) + about(network),
+            show.bars(network, values, given),
+            show.feature_maps(network, features),
+            show.adversarial_pictures(network, (given.pixels, values), after, strength),
+        )
     except InputError as error:
-        return _failed(str(error))
+        reason = str(error)
     except Exception as error:
         if os.environ.get("MODELZOO_DEBUG"):
             traceback.print_exc()
         say(f"modelzoo demo: {type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
-        return _failed("This could not be answered. The terminal says why.")
-
-
-def _answer(network: Network, picture: str | None, strength: float) -> Parts:
-    if not picture:
-        return INVITATION + about(network), "", "", ""
-    given = network.prepare(picture_bytes(picture))
-    if given.problem:
-        return show.no_class(given) + about(network), "", "", ""
-    found = network.answer(given.pixels)
-    changed = network.adversarial(given.pixels, int(found.values.argmax()), strength)
-    return (
-        show.headline(network, found) + about(network),
-        show.bars(network, found, given),
-        show.feature_maps(network, found),
-        show.adversarial_pictures(network, found, given.pixels, changed, strength),
-    )
+        reason = "This could not be answered. The terminal says why."
+    return f'<p class="mz-error" role="alert">{html.escape(reason)}</p>', "", "", ""
 
 
 def about(network: Network) -> str:
@@ -97,12 +97,10 @@ def picture_bytes(url: str) -> bytes:
             f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB. "
             "Make the picture smaller first."
         )
-    try:
-        if not head.startswith("data:"):
-            raise binascii.Error
-        return base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError("No picture arrived. Choose it again.") from error
+    with contextlib.suppress(ValueError):  # no base64
+        if head.startswith("data:"):
+            return base64.b64decode(content, validate=True)
+    raise InputError("No picture arrived. Choose it again.")
 
 
 def examples() -> list[dict[str, str]]:
@@ -190,10 +188,6 @@ def make_page(networks: Mapping[str, Network]) -> Any:
         theme=gradio.themes.Default(primary_hue="blue", font=FONTS, font_mono=MONOSPACE),
         css=_asset("page.css"),
     )
-
-
-def _failed(reason: str) -> Parts:
-    return f'<p class="mz-error" role="alert">{html.escape(reason)}</p>', "", "", ""
 
 
 def _asset(name: str) -> str:

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+
+from modelzoo.charts import canvas
+from modelzoo.charts.style import number_text
 
 if TYPE_CHECKING:  # it starts the framework
     from modelzoo.data.images import PreparedImage
-    from modelzoo.demo.answer import Adversarial, Answer, Network
-
-MINUS = "\N{MINUS SIGN}"
+    from modelzoo.demo.answer import Network
 
 
-def headline(network: Network, answer: Answer) -> str:
+def headline(network: Network, values: np.ndarray) -> str:
     """Return the predicted class, its value, and a mark on an uncertain one."""
-    best = int(answer.values.argmax())
-    value = shown_value(answer.values[best], network.unit)
-    name = html.escape(network.class_names[best])
-    mark = " (uncertain)" if network.is_uncertain(answer) else ""
+    from modelzoo.training.evaluation import is_uncertain
+
+    name, value = _best(network, values)
+    mark = " (uncertain)" if is_uncertain(map(float, values), network.unit) else ""
     return f'<p class="mz-headline"><strong>{name}</strong> {network.unit} {value}{mark}</p>'
 
 
-def no_class(given: PreparedImage) -> str:
-    """Return why an image that shows nothing gets no class."""
-    return f'<p class="mz-headline">No class: {html.escape(given.problem)}</p>'
-
-
-def bars(network: Network, answer: Answer, given: PreparedImage) -> str:
+def bars(network: Network, values: np.ndarray, given: PreparedImage) -> str:
     """Return the value of each class, and the picture that the network was given."""
-    values = answer.values.astype(float)
-    low = 0.0 if network.unit == "probability" else float(values.min())
-    high = 1.0 if network.unit == "probability" else float(values.max())
+    title, hint, low, high = "Probabilities", "", 0.0, 1.0
+    if network.unit == "score":
+        title, low, high = "Scores", float(values.min()), float(values.max())
+        hint = (
+            '<p class="mz-note">This network has no softmax: the largest score wins, '
+            "but a score is no probability. Bars reach from the smallest to the largest.</p>"
+        )
     best = int(values.argmax())
     rows = []
-    for index, (name, value) in enumerate(zip(network.class_names, values, strict=True)):
+    for index, (name, value) in enumerate(
+        zip(network.class_names, values.astype(float), strict=True)
+    ):
         width = 100 * (value - low) / max(high - low, 1e-9)
         rows.append(
             f'<li class="{"mz-best" if index == best else ""}">'
@@ -46,13 +45,6 @@ def bars(network: Network, answer: Answer, given: PreparedImage) -> str:
             f'<span class="mz-track" aria-hidden="true"><span style="width:{width:.1f}%"></span>'
             f'</span><span class="mz-value">{shown_value(value, network.unit)}</span></li>'
         )
-    title = "Probabilities" if network.unit == "probability" else "Scores"
-    hint = (
-        ""
-        if network.unit == "probability"
-        else '<p class="mz-note">This network has no softmax: the largest score wins, '
-        "but a score is no probability. Bars reach from the smallest to the largest.</p>"
-    )
     size = "{}x{}".format(*given.pixels.shape[:2])
     picture = figure(given.pixels, f"What the network is given: {size} pixels", 112)
     notes = html.escape("; ".join(given.notes))
@@ -64,36 +56,32 @@ def bars(network: Network, answer: Answer, given: PreparedImage) -> str:
     )
 
 
-def feature_maps(network: Network, answer: Answer) -> str:
+def feature_maps(network: Network, features: dict[str, np.ndarray]) -> str:
     """Return a picture for each layer, labelled with the layer, its kind and its shape."""
-    figures = [
-        _layer_figure(name, network.kinds[name], values) for name, values in answer.features.items()
-    ]
+    figures = []
+    for name, values in features.items():
+        picture, low, high = mosaic(values)
+        height, width = picture.shape[:2]
+        factor = max(1, min(12, 600 // width, 200 // height))
+        shape = f"{values.size} units"
+        if has_maps(values):
+            shape = "{2} maps of {0}x{1}".format(*values.shape)
+        least = 0.0005 * max(abs(low), abs(high))  # what is so near to 0 is drawn as 0
+        ends = [0.0 if abs(end) < least else end for end in (low, high)]
+        extent = " to ".join(shown_value(end, "score") for end in ends)
+        name, kind = html.escape(name), html.escape(network.kinds[name])
+        figures.append(
+            f"<figure><figcaption><strong>{name}</strong> {shape} "
+            f"<small>{kind}, {extent}</small></figcaption>"
+            f'<img class="{"mz-fine" if factor == 1 else ""}" src="{data_uri(picture)}" '
+            f'width="{factor * width}" height="{factor * height}" '
+            f'alt="{name}: {shape}, {extent}"></figure>'
+        )
     return (
         "<h2>Feature maps of each layer</h2>"
         '<p class="mz-note">In each layer, white is the largest value and black is 0; where '
         "values are negative too, 0 is the grey half-way.</p>"
         f'<div class="mz-maps">{"".join(figures)}</div>'
-    )
-
-
-def _layer_figure(name: str, kind: str, values: np.ndarray) -> str:
-    picture, low, high = mosaic(values)
-    height, width = picture.shape[:2]
-    factor = max(1, min(12, 600 // width, 200 // height))
-    shape = f"{values.size} units"
-    if has_maps(values):
-        shape = "{2} maps of {0}x{1}".format(*values.shape)
-    least = 0.0005 * max(abs(low), abs(high))  # what is so near to 0 is drawn as 0
-    extent = " to ".join(
-        shown_value(0.0 if abs(end) < least else end, "score") for end in (low, high)
-    )
-    return (
-        f"<figure><figcaption><strong>{html.escape(name)}</strong> {shape} "
-        f"<small>{html.escape(kind)}, {extent}</small></figcaption>"
-        f'<img class="{"mz-fine" if factor == 1 else ""}" src="{data_uri(picture)}" '
-        f'width="{factor * width}" height="{factor * height}" '
-        f'alt="{html.escape(name)}: {shape}, {extent}"></figure>'
     )
 
 
@@ -103,23 +91,25 @@ def has_maps(values: np.ndarray) -> bool:
 
 
 def adversarial_pictures(
-    network: Network, answer: Answer, pixels: np.ndarray, adversarial: Adversarial, strength: float
+    network: Network,
+    before: tuple[np.ndarray, np.ndarray],
+    after: tuple[np.ndarray, np.ndarray],
+    strength: float,
 ) -> str:
-    """Return the picture, its change, magnified, and the sum, with both answers."""
-    change = adversarial.pixels - pixels
+    """Return a picture, its change, magnified, and the sum; `before` and `after` have answers."""
+    (pixels, values), (changed, new_values) = before, after
+    change = changed - pixels
     largest = float(np.abs(change).max())
     factor = 127 / largest if largest else 1.0
-    before, after = (_best(network, values) for values in (answer.values, adversarial.values))
-    fooled = int(answer.values.argmax()) != int(adversarial.values.argmax())
-    verdict = (
-        f"The changed picture is taken for <strong>{after}</strong>."
-        if fooled
-        else f"It takes more than this: the answer stays <strong>{after}</strong>."
-    )
+    answer, new_answer = ("{} ({})".format(*_best(network, each)) for each in (values, new_values))
+    if values.argmax() != new_values.argmax():
+        verdict = f"The changed picture is taken for <strong>{new_answer}</strong>."
+    else:
+        verdict = f"It takes more than this: the answer stays <strong>{new_answer}</strong>."
     figures = [
-        figure(pixels, f"Picture: {before}", 140),
+        figure(pixels, f"Picture: {answer}", 140),
         figure(np.rint(128 + factor * change), f"Change, magnified {factor:.3g} times", 140),
-        figure(np.rint(adversarial.pixels), f"Changed picture: {after}", 140),
+        figure(np.rint(changed), f"Changed picture: {new_answer}", 140),
     ]
     return (
         f'<p class="mz-verdict">{verdict}</p><div class="mz-row">{"".join(figures)}</div>'
@@ -145,11 +135,11 @@ def mosaic(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     count, height, width = maps.shape
     rows = _rows(count)
     columns = count // rows
-    canvas = np.zeros((rows, height + 1, columns, width + 1, 2), np.uint8)
+    grid = np.zeros((rows, height + 1, columns, width + 1, 2), np.uint8)
     tiles = np.rint(maps).reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
-    canvas[:, :height, :, :width, 0] = tiles
-    canvas[:, :height, :, :width, 1] = 255
-    return canvas.reshape(rows * (height + 1), -1, 2)[:-1, :-1], low, high
+    grid[:, :height, :, :width, 0] = tiles
+    grid[:, :height, :, :width, 1] = 255
+    return grid.reshape(rows * (height + 1), -1, 2)[:-1, :-1], low, high
 
 
 def _rows(count: int) -> int:
@@ -169,18 +159,15 @@ def figure(pixels: np.ndarray, caption: str, width: int) -> str:
 
 def data_uri(pixels: np.ndarray) -> str:
     """Return uint8 pixels, of 1 (grey), 2 (grey and opacity) or 3 channels, as a PNG data URI."""
-    file = io.BytesIO()
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    picture.save(file, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return canvas.data_uri(canvas.image_of(pixels), "PNG", compress_level=1)
 
 
-def shown_value(value: float, unit: Literal["probability", "score"]) -> str:
-    """Return a value as people read it."""
-    return (f"{value:.1%}" if unit == "probability" else f"{value:.3g}").replace("-", MINUS)
+def shown_value(value: float, unit: str) -> str:
+    """Return a probability or a score as people read it."""
+    return f"{value:.1%}" if unit == "probability" else number_text(value)
 
 
-def _best(network: Network, values: np.ndarray) -> str:
+def _best(network: Network, values: np.ndarray) -> tuple[str, str]:
+    """Return the name of the predicted class, escaped, and its value."""
     best = int(values.argmax())
-    name = html.escape(network.class_names[best])
-    return f"{name} ({shown_value(values[best], network.unit)})"
+    return html.escape(network.class_names[best]), shown_value(values[best], network.unit)

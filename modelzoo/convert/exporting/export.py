@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from msgspec.structs import asdict
 
 from modelzoo.config import Config
+from modelzoo.convert.exporting.formats import FORMATS
+from modelzoo.data.datasets import load_dataset, takes_image_options
+from modelzoo.support.environment import without_network
 from modelzoo.support.errors import InputError, RunError, reason_of, suggest
 from modelzoo.support.files import is_there, staging
+from modelzoo.support.hashes import sha256_of
 from modelzoo.support.requirements import check_installed
 from modelzoo.training.resolve import Source, resolve
 from modelzoo.version import __version__
@@ -18,13 +23,8 @@ from modelzoo.version import __version__
 if TYPE_CHECKING:
     import keras
 
-Format = Literal["onnx", "saved_model", "litert"]
-SUFFIXES = {"onnx": ".onnx", "saved_model": ".saved_model", "litert": ".tflite"}
-PACKAGES = {  # what each needs beside TensorFlow, to be written and to be run
-    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
-    "saved_model": (),
-    "litert": ("ai_edge_litert",),
-}
+IMAGES = 100
+TOLERANCE = 1e-4  # of a probability; of a score, as a share of the largest
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def export(
     model: str | Path | Config,
     weights: str | Path | None = None,
     *,
-    format: Format = "onnx",
+    format: Literal["onnx", "saved_model", "litert"] = "onnx",
     out: str | Path = ".",
     scaled: bool = False,
     sha256: str | None = None,
@@ -89,10 +89,12 @@ def export(
         >>> modelzoo.export("lenet5", "mnist", format="onnx").path
         PosixPath('lenet5-mnist.onnx')
     """
-    check_format(format)
+    if format not in FORMATS:
+        raise InputError(f"there is no format {format!r}{suggest(str(format), FORMATS)}")
+    check_installed(f"the format {format}", *FORMATS[format].packages)
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
-    stem = f"{_stem(source)}{'-scaled' if scaled else ''}"
-    target = Path(out) / f"{stem}{SUFFIXES[format]}"
+    name = f"{_stem(source)}{'-scaled' if scaled else ''}{FORMATS[format].suffix}"
+    target = Path(out) / name
     if is_there(Path(out)) and not Path(out).is_dir():
         raise InputError(f"{out}: is a file; choose another --out")
     if is_there(target):
@@ -103,51 +105,57 @@ def export(
     start_framework("tensorflow", "cpu")  # all three begin as TensorFlow's graph
     # Files hold float32 in any case: the network that they are compared with does, too.
     float32 = {"trainer": {"precision": "float32"}}
-    config = source.config.with_values(float32, "export")
-    network = replace(source, config=config).build()
-    return export_network(config, network, target, format, _origin(source), scaled=scaled)
+    source = replace(source, config=source.config.with_values(float32, "export"))
+    published = source.published
+    name = published.name if published else source.weights.name
+    origin: dict[str, Any] = {"weights": name, "weights_sha256": sha256_of(source.weights)}
+    if published:
+        scores = {"dataset": published.scores.dataset, "accuracy": published.scores.accuracy}
+        origin |= {"licence": published.licence, **scores}
+    return export_network(source.config, source.build(), target, format, origin, scaled=scaled)
 
 
 def export_network(
     config: Config,
     network: keras.Model,
     target: Path,
-    format: Format,
+    format: str,
     origin: dict[str, Any],
     *,
     scaled: bool = False,
 ) -> Exported:
-    """Write a network that has its weights to `target`, and check it; see `export`.
+    """Write a network in float32 that has its weights to `target`, and check it; see `export`.
 
-    Args:
-        config: the network's configuration.
-        network: in float32.
-        target: the file, or the folder of a SavedModel.
-        format: as for `export`.
-        origin: what the file shall say of where its weights come from.
-        scaled: as for `export`.
+    `origin` is what the file shall say of where the weights come from.
     """
-    from modelzoo.convert.exporting import check, writers
-    from modelzoo.training.evaluation import are_probabilities
+    import keras
 
-    where, pictures = check.find_pictures(config)
-    images = check.as_input(config, pictures, scaled=scaled)
-    wrapped = writers.with_named_input(config, network, scaled=scaled)
+    from modelzoo.analysis.explain import on_pictures
+    from modelzoo.training.evaluation import are_probabilities
+    from modelzoo.training.prepare import scale_images
+
+    where, pictures = find_pictures(config)
+    if scaled:
+        images = scale_images(config, pictures)
+        given = keras.Input(network.input_shape[1:], name="scaled_pictures", dtype="float32")
+        wrapped = keras.Model(given, network(given), name=network.name)
+    else:
+        images, wrapped = pictures.astype("float32"), on_pictures(network, config)
     expected = np.asarray(wrapped.predict(images, batch_size=32, verbose=0), "float32")
     output = "probabilities" if are_probabilities(expected) else "scores"
     facts = _facts(config, wrapped, output, scaled=scaled) | origin
     with staging(target.parent) as folder:
         staged = folder / target.name
         try:
-            writers.WRITERS[format](wrapped, output, staged, facts)
-            found = check.RUNNERS[format](staged, wrapped.input.name, output, images)
+            FORMATS[format].write(wrapped, output, staged, facts)
+            found = FORMATS[format].run(staged, wrapped.input.name, output, images)
         except Exception as error:  # each converter and each runtime has its own kinds
             raise RunError(f"{config.name}: cannot become {format}: {reason_of(error)}") from error
-        difference = check.largest_difference(found, expected, output)
-        if not difference <= check.TOLERANCE:  # also NaN
+        difference = largest_difference(found, expected, output)
+        if not difference <= TOLERANCE:  # also NaN
             raise RunError(
                 f"{config.name}: the {format} file answers otherwise than the network: {output} "
-                f"differ by {difference:.2g} on {where}, more than {check.TOLERANCE}; "
+                f"differ by {difference:.2g} on {where}, more than {TOLERANCE}; "
                 "nothing was written"
             )
         size = sum(each.stat().st_size for each in (staged, *staged.rglob("*")) if each.is_file())
@@ -155,31 +163,39 @@ def export_network(
     return Exported(target, format, size, facts, where, len(images), difference, same)
 
 
-def check_format(format: str) -> None:
-    """Refuse a format that there is not, or whose packages are not installed."""
-    if format not in get_args(Format):
-        raise InputError(f"there is no format {format!r}{suggest(str(format), get_args(Format))}")
-    check_installed(f"the format {format}", *PACKAGES[format])
+def find_pictures(config: Config) -> tuple[str, np.ndarray]:
+    """Return what to check a file on, in words, and the pictures: uint8, (100, h, w, c).
+
+    They are test images of the configuration's data set if it is on this machine, else of mnist5k,
+    which comes with this package. Nothing is fetched for them.
+    """
+    name, shape = config.data.dataset, config.image_shape
+    options = asdict(config.image) if takes_image_options(name) else {}
+    try:
+        with without_network():
+            images = load_dataset(name, image_shape=shape, **options).x_test
+    except InputError:
+        name = "mnist5k"
+        images = load_dataset(name, image_shape=shape).x_test
+    # From all over the set: a folder's are in the order of their classes.
+    chosen = np.unique(np.linspace(0, len(images) - 1, IMAGES).astype(int))
+    return f"{len(chosen)} test images of {name}", images[chosen]
+
+
+def largest_difference(found: np.ndarray, expected: np.ndarray, output: str) -> float:
+    """Return the largest difference; of scores, as a share of the largest score."""
+    if found.shape != expected.shape:
+        return float("inf")
+    scale = 1.0 if output == "probabilities" else float(np.abs(expected).max())
+    return float(np.abs(found - expected).max() / scale)
 
 
 def _stem(source: Source) -> str:
     """Return the name without suffix: lenet5-mnist, or that of the run."""
-    if source.published is not None:
-        return f"{source.config.name}-{source.published.name}"
-    if source.weights.name == "best.weights.h5":
+    if source.published is None and source.weights.name == "best.weights.h5":
         return source.weights.resolve().parent.name
-    return f"{source.config.name}-{source.weights.name.partition('.')[0]}"
-
-
-def _origin(source: Source) -> dict[str, Any]:
-    from modelzoo.support.hashes import sha256_of
-
-    origin: dict[str, Any] = {"weights_sha256": sha256_of(source.weights)}
-    published = source.published
-    if published is None:
-        return {"weights": source.weights.name, **origin}
-    scores = {"dataset": published.scores.dataset, "accuracy": published.scores.accuracy}
-    return {"weights": published.name, **origin, "licence": published.licence, **scores}
+    name = source.published.name if source.published else source.weights.name.partition(".")[0]
+    return f"{source.config.name}-{name}"
 
 
 def _facts(config: Config, wrapped: keras.Model, output: str, *, scaled: bool) -> dict[str, Any]:
@@ -188,14 +204,13 @@ def _facts(config: Config, wrapped: keras.Model, output: str, *, scaled: bool) -
     from modelzoo.api import class_names
 
     values = "as modelzoo.preprocess returns them" if scaled else "0 to 255"
-    channels = {1: "grey", 3: "RGB"}.get(wrapped.input_shape[-1], "")
     return {
         "model": config.name,
         "title": config.about.title,
         "source": config.about.source,
         "input": f"{wrapped.input.name}: float32 (batch, height, width, channels), {values}",
         "input_shape": [None, *wrapped.input_shape[1:]],
-        "channels": channels,
+        "channels": {1: "grey", 3: "RGB"}.get(wrapped.input_shape[-1], ""),
         "output": f"{output}: float32 (batch, classes); the largest is the answer",
         "classes": class_names(config),
         "made_with": f"modelzoo {__version__}, Keras {keras.__version__}",
