@@ -139,21 +139,16 @@ def _panel(
     ]
     legend = alt.Legend(title=None, orient="bottom", columns=2, symbolSize=400, labelLimit=260)
     x = alt.X("x:Q", title="Input x").scale(domain=[-4, 4], nice=False)
+    x = x.axis(values=list(range(-4, 5)), format="d")
     y = alt.Y("value:Q", title=y_title).scale(domain=domain, nice=False).axis(**axis)
-    lines = (
-        alt.Chart(data_of(rows))
-        .mark_line(strokeWidth=2.5, clip=True)
-        .encode(
-            x=x.axis(values=list(range(-4, 5)), format="d"),
-            y=y,
-            **told_apart("function", looks, legend, "color", "strokeDash"),
-            tooltip=[
-                alt.Tooltip("function:N", title="Function"),
-                alt.Tooltip("x:Q", title="Input x", format=".2f"),
-                alt.Tooltip("value:Q", title=y_title, format=".4f"),
-            ],
-        )
-    )
+    told = told_apart("function", looks, legend, "color", "strokeDash")
+    tooltip = [
+        alt.Tooltip("function:N", title="Function"),
+        alt.Tooltip("x:Q", title="Input x", format=".2f"),
+        alt.Tooltip("value:Q", title=y_title, format=".4f"),
+    ]
+    lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2.5, clip=True)
+    lines = lines.encode(x=x, y=y, **told, tooltip=tooltip)
     zero = alt.Chart(data_of([{}])).mark_rule(color=GREY, aria=False)
     axes = [zero.encode(x=alt.datum(0)), zero.encode(y=alt.datum(0))]
     return alt.layer(*axes, lines).properties(width=330, height=300, title=title)

@@ -100,12 +100,8 @@ def scaled(shape: Sequence[int], side: float) -> Size:
 def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
     """Return a picture as a PNG in a data URI; a small one is enlarged, each pixel a square.
 
-    Args:
-        pixels: uint8, (height, width, channels) with 1, 3 or 4 channels.
-        side: pixels of its longer side on the page. The PNG has up to twice as many, for screens
-            and files of double density.
-        most: pixels of the longer side to which a larger picture is reduced; by default twice
-            `side`. Fewer keep a report small.
+    The PNG has up to twice the `side` on the page, for screens and files of double density. What
+    is larger is reduced to that, or to `most` pixels: fewer keep a report small.
     """
     image = image_of(pixels)
     factor = 2 * side // max(image.size)

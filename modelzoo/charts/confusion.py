@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.canvas import TEXT, Canvas, as_url, scaled
+from modelzoo.charts.canvas import TEXT, Canvas, Row, as_url, scaled
 from modelzoo.charts.style import (
     INK,
     Chart,
@@ -129,7 +128,7 @@ def mistakes(
     return canvas.chart(columns * step, math.ceil(len(order) / columns) * line_height, title)
 
 
-def _cell_axes(names: Sequence[str], cell: int) -> dict[str, Any]:
+def _cell_axes(names: Sequence[str], cell: int) -> Row:
     """Return x and y; names that don't fit a cell are turned, long ones end in an ellipsis."""
     every = max(1, math.ceil(7 / cell))  # a label needs 7 pixels
     fits = max(map(len, names)) * 7 < cell
@@ -152,12 +151,7 @@ def _cell_axes(names: Sequence[str], cell: int) -> dict[str, Any]:
 
 
 def _cells(
-    rows: Sequence[dict[str, Any]],
-    axes: dict[str, Any],
-    label: str,
-    scale: alt.Scale,
-    dark: float,
-    font: float,
+    rows: Sequence[Row], axes: Row, label: str, scale: alt.Scale, dark: float, font: float
 ) -> list[alt.Chart]:
     """Return cells coloured by their share, and their counts, white on a share above `dark`.
 

@@ -101,19 +101,13 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
     axes["y"] = axes["y"].title("Accuracy")
     legend = alt.Legend(title=None, orient="top", symbolSize=400)
     tooltip = ["series:N", "epoch:Q", alt.Tooltip("value:Q", title="Accuracy", format=".2%")]
+    told = told_apart("series", SERIES, legend, "color", "strokeDash")
     panels = []
     for name, rows in zip(names, curves, strict=True):
-        lines = (
-            alt.Chart(data_of(rows))
-            .mark_line(strokeWidth=2)
-            .encode(
-                **axes,
-                **told_apart("series", SERIES, legend, "color", "strokeDash"),
-                tooltip=tooltip,
-            )
-        )
+        lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2)
         heading = alt.TitleParams(name, subtitle=_gap(rows), fontSize=13)
-        panels.append(lines.properties(width=210, height=150, title=heading))
+        panel = lines.encode(**axes, **told, tooltip=tooltip)
+        panels.append(panel.properties(width=210, height=150, title=heading))
     chart = alt.concat(*panels, columns=3, spacing=24, title=title).resolve_scale(color="shared")
     return styled(chart, f"{title}: training and validation accuracy of {', '.join(names)}.")
 
@@ -126,22 +120,15 @@ def lines_and_points(
     legend: alt.Legend,
     tooltip: Sequence[alt.Tooltip],
     *,
-    dash: Mapping[str, Any] | None = None,
+    dash: dict[str, Any] | None = None,
     size: int = 45,
     opacity: Any = MARKED,
 ) -> list[alt.Chart]:
     """Return lines told apart by colour and dash, and their points, by colour and shape.
 
-    Args:
-        rows: with `field`, which tells the lines apart, and what is encoded.
-        field: of the names that `looks` has, in the order of the legend.
-        looks: of each line.
-        axes: where lines and points are.
-        legend: of the points: the lines' dashes would break up their outlines in it.
-        tooltip: of the points.
-        dash: the encoding of the dash, where that stands for another field.
-        size: of the points.
-        opacity: of the points; by default only those that are marked are seen.
+    `field` of a row is the name of its line, by which `looks` has what it looks like, in the order
+    of the legend. `dash` encodes another field; by default it stands for the line, too, but not
+    in the legend, where it would break up the outlines of the points.
     """
     told = told_apart(field, looks, legend, "color", "shape")
     base = alt.Chart(data_of(rows)).encode(**axes, color=told["color"])
@@ -149,12 +136,10 @@ def lines_and_points(
     points = points.encode(shape=told["shape"], opacity=opacity, tooltip=list(tooltip))
     if dash:
         return [base.mark_line(strokeWidth=2).encode(**dash), points]
-    lines = [
-        base.transform_filter(alt.datum[field] == name).mark_line(
-            strokeWidth=2, strokeDash=list(look.dash)
-        )
-        for name, look in looks.items()
-    ]
+    lines = []
+    for name, look in looks.items():
+        line = base.mark_line(strokeWidth=2, strokeDash=list(look.dash))
+        lines.append(line.transform_filter(alt.datum[field] == name))
     return [*lines, points]
 
 
@@ -172,9 +157,10 @@ def _curve_rows(history: pd.DataFrame, metric: str, points: int = POINTS_SHOWN) 
     every = math.ceil(len(history) / points)
     for series, prefix in PREFIXES.items():
         for place, record in enumerate(history.to_dict("records")):
-            if math.isfinite(value := record.get(prefix + metric, math.nan)):
-                row = {"epoch": int(record["epoch"]), "series": series, "value": float(value)}
-                extras = {key: float(record[key]) for key in EXTRAS if key in record}
+            value = record.get(prefix + metric, math.nan)
+            if math.isfinite(value):
+                row = {"epoch": int(record["epoch"]), "series": series, "value": value}
+                extras = {key: record[key] for key in EXTRAS if key in record}
                 finite = {key: extra for key, extra in extras.items() if math.isfinite(extra)}
                 rows.append({**row, "marked": place % every == 0, **finite})
     return rows
@@ -222,7 +208,6 @@ def _panel_of_runs(metric: str, rows: Rows, looks: Mapping[str, Look]) -> Chart:
 def _panel(
     metric: str, layers: Sequence[alt.Chart], size: tuple[int, int], subtitle: str = ""
 ) -> Chart:
-    """Return the layers of a panel, below its title."""
     title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
     # An unseen line above: titles stand above whatever sticks out of their panels.
     above = alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))

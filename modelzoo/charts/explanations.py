@@ -149,20 +149,14 @@ def _label(layer: str, kind: str, values: np.ndarray) -> list[str]:
 def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[Tile], int]:
     """Return maps, or rows of units, as pictures, and how many of them are left out."""
     name = printable(layer)
+    tiles: list[Tile] = []
     if grey.ndim == 3 and grey.shape[:2] != (1, 1):
         high, wide = scaled(grey.shape, TILE)
-        count = min(most, grey.shape[2])
-        tiles: list[Tile] = [
-            (
-                grey[..., number : number + 1],
-                TILE,
-                number % COLUMNS * (wide + GAP),
-                number // COLUMNS * (high + GAP),
-                f"{name}, map {number + 1}",
-            )
-            for number in range(count)
-        ]
-        return tiles, grey.shape[2] - count
+        for number in range(min(most, grey.shape[2])):
+            row, column = divmod(number, COLUMNS)
+            x, y = column * (wide + GAP), row * (high + GAP)
+            tiles.append((grey[..., number : number + 1], TILE, x, y, f"{name}, map {number + 1}"))
+        return tiles, grey.shape[2] - len(tiles)
     units = grey.reshape(-1)[:UNITS_SHOWN]
     whole = len(units) // STRIP * STRIP  # what fills rows, and the rest below
     parts = {0: units[:whole].reshape(-1, STRIP, 1), whole: units[np.newaxis, whole:, np.newaxis]}

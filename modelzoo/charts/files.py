@@ -60,12 +60,9 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
 
 
 def render_page(title: str, body: str, charts: Mapping[str, dict[str, Any]]) -> str:
-    """Return a complete page that draws each chart where `body` has its `chart_box`.
+    """Return a complete page that draws each chart where `body` has the `chart_box` of its name.
 
-    Args:
-        title: plain text; it is escaped here.
-        body: HTML that is already escaped.
-        charts: Vega-Lite specifications by the name given to `chart_box`.
+    The title is plain text, the body HTML that is already escaped.
     """
     library, draw = vega_library(), _asset("page.js")
     return Template(_asset("page.html")).substitute(

@@ -92,12 +92,7 @@ def write_report(
 
 
 def charts_of_run(history: pd.DataFrame, data: ReportData) -> dict[str, charts.Chart]:
-    """Return the charts of a run by name: `curves`, `confusion` and `mistakes`.
-
-    Args:
-        history: as for `charts.training_curves`.
-        data: of its report.
-    """
+    """Return the charts of a run by name: `curves`, `confusion` and `mistakes`."""
     wrong = int(np.sum(data.confusion) - np.trace(data.confusion))
     return {
         "curves": charts.training_curves(history),
@@ -122,7 +117,7 @@ def per_class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.Dat
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that we want
         precision, recall = hits / predictions, hits / images
         f1 = np.where((images > 0) & (predictions > 0), 2 * hits / (images + predictions), np.nan)
-    # As objects: pandas 3 gives strings to PyArrow, where it is, which takes only what is UTF-8.
+    # As objects: pandas 3 may give strings to PyArrow, which takes only what is UTF-8.
     names = pd.Series([str(name) for name in class_names], dtype=object)
     scores = {"precision": precision, "recall": recall, "f1": f1}
     return pd.DataFrame({"class": names, "images": images.astype(int), **scores})

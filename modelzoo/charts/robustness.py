@@ -119,13 +119,7 @@ def adversarial_pictures(
 
 
 def _accuracy_lines(rows: Rows, names: Sequence[str], axis_title: str) -> list[alt.Chart]:
-    """Return the layers of a panel of accuracy from 0 to 100% against strength.
-
-    Args:
-        rows: with `series`, `strength` and `accuracy`.
-        names: all series, in the order of the legend.
-        axis_title: of the strength, with its unit.
-    """
+    """Return the layers of a panel of accuracy against strength; `names` are all its series."""
     strengths = sorted({float(row["strength"]) for row in rows})
     whole = all(strength.is_integer() for strength in strengths)
     ticks = {"values": strengths, "format": "d"} if whole else {"tickCount": 7}

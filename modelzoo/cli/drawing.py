@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 
 from modelzoo import charts
 from modelzoo.api import class_names, describe, preprocess
+from modelzoo.charts.arithmetic import RISING
 from modelzoo.charts.canvas import image_of
 from modelzoo.cli.options import chosen_config, chosen_source
 from modelzoo.cli.printing import show
@@ -34,59 +35,37 @@ if TYPE_CHECKING:
 # They pass values on as they are, or in another shape, once a network is trained.
 UNCHANGED = ("Flatten", "Dropout")
 NETWORK = ("model", "config", "dataset", "weights", "set")  # options that describe a network
+OF_A_NETWORK = ("architecture", "kernels")
 OF_ONE_KIND = {"layer": "kernels", "filter": "convolution"}
 
 
 def draw(options: argparse.Namespace) -> None:
     """Draw something that needs no picture; `options.what` says what."""
-    what, make = options.what, DRAWINGS[options.what]
-    if make in (_draw_architecture, _draw_kernels):
-        if options.model is None:
-            raise InputError(f"draw {what}: of which network? Give its NAME")
-    else:
-        for given in NETWORK:
-            if getattr(options, given):
-                raise InputError(f"draw {what}: needs no network; leave {given} out")
+    what = options.what
+    given = [option for option in NETWORK if getattr(options, option)]
+    if what in OF_A_NETWORK and options.model is None:
+        raise InputError(f"draw {what}: of which network? Give its NAME")
+    if what not in OF_A_NETWORK and given:
+        raise InputError(f"draw {what}: needs no network; leave {given[0]} out")
     for option, kind in OF_ONE_KIND.items():
         if what != kind and getattr(options, option) is not None:
             raise InputError(f"draw {what}: --{option} is for {kind}")
-    chart, stem = make(options)
+    if what == "activations":
+        chart, stem = charts.activations(), what
+    elif what == "convolution":
+        kernel = RISING if options.filter is None else find_filter(options.filter).rows
+        chart = charts.convolution_steps(kernel=kernel, slider=options.format == "html")
+        stem = "-".join(filter(None, (what, options.filter)))
+    elif what == "architecture":
+        config, _ = chosen_config(options)
+        chart, stem = charts.architecture(describe(config), config.name), f"{config.name}-{what}"
+    else:
+        source = chosen_source(options)
+        label = source.config.name
+        name, kernels = _kernels_of(_start(source, "cpu"), label, options.layer)
+        chart = charts.kernels(kernels, f"{label}: kernels of {name}")
+        stem = f"{label}-{_in_a_file_name(name)}-kernels"
     say(_save(chart, options, stem))
-
-
-def _draw_activations(options: argparse.Namespace) -> tuple[Chart, str]:
-    return charts.activations(), "activations"
-
-
-def _draw_convolution(options: argparse.Namespace) -> tuple[Chart, str]:
-    slider = options.format == "html"
-    if options.filter is None:
-        return charts.convolution_steps(slider=slider), "convolution"
-    kernel = find_filter(options.filter).rows
-    chart = charts.convolution_steps(kernel=kernel, slider=slider)
-    return chart, f"convolution-{options.filter}"
-
-
-def _draw_architecture(options: argparse.Namespace) -> tuple[Chart, str]:
-    config, _ = chosen_config(options)
-    chart = charts.architecture(describe(config), config.name)
-    return chart, f"{config.name}-architecture"
-
-
-def _draw_kernels(options: argparse.Namespace) -> tuple[Chart, str]:
-    source = chosen_source(options)
-    label = source.config.name
-    name, kernels = _kernels_of(_start(source, "cpu"), label, options.layer)
-    chart = charts.kernels(kernels, f"{label}: kernels of {name}")
-    return chart, f"{label}-{_in_a_file_name(name)}-kernels"
-
-
-DRAWINGS = {
-    "activations": _draw_activations,
-    "convolution": _draw_convolution,
-    "architecture": _draw_architecture,
-    "kernels": _draw_kernels,
-}
 
 
 def features(options: argparse.Namespace) -> None:
@@ -114,13 +93,9 @@ def features(options: argparse.Namespace) -> None:
     ranked = [in_order[index] for index in np.argsort(-outputs, kind="stable")]
     name, value = ranked[0]
     best = f"{name} ({value:.1%})" if unit == "probability" else f"{name} (score {value:.3g})"
+    answer = in_order if len(in_order) <= 10 else ranked  # few stand where one looks for them
     figure = charts.feature_maps(
-        read.pixels,
-        seen,
-        in_order if len(in_order) <= 10 else ranked,  # few stand where one looks for them
-        name=config.name,
-        unit=unit,
-        kinds=kinds,
+        read.pixels, seen, answer, name=config.name, unit=unit, kinds=kinds
     )
     stem = f"{config.name}-{_in_a_file_name(Path(options.image).stem)}"
     files = [
@@ -151,11 +126,14 @@ def filters(options: argparse.Namespace) -> None:
     stem = _in_a_file_name(path.stem)
     figure = _save(charts.filtered_pictures(done, path.name), options, f"{stem}-filters")
     rows: list[dict[str, Any]] = []
+    lines: list[object] = [*(f"{options.image}: {note}" for note in notes), figure]
     for each in done:
         target = Path(options.out) / f"{stem}-{each.name}.png"
         with replacing(target) as temporary:
             image_of(each.pixels).save(temporary)
         rows.append({"name": each.name, "file": str(target), "clipped": each.clipped})
+        cut = f" ({each.clipped:.1%} of the values cut off at 0 or 255)" if each.clipped else ""
+        lines.append(f"{target}{cut}")
     summary = {
         "image": str(options.image),
         "size": [pixels.shape[1], pixels.shape[0]],
@@ -163,28 +141,11 @@ def filters(options: argparse.Namespace) -> None:
         "figure": str(figure),
         "filters": rows,
     }
-    lines: list[object] = [*(f"{options.image}: {note}" for note in notes), figure]
-    for row in rows:
-        share = row["clipped"]
-        cut = f" ({share:.1%} of the values cut off at 0 or 255)" if share else ""
-        lines.append(f"{row['file']}{cut}")
     show(options, summary, lines)
 
 
 def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:
-    """Draw the curves of several runs in one chart; each needs no more than its history.csv.
-
-    Args:
-        runs: folders.
-        suffix: "png", "svg", "html" or "json".
-        out: folder for `comparison.<suffix>`; the current one if None.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        InputError: a folder is named twice or holds no history, or there are too many.
-    """
+    """Draw the curves of several runs in one chart; each needs no more than its history.csv."""
     paths = [Path(run).resolve() for run in runs]
     if len(set(paths)) < len(paths):
         raise InputError("plot: a run is named twice")

@@ -149,10 +149,10 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
             value = metrics.get(column)
             if not isinstance(value, int | float) and (column, value) != ("val_accuracy", None):
                 raise InputError(f"{file.metrics}: {column}: {value!r:.80} should be a number")
-        row: dict[str, Any] = {"variant": name}
-        row |= {column: metrics.get(column) for column in COLUMNS}
-        trained, validated = row["train_accuracy"], row["val_accuracy"]
-        rows.append({**row, "gap": None if validated is None else trained - validated})
+        values = {column: metrics.get(column) for column in COLUMNS}
+        trained, validated = values["train_accuracy"], values["val_accuracy"]
+        gap = None if validated is None else trained - validated
+        rows.append({"variant": name, **values, "gap": gap})
     return rows
 
 
