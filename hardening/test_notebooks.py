@@ -53,13 +53,13 @@ def run_in_kernel(path: Path, folder: Path, cells: slice = slice(None)) -> list[
 def test_a_kernel_with_a_wheel_shows_three_lines(bare_kernel: Path) -> None:
     """Installed, imported, and started without a word of pip or of a framework."""
     pytest.importorskip("pip")
-    package = Path(modelzoo.__file__).parent
+    package, release = Path(modelzoo.__file__).parent, WHEEL.removesuffix("-py3-none-any.whl")
     stub = f"__version__, load_config = '9.9', None\n__path__.append({str(package)!r})\n"
     files = {
         "modelzoo/__init__.py": stub,
-        f"{WHEEL[:22]}.dist-info/METADATA": "Name: modelzoo-classics\nVersion: 9.9\n",
-        f"{WHEEL[:22]}.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
-        f"{WHEEL[:22]}.dist-info/RECORD": "",
+        f"{release}.dist-info/METADATA": "Name: modelzoo-classics\nVersion: 9.9\n",
+        f"{release}.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+        f"{release}.dist-info/RECORD": "",
     }
     with zipfile.ZipFile(bare_kernel / WHEEL, "w") as wheel:
         for name, text in files.items():

@@ -145,6 +145,7 @@ assert main(['pull', 'lenet5']) == 0
 assert main(['info', 'alexnet', '--layers']) == 0
 assert main(['info', 'neocognitron', '--json']) == 0
 assert main(['draw', 'architecture', 'alexnet', '--format', 'json']) == 0
+from modelzoo.charts import report
 assert main(['info', 'lenet']) == 2
 assert main(['info', 'lenet5', '--layers', '--set', 'model.kernel_size=15']) == 2
 assert main(['train', '--model', 'lenet']) == 2

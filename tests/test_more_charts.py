@@ -409,19 +409,6 @@ def test_features_draws_and_writes_what_the_network_put_out(digit, tmp_path, cap
     assert [Path(name).exists() for name in said["files"]] == [True] * 3
 
 
-@pytest.mark.slow
-def test_features_of_a_colour_photograph_and_chosen_layers(photo, tmp_path, capfd):
-    """alexnet_cifar10; the notes say what was done to the photograph."""
-    command = f"features alexnet_cifar10 --layer conv2 --format json --device cpu --out {tmp_path}"
-    assert run(command, str(photo)) == 0
-    out = capfd.readouterr().out
-    assert "cut off" in out
-    spec = json.loads((tmp_path / "alexnet_cifar10-my_photo-features.json").read_text())
-    rows = [row for layer in spec["layer"] for row in layer["data"]["values"]]
-    shown = {row["alternative"].split(", ")[0] for row in rows if "alternative" in row}
-    assert shown == {"The picture", "conv2"}
-
-
 @pytest.mark.parametrize(
     ("what", "file"),
     [
