@@ -65,17 +65,12 @@ class OpenFile:
 
 @dataclass
 class CheckedFile(OpenFile):
-    """An open HDF5 file in which every object has been looked at.
-
-    Attributes:
-        arrays: paths of the arrays in the file, without a leading slash, in its order.
-        groups: paths of the groups; "" is the root.
-    """
+    """An open HDF5 file in which every object has been looked at."""
 
     size: int
     file: Any
-    arrays: list[str] = field(default_factory=list)
-    groups: set[str] = field(default_factory=set)
+    arrays: list[str] = field(default_factory=list)  # paths without a leading slash
+    groups: set[str] = field(default_factory=set)  # likewise; "" is the root
     numbers: int = 0  # that have been read
 
     def has_attribute(self, group: str, name: str) -> bool:

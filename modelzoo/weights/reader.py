@@ -110,16 +110,12 @@ def weighted_layers(network: keras.Model) -> list[Any]:
 
 
 class _Place(NamedTuple):
-    """A layer of a network that takes weights.
-
-    Attributes:
-        maps: the shape of the maps that were flattened into its inputs, if any were.
-    """
+    """A layer of a network that takes weights."""
 
     name: str
     kind: str
     shapes: list[Shape]
-    maps: Shape | None = None
+    maps: Shape | None  # that were flattened into its inputs, if any were
 
 
 def _places_of(network: Network | keras.Model) -> list[_Place]:

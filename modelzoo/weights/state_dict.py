@@ -69,15 +69,11 @@ class Tensor:
 
 @dataclass
 class StateDict(OpenFile):
-    """An open file in which everything but the numbers themselves has been looked at.
-
-    Attributes:
-        tensors: by name, in the order of the file.
-    """
+    """An open file in which everything but the numbers themselves has been looked at."""
 
     archive: zipfile.ZipFile
     folder: str = ""
-    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # in the order of the file
 
     def read(self, name: str) -> np.ndarray:
         """Return a tensor as an array in float32.

@@ -33,17 +33,11 @@ WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--")
 
 @dataclass(frozen=True)
 class Limits:
-    """How long and how often to try. Seconds, unless it says otherwise.
+    """How long and how often to try."""
 
-    Attributes:
-        silence: until a server takes the connection, and between two of its bytes.
-        attempts: at one source.
-        backoff: the wait before the second attempt; it doubles.
-    """
-
-    silence: float = 30.0
-    attempts: int = 3
-    backoff: float = 1.0
+    silence: float = 30.0  # seconds until a server takes the connection, and between two bytes
+    attempts: int = 3  # at one source
+    backoff: float = 1.0  # seconds before the second attempt; it doubles
 
 
 LIMITS = Limits()
@@ -51,17 +45,12 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is here, and that has been hashed just now.
-
-    Attributes:
-        source: "package", "cache", or where it has just come from.
-        verified: whether its hash was published, and not only written down at the first fetch.
-    """
+    """A file that is here, and that has been hashed just now."""
 
     path: Path
     sha256: str
-    source: str
-    verified: bool
+    source: str  # "package", "cache", or where it has just come from
+    verified: bool  # whether its hash was published, and not only pinned at the first fetch
 
 
 class NotFetched(InputError):  # noqa: N818, the name states the condition

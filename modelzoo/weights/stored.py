@@ -29,14 +29,11 @@ KERAS_3, TORCH = "Keras 3 weights", "PyTorch state dict"
 class StoredLayer:
     """The weights of one layer.
 
-    Attributes:
-        name: what the layer was called where it was saved, "" if the file does not say.
-        key: what stands for the layer in the file, such as "conv2d_1".
-        arrays: float32, in Keras' layout and order: kernel, bias; gamma, beta, mean, variance.
+    They are float32, in Keras' layout and order: kernel, bias; gamma, beta, mean, variance.
     """
 
-    name: str
-    key: str
+    name: str  # that the layer had where it was saved, "" if the file does not say
+    key: str  # what stands for the layer in the file, such as "conv2d_1"
     arrays: list[np.ndarray]
 
     @property
@@ -61,24 +58,15 @@ class StoredLayer:
 
 @dataclass(frozen=True)
 class Stored:
-    """The layers of a file that have weights, and what it says of itself.
-
-    Attributes:
-        layout: KERAS_3, "legacy weights", "legacy model" or TORCH.
-        layers: in the network's order, but for KERAS_3, which sorts them by kind.
-        layer_names: all layers of a legacy file in order, also those without arrays.
-        version: of Keras, "" if unknown.
-        backend: "tensorflow", "theano", ...
-        config: JSON text that describes the network, if there is one.
-    """
+    """The layers of a file that have weights, and what it says of itself."""
 
     path: Path
-    layout: str
-    layers: list[StoredLayer]
-    layer_names: list[str] = field(default_factory=list)
-    version: str = ""
-    backend: str = ""
-    config: str | None = None
+    layout: str  # KERAS_3, "legacy weights", "legacy model" or TORCH
+    layers: list[StoredLayer]  # in the network's order, but for KERAS_3, which sorts them by kind
+    layer_names: list[str] = field(default_factory=list)  # of a legacy file, also without arrays
+    version: str = ""  # of Keras
+    backend: str = ""  # "tensorflow", "theano", ...
+    config: str | None = None  # JSON that describes the network
 
     @property
     def is_torch(self) -> bool:

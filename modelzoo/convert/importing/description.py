@@ -69,14 +69,9 @@ class Described:
 
 
 def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
-    """Return the network that a file describes, the stored layers that it takes, and notes.
+    """Return the network of `model_config`, channels last, its stored layers, and notes.
 
-    Args:
-        text: `model_config` in JSON, as Keras 2.0 to 3.x write it.
-        stored: what the file holds; a Normalization has its mean and variance from there.
-
-    Returns:
-        The network, channels last; the layers for `arrays_for`; and what was converted.
+    A Normalization takes its mean and its variance from a stored layer, which is left out then.
 
     Raises:
         InputError: no JSON, a layer, argument or activation that is not known, layers that do not

@@ -30,37 +30,22 @@ TURNED_AROUND = "saved with Theano: the kernels of the convolutions are turned a
 
 @dataclass
 class Imported:
-    """An import.
+    """An import: what it starts from, what it chooses, what it measures, and what it writes."""
 
-    Attributes:
-        stored: what the file holds.
-        config: of the network, complete.
-        network: that the file describes; None if it does not.
-        arrays: the weights of its network.
-        equals: the packaged network that computes the same with these weights, "" if none does.
-        rewritten: what was converted.
-        assumptions: what the file does not say, and why it was chosen so.
-        tried: the ways that were tried on most validation images: label, accuracy, loss, images.
-        pixels: how they reach the network best; None if not tried.
-        dataset: that was used, "" if none.
-        scores: on its test images, if a data set was named.
-        warning: what is wrong with them, "" if nothing.
-        yaml, weights: the files.
-    """
-
-    stored: Stored
-    config: Config = field(init=False)
-    network: Network | None = None
-    arrays: Arrays = field(default_factory=list)
-    equals: str = ""
-    rewritten: list[str] = field(default_factory=list)
-    assumptions: list[str] = field(default_factory=list)
+    stored: Stored  # what the file holds
+    config: Config = field(init=False)  # of the network, complete
+    network: Network | None = None  # that the file describes
+    arrays: Arrays = field(default_factory=list)  # of the network
+    equals: str = ""  # the packaged network that computes the same with these weights
+    rewritten: list[str] = field(default_factory=list)  # what was converted
+    assumptions: list[str] = field(default_factory=list)  # what the file does not say, and why
+    # The ways to prepare pixels that were left at last: label, accuracy, loss, images.
     tried: list[dict[str, Any]] = field(default_factory=list)
-    pixels: Pixels | None = None
-    dataset: str = ""
-    note: str = ""
-    scores: Scores | None = None
-    warning: str = ""
+    pixels: Pixels | None = None  # the best of them
+    dataset: str = ""  # that was used
+    note: str = ""  # of the data set
+    scores: Scores | None = None  # on its test images
+    warning: str = ""  # what is wrong with them
     yaml: Path = Path()
     weights: Path = Path()
 
@@ -133,15 +118,9 @@ class Imported:
 
 
 def look_at(path: Path, *, beside: bool, notify: Callable[[str], None]) -> Imported:
-    """Return what a `.h5` or `.pth` file holds.
+    """Return what a `.h5` or `.pth` file holds, or raise an InputError.
 
-    Args:
-        path: of the file.
-        beside: whether to look for an architecture beside a file that holds weights only.
-        notify: called with each notice.
-
-    Raises:
-        InputError: the file cannot be read.
+    With `beside`, an architecture is looked for beside a file that holds weights only.
     """
     found = Imported(read_stored(path))
     if not found.stored.layers:

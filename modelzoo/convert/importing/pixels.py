@@ -21,17 +21,11 @@ USUAL_MOMENTS: dict[int, dict[str, tuple[list[float], list[float]]]] = {
 
 @dataclass(frozen=True)
 class Pixels:
-    """One way to prepare images.
+    """One way to prepare images."""
 
-    Attributes:
-        name: in words, such as "0..1".
-        geometry: in words: "as they are", "padded by 2 to 32x32", "resized to 32x32".
-        layers: for `data.preprocessing`.
-    """
-
-    name: str
-    geometry: str
-    layers: list[Any] = field(compare=False)
+    name: str  # such as "0..1"
+    geometry: str  # "as they are", "padded by 2 to 32x32", "resized to 32x32"
+    layers: list[Any] = field(compare=False)  # for `data.preprocessing`
 
 
 def usual_pixels(images: np.ndarray, shape: ImageShape) -> list[Pixels]:
