@@ -164,12 +164,10 @@ class CheckedFile(OpenFile):
 
 
 def check_signature(path: Path) -> None:
-    """Raise an InputError unless a file begins as HDF5 does. Cheap: asked before h5py is imported.
+    """Raise an InputError that names what a file is, unless it begins as HDF5 does.
 
-    A `.pth` file should begin as the zip archives do that PyTorch saves.
-
-    Raises:
-        InputError: it is missing, empty, a folder, or something else, which is named.
+    A `.pth` file should begin as the zip archives do that PyTorch saves. Cheap: asked before h5py
+    is imported.
     """
     try:
         mode, start = path.stat().st_mode, b""

@@ -75,9 +75,6 @@ class Search:
         networks: that are possible, the plainest first; all have the same weights.
         arrays: the weights of each.
         data: a few thousand of its images are chosen, each class in its proportion.
-
-    Attributes:
-        labels: class numbers of the images, (n,).
     """
 
     def __init__(
