@@ -46,8 +46,7 @@ def import_file(
     """
     check_signature(path)
     stem = re.sub(r"(\.weights)?\.(h5|pth?)\Z", "", path.name)
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem)
-    name = name.strip("-._") or "imported"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._") or "imported"
     yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
     _check_targets(path, yaml, weights)
     backend = "tensorflow"
