@@ -42,14 +42,16 @@ def measure(network: str, variant: str) -> float:
     """Return the median milliseconds of a step, in this process."""
     from modelzoo.training.device import start_framework
 
-    shares = start_framework("tensorflow", "cpu", share_batches=variant == "shares").shares
+    start_framework("tensorflow", "cpu", one_thread=variant == "shares")
     import keras
     import numpy as np
     import tensorflow as tf
 
     from modelzoo import load_config
+    from modelzoo.support.machine import usable_cores
     from modelzoo.training.prepare import build_network
 
+    shares = usable_cores() if variant == "shares" else 1
     batch, steps = SIZES[network]
     precision = "mixed_bfloat16" if variant == "bfloat16" else "float32"
     model = build_network(load_config(network, overrides=[f"trainer.precision={precision}"]))

@@ -1,10 +1,5 @@
 """What is trained in place of a network computes the same, with the same variables."""
 
-import json
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -150,15 +145,14 @@ def patterns(shape):
     return Dataset("patterns", images, labels, images[:9], labels[:9], tuple("abcdefghij"))
 
 
-def train(config, shares, variant):
+def train(config, variant):
     """Train what `python -m train` trains, or a variant of `benchmarks.steps`, step by step.
 
     Initial weights, batches and dropout follow from the seed, so that all variants share them.
     Return the losses, the model that was trained, and the network's variables.
     """
     data = patterns(config.model.input_shape)
-    device = Device("cpu:0", "CPU", shares)
-    session = Session(config, data, device)
+    session = Session(config, data, Device("cpu:0", "CPU"))
     trained = session.fitted
     if variant != "modelzoo":
         arguments = {**asdict(config.compile), "steps_per_execution": 1}
@@ -175,21 +169,22 @@ def train(config, shares, variant):
 
 
 @pytest.mark.parametrize(
-    ("config", "shares", "kinds"),
-    [(LENET, 3, {fast.InShares}), (LEARNING, 1, {fast.LargeDense, fast.CroppedConv2D})],
+    ("config", "kinds"),
+    [(LENET, {fast.InShares}), (LEARNING, {fast.LargeDense, fast.CroppedConv2D})],
     ids=["lenet5", "alexnet"],
 )
-def test_training_learns_what_keras_learns(config, shares, kinds, monkeypatch):
+def test_training_learns_what_keras_learns(config, kinds, monkeypatch):
     """The faster training is a worse one: its losses or weights leave those of Keras' training."""
     monkeypatch.setattr(fast, "LARGE_KERNEL", 1)
+    monkeypatch.setattr(fast, "usable_cores", lambda: 3)
     changes = {"data": {"batch_size": BATCH, "validation_split": 0}}
     config = config.with_values(changes, "the test")
-    expected, plain, weights = train(config, shares, "keras")
+    expected, plain, weights = train(config, "keras")
     assert type(plain.optimizer) is keras.optimizers.Adadelta
     assert len(expected) == STEPS
     assert np.mean(expected[-5:]) < 0.75 * np.mean(expected[:5])
     for variant in ("optimizer", "modelzoo"):
-        losses, trained, own = train(config, shares, variant)
+        losses, trained, own = train(config, variant)
         assert type(trained.optimizer) is FUSED[keras.optimizers.Adadelta]
         used = kinds & {type(layer) for layer in trained.layers}
         assert used == (kinds if variant == "modelzoo" else set())
@@ -232,24 +227,3 @@ def test_a_fused_optimizer_does_what_its_class_does(optimizer):
 def test_what_has_no_kernel_stays_as_it_is(optimizer):
     """Another formula takes the place of the one that was asked for."""
     assert fuse(optimizer) is optimizer
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("threads", "shared"), [(None, True), ("2", False)])
-def test_batches_are_shared_only_where_the_threads_are_ours(threads, shared):
-    """The threads that somebody chose are changed, or shares compete for the same threads."""
-    code = (
-        "import json\n"
-        "from modelzoo.training.device import start_framework\n"
-        "first = start_framework('tensorflow', 'cpu', share_batches=True)\n"
-        "again = start_framework('tensorflow', 'cpu', share_batches=True)\n"
-        "print(json.dumps([first.shares, again.shares]))\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_NUM_")}
-    environment |= {} if threads is None else {"TF_NUM_INTRAOP_THREADS": threads}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    first, again = json.loads(done.stdout)
-    assert first == (len(os.sched_getaffinity(0)) if shared else 1)
-    assert again == 1  # TensorFlow has started

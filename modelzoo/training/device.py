@@ -25,12 +25,10 @@ class Device:
     Attributes:
         name: as Keras calls it, "cpu:0" or "gpu:1".
         description: what it is, for people: "CPU: AMD EPYC, 2 cores".
-        shares: parts of a batch that are best computed side by side, one on each core.
     """
 
     name: str
     description: str
-    shares: int = 1
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which Keras puts variables and computations on this device."""
@@ -46,16 +44,16 @@ class Device:
 
 
 def start_framework(
-    backend: str = "tensorflow", device: str = "auto", *, share_batches: bool = False
+    backend: str = "tensorflow", device: str = "auto", *, one_thread: bool = False
 ) -> Device:
     """Import Keras with a backend and claim a device.
 
     Args:
         backend: "tensorflow", "jax" or "torch".
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
-        share_batches: give each operation of TensorFlow one thread, so that each core computes
-            another part of a batch. That holds for as long as the process lives, and is slower for
-            networks of large layers; it is ignored where TensorFlow has started already.
+        one_thread: give each operation of TensorFlow one thread, so that each core computes another
+            part of a batch. That holds for as long as the process lives, and is slower for networks
+            of large layers; it is ignored where TensorFlow has started already.
 
     Raises:
         InputError: the device or the backend is not there, or Keras already runs on another one.
@@ -73,10 +71,12 @@ def start_framework(
                 f"--backend {backend}: Keras already runs on {keras.backend.backend()} in this "
                 "process; start a new one"
             )
-        gpus, share_batches = _list_gpus(backend), False
+        gpus = _list_gpus(backend)
     else:
-        share_batches = share_batches and backend == "tensorflow" and _one_thread_an_operation()
         _prepare_environment(backend, device)
+        if one_thread and backend == "tensorflow":
+            os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+            os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
         with quiet_stderr():
             if backend != "tensorflow":  # Keras' data adapters import it, and it would be heard
                 with contextlib.suppress(ImportError):
@@ -87,8 +87,7 @@ def start_framework(
                 _divide_cpu()
             gpus = _list_gpus(backend)
     if device == "cpu" or (device == "auto" and not gpus):
-        shares = usable_cores() if share_batches else 1
-        return Device("cpu:0", f"CPU: {processor_name()}, {os.cpu_count()} cores", shares)
+        return Device("cpu:0", f"CPU: {processor_name()}, {os.cpu_count()} cores")
     index = int(device.partition(":")[2] or 0)
     if index >= len(gpus):
         found = f"{len(gpus)} ({', '.join(gpus)})" if gpus else "none"
@@ -123,13 +122,6 @@ def _prepare_environment(backend: str, device: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         if backend == "jax":
             os.environ["JAX_PLATFORMS"] = "cpu"
-
-
-def _one_thread_an_operation() -> bool:
-    """Ask TensorFlow for it, unless the environment says something else; return whether it will."""
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
-    return os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
 
 
 def _cpu_devices() -> int:

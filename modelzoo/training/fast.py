@@ -12,21 +12,35 @@ import keras
 from keras import ops
 
 from modelzoo.support.errors import InputError
+from modelzoo.support.machine import usable_cores
 from modelzoo.training.device import Device
 
 LARGE_KERNEL = 1_000_000  # weights of a Dense layer from which TensorFlow's gradient is slow
 
 
-def accelerate(network: keras.Model, optimizer: Any, device: Device) -> tuple[keras.Model, Any]:
+def accelerate(
+    network: keras.Model, optimizer: Any, device: Device, *, share_batches: bool = False
+) -> tuple[keras.Model, Any]:
     """Return what to compile and fit in the place of a network and its optimizer.
 
     They share the network's variables, and learn what it would learn. Where nothing faster is known
     (other backends, GPUs, a network with a learning rule of its own), they are the same two.
+
+    Args:
+        network: not compiled yet.
+        optimizer: of Keras.
+        device: that trains.
+        share_batches: cut each batch into as many parts as there are cores.
+
+    Raises:
+        InputError: batches should be cut, and a layer must see the whole batch.
     """
+    if share_batches:
+        check_shares(network)
     on_cpu = keras.backend.backend() == "tensorflow" and device.name.startswith("cpu")
     if not on_cpu or type(network).train_step is not keras.Model.train_step:
         return network, optimizer
-    return faster(network, device.shares), fuse(optimizer)
+    return faster(network, usable_cores() if share_batches else 1), fuse(optimizer)
 
 
 def faster(network: keras.Model, shares: int = 1) -> keras.Model:

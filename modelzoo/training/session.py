@@ -80,7 +80,8 @@ class Session:
         fitted = self.network
         optimizer = keras_objects.make("optimizer", section.optimizer, "compile.optimizer")
         if self.distribution.replicas == 1:
-            fitted, optimizer = accelerate(fitted, optimizer, self.device)
+            shared = self.config.trainer.share_batches
+            fitted, optimizer = accelerate(fitted, optimizer, self.device, share_batches=shared)
         fitted.compile(optimizer=optimizer, metrics=make_metrics(self.config), **arguments)
         fitted.optimizer.build(self.network.trainable_variables)
         return fitted

@@ -47,8 +47,7 @@ class Trainer:
         allow_unverified: take weights whose SHA-256 is not published.
         share_batches: cut every batch into as many parts as there are cores, on TensorFlow; in
             place of `trainer.share_batches`. Where this starts TensorFlow, its operations take one
-            thread each from then on, as in `python -m train`; where TensorFlow runs already, the
-            batch is not cut.
+            thread each for as long as the process lives.
         console: where progress and notices go; None for the standard error stream.
 
     Raises:
@@ -187,9 +186,9 @@ def _train(
     """Start the framework, and train; then let others have the folder."""
     shown = (console or make_console(stderr=True)) if cluster.is_chief else make_console(quiet=True)
     section = config.trainer
-    shares = section.share_batches and section.distribute == "none"
+    one_thread = section.share_batches and section.distribute == "none"
     try:
-        chosen = start_framework(section.backend, device, share_batches=shares)
+        chosen = start_framework(section.backend, device, one_thread=one_thread)
         distribution = start_distribution(
             section.distribute, cluster, chosen.name, partial(tell, shown, style="bold")
         )
