@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from test_registry import PUBLISHED
@@ -30,6 +31,23 @@ def test_the_tutorial_s_recipe_reaches_its_accuracy(tmp_path):
     metrics = train("--model", "lenet5", "--out", str(tmp_path / "run"))
     assert metrics["dataset"] == "mnist" and metrics["test_images"] == 10_000
     assert metrics["test_accuracy"] >= 0.985
+
+
+def test_the_command_and_python_train_the_same(tmp_path):
+    """To the last digit: threads or shares of a batch depend on who calls."""
+    code = (
+        "import sys, modelzoo\n"
+        "config = modelzoo.load_config('lenet5', dataset='mnist5k', overrides=['fit.epochs=2'])\n"
+        "modelzoo.Trainer(config, device='cpu', out=sys.argv[1]).fit()\n"
+    )
+    told, called = tmp_path / "command", tmp_path / "python"
+    words = ["--model", "lenet5", "--dataset", "mnist5k", "--epochs", "2", "--device", "cpu"]
+    train(*words, "--out", str(told))
+    subprocess.run([sys.executable, "-c", code, str(called)], check=True)
+    first, second = (pd.read_csv(folder / "history.csv") for folder in (told, called))
+    pd.testing.assert_frame_equal(first.drop(columns="seconds"), second.drop(columns="seconds"))
+    weights = [folder.joinpath("best.weights.h5").read_bytes() for folder in (told, called)]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
