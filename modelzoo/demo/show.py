@@ -6,8 +6,9 @@ import html
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from modelzoo.charts import canvas
+from modelzoo.charts.canvas import data_uri as data_uri_of
 from modelzoo.charts.style import number_text
 
 if TYPE_CHECKING:  # it starts the framework
@@ -159,7 +160,8 @@ def figure(pixels: np.ndarray, caption: str, width: int) -> str:
 
 def data_uri(pixels: np.ndarray) -> str:
     """Return uint8 pixels, of 1 (grey), 2 (grey and opacity) or 3 channels, as a PNG data URI."""
-    return canvas.data_uri(canvas.image_of(pixels), "PNG", compress_level=1)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    return data_uri_of(image, "PNG", compress_level=1)
 
 
 def shown_value(value: float, unit: str) -> str:
