@@ -455,9 +455,11 @@ def test_a_cached_file_is_not_fetched_again(server: Server) -> None:
     assert read_record(cached_path(weights_file())) == SHA256
 
 
-@pytest.mark.parametrize("content", [OTHER, DATA[:HALF], b""], ids=["bit", "cut", "empty"])
+@pytest.mark.parametrize(
+    "content", [OTHER, DATA[:HALF], b"", None], ids=["bit", "cut", "empty", "pipe"]
+)
 def test_a_damaged_cached_file_is_noticed(
-    content: bytes,
+    content: bytes | None,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -465,7 +467,8 @@ def test_a_damaged_cached_file_is_noticed(
     """It is fetched again; offline, the message says that it is damaged."""
     file = weights_file(server.url())
     path = store.fetch(file).path
-    path.write_bytes(content)
+    path.unlink()
+    os.mkfifo(path) if content is None else path.write_bytes(content)
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     with pytest.raises(InputError, match="on this machine is damaged, and MODELZOO_OFFLINE"):
         store.fetch(file)
