@@ -1,4 +1,4 @@
-"""What several test files share: a small data set that a network can learn in a second."""
+"""What all tests share: the data set `bars`, and a watch over the memory that they leave behind."""
 
 import contextlib
 import ctypes
@@ -8,31 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from hardening.bars import write_bars
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("COLUMNS", None)  # messages are compared in lines that stay whole
 # oneDNN's own allocator never gives memory back: a process keeps what its largest network took.
 os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
-
-
-def draw_bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noisy 28x28 pictures of one bright bar, whose height is the class, 0 to 9."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(count) % 10
-    images = generator.integers(0, 60, (count, 28, 28), dtype=np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[2 + 2 * label : 5 + 2 * label, 4:24] = 220
-    return images, labels.astype("uint8")
-
-
-def write_bars(folder: Path) -> Path:
-    """Make a data folder that holds the data set `bars`: 200 training, 60 test images."""
-    folder.mkdir()
-    (x_train, y_train), (x_test, y_test) = draw_bars(200, 0), draw_bars(60, 1)
-    np.savez(folder / "bars.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return folder
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conftest import write_bars
+from hardening.bars import write_bars
 from modelzoo import cli
 from modelzoo.training.device import start_framework
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import draw_bars
+from hardening.bars import draw_bars
 from modelzoo import InputError, Trainer, load_config, resume
 from modelzoo.training.run_folder import RunFolder
 

@@ -14,7 +14,7 @@ import pytest
 from test_distribution import environment, metrics
 from waiting import HANGS, text_of, wait_for
 
-from conftest import write_bars
+from hardening.bars import write_bars
 
 HELD = Path(held.__file__)
 

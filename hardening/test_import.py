@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from conftest import draw_bars
+from hardening.bars import draw_bars
 from modelzoo import cli
 from modelzoo.api import evaluate, load
 from modelzoo.convert.importing.import_file import Imported, import_file

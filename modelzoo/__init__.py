@@ -6,7 +6,7 @@ Importing this package starts no framework: each name is imported when it is fir
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.version import __version__
+from modelzoo.support.version import __version__
 
 if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr__` gives
     from modelzoo.analysis.explain import features as features

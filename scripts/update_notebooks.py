@@ -3,7 +3,7 @@
 python scripts/update_notebooks.py            write them
 python scripts/update_notebooks.py --check    write nothing; exit code 1 if one is out of date
 
-The cell is notebooks/first_cell.py, the address of the repository `Repository` in [project.urls] of
+The cell is scripts/first_cell.py, the address of the repository `Repository` in [project.urls] of
 pyproject.toml. Colab opens notebooks from GitHub only: another address gives no badges.
 """
 
@@ -83,7 +83,7 @@ def documents(repository: str) -> Iterator[tuple[Path, str]]:
 
 def first_cell(repository: str) -> str:
     """Return the cell that installs the package, with the address in it."""
-    cell = _text(ROOT / "notebooks" / "first_cell.py").removesuffix("\n")
+    cell = _text(ROOT / "scripts" / "first_cell.py").removesuffix("\n")
     return cell.replace('ADDRESS = ""', f'ADDRESS = "{repository}"')
 
 

@@ -17,7 +17,7 @@ from waiting import HANGS
 
 from modelzoo import cli
 from modelzoo.cli.arguments import COMMANDS, Command
-from modelzoo.version import __version__
+from modelzoo.support.version import __version__
 
 SECRET = "nobody-shall-read-this"
 

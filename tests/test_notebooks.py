@@ -79,7 +79,7 @@ def run_first_cell(folder: Path, monkeypatch, installed: tuple[str, ...], addres
     monkeypatch.setattr(importlib.metadata, "distributions", lambda name: found.get(name, []))
     failed = subprocess.CompletedProcess([], 1, stderr="no network")
     monkeypatch.setattr(subprocess, "run", lambda command, **_: failed)
-    cell = (ROOT / "notebooks" / "first_cell.py").read_text("utf-8")
+    cell = (ROOT / "scripts" / "first_cell.py").read_text("utf-8")
     with pytest.raises(Exception, match=r"\w") as stopped:
         exec(cell.replace('ADDRESS = ""', f'ADDRESS = "{address}"'), {})
     (text,) = stopped.value._render_traceback_()

@@ -357,7 +357,7 @@ def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, mon
     """Training on one's own pictures, and the error that TensorFlow would wrap in its own."""
     from PIL import Image
 
-    from conftest import draw_bars
+    from hardening.bars import draw_bars
 
     monkeypatch.chdir(tmp_path)
     for split, count in (("train", 40), ("test", 20)):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from modelzoo.cli.parser import LARGEST_SEED, Parser, count, numbers, positive, whole
-from modelzoo.version import __version__
+from modelzoo.support.version import __version__
 
 Option = tuple[str, dict[str, Any]]  # the name, and what else `add_argument` of argparse takes
 

@@ -6,7 +6,7 @@ import platform
 import sys
 from pathlib import Path
 
-from modelzoo.version import __version__
+from modelzoo.support.version import __version__
 
 
 def processor_name() -> str:

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.support.progress import Progress
-from modelzoo.training.saving import Saving, learning_rate_of
+from modelzoo.training.distribution import learning_rate_of
+from modelzoo.training.saving import Saving
 from modelzoo.training.state import Progress as RunProgress
 
 LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal

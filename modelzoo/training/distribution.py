@@ -280,6 +280,21 @@ def _refuse_differences(found: set[int]) -> None:
         )
 
 
+def learning_rate_of(model: keras.Model) -> float:
+    """Return the learning rate of the next batch, also where each replica has a copy.
+
+    Raises:
+        ValueError: a schedule gives several.
+    """
+    import keras
+    import numpy as np
+
+    rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    if rate.shape:
+        raise ValueError(f"the learning rate is no number, but of the shape {rate.shape}")
+    return float(rate)
+
+
 def start_distribution(
     distribute: str, cluster: Cluster, device: str, notify: Callable[[str], None]
 ) -> Distribution:

@@ -9,6 +9,7 @@ import numpy as np
 
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.hashes import sha256_of
+from modelzoo.training.distribution import learning_rate_of
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.state import Progress
 from modelzoo.weights.writer import save_weights
@@ -121,18 +122,6 @@ class Saving:
         if self.session.distribution.is_chief:
             save_weights(self.session.network, self.folder.best_weights)
             self.progress.best_sha256 = sha256_of(self.folder.best_weights)
-
-
-def learning_rate_of(model: keras.Model) -> float:
-    """Return the learning rate of the next batch, also where each replica has a copy.
-
-    Raises:
-        ValueError: a schedule gives several.
-    """
-    rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    if rate.shape:
-        raise ValueError(f"the learning rate is no number, but of the shape {rate.shape}")
-    return float(rate)
 
 
 def _to_numpy(variable: Any) -> np.ndarray:

@@ -18,12 +18,11 @@ from modelzoo.data.source import Dataset
 from modelzoo.networks import keras_objects
 from modelzoo.support.errors import InputError, reason_of, suggest
 from modelzoo.training.device import Device, placement
-from modelzoo.training.distribution import Distribution
+from modelzoo.training.distribution import Distribution, learning_rate_of
 from modelzoo.training.evaluation import make_metrics
 from modelzoo.training.fast import accelerate
 from modelzoo.training.fine_tuning import freeze
 from modelzoo.training.prepare import build_network, open_pipeline
-from modelzoo.training.saving import learning_rate_of
 from modelzoo.training.state import Progress
 
 

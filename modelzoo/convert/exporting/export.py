@@ -17,8 +17,8 @@ from modelzoo.support.errors import InputError, RunError, reason_of, suggest
 from modelzoo.support.files import is_there, staging
 from modelzoo.support.hashes import sha256_of
 from modelzoo.support.requirements import check_installed
+from modelzoo.support.version import __version__
 from modelzoo.training.resolve import Source, resolve
-from modelzoo.version import __version__
 
 if TYPE_CHECKING:
     import keras

@@ -12,8 +12,8 @@ from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
 from modelzoo.support.hashes import sha256_of
 from modelzoo.support.terminal import on_one_line
+from modelzoo.support.version import __version__
 from modelzoo.training.resolve import configure
-from modelzoo.version import __version__
 from modelzoo.weights.hdf5 import check_signature
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace

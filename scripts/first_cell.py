@@ -1,6 +1,6 @@
 # @title Set-up { display-mode: "form" }
 # Installs modelzoo where it is missing: from a clone, an uploaded wheel, or ADDRESS.
-# The same cell opens every notebook: scripts/update_notebooks.py copies notebooks/first_cell.py.
+# The same cell opens every notebook: scripts/update_notebooks.py copies scripts/first_cell.py.
 import importlib
 import platform
 import subprocess
