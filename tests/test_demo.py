@@ -231,6 +231,7 @@ GOOD = {"host": "127.0.0.1:7860"}
         ("127.0.0.1", {}, 403),
         ("127.0.0.1", GOOD | {"content-length": "30000001"}, 413),
         ("127.0.0.1", GOOD | {"content-length": "-1"}, 413),
+        ("127.0.0.1", GOOD | {"transfer-encoding": "chunked"}, 413),
         ("0.0.0.0", {"host": "192.168.1.7:7860"}, None),
         ("0.0.0.0", {"host": "evil.example:7860"}, 403),
         ("lab.example", {"host": "LAB.example:7860"}, None),

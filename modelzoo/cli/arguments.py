@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from modelzoo.cli.parser import LARGEST_SEED, Parser, count, numbers, positive, whole
+from modelzoo.cli.parser import Parser, count, numbers, positive, whole
 from modelzoo.support.version import __version__
 
 Option = tuple[str, dict[str, Any]]  # the name, and what else `add_argument` of argparse takes
@@ -50,7 +50,7 @@ def override(of: str) -> Option:
 A_NETWORK = "NAME, NAME/WEIGHTS, a YAML or a run's folder"
 DATA_SETS = "a name, folder:PATH, tfds:NAME, hf:OWNER/NAME"
 IMAGE_FILES = "PNG, JPEG, GIF, BMP, TIFF, WebP"
-SEED = whole(0, LARGEST_SEED)
+SEED = whole(0, 2**32 - 1)  # as NumPy takes them
 
 NETWORK = value("model", "NAME", A_NETWORK)
 OPTIONAL_NETWORK = value("model", "NAME", A_NETWORK, nargs="?")

@@ -21,8 +21,7 @@ def train(options: argparse.Namespace) -> None:
     from modelzoo.training.trainer import Trainer, resume
 
     if options.resume is not None:
-        changes = changes_to_a_run(options)
-        run = resume(options.resume, device=options.device, **changes)
+        run = resume(options.resume, device=options.device, **changes_to_a_run(options))
     else:
         config, weights = chosen_config(options)
         run = Trainer(

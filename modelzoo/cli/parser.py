@@ -13,19 +13,13 @@ from modelzoo.support.errors import suggest
 from modelzoo.support.terminal import say
 
 SHORT_NAMES = {"--lr": "--learning-rate"}
-LARGEST_SEED = 2**32 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the nearest right name, in place of the whole usage.
+    """Says what is wrong in one line, with the nearest right name, in place of the whole usage."""
 
-    Attributes:
-        commands: names of those that it knows; none where it is a command's own.
-        names: what a command's options are called.
-    """
-
-    commands: Iterable[str] = ()
-    names: Iterable[str] = ()
+    commands: Iterable[str] = ()  # those that it knows; none where it is a command's own
+    names: Iterable[str] = ()  # what a command's options are called
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
