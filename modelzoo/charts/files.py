@@ -22,6 +22,8 @@ from modelzoo.charts.style import Chart
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_bytes
 
+# The Vega-Lite version of this Altair, as vl-convert writes it: such as 6.4.
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 FORMATS = (".png", ".svg", ".html", ".json")
 
 
@@ -52,9 +54,9 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
         import vl_convert  # loads a JavaScript engine, which only pages and pictures need
 
         if suffix == ".svg":
-            content = vl_convert.vegalite_to_svg(spec, vl_version=vega_lite_version()).encode()
+            content = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode()
         else:
-            content = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), scale=scale)
+            content = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=scale)
     write_bytes(path, content)
     return path
 
@@ -96,17 +98,12 @@ def json_in_script(value: Any) -> str:
     return text  # U+2028 and U+2029 are escaped by ensure_ascii
 
 
-def vega_lite_version() -> str:
-    """Return the Vega-Lite version of this Altair as vl-convert writes it, such as `6.4`."""
-    return ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-
-
 @functools.cache
 def vega_library() -> str:
     """Return vega, vega-lite and vega-embed as one script of about 0.9 MB, made in a second."""
     import vl_convert
 
-    script = str(vl_convert.javascript_bundle(**{"vl_version": vega_lite_version()}))
+    script = str(vl_convert.javascript_bundle(**{"vl_version": VEGA_LITE}))
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
