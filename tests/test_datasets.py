@@ -21,7 +21,6 @@ from modelzoo.data.datasets import (
     data_folder,
     dataset_names,
     load_dataset,
-    load_dataset_or_fallback,
 )
 from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, MNIST5K
 from modelzoo.data.npz import KEYS
@@ -268,7 +267,7 @@ def test_damaged_files_are_one_clear_error(folder: Path) -> None:
     for content in (b"", b"not a zip", whole[: len(whole) // 2], bytes(garbled), b"\x80\x04N."):
         (folder / "mnist.npz").write_bytes(content)
         with pytest.raises(InputError, match=r"mnist\.npz can't be read"):
-            load_dataset_or_fallback("mnist", notify=pytest.fail)
+            load_dataset("mnist", notify=pytest.fail)
     (folder / "mnist.npz").write_bytes((folder / "single.npy").read_bytes())
     with pytest.raises(InputError, match=r"mnist\.npz can't be read"):
         load_dataset("mnist")
@@ -411,7 +410,7 @@ def test_mnist_out_of_reach_goes_on_with_mnist5k(
     with pytest.raises(DatasetUnavailable, match="mnist can't be fetched"):
         load_dataset(name)
     notices: list[str] = []
-    data = load_dataset_or_fallback(name, notify=notices.append, image_shape=(32, 32, 1))
+    data = load_dataset(name, notify=notices.append, image_shape=(32, 32, 1))
     assert data.name == "mnist5k" and data.image_shape == (32, 32, 1)
     assert len(notices) == 1
     assert "mnist can't be fetched" in notices[0] and "Going on with mnist5k" in notices[0]
@@ -421,7 +420,7 @@ def test_mnist_out_of_reach_goes_on_with_mnist5k(
 def test_other_sets_out_of_reach_say_what_to_do(no_network: Path) -> None:
     """No other set has a stand-in: the message says where the file goes and what works offline."""
     with pytest.raises(DatasetUnavailable) as caught:
-        load_dataset_or_fallback("cifar10", notify=pytest.fail)
+        load_dataset("cifar10", notify=pytest.fail)
     message = str(caught.value)
     assert str(no_network / "datasets" / "cifar10" / "cifar-10-binary.tar.gz") in message
     assert str(no_network.parent / "cifar10.npz") in message and "mnist5k, digits" in message

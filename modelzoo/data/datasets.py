@@ -114,6 +114,7 @@ def load_dataset(
     image_shape: ImageShape | None = None,
     fit: Fit = "cover",
     ink: Ink = "as_is",
+    notify: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Load a data set by its name, or a person's own pictures as `folder:PATH`.
 
@@ -124,6 +125,8 @@ def load_dataset(
         fit: as in `read_image`, where `takes_image_options`. Arrays are prepared already: their
             pictures are resized, whatever it is.
         ink: as in `read_image`, where `takes_image_options`.
+        notify: called with a notice where `mnist` can't be reached, and `mnist5k` comes in its
+            place: nothing measured on it can pass for MNIST's. It stands in for `mnist16`, too.
 
     Raises:
         DatasetUnavailable: it would have to be fetched, and can't be.
@@ -135,38 +138,22 @@ def load_dataset(
                 f"{name} needs an image_shape: height, width, channels\n"
                 "Its pictures may be of any size, and a network takes one."
             )
-        return _load_named(name)
-    image_shape = check_image_shape(image_shape)
-    if folder := picture_folder(name):
-        return replace(load_folder(folder, image_shape, fit, ink), name=name)
-    if library := library_of(name):
-        return load_library_set(name, library, image_shape, fit, ink)
-    return with_image_shape(_load_named(name), image_shape)
-
-
-def load_dataset_or_fallback(
-    name: str,
-    *,
-    notify: Callable[[str], None],
-    image_shape: ImageShape | None = None,
-    fit: Fit = "cover",
-    ink: Ink = "as_is",
-) -> Dataset:
-    """Load as `load_dataset` does; if `mnist` can't be reached, say so and go on with `mnist5k`.
-
-    What comes back then is named `mnist5k`: nothing measured on it can pass for MNIST's. It stands
-    in for `mnist16`, too, which is made of MNIST.
-    """
+    else:
+        image_shape = check_image_shape(image_shape)
+        if folder := picture_folder(name):
+            return replace(load_folder(folder, image_shape, fit, ink), name=name)
+        if library := library_of(name):
+            return load_library_set(name, library, image_shape, fit, ink)
     try:
-        return load_dataset(name, image_shape=image_shape, fit=fit, ink=ink)
+        data = _load_named(name)
     except DatasetUnavailable as unavailable:
-        fallback = KNOWN_SETS[name].fallback if name in KNOWN_SETS else ""
-        if not fallback:
+        fallback = KNOWN_SETS[name].fallback if notify else ""
+        if notify is None or not fallback:
             raise
-        dataset = load_dataset(fallback, image_shape=image_shape)
+        data = _load_named(fallback)
         what = str(unavailable).splitlines()[0]
-        notify(f"{what}\nGoing on with {fallback} instead. {dataset.note}")
-        return dataset
+        notify(f"{what}\nGoing on with {fallback} instead. {data.note}")
+    return data if image_shape is None else with_image_shape(data, image_shape)
 
 
 def _load_named(name: str) -> Dataset:

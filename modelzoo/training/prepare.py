@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.config import Config
-from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
+from modelzoo.data.datasets import load_dataset
 from modelzoo.networks import Network
 from modelzoo.support.errors import InputError, reason_of
 
@@ -83,8 +83,7 @@ def open_dataset(
     """
     name = config.data.dataset
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
-    options = asdict(config.image) if takes_image_options(name) else {}
-    data = load_dataset_or_fallback(name, notify=notify, image_shape=config.image_shape, **options)
+    data = load_dataset(name, image_shape=config.image_shape, notify=notify, **asdict(config.image))
     if data.name != name:
         config = config.with_dataset(data.name)
     if is_new:

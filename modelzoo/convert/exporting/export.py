@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from modelzoo.config import Config
 from modelzoo.convert.exporting.formats import FORMATS
-from modelzoo.data.datasets import load_dataset, takes_image_options
+from modelzoo.data.datasets import load_dataset
 from modelzoo.support.environment import without_network
 from modelzoo.support.errors import InputError, RunError, reason_of, suggest
 from modelzoo.support.files import is_there, staging
@@ -170,10 +170,9 @@ def find_pictures(config: Config) -> tuple[str, np.ndarray]:
     which comes with this package. Nothing is fetched for them.
     """
     name, shape = config.data.dataset, config.image_shape
-    options = asdict(config.image) if takes_image_options(name) else {}
     try:
         with without_network():
-            images = load_dataset(name, image_shape=shape, **options).x_test
+            images = load_dataset(name, image_shape=shape, **asdict(config.image)).x_test
     except InputError:
         name = "mnist5k"
         images = load_dataset(name, image_shape=shape).x_test

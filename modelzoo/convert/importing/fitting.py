@@ -20,7 +20,7 @@ from modelzoo.convert.importing.candidates import (
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
 from modelzoo.convert.importing.imported import Imported, packaged_network
 from modelzoo.convert.importing.search import Search, is_poor
-from modelzoo.data.datasets import load_dataset_or_fallback, takes_image_options
+from modelzoo.data.datasets import load_dataset, takes_image_options
 from modelzoo.data.source import Dataset
 from modelzoo.networks import Network
 from modelzoo.networks.network import as_specs
@@ -89,7 +89,7 @@ def _load_images(name: str, config: Config, notify: Callable[[str], None]) -> Da
     options: dict[str, Any] = {}
     if takes_image_options(name):
         options = asdict(config.image) | {"image_shape": config.image_shape}
-    return load_dataset_or_fallback(name, notify=notify, **options)
+    return load_dataset(name, notify=notify, **options)
 
 
 def _by_configuration(found: Imported, config: Config) -> Network | None:
