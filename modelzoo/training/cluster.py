@@ -1,6 +1,6 @@
-"""Which processes train together: read from TF_CONFIG or from Slurm's variables, and checked.
+"""Which processes train together, from TF_CONFIG or Slurm's variables, and how they meet.
 
-Starts no framework, so that what cannot work is refused at once.
+Importing this starts no framework, so that what cannot work is refused at once.
 """
 
 from __future__ import annotations
@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
-from modelzoo.support.errors import InputError
+from modelzoo.support.errors import InputError, RunError, reason_of
 
 EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'  # noqa: E501
 SLURM = ("SLURM_PROCID", "SLURM_NODEID", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE")
 FIRST_PORT, PORTS = 20_000, 10_000  # of Slurm's workers; a job's number chooses among these
+PATIENCE = "MODELZOO_WORKER_TIMEOUT"  # seconds that a worker waits for another, if that is set
+DEFAULT_PATIENCE = 180
 
 
 @dataclass(frozen=True)
@@ -198,3 +202,72 @@ def _part(config: Any, name: str) -> dict[str, Any]:
 def _is_address(value: Any) -> bool:
     found = re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", str(value), re.ASCII)
     return isinstance(value, str) and found is not None and 0 < int(found[1]) < 2**16
+
+
+def start_workers(cluster: Cluster) -> Any:
+    """Start TensorFlow's server, wait for the other workers, and return their strategy."""
+    import tensorflow as tf
+    from tensorflow.python.eager import context  # no public name sets these times
+
+    class Workers(tf.distribute.MultiWorkerMirroredStrategy):
+        """Takes the mean of the metrics' values, which Keras asks for along an axis they lack.
+
+        Each worker's value is already the one of all: reading a metric sums its counts.
+        """
+
+        def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
+            local = self.experimental_local_results(value)
+            if axis == 0 and all(each.shape.rank == 0 for each in local):
+                return tf.reduce_mean(local)
+            return super().reduce(reduce_op, value, axis)
+
+    addresses, wait = list(cluster.addresses), patience() * 1000
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": addresses}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+    )
+    job = context.coordination_config_pb2.CoordinatedJob
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=wait,
+        heartbeat_timeout_in_ms=wait,
+        coordinated_jobs=[job(name="worker", num_tasks=len(addresses))],
+    )
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        strategy = Workers(resolver)
+    except RuntimeError as error:
+        raise InputError(
+            "--distribute workers: TensorFlow already runs in this process; start a new one"
+        ) from error
+    except tf.errors.OpError as error:
+        raise _missing(cluster, error) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # TensorFlow has put its own in its place
+    return strategy
+
+
+def _missing(cluster: Cluster, error: Exception) -> RunError:
+    own = cluster.addresses[cluster.index]
+    others = ", ".join(each for each in cluster.addresses if each != own)
+    reason = reason_of(error).partition(". ")[0]
+    return RunError(
+        f"worker {cluster.index} ({own}) did not reach the others ({others:.200}) within "
+        f"{patience()} s ({PATIENCE}): {reason:.200}"
+    )
+
+
+def patience() -> int:
+    """Return the seconds that workers wait for one another.
+
+    Raises:
+        InputError: the environment variable is not a whole number from 1.
+    """
+    text = os.environ.get(PATIENCE) or str(DEFAULT_PATIENCE)
+    if not text.isdecimal() or not 1 <= int(text) <= 86_400:
+        raise InputError(f"{PATIENCE}={text:.80}: should be whole seconds from 1 to 86400")
+    return int(text)

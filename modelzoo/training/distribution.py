@@ -10,25 +10,19 @@ Importing this starts no framework.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.support.errors import InputError, RunError, reason_of
-from modelzoo.training.cluster import Cluster
+from modelzoo.support.errors import InputError, RunError
+from modelzoo.training.cluster import Cluster, start_workers
 
 if TYPE_CHECKING:
     import keras
 
     from modelzoo.config import Config
     from modelzoo.data.pipeline import InputPipeline
-
-PATIENCE = "MODELZOO_WORKER_TIMEOUT"  # seconds that a worker waits for another, if that is set
-DEFAULT_PATIENCE = 180
 
 
 class Distribution:
@@ -318,7 +312,7 @@ def start_distribution(
     distribution: Replicas
     if keras.backend.backend() == "tensorflow":
         several = len(cluster.addresses) > 1
-        strategy = _worker_strategy(cluster) if several else _device_strategy(kind)
+        strategy = start_workers(cluster) if several else _device_strategy(kind)
         distribution = TensorFlowReplicas(strategy, cluster)
     else:
         distribution = JaxReplicas(kind, cluster)
@@ -333,72 +327,3 @@ def _device_strategy(kind: str) -> Any:
 
     devices = [each.name for each in tf.config.list_logical_devices(kind.upper())]
     return tf.distribute.MirroredStrategy(devices)
-
-
-def _worker_strategy(cluster: Cluster) -> Any:
-    """Start TensorFlow's server, wait for the other workers, and return their strategy."""
-    import tensorflow as tf
-    from tensorflow.python.eager import context  # no public name sets these times
-
-    class Workers(tf.distribute.MultiWorkerMirroredStrategy):
-        """Takes the mean of the metrics' values, which Keras asks for along an axis they lack.
-
-        Each worker's value is already the one of all: reading a metric sums its counts.
-        """
-
-        def reduce(self, reduce_op: Any, value: Any, axis: int | None) -> Any:
-            local = self.experimental_local_results(value)
-            if axis == 0 and all(each.shape.rank == 0 for each in local):
-                return tf.reduce_mean(local)
-            return super().reduce(reduce_op, value, axis)
-
-    addresses, wait = list(cluster.addresses), patience() * 1000
-    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": addresses}),
-        task_type="worker",
-        task_id=cluster.index,
-        rpc_layer="grpc",
-        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
-    )
-    job = context.coordination_config_pb2.CoordinatedJob
-    context.context().configure_coordination_service(
-        service_type="standalone",
-        service_leader="/job:worker/replica:0/task:0",
-        cluster_register_timeout_in_ms=wait,
-        heartbeat_timeout_in_ms=wait,
-        coordinated_jobs=[job(name="worker", num_tasks=len(addresses))],
-    )
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        strategy = Workers(resolver)
-    except RuntimeError as error:
-        raise InputError(
-            "--distribute workers: TensorFlow already runs in this process; start a new one"
-        ) from error
-    except tf.errors.OpError as error:
-        raise _missing(cluster, error) from None
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # TensorFlow has put its own in its place
-    return strategy
-
-
-def _missing(cluster: Cluster, error: Exception) -> RunError:
-    own = cluster.addresses[cluster.index]
-    others = ", ".join(each for each in cluster.addresses if each != own)
-    reason = reason_of(error).partition(". ")[0]
-    return RunError(
-        f"worker {cluster.index} ({own}) did not reach the others ({others:.200}) within "
-        f"{patience()} s ({PATIENCE}): {reason:.200}"
-    )
-
-
-def patience() -> int:
-    """Return the seconds that workers wait for one another.
-
-    Raises:
-        InputError: the environment variable is not a whole number from 1.
-    """
-    text = os.environ.get(PATIENCE) or str(DEFAULT_PATIENCE)
-    if not text.isdecimal() or not 1 <= int(text) <= 86_400:
-        raise InputError(f"{PATIENCE}={text:.80}: should be whole seconds from 1 to 86400")
-    return int(text)
