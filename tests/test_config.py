@@ -10,7 +10,7 @@ import pytest
 import modelzoo
 from modelzoo import cli
 from modelzoo.cli.arguments import make_parser
-from modelzoo.cli.options import SHORTCUTS, chosen_config
+from modelzoo.cli.options import SHORTCUTS, chosen_config, chosen_source
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import BUILDERS
 from modelzoo.support.errors import InputError
@@ -118,6 +118,19 @@ def test_options_win_over_set():
     config = chosen("--dataset mnist5k --set data.dataset=digits --precision mixed_bfloat16")
     assert config.data.dataset == "digits"
     assert config.trainer.precision == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["evaluate --model lenet5", "predict --model lenet5 x.png", "features lenet5 x.png",
+     "attack lenet5"],
+)  # fmt: skip
+def test_options_of_every_command_reach_the_answer(words):
+    """An option whose name is none of an argument goes nowhere, without a word."""
+    told = f"{words} --dataset mnist5k --weights mnist --backend jax"
+    source = chosen_source(make_parser().parse_args(told.split()), for_scores=True)
+    assert (source.dataset, source.label) == ("mnist5k", "lenet5/mnist")
+    assert source.config.trainer.backend == "jax"
 
 
 def test_every_option_that_stands_for_a_key_sets_it():

@@ -117,6 +117,7 @@ def resolve(
     config_file: str | Path | None = None,
     dataset: str | None = None,
     overrides: Sequence[str] = (),
+    backend: str | None = None,
     sha256: str | None = None,
     allow_unverified: bool = False,
     for_scores: bool = False,
@@ -132,6 +133,7 @@ def resolve(
         config_file: as for `load_config`.
         dataset: likewise; in place of the one that the weights were trained on.
         overrides: likewise.
+        backend: in place of the configuration's.
         sha256: of a custom file; an address needs it, or `allow_unverified`.
         allow_unverified: take a file whose SHA-256 is not published.
         for_scores: also weights that were trained on another data set than the one asked for. That
@@ -160,6 +162,8 @@ def resolve(
         trained_on, label = published.scores.dataset, f"{config.name}/{published.name}"
         if not asked and (weights is not None or _belongs(config, published)):
             config = config.with_dataset(trained_on)  # with the names of its classes
+    if backend is not None:
+        config = config.with_values({"trainer": {"backend": backend}}, "--backend")
     if trained_on is not None and not for_scores and not given:
         _check_data(config, label, trained_on)
     named = run or (published.name if published else str(weights))
