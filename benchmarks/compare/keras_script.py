@@ -1,7 +1,7 @@
 """The document's script as a person would write it for Keras 3, on the backend of $KERAS_BACKEND.
 
 NumPy arrays in float32, one-hot labels, `model.fit`; Adadelta with the learning rate of 1.0 that
-the document's Keras had by default. `verbose=0`: no time goes into progress bars.
+the tutorial's Keras had by default. `verbose=0`: no time goes into progress bars.
 """
 
 import statistics
@@ -34,7 +34,7 @@ class Clock(keras.callbacks.Callback):
 
 
 def lenet5() -> keras.Model:
-    """Return the document's LeNet-5, compiled."""
+    """Return the tutorial's LeNet-5, compiled."""
     model = keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -52,7 +52,7 @@ def lenet5() -> keras.Model:
 
 
 def alexnet(dropout: float = 0.5) -> keras.Model:
-    """Return the document's AlexNet, compiled."""
+    """Return the tutorial's AlexNet, compiled."""
     model = keras.Sequential(
         [
             keras.Input((32, 32, 3)),
