@@ -177,6 +177,7 @@ def test_training_learns_what_keras_learns(config, kinds, monkeypatch):
     """The faster training is a worse one: its losses or weights leave those of Keras' training."""
     monkeypatch.setattr(fast, "LARGE_KERNEL", 1)
     monkeypatch.setattr(fast, "usable_cores", lambda: 3)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     changes = {"data": {"batch_size": BATCH, "validation_split": 0}}
     config = config.with_values(changes, "the test")
     expected, plain, weights = train(config, "keras")

@@ -15,6 +15,7 @@ from modelzoo.support.requirements import GPU_REQUIREMENT, check_installed, inst
 
 # Into how many devices the CPU is divided, to try what several GPUs would do.
 CPU_DEVICES = "MODELZOO_CPU_DEVICES"
+OPERATION_THREADS = "TF_NUM_INTRAOP_THREADS"
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -75,7 +76,7 @@ def start_framework(
     else:
         _prepare_environment(backend, device)
         if one_thread and backend == "tensorflow":
-            os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+            os.environ.setdefault(OPERATION_THREADS, "1")
             os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
         with quiet_stderr():
             if backend != "tensorflow":  # Keras' data adapters import it, and it would be heard

@@ -6,6 +6,7 @@ out, stays made of Keras' layers only.
 """
 
 import itertools
+import os
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from keras import ops
 
 from modelzoo.support.errors import InputError
 from modelzoo.support.machine import usable_cores
-from modelzoo.training.device import Device
+from modelzoo.training.device import OPERATION_THREADS, Device
 
 LARGE_KERNEL = 1_000_000  # weights of a Dense layer from which TensorFlow's gradient is slow
 
@@ -30,7 +31,8 @@ def accelerate(
         network: not compiled yet.
         optimizer: of Keras.
         device: that trains.
-        share_batches: cut each batch into as many parts as there are cores.
+        share_batches: cut each batch into as many parts as there are cores, where an operation of
+            TensorFlow takes one thread; with several, the parts would compete for the same cores.
 
     Raises:
         InputError: batches should be cut, and a layer must see the whole batch.
@@ -40,7 +42,9 @@ def accelerate(
     on_cpu = keras.backend.backend() == "tensorflow" and device.name.startswith("cpu")
     if not on_cpu or type(network).train_step is not keras.Model.train_step:
         return network, optimizer
-    return faster(network, usable_cores() if share_batches else 1), fuse(optimizer)
+    one_thread = os.environ.get(OPERATION_THREADS) == "1"
+    shares = usable_cores() if share_batches and one_thread else 1
+    return faster(network, shares), fuse(optimizer)
 
 
 def faster(network: keras.Model, shares: int = 1) -> keras.Model:

@@ -62,8 +62,10 @@ class Saving:
 
     def load(self) -> None:
         """Read the state, and put its arrays into the network and the optimizer."""
+        known = self.progress.best_sha256  # the state of the best epoch was written before its file
         arrays, self.progress = self.folder.load_state()
         progress, session, state = self.progress, self.session, self.folder.state
+        progress.best_sha256 = progress.best_sha256 or known
         within = progress.batches_done > 0
         variables = session.variables(within_epoch=within)
         if [tuple(variable.shape) for variable in variables] != [each.shape for each in arrays]:

@@ -47,7 +47,8 @@ class Trainer:
         allow_unverified: take weights whose SHA-256 is not published.
         share_batches: cut every batch into as many parts as there are cores, on TensorFlow; in
             place of `trainer.share_batches`. Where this starts TensorFlow, its operations take one
-            thread each for as long as the process lives.
+            thread each for as long as the process lives; where TensorFlow runs already with more,
+            batches stay whole, and the last digits may differ.
         console: where progress and notices go; None for the standard error stream.
 
     Raises:
