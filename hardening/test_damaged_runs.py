@@ -89,7 +89,7 @@ def test_a_longer_run_that_was_killed_is_not_finished(run, runs, monkeypatch):
 
 
 def test_a_run_goes_on_from_the_state_before(run, runs, capsys):
-    """And says so; it ends in the same weights."""
+    """With a warning; it ends in the same weights."""
     shutil.copy(run.state, run.previous_state)
     run.state.write_bytes(run.state.read_bytes()[:-1000])
     resume(run.path, device="cpu", epochs=3)

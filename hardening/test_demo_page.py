@@ -54,7 +54,7 @@ def browser_path() -> str | None:
 
 @pytest.fixture(scope="module")
 def demo_url(tmp_path_factory) -> Iterator[str]:
-    """A running `modelzoo demo`; at the end it must stop cleanly and have called nobody."""
+    """A running `modelzoo demo`; at the end it must stop cleanly, and ask no other host."""
     pytest.importorskip("gradio")
     folder = tmp_path_factory.mktemp("demo")
     calls, errors = folder / "calls.txt", (folder / "stderr.txt").open("w+")

@@ -406,7 +406,7 @@ class Trap:
 def test_mnist_out_of_reach_goes_on_with_mnist5k(
     name: str, no_network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A notice says so, the data says mnist5k, and nothing is printed where JSON may be read."""
+    """With a notice; the data is called mnist5k, and nothing is printed where JSON may be read."""
     with pytest.raises(DatasetUnavailable, match="mnist can't be fetched"):
         load_dataset(name)
     notices: list[str] = []

@@ -232,6 +232,15 @@ def test_ctrl_c_loses_no_batch(bars, tmp_path, monkeypatch, capsys, epoch, overr
     assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
 
 
+def test_a_resumed_run_keeps_its_split(bars, tmp_path):
+    """More than half of the images validate, as was asked; config.yaml does not say who asked."""
+    config = config_of("bars", 1, "data.validation_split=120")
+    first = Trainer(config, out=tmp_path / "run").fit()
+    again = resume(tmp_path / "run", epochs=2)
+    for run in (first, again):
+        assert run.config.data.validation_split == run.pipeline.images_in("validation") == 120
+
+
 def test_a_begun_epoch_needs_the_same_batches(bars, tmp_path, monkeypatch):
     """Other batches after the fourth would leave images out and show others twice."""
     with monkeypatch.context() as patched:

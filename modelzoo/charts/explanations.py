@@ -51,7 +51,7 @@ def feature_maps(
         name: of the network, for the title.
         unit: what the values of the answer are.
         kinds: class of each layer, to be written below its name.
-        most: maps drawn of a layer; how many are left out is said.
+        most: maps drawn of a layer; the chart names how many are left out.
 
     Raises:
         InputError: the picture or a layer is of another kind.

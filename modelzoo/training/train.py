@@ -58,12 +58,13 @@ def train(
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once everything is saved.
     """
     say, goes_on = partial(tell, console), folder is not None and folder.is_begun
-    wanted = config.data.dataset
-    data, config = open_dataset(config, partial(say, style="bold"), is_new=not goes_on)
-    if folder is not None and goes_on and data.name != wanted:
+    data, fitted = open_dataset(config, partial(say, style="bold"), is_new=not goes_on)
+    if folder is None or not goes_on:
+        config = fitted  # a run that goes on keeps its own: the same classes, the same split
+    elif data.name != config.data.dataset:
         raise InputError(
-            f"{folder.path}: was trained on {wanted}, which is not here now; resuming on another "
-            "data set would mix the two"
+            f"{folder.path}: was trained on {config.data.dataset}, which is not here now; resuming "
+            "on another data set would mix the two"
         )
     with device.scope(), contextlib.ExitStack() as at_end:
         session = Session(config, data, device, distribution)
