@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from modelzoo.data.preprocessor import Preprocessor
-from modelzoo.networks.layers.pca_color_augmentation import (
+from modelzoo.networks.layers.alexnet import (
     IMAGENET_EIGENVALUES,
     IMAGENET_EIGENVECTORS,
     PCAColorAugmentation,
+    RandomPatch,
 )
-from modelzoo.networks.layers.random_patch import RandomPatch
 
 SPECS = [
     {"class_name": "RandomPatch", "config": {"height": 5, "width": 6}},

@@ -394,7 +394,7 @@ class TestEveryModel:
         (
             "alexnet_2012",
             {"kernel_regularizer": {"class_name": "L2", "module": "os"}},
-            "unknown key 'module'",
+            r"should be \{class_name: NAME, config",
         ),
         ("lenet5", {"conv_padding": 1.5}, "conv_padding"),
     ],

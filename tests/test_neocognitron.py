@@ -12,8 +12,7 @@ from modelzoo.api import build, describe
 from modelzoo.data import fukushima_digits as digits
 from modelzoo.data.datasets import load_dataset
 from modelzoo.networks import BUILDERS
-from modelzoo.networks.layers.c_cells import CCells
-from modelzoo.networks.layers.s_cells import SCells
+from modelzoo.networks.layers import CCells, SCells
 from modelzoo.networks.reference import neocognitron as reference
 
 BACKEND = keras.backend.backend()

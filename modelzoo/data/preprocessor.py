@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from modelzoo.networks import keras_objects
-from modelzoo.networks.layers.random_patch import RandomPatch
+from modelzoo.networks.layers import RandomPatch
 from modelzoo.networks.network import check_features
 
 MIXING_LAYERS = ("MixUp", "CutMix")  # which change labels, too

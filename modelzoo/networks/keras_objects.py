@@ -13,16 +13,8 @@ from typing import Any
 
 import keras
 
-from modelzoo.networks.initializers import FanInUniform
-from modelzoo.networks.layers.connection_table_conv2d import ConnectionTableConv2D
-from modelzoo.networks.layers.euclidean_rbf import EuclideanRBF
-from modelzoo.networks.layers.local_response_normalization import LocalResponseNormalization
-from modelzoo.networks.layers.pca_color_augmentation import PCAColorAugmentation
-from modelzoo.networks.layers.random_patch import RandomPatch
-from modelzoo.networks.layers.scaled_tanh import ScaledTanh
-from modelzoo.networks.layers.trainable_subsampling import TrainableSubsampling
-from modelzoo.networks.layers.unit_bias_conv2d import UnitBiasConv2D
-from modelzoo.networks.losses import BipolarMeanSquaredError, MAPCriterion
+from modelzoo.networks import initializers, layers, losses
+from modelzoo.networks.layer import read_spec
 from modelzoo.support.errors import InputError, reason_of, suggest
 
 # Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
@@ -32,29 +24,15 @@ LOOKUPS = ("IntegerLookup", "StringLookup", "TextVectorization")  # their vocabu
 NEVER = dict.fromkeys(CODE, "runs code of its own") | dict.fromkeys(LOOKUPS, "reads files")
 ACCESS = {"get", "serialize", "deserialize"}  # functions that make others, and compute nothing
 ALSO = {"metric": ("accuracy", "acc")}  # compile chooses the right one from the shapes
-KINDS: dict[str, tuple[Any, type]] = {
-    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
-    "schedule": (keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
-    "loss": (keras.losses, keras.losses.Loss),
-    "metric": (keras.metrics, keras.metrics.Metric),
-    "layer": (keras.layers, keras.layers.Layer),
-    "callback": (keras.callbacks, keras.callbacks.Callback),
-    "initializer": (keras.initializers, keras.initializers.Initializer),
-    "regularizer": (keras.regularizers, keras.regularizers.Regularizer),
-}
-OURS: dict[str, tuple[type, ...]] = {
-    "initializer": (FanInUniform,),
-    "loss": (BipolarMeanSquaredError, MAPCriterion),
-    "layer": (
-        ConnectionTableConv2D,
-        EuclideanRBF,
-        LocalResponseNormalization,
-        PCAColorAugmentation,
-        RandomPatch,
-        ScaledTanh,
-        TrainableSubsampling,
-        UnitBiasConv2D,
-    ),
+KINDS: dict[str, tuple[type, list[Any]]] = {  # the base class, and the modules with what is made
+    "optimizer": (keras.optimizers.Optimizer, [keras.optimizers]),
+    "schedule": (keras.optimizers.schedules.LearningRateSchedule, [keras.optimizers.schedules]),
+    "loss": (keras.losses.Loss, [keras.losses, losses]),
+    "metric": (keras.metrics.Metric, [keras.metrics]),
+    "layer": (keras.layers.Layer, [keras.layers, layers]),
+    "callback": (keras.callbacks.Callback, [keras.callbacks]),
+    "initializer": (keras.initializers.Initializer, [keras.initializers, initializers]),
+    "regularizer": (keras.regularizers.Regularizer, [keras.regularizers]),
 }
 
 
@@ -70,16 +48,13 @@ def make(kind: str, spec: Any, where: str) -> Any:
     Raises:
         InputError: unknown class or argument (with the nearest), or a value that Keras refuses.
     """
-    ours = {each.__name__ for each in OURS.get(kind, ())}
-    if isinstance(spec, str) and kind in ("loss", "metric") and spec not in ours:
+    if isinstance(spec, str) and kind in ("loss", "metric") and not hasattr(losses, spec):
         if spec not in ALSO.get(kind, ()):
-            _check_function(KINDS[kind][0], kind, spec, where)
+            _check_function(KINDS[kind][1][0], kind, spec, where)
         return spec
-    name, given = _read_spec(spec, where)
-    arguments = given
+    name, given = read_spec(spec, where)
     cls = _find_class(kind, name, where)
-    if kind == "optimizer":
-        arguments = _with_learning_rate(arguments, where)
+    arguments = _with_learning_rate(given, where) if kind == "optimizer" else given
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     known = set(parameters) - {"self", "args", "kwargs"}
     known |= {"name", "dtype", "seed"} if kind == "layer" else set()
@@ -103,38 +78,22 @@ def check_activation(names: str | Sequence[str], where: str) -> None:
         _check_function(keras.activations, "activation", name, where)
 
 
-def _read_spec(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
-    if isinstance(spec, str):
-        return spec, {}
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("class_name"), str):
-        raise InputError(f"{where}: {spec!r} should be {{class_name: NAME, config: {{...}}}}")
-    for key in spec:
-        if key not in ("class_name", "config"):
-            raise InputError(
-                f"{where}: unknown key {key!r}{suggest(key, ['class_name', 'config'])}"
-            )
-    config = spec.get("config") or {}
-    if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
-        raise InputError(f"{where}.config: {config!r} should hold the arguments by name")
-    return spec["class_name"], dict(config)
-
-
 def _find_class(kind: str, name: str, where: str) -> type:
-    module, base = KINDS[kind]
-    found = {
+    base, modules = KINDS[kind]
+    if name in NEVER:
+        raise InputError(f"{where}: {name} {NEVER[name]}, which no configuration may")
+    found: dict[str, type] = {
         each: value
+        for module in modules
         for each, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, base) and value is not base
         if each not in NEVER and (kind != "callback" or each in CALLBACKS)
-    } | {each.__name__: each for each in OURS.get(kind, ())}
-    if name in NEVER:
-        raise InputError(f"{where}: {name} {NEVER[name]}, which no configuration may")
+    }
     if name not in found:
         raise InputError(
             f"{where}: keras has no {kind} {name!r} for this use{suggest(name, found)}"
         )
-    cls: type = found[name]
-    return cls
+    return found[name]
 
 
 def _check_function(module: Any, kind: str, name: str, where: str) -> None:
@@ -154,18 +113,14 @@ def _as_float(value: Any) -> Any:
     return float(value) if type(value) is int else value
 
 
-def _is_number(kind: str, key: str, default: Any) -> bool:
-    """Whether an argument is a number: Keras itself would notice a text in the middle of a run."""
-    if kind in ("optimizer", "schedule"):
-        return key != "name"
-    return type(default) in (int, float)
-
-
 def _check_argument(kind: str, key: str, value: Any, default: Any, where: str) -> None:
     """Refuse what Keras would take, and fail at later or turn into an object."""
+    is_number = type(default) in (int, float)
+    if kind in ("optimizer", "schedule"):
+        is_number = key != "name"
     if isinstance(default, bool) and not isinstance(value, bool):
         raise InputError(f"{where}: {value!r:.80} should be true or false")
-    if isinstance(value, str) and _is_number(kind, key, default):
+    if isinstance(value, str) and is_number:
         raise InputError(f"{where}: {value!r:.80} should be a number")
     if _holds_mapping(value):
         raise InputError(
@@ -175,9 +130,8 @@ def _check_argument(kind: str, key: str, value: Any, default: Any, where: str) -
 
 
 def _holds_mapping(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(_holds_mapping(each) for each in value)
-    return isinstance(value, Mapping)
+    inside = value if isinstance(value, list) else []
+    return isinstance(value, Mapping) or any(map(_holds_mapping, inside))
 
 
 def _with_learning_rate(arguments: dict[str, Any], where: str) -> dict[str, Any]:

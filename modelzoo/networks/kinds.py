@@ -358,7 +358,8 @@ def check_table(table: Table) -> tuple[int, int]:
     Raises:
         InputError: its rows are not of one length, or it leaves a map alone.
     """
-    if not table or not table[0] or {len(row) for row in table} != {len(table[0])}:
+    right = {len(table[0])} if table else set()
+    if not any(right) or {len(row) for row in table} != right or set().union(*table) - {0, 1}:
         raise InputError("connection_table: should hold rows of 0 and 1, all of one length")
     for what, lines in (("row", table), ("column", zip(*table, strict=True))):
         for number, line in enumerate(lines):

@@ -5,6 +5,7 @@ It starts no framework. Shapes are without the batch: (height, width, maps), or 
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -126,6 +127,19 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         counted, nor is what only moves values or only happens in training.
         """
         return self.per_pair * self.pairs(inputs) + self.per_value * math.prod(inputs)
+
+
+def read_spec(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """Return the class name and the arguments of a `KerasObject`, or raise InputError."""
+    if isinstance(spec, str):
+        return spec, {}
+    is_spec = isinstance(spec, Mapping) and isinstance(spec.get("class_name"), str)
+    if not is_spec or set(spec) - {"class_name", "config"}:
+        raise InputError(f"{where}: {spec!r:.80} should be {{class_name: NAME, config: {{...}}}}")
+    config = spec.get("config") or {}
+    if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
+        raise InputError(f"{where}.config: {config!r:.80} should hold the arguments by name")
+    return spec["class_name"], dict(config)
 
 
 def maps_of(inputs: Shape) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from modelzoo.networks.kinds import KINDS, SCells
-from modelzoo.networks.layer import KerasObject, Layer, Shape
+from modelzoo.networks.layer import KerasObject, Layer, Shape, read_spec
 from modelzoo.support.errors import InputError, suggest
 
 # A slip of the keyboard asks for a thousand times as much as was meant. To initialise a network
@@ -99,6 +99,11 @@ class Network:
         return sum(layer.operations(inputs) for layer, inputs in self.with_inputs)
 
     @property
+    def learns_alone(self) -> bool:
+        """Whether it has S-cells, which bring a learning rule of their own."""
+        return any(isinstance(layer, SCells) for layer in self.layers)
+
+    @property
     def training_operations(self) -> int | None:
         """The operations of a training step for one image, without the optimizer's.
 
@@ -111,7 +116,7 @@ class Network:
             for layer, inputs in self.with_inputs
             if count_parameters(layer, inputs, trainable=True)
         ]
-        if not trained or any(isinstance(layer, SCells) for layer in self.layers):
+        if not trained or self.learns_alone:
             return None
         return 2 * self.operations + sum(trained) - trained[0]
 
@@ -209,16 +214,10 @@ def as_specs(layers: Sequence[Layer]) -> list[dict[str, Any]]:
 
 
 def _read_layer(spec: KerasObject, where: str) -> Layer:
-    if isinstance(spec, str):
-        spec = {"class_name": spec}
-    if not isinstance(spec, Mapping) or set(spec) - {"class_name", "config"}:
-        raise InputError(f"{where}: {spec!r:.80} should be {{class_name: NAME, config: {{...}}}}")
-    kind, config = spec.get("class_name"), spec.get("config") or {}
+    kind, config = read_spec(spec, where)
     if kind not in KINDS:
-        raise InputError(f"{where}: unknown layer {kind!r:.80}{suggest(str(kind), KINDS)}")
-    if not isinstance(config, Mapping):
-        raise InputError(f"{where}.config: {config!r:.80} should hold the arguments by name")
-    return _converted(KINDS[kind], dict(config), f"{where} ({kind})")
+        raise InputError(f"{where}: unknown layer {kind!r:.80}{suggest(kind, KINDS)}")
+    return _converted(KINDS[kind], config, f"{where} ({kind})")
 
 
 def _converted(kind: type[Layer], values: Mapping[str, Any], where: str) -> Layer:

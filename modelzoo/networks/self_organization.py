@@ -5,8 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from modelzoo.networks.layers.c_cells import CCells
-from modelzoo.networks.layers.s_cells import SCells
+from modelzoo.networks.layers import CCells, SCells
 
 Synapses = list[tuple[Any, Any]]  # a and b of each S-layer, from the input on
 

@@ -1,17 +1,16 @@
 """Build a described network with Keras, layer by layer, under the description's names."""
 
-from __future__ import annotations
-
-import importlib
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from modelzoo.networks.kinds import OURS, SCells
+import keras
+
+from modelzoo.networks import layers
+from modelzoo.networks.keras_objects import check_activation, make
+from modelzoo.networks.kinds import OURS
 from modelzoo.networks.layer import Layer
 from modelzoo.networks.network import ROW_KEYS, Network
-
-if TYPE_CHECKING:
-    import keras
+from modelzoo.networks.self_organization import SelfOrganizing
 
 
 def to_keras(network: Network) -> keras.Model:
@@ -22,15 +21,11 @@ def to_keras(network: Network) -> keras.Model:
     Raises:
         InputError: an activation, an initializer or a regularizer that Keras does not know.
     """
-    import keras
-
     inputs = keras.Input(network.input_shape, name="input")
     outputs = inputs
     for layer in network.layers:
         outputs = keras_layer(layer)(outputs)
-    if any(isinstance(layer, SCells) for layer in network.layers):
-        from modelzoo.networks.self_organization import SelfOrganizing
-
+    if network.learns_alone:
         steps = network.organizing_steps
         return SelfOrganizing(inputs, outputs, steps=steps, name=network.name)
     return keras.Model(inputs, outputs, name=network.name)
@@ -38,10 +33,6 @@ def to_keras(network: Network) -> keras.Model:
 
 def keras_layer(layer: Layer) -> keras.layers.Layer:
     """Return one layer, not yet built."""
-    import keras
-
-    from modelzoo.networks.keras_objects import check_activation, make
-
     arguments: dict[str, Any] = {}
     for key, value in layer.arguments.items():
         where = f"{layer.name}: {key}"
@@ -51,9 +42,7 @@ def keras_layer(layer: Layer) -> keras.layers.Layer:
         if key == "activation":
             check_activation(value, where)
         arguments[key] = value
-    module: Any = keras.layers
-    if layer.kind in OURS:
-        module = importlib.import_module(f"modelzoo.networks.layers.{layer.snake_case}")
+    module: Any = layers if layer.kind in OURS else keras.layers
     made: keras.layers.Layer = getattr(module, layer.kind)(name=layer.name, **arguments)
     return made
 

@@ -1,4 +1,4 @@
-"""S-cells of the Neocognitron: they learn features from what is shown to them, without labels."""
+"""The cells of the Neocognitron."""
 
 from typing import Any
 
@@ -6,80 +6,31 @@ import keras
 import numpy as np
 from keras import ops
 
-from modelzoo.networks.layers.c_cells import Pads, both_sides, fall_off
 from modelzoo.networks.layers.paper_layer import PaperLayer
 
+Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
+NONE: Pads = ((0, 0), (0, 0))
 GRADES = 2048.0  # of each factor e, in which outputs compete
 LOWEST_GRADE = 2.0**18  # added, so that the grade of the smallest float32 is above 0
 
 
-@keras.saving.register_keras_serializable(package="modelzoo")
-class SCells(PaperLayer):
-    """S-planes with shunting inhibition, and the winner-take-all rule that reinforces them.
-
-    In each position n of a plane k, with u the inputs and v over an area around n:
-
-        e = sum of a(v, k) u(n + v)                       excitation
-        h = sqrt(sum of c(v) u(n + v)**2)                 output of the V-cell
-        output = r phi[(1 + e) / (1 + 2 r / (1 + r) b(k) h) - 1],  phi[x] = max(x, 0)
-
-    a and b change by `reinforce` alone: they are not trainable by gradient, and calling the layer
-    leaves them as they are. c falls off as decay**|v|, |v| in cells, and sums to 1 over area and
-    input planes.
-
-    Args:
-        planes: number of S-planes.
-        area: side of the square of input cells that a cell is joined to.
-        padding: rows and columns of zeros around the inputs: n, or ((top, bottom), (left, right)).
-        selectivity: r, efficacy of the inhibition, above 0. A cell that has learned a feature well
-            answers what is similar to it by more than r / (1 + r), where 1 is the feature itself.
-        learning_selectivity: r in the competition for reinforcement; None for the same.
-        reinforcement: q, the speed of learning, above 0.
-        column: side of an S-column, the square of cells of all planes that compete.
-        decay: of c, in (0, 1].
-        initial: scale of a before learning, above 0; b starts at 0.
-
-    Input shape: (batch, height, width, input planes), float, not negative.
-
-    Output shape: (batch, height + padding - area + 1, width + padding - area + 1, planes).
-
-    Example:
-        >>> SCells(24, 5, padding=2, selectivity=4.0)(keras.ops.ones((1, 16, 16, 1))).shape
-        TensorShape([1, 16, 16, 24])
-
-    Reference:
-        Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of
-        pattern recognition unaffected by shift in position, Biological Cybernetics 36, 193-202,
-        sections 2, 3 and 5.
-
-    Deviations: the paper does not print c nor the initial a. c is as above. a starts at `initial`
-    times c, times a tuning to lines through the centre at the angle pi k / K, times
-    1 - d, where d is the distance of k' / K' and k / K on a circle of length 1, as far as the
-    paper's words go ("a function of v, k/K and |k'/K' - k/K|", weakly orientated, not random).
-    Outputs compete in grades of 0.05 %: of equal largest ones in an S-column all are candidates,
-    at one position the plane of lowest number, and of a plane's the first. A
-    `learning_selectivity` of its own is of Fukushima (2003), not of the paper.
-    """
+class ShuntingCells(PaperLayer):
+    """What S-cells compute; `SCells` has the equations and the arguments."""
 
     def __init__(
         self,
         planes: int,
         area: int,
         *,
-        padding: Pads = 0,
+        padding: Pads = NONE,
         selectivity: float = 1.5,
-        learning_selectivity: float | None = None,
-        reinforcement: float = 16.0,
-        column: int = 5,
         decay: float = 0.9,
         initial: float = 0.1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.planes, self.area, self.padding = planes, area, both_sides(padding)
-        self.selectivity, self.learning_selectivity = selectivity, learning_selectivity
-        self.reinforcement, self.column = reinforcement, column
-        self.decay, self.initial = decay, initial
+        self.planes, self.area, self.padding = planes, area, padding
+        self.selectivity, self.decay, self.initial = selectivity, decay, initial
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Make a, (area, area, input planes, planes), and b, (planes,)."""
@@ -99,8 +50,84 @@ class SCells(PaperLayer):
         )
 
     def call(self, inputs: Any) -> Any:
-        """Return the outputs of the S-cells."""
         return self._outputs(*self._sums(inputs, self.a, self.b), self.selectivity)
+
+    def _sums(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any]:
+        """Return the excitation of every cell and its inhibition, b times the V-cell's output."""
+        inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
+        c = ops.convert_to_tensor(self.c[:, :, np.newaxis, np.newaxis], inputs.dtype)
+        energy = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
+        excitation = ops.conv(inputs, a, padding="valid", data_format="channels_last")
+        energy = ops.conv(energy, c, padding="valid", data_format="channels_last")
+        seen = energy > 0  # the root has no derivative at 0, where nothing is seen: it counts as 0
+        root = ops.sqrt(ops.where(seen, energy, ops.ones_like(energy)))
+        return excitation, b * ops.where(seen, root, ops.zeros_like(root))
+
+    def _outputs(self, excitation: Any, inhibition: Any, selectivity: float) -> Any:
+        # (1 + e) / (1 + i) - 1, in a form that keeps small outputs exact: they compete, too
+        shunting = 2.0 * selectivity / (1.0 + selectivity) * inhibition
+        return selectivity * ops.relu((excitation - shunting) / (1.0 + shunting))
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class SCells(ShuntingCells):
+    """S-planes with shunting inhibition, and the winner-take-all rule that reinforces them.
+
+    In each position n of a plane k, with u the inputs and v over an area around n:
+
+        e = sum of a(v, k) u(n + v)                       excitation
+        h = sqrt(sum of c(v) u(n + v)**2)                 output of the V-cell
+        output = r phi[(1 + e) / (1 + 2 r / (1 + r) b(k) h) - 1],  phi[x] = max(x, 0)
+
+    a and b change by `reinforce` alone: they are not trainable by gradient, and calling the layer
+    leaves them as they are. c falls off as decay**|v|, |v| in cells, and sums to 1 over area and
+    input planes.
+
+    Args:
+        planes: number of S-planes.
+        area: side of the square of input cells that a cell is joined to.
+        padding: rows and columns of zeros around the inputs, ((top, bottom), (left, right)).
+        selectivity: r, efficacy of the inhibition, above 0. A cell that has learned a feature well
+            answers what is similar to it by more than r / (1 + r), where 1 is the feature itself.
+        learning_selectivity: r in the competition for reinforcement; None for the same.
+        reinforcement: q, the speed of learning, above 0.
+        column: side of an S-column, the square of cells of all planes that compete.
+        decay: of c, in (0, 1].
+        initial: scale of a before learning, above 0; b starts at 0.
+
+    Input shape: (batch, height, width, input planes), float, not negative.
+
+    Output shape: (batch, height + padding - area + 1, width + padding - area + 1, planes).
+
+    Example:
+        >>> SCells(24, 5, padding=((2, 2), (2, 2)))(keras.ops.ones((1, 16, 16, 1))).shape
+        TensorShape([1, 16, 16, 24])
+
+    Reference:
+        Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of
+        pattern recognition unaffected by shift in position, Biological Cybernetics 36, 193-202,
+        sections 2, 3 and 5.
+
+    Deviations: the paper does not print c nor the initial a. c is as above. a starts at `initial`
+    times c, times a tuning to lines through the centre at the angle pi k / K, times
+    1 - d, where d is the distance of k' / K' and k / K on a circle of length 1, as far as the
+    paper's words go ("a function of v, k/K and |k'/K' - k/K|", weakly orientated, not random).
+    Outputs compete in grades of 0.05 %: of equal largest ones in an S-column all are candidates,
+    at one position the plane of lowest number, and of a plane's the first. A
+    `learning_selectivity` of its own is of Fukushima (2003), not of the paper.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        learning_selectivity: float | None = None,
+        reinforcement: float = 16.0,
+        column: int = 5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.learning_selectivity = learning_selectivity
+        self.reinforcement, self.column = reinforcement, column
 
     def reinforce(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
         """Show one picture to the cells, and reinforce the planes that have a representative.
@@ -119,22 +146,6 @@ class SCells(PaperLayer):
             competing = self._outputs(*sums, self.learning_selectivity)
         added_a, added_b = self._changes(inputs[0], competing[0])
         return outputs, a + added_a, b + added_b
-
-    def _sums(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any]:
-        """Return the excitation of every cell and its inhibition, b times the V-cell's output."""
-        inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
-        c = ops.convert_to_tensor(self.c[:, :, np.newaxis, np.newaxis], inputs.dtype)
-        energy = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
-        excitation = ops.conv(inputs, a, padding="valid", data_format="channels_last")
-        energy = ops.conv(energy, c, padding="valid", data_format="channels_last")
-        seen = energy > 0  # the root has no derivative at 0, where nothing is seen: it counts as 0
-        root = ops.sqrt(ops.where(seen, energy, ops.ones_like(energy)))
-        return excitation, b * ops.where(seen, root, ops.zeros_like(root))
-
-    def _outputs(self, excitation: Any, inhibition: Any, selectivity: float) -> Any:
-        # (1 + e) / (1 + i) - 1, in a form that keeps small outputs exact: they compete, too
-        shunting = 2.0 * selectivity / (1.0 + selectivity) * inhibition
-        return selectivity * ops.relu((excitation - shunting) / (1.0 + shunting))
 
     def _changes(self, picture: Any, outputs: Any) -> tuple[Any, Any]:
         """Return what one picture adds to a and b, by the areas that the representatives saw."""
@@ -170,6 +181,76 @@ class SCells(PaperLayer):
         kept = ops.reshape(kept, (height * width, planes))
         found = ops.cast(ops.max(kept, axis=0) > 0, outputs.dtype)
         return found, ops.argmax(kept, axis=0)
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class CCells(PaperLayer):
+    """C-planes: each blurs one S-plane, under the inhibition of the average over all planes.
+
+    In each position n of a plane k, with u the inputs and v over an area around n:
+
+        e(k) = sum of d(v) u(n + v, k)                    excitation
+        h = mean of e over the planes                     output of the V-cell
+        output = psi[(1 + e) / (1 + h) - 1],  psi[x] = x / (saturation + x) above 0, else 0
+
+    d falls off as decay**|v|, |v| in cells, and is 1 in the middle of an odd area. Nothing is
+    learned.
+
+    Args:
+        area: side of the square of S-cells that a cell is joined to.
+        strides: distance of neighbouring cells' areas, from 1.
+        padding: rows and columns of zeros around the inputs, ((top, bottom), (left, right)).
+        saturation: alpha, above 0.
+        decay: of d, in (0, 1].
+
+    Input shape: (batch, height, width, planes), float, not negative.
+
+    Output shape: (batch, (height + padding - area) // strides + 1, width likewise, planes); 0 to
+    below 1.
+
+    Example:
+        >>> CCells(5, strides=2, padding=((4, 4), (4, 4)))(keras.ops.ones((1, 16, 16, 24))).shape
+        TensorShape([1, 10, 10, 24])
+
+    Reference:
+        Fukushima (1980), equations 4-6.
+
+    Deviations: the paper does not print d. psi is 0 below 0, also where the printed x / (alpha + x)
+    becomes positive again, x < -alpha.
+    """
+
+    def __init__(
+        self,
+        area: int,
+        *,
+        strides: int = 1,
+        padding: Pads = NONE,
+        saturation: float = 0.5,
+        decay: float = 0.8,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.area, self.strides, self.padding = area, strides, padding
+        self.saturation, self.decay = saturation, decay
+
+    def call(self, inputs: Any) -> Any:
+        inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
+        d = fall_off(self.area, self.decay)[:, :, np.newaxis, np.newaxis]
+        d = ops.convert_to_tensor(np.repeat(d, inputs.shape[-1], axis=2), inputs.dtype)
+        excitation = ops.depthwise_conv(
+            inputs, d, strides=self.strides, padding="valid", data_format="channels_last"
+        )
+        # not ops.mean: on PyTorch it takes the mean of float64 in float32
+        inhibition = ops.sum(excitation, axis=-1, keepdims=True) / excitation.shape[-1]
+        # (1 + e) / (1 + h) - 1 in a form that keeps small outputs exact
+        x = ops.relu((excitation - inhibition) / (1.0 + inhibition))
+        return x / (self.saturation + x)
+
+
+def fall_off(area: int, decay: float) -> np.ndarray:
+    """Return (area, area): decay**|v|, with |v| the distance from the middle, in cells."""
+    side = np.arange(area) - (area - 1) / 2
+    return decay ** np.hypot(side[:, None], side)
 
 
 def initial_tuning(area: int, input_planes: int, planes: int) -> np.ndarray:

@@ -1,0 +1,260 @@
+"""The layers of LeNet-5 and of its predecessor of 1989 that Keras lacks."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+from modelzoo.networks import kinds
+from modelzoo.networks.layer import pair
+from modelzoo.networks.layers.paper_layer import PaperLayer
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class ConnectionTableConv2D(PaperLayer):
+    """Convolve each output map with the input maps that a table joins it to, and add its bias.
+
+    Only the kernels of existing connections are weights. They are laid into a kernel that is zero
+    everywhere else, so that one ordinary convolution does the work.
+
+    Args:
+        connection_table: 0 or 1 in a row for each input map and a column for each output map;
+            each has a 1.
+        kernel_size: n or (height, width).
+        strides: n or (vertical, horizontal).
+        padding: "valid" or "same"; as in TensorFlow, "same" adds half of what is missing before
+            the picture and half after it, where an odd row or column goes.
+        padding_value: what "same" pads with, such as the value of the background.
+        kernel_initializer: Keras initializer of the kernels, (height, width, connections).
+        bias_initializer: Keras initializer of the biases.
+
+    Weights: `kernel` (height, width, connections), where the connections of the first output map
+    come first, in the order of their input maps; `bias` (output maps,).
+
+    Input shape: (batch, height, width, input maps), float; height and width must be known.
+
+    Output shape: (batch, new height, new width, output maps).
+
+    Raises:
+        ValueError: a table that is no table of 0 and 1, or does not fit the input.
+
+    Example:
+        >>> ConnectionTableConv2D([[1, 0], [1, 1]], 3)(keras.ops.ones((1, 8, 8, 2))).shape
+        TensorShape([1, 6, 6, 2])
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner (1998), section II.B and table I.
+
+    Deviations: the kernel is not turned around, which every framework calls convolution.
+    """
+
+    kind: ClassVar[type[kinds.ConnectionTableConv2D]] = kinds.ConnectionTableConv2D
+
+    def __init__(
+        self,
+        connection_table: Sequence[Sequence[int]],
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = 1,
+        padding: Literal["valid", "same"] = "valid",
+        padding_value: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.connection_table = np.asarray(connection_table)
+        kinds.check_table(self.connection_table.tolist())
+        self.kernel_size, self.strides = pair(kernel_size), pair(strides)
+        self.padding, self.padding_value = padding, padding_value
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Make the kernels that exist, and the biases, in the shapes of the description."""
+        table = self.connection_table
+        described = self.kind(
+            connection_table=table.tolist(),
+            kernel_size=self.kernel_size,
+            strides=self.strides,
+            padding=self.padding,
+        )
+        shapes = described.weights(input_shape[1:])
+        self.kernel = self.add_weight(
+            shape=shapes["kernel"], initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = self.add_weight(
+            shape=shapes["bias"], initializer=self.bias_initializer, name="bias"
+        )
+        sides = zip(input_shape[1:], described.positions(input_shape[1:]), (0, 1), strict=False)
+        self._margins = [(0, 0), *(self._margin(*each) for each in sides), (0, 0)]
+        # Where each place of the full kernel finds its values; those without any find the zeros
+        # that `call` appends.
+        connections = table.sum()
+        places = np.full(table.T.shape, connections)
+        places[table.T == 1] = np.arange(connections)
+        self._places = places.T.reshape(-1)
+
+    def call(self, inputs: Any) -> Any:
+        if self.padding == "same":
+            inputs = ops.pad(inputs, self._margins, constant_values=self.padding_value)
+        kernel = ops.pad(self.kernel, [(0, 0), (0, 0), (0, 1)])
+        kernel = ops.take(kernel, self._places, axis=-1)
+        kernel = ops.reshape(kernel, (*self.kernel_size, *self.connection_table.shape))
+        outputs = ops.conv(inputs, kernel, self.strides, "valid", data_format="channels_last")
+        return outputs + self.bias
+
+    def _margin(self, size: int, windows: int, axis: int) -> tuple[int, int]:
+        """Return the rows or columns that "same" adds before and after."""
+        missing = max((windows - 1) * self.strides[axis] + self.kernel_size[axis] - size, 0)
+        return missing // 2, missing - missing // 2
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class UnitBiasConv2D(ConnectionTableConv2D):
+    """A `ConnectionTableConv2D` with a bias for every unit, not one for each output map.
+
+    It takes the same arguments; a table of ones joins every output map to every input map.
+
+    Weights: `kernel` (height, width, connections); `bias` (new height, new width, output maps).
+
+    Example:
+        >>> layer = UnitBiasConv2D([[1] * 12], 5, strides=2, padding="same", padding_value=-1)
+        >>> layer(keras.ops.ones((1, 16, 16, 1))).shape
+        TensorShape([1, 8, 8, 12])
+
+    Reference:
+        LeCun et al. (1989), Backpropagation applied to handwritten zip code recognition, Neural
+        Computation 1, 541-551, layers H1 and H2.
+    """
+
+    kind = kinds.UnitBiasConv2D
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class TrainableSubsampling(PaperLayer):
+    """Add the inputs of each window, multiply by the map's coefficient, add the map's bias.
+
+    Windows do not overlap; rows and columns that no full window covers are ignored. The squashing
+    function that follows in the paper is a layer of its own, `ScaledTanh`.
+
+    Args:
+        pool_size: height and width of a window, n or (height, width).
+        reduction: "sum" of the window's inputs, as in the paper, or their "mean".
+        coefficient_initializer: Keras initializer of the coefficients.
+        bias_initializer: Keras initializer of the biases.
+
+    Input shape: (batch, height, width, maps), float.
+
+    Output shape: (batch, height // pool height, width // pool width, maps).
+
+    Example:
+        >>> TrainableSubsampling()(keras.ops.ones((1, 28, 28, 6))).shape
+        TensorShape([1, 14, 14, 6])
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner (1998), section II.B, layers S2 and S4.
+
+    Deviations: none with "sum".
+    """
+
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = 2,
+        reduction: Literal["sum", "mean"] = "sum",
+        coefficient_initializer: Any = "ones",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_size, self.reduction = pair(pool_size), reduction
+        self.coefficient_initializer = keras.initializers.get(coefficient_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make a coefficient and a bias for each map."""
+        maps = (input_shape[-1],)
+        self.coefficient = self.add_weight(
+            shape=maps, initializer=self.coefficient_initializer, name="coefficient"
+        )
+        self.bias = self.add_weight(shape=maps, initializer=self.bias_initializer, name="bias")
+
+    def call(self, inputs: Any) -> Any:
+        # strides written out: left to their default, they fail on JAX (Keras 3.15)
+        pooled = ops.average_pool(
+            inputs, self.pool_size, strides=self.pool_size, data_format="channels_last"
+        )
+        added = {"sum": self.pool_size[0] * self.pool_size[1], "mean": 1}[self.reduction]
+        return pooled * (self.coefficient * added) + self.bias
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class ScaledTanh(PaperLayer):
+    """A tanh(S x), with f(1) = 1 and f(-1) = -1 to within 3e-5 for the default A and S.
+
+    Args:
+        amplitude: A, the limit for large inputs; the paper's 1.7159.
+        slope: S, which makes the slope at 0 A S = 1.1439 with the paper's 2/3.
+
+    Input shape: any, float.
+
+    Output shape: the same; values between -amplitude and amplitude.
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner (1998), equation 6 and appendix A.
+
+    Deviations: none.
+    """
+
+    def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.amplitude, self.slope = amplitude, slope
+
+    def call(self, inputs: Any) -> Any:
+        return self.amplitude * ops.tanh(self.slope * inputs)
+
+
+@keras.saving.register_keras_serializable(package="modelzoo")
+class EuclideanRBF(PaperLayer):
+    """Squared Euclidean distance of the input to a fixed code for each class.
+
+    y_i = sum over j of (x_j - w_ij)**2: the penalty of class i, 0 for a perfect match. The smallest
+    wins; `keras.layers.Rescaling(-1)` behind it gives scores of which the largest wins.
+
+    Args:
+        codes: w, a row for each class; +1 and -1 in the paper. Not trained, and no weights: they
+            are part of the layer's configuration.
+
+    Input shape: (batch, features), float.
+
+    Output shape: (batch, classes); from 0.
+
+    Raises:
+        ValueError: codes of another length than the input.
+
+    Example:
+        >>> EuclideanRBF([[1, -1], [-1, -1]])(keras.ops.ones((1, 2))).shape
+        TensorShape([1, 2])
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner (1998), section II.B, equation 7.
+
+    Deviations: none. (The paper keeps the codes fixed "at least initially"; here they stay so.)
+    """
+
+    def __init__(self, codes: Sequence[Sequence[float]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.codes = np.asarray(codes, "float32")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Check that the codes are as long as the input."""
+        if self.codes.ndim != 2 or self.codes.shape[1] != input_shape[-1]:
+            raise ValueError(
+                f"codes: {self.codes.shape}, but {input_shape[-1]} features reach them"
+            )
+
+    def call(self, inputs: Any) -> Any:
+        codes = ops.convert_to_tensor(self.codes, inputs.dtype)
+        # Difference first: the expanded square loses small distances to rounding.
+        return ops.sum(ops.square(ops.expand_dims(inputs, -2) - codes), axis=-1)
