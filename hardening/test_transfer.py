@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_transfer import assert_same, digits, weights_of  # noqa: F401  (a fixture)
+from PIL import Image
+from test_transfer import assert_same, weights_of
 
 import modelzoo
 from modelzoo import InputError
 from modelzoo.config import load_config
+from modelzoo.data.datasets import load_dataset
 from modelzoo.training.run_folder import RunFolder
 
 RECIPE = (
@@ -18,8 +20,25 @@ RECIPE = (
 )
 
 
+CLASSES = {3: "three", 5: "five", 8: "eight"}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A folder of PNG files: 100 threes, fives and eights each to train on, 100 to test."""
+    folder = tmp_path_factory.mktemp("digits")
+    data = load_dataset("mnist5k")
+    splits = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
+    for split, (images, labels) in splits.items():
+        for label, name in CLASSES.items():
+            (folder / split / name).mkdir(parents=True)
+            for number, image in enumerate(images[labels == label][:100]):
+                Image.fromarray(image[..., 0]).save(folder / split / name / f"{number}.png")
+    return f"folder:{folder}"
+
+
 @pytest.fixture
-def train(digits, tmp_path, monkeypatch):  # noqa: F811
+def train(digits, tmp_path, monkeypatch):
     """Return a function that trains LeNet-5 on the digits for an epoch, and returns the run."""
     monkeypatch.chdir(tmp_path)
 

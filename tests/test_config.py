@@ -231,24 +231,6 @@ def test_a_hash_belongs_to_the_weights_it_is_given_for():
     assert (trainer.weights, trainer.weights_sha256) == ("other.h5", None)
 
 
-@pytest.mark.parametrize(
-    ("option", "right"),
-    [
-        ("--lr", "'--learning-rate'"),
-        ("--batchsize", "'--batch-size'"),
-        ("--epoch", "'--epochs'"),
-        ("--pooling", "'--set model.pooling='"),
-        ("--validation-split", "'--set data.validation_split='"),
-        ("--dropuot", "'--set model.dropout='"),
-        ("--momentum", "'--set compile.optimizer.config.momentum='"),
-    ],
-)
-def test_an_unknown_option_names_the_right_one(option, right, capsys):
-    """--lr was answered with "did you mean '--help'?"."""
-    assert cli.main(["train", "--model", "lenet5", option, "1"]) == 2
-    assert f"did you mean {right}?" in capsys.readouterr().err
-
-
 def test_errors_name_file_line_and_nearest_key(tmp_path):
     """Someone who mistypes a key should not have to search for it."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\nfit:\n  epochs: 3\n  epoch: 3\n")
@@ -323,19 +305,3 @@ def test_a_missing_folder_is_called_missing(command, path, tmp_path, monkeypatch
     assert cli.main(command.format(path).split()) == 2
     err = capsys.readouterr().err
     assert f"{path}: no such file or folder\n" in err and "lenet5" not in err
-
-
-@pytest.mark.parametrize(
-    ("command", "hint"),
-    [
-        ("info lenet6", "unknown model 'lenet6'; did you mean 'lenet5'?"),
-        ("info nothing-like-it", "there are: alexnet, "),
-        ("info lenet5/minst", "lenet5 has no weights 'minst'; published: mnist, fashion_mnist"),
-        ("attack lenet/mnist", "no such file or folder; did you mean the model 'lenet5'?"),
-        ("study overfiting", "unknown study 'overfiting'; did you mean 'overfitting'?"),
-    ],
-)
-def test_an_unknown_name_brings_the_nearest(command, hint, capsys):
-    """Also where the weights stand behind it."""
-    assert cli.main(command.split()) == 2
-    assert hint in capsys.readouterr().err

@@ -16,12 +16,7 @@ import numpy as np
 import pytest
 
 from modelzoo.data import datasets
-from modelzoo.data.datasets import (
-    check_dataset_name,
-    data_folder,
-    dataset_names,
-    load_dataset,
-)
+from modelzoo.data.datasets import check_dataset_name, data_folder, dataset_names, load_dataset
 from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, MNIST5K
 from modelzoo.data.npz import KEYS
 from modelzoo.data.shapes import draw_shapes
@@ -31,16 +26,16 @@ from modelzoo.weights.store import Limits
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """An empty data folder, and no other."""
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
     return tmp_path
 
 
-@pytest.fixture
-def full_data() -> Path:
-    """The folder that may hold the full sets; tests that need one skip where it does not."""
-    return Path(os.environ.get("MODELZOO_DATA", "nowhere"))
+def needs(name: str) -> None:
+    """Skip a test where the full set is not in the folder that the environment names."""
+    if not (Path(os.environ.get("MODELZOO_DATA", "nowhere")) / f"{name}.npz").is_file():
+        pytest.skip(f"needs {name}.npz in $MODELZOO_DATA")
 
 
 def small_set(count: int = 20, **changes: Any) -> dict[str, np.ndarray]:
@@ -57,10 +52,9 @@ def small_set(count: int = 20, **changes: Any) -> dict[str, np.ndarray]:
 # What is in the sets
 
 
-def test_mnist_from_the_data_folder_is_the_canonical_one(full_data: Path) -> None:
+def test_mnist_from_the_data_folder_is_the_canonical_one():
     """mnist.npz is bit for bit the training set that LeCun published, with its labels."""
-    if not (full_data / "mnist.npz").is_file():
-        pytest.skip("needs mnist.npz in $MODELZOO_DATA")
+    needs("mnist")
     data = load_dataset("mnist")
     assert data.x_train.shape == (60_000, 28, 28, 1) and data.x_test.shape == (10_000, 28, 28, 1)
     idx_header = b"\0\0\x08\x03" + np.array([60_000, 28, 28], ">i4").tobytes()
@@ -70,10 +64,9 @@ def test_mnist_from_the_data_folder_is_the_canonical_one(full_data: Path) -> Non
     assert data.note == "" and data.class_names == tuple("0123456789")
 
 
-def test_cifar10_jpeg75_is_labelled_as_what_it_is(full_data: Path) -> None:
+def test_cifar10_jpeg75_is_labelled_as_what_it_is():
     """The JPEG copy carries its own name and says that it is not CIFAR-10."""
-    if not (full_data / "cifar10_jpeg75.npz").is_file():
-        pytest.skip("needs cifar10_jpeg75.npz in $MODELZOO_DATA")
+    needs("cifar10_jpeg75")
     data = load_dataset("cifar10_jpeg75", image_shape=(227, 227, 3))
     assert data.name == "cifar10_jpeg75" and "not CIFAR-10" in data.note
     assert data.class_names[0] == "airplane" and "brought to 227x227x3" in data.note
@@ -81,7 +74,7 @@ def test_cifar10_jpeg75_is_labelled_as_what_it_is(full_data: Path) -> None:
     assert data.x_train[[0, -1]].shape == (2, 227, 227, 3)
 
 
-def test_mnist5k_is_what_the_digest_says() -> None:
+def test_mnist5k_is_what_the_digest_says():
     """4,000 and 1,000 digits, 100 test digits a class, mixed, the same each time."""
     data = load_dataset("mnist5k")
     assert data.x_train.shape == (4000, 28, 28, 1) and data.x_test.shape == (1000, 28, 28, 1)
@@ -99,8 +92,9 @@ def test_mnist5k_is_what_the_digest_says() -> None:
     assert not any(np.asarray(picture).tobytes() in seen for picture in data.x_test)
 
 
-def numbered_mnist(train: int = 8000, test: int = 3000) -> dict[str, np.ndarray]:
+def numbered_mnist() -> dict[str, np.ndarray]:
     """Return pictures whose two halves write their number in the base of 256; its last digit."""
+    train, test = 8000, 3000
 
     def pictures(count: int) -> np.ndarray:
         halves = np.stack(np.divmod(np.arange(count), 256), axis=-1).astype(np.uint8)
@@ -110,7 +104,7 @@ def numbered_mnist(train: int = 8000, test: int = 3000) -> dict[str, np.ndarray]
     return {"x_train": pictures(train), "x_test": pictures(test), **labels}
 
 
-def test_mnist16_is_chosen_from_mnist_and_is_the_same_each_time(folder: Path) -> None:
+def test_mnist16_is_chosen_from_mnist_and_is_the_same_each_time(folder):
     """As many pictures as in 1989, none twice, each with its label, test from test."""
     np.savez(folder / "mnist.npz", **numbered_mnist())
     data, again = load_dataset("mnist16"), load_dataset("mnist16", image_shape=(16, 16, 1))
@@ -125,14 +119,7 @@ def test_mnist16_is_chosen_from_mnist_and_is_the_same_each_time(folder: Path) ->
     assert "not those" in data.note and data.class_names == tuple("0123456789")
 
 
-def test_mnist16_needs_the_whole_of_mnist(folder: Path) -> None:
-    """From 20 digits there are no 7,291 to choose; they must not be repeated."""
-    np.savez(folder / "mnist.npz", **small_set())
-    with pytest.raises(InputError, match="the mnist here has 20 and 10"):
-        load_dataset("mnist16")
-
-
-def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
+def test_digits_are_scikit_learns_scaled_to_bytes():
     """8x8 digits from 0 to 255, a fifth of each class to test."""
     data = load_dataset("digits")
     assert data.image_shape == (8, 8, 1)
@@ -142,7 +129,7 @@ def test_digits_are_scikit_learns_scaled_to_bytes() -> None:
     assert share == pytest.approx(np.full(10, 0.2), abs=0.01)
 
 
-def test_shapes_are_the_same_each_time_and_balanced() -> None:
+def test_shapes_are_the_same_each_time_and_balanced():
     """A seed fixes every pixel; training and test pictures differ."""
     first, labels = draw_shapes(100, seed=1)
     again, _ = draw_shapes(100, seed=1)
@@ -152,7 +139,7 @@ def test_shapes_are_the_same_each_time_and_balanced() -> None:
     assert np.bincount(labels).tolist() == [10] * 10
 
 
-def test_the_colours_of_shapes_do_not_tell_the_class() -> None:
+def test_the_colours_of_shapes_do_not_tell_the_class():
     """A classifier that sees only the colours of a picture is no better than chance."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     data = load_dataset("shapes")
@@ -166,7 +153,7 @@ def test_the_colours_of_shapes_do_not_tell_the_class() -> None:
     assert model.score(colours(data.x_test), data.y_test) < 0.2  # chance is 0.1
 
 
-def test_mnist5k_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist5k_needs_no_other_package(monkeypatch):
     """Training without a network needs no extra."""
     for package in ("mlxtend", "sklearn", "matplotlib"):
         monkeypatch.setitem(sys.modules, package, None)  # importing it fails
@@ -177,25 +164,27 @@ def test_mnist5k_needs_no_other_package(monkeypatch: pytest.MonkeyPatch) -> None
 # Names and folders
 
 
-def test_the_names_of_the_classes_are_all_there() -> None:
+def test_the_names_of_the_classes_are_all_there():
     """One name a class, and none twice."""
     counts = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "shapes": 10}
     assert {name: len(set(CLASS_NAMES[name])) for name in counts} == counts
     assert list(CLASS_NAMES["cifar100"]) == sorted(CLASS_NAMES["cifar100"])
 
 
-def test_the_data_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """$MODELZOO_DATA, then $MODELZOO_HOME/data, then the user's cache."""
-    monkeypatch.setenv("MODELZOO_HOME", "home")
-    monkeypatch.setenv("MODELZOO_DATA", "elsewhere")
-    assert data_folder() == Path("elsewhere")
+def test_the_data_folder_follows_the_environment(monkeypatch):
+    for name, value, found in (
+        ("MODELZOO_HOME", "home", ("home", "data")),
+        ("MODELZOO_DATA", "elsewhere", ("elsewhere",)),
+    ):
+        monkeypatch.delenv("MODELZOO_DATA", raising=False)
+        monkeypatch.setenv(name, value)
+        assert data_folder() == Path(*found)
     monkeypatch.delenv("MODELZOO_DATA")
-    assert data_folder() == Path("home/data")
     monkeypatch.delenv("MODELZOO_HOME")
     assert data_folder().parts[-2:] == ("modelzoo", "data")
 
 
-def test_any_file_in_the_data_folder_is_a_data_set(folder: Path) -> None:
+def test_any_file_in_the_data_folder_is_a_data_set(folder):
     """A person's own .npz is loaded by its name, with its names of classes if it has any."""
     np.savez(folder / "mine.npz", **small_set(class_names=np.array(list("abcdefghij"))))
     np.savez(folder / "Not Safe.npz", **small_set())
@@ -205,22 +194,24 @@ def test_any_file_in_the_data_folder_is_a_data_set(folder: Path) -> None:
     assert data.x_train.shape == (20, 8, 8, 1) and data.y_train.dtype == np.int64
 
 
-def test_a_file_that_is_not_the_published_set_says_so(folder: Path) -> None:
-    """Twenty digits under the name mnist are loaded, with a note that they are not MNIST."""
+def test_a_file_that_is_not_the_published_set_says_so(folder):
+    """Twenty digits under the name mnist are loaded; 7,291 of them cannot be chosen."""
     np.savez(folder / "mnist.npz", **small_set())
     assert "not the 60,000 and 10,000 of the published mnist" in load_dataset("mnist").note
+    with pytest.raises(InputError, match="the mnist here has 20 and 10"):
+        load_dataset("mnist16")
 
 
 @pytest.mark.parametrize(
     "name", ["../mnist", "/etc/passwd", "a/b", "mnist.npz", "", "Mnist", "a\0"]
 )
-def test_names_that_are_paths_are_refused(folder: Path, name: str) -> None:
+def test_names_that_are_paths_are_refused(folder, name):
     """A name can't lead out of the data folder."""
     with pytest.raises(InputError, match="is not the name of a data set"):
         load_dataset(name)
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(folder: Path) -> None:
+def test_an_unknown_name_is_answered_with_the_nearest(folder):
     """A misspelt name costs no import of a framework and gets a suggestion."""
     with pytest.raises(InputError, match="did you mean fashion_mnist"):
         check_dataset_name("fashionmnist")
@@ -246,9 +237,7 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("what", "changes", "message"), BROKEN, ids=[row[0] for row in BROKEN])
-def test_wrong_arrays_are_one_clear_error(
-    folder: Path, what: str, changes: dict[str, Any], message: str
-) -> None:
+def test_wrong_arrays_are_one_clear_error(folder, what, changes, message):
     """The message names the file, what is wrong with it and what it must hold."""
     np.savez(folder / "mine.npz", **small_set(**changes))
     with pytest.raises(InputError, match=message) as caught:
@@ -257,45 +246,40 @@ def test_wrong_arrays_are_one_clear_error(
     assert "It must hold" in str(caught.value) and len(str(caught.value).splitlines()) <= 5
 
 
-def test_damaged_files_are_one_clear_error(folder: Path) -> None:
+def test_damaged_files_are_one_clear_error(folder):
     """Empty, cut off, garbled and misnamed files are told, and never replaced by a fallback."""
     np.savez_compressed(folder / "whole.npz", **small_set(2000))
     whole = (folder / "whole.npz").read_bytes()
     garbled = bytearray(whole)
     garbled[300:400] = bytes(100)
-    np.save(folder / "single.npy", np.zeros(3))
-    for content in (b"", b"not a zip", whole[: len(whole) // 2], bytes(garbled), b"\x80\x04N."):
+    single = io.BytesIO()
+    np.save(single, np.zeros(3))
+    half = whole[: len(whole) // 2]
+    for content in (b"", b"no zip", half, bytes(garbled), b"\x80\x04N.", single.getvalue()):
         (folder / "mnist.npz").write_bytes(content)
         with pytest.raises(InputError, match=r"mnist\.npz can't be read"):
             load_dataset("mnist", notify=pytest.fail)
-    (folder / "mnist.npz").write_bytes((folder / "single.npy").read_bytes())
-    with pytest.raises(InputError, match=r"mnist\.npz can't be read"):
-        load_dataset("mnist")
 
 
 # Fetched data sets
 
 
 @pytest.fixture
-def home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty caches of our own and of Keras, and no network settings."""
-    for name in ("MODELZOO_OFFLINE", "MODELZOO_MIRROR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
+def caches(folder, home, monkeypatch):
+    """Empty caches of our own and of Keras."""
     monkeypatch.setenv("KERAS_HOME", str(folder / "keras"))
-    monkeypatch.setenv("MODELZOO_HOME", str(folder / "home"))
-    return folder / "home"
+    return home
 
 
 @pytest.fixture
-def no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def no_network(caches, monkeypatch):
     """No server answers: all addresses are a port of this machine where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
     for name in datasets.FETCHED:
         monkeypatch.setitem(KNOWN_SETS, name, replace(KNOWN_SETS[name], addresses=(address,)))
     monkeypatch.setattr(datasets, "LIMITS", Limits(attempts=1))
-    return home
+    return caches
 
 
 def put(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
@@ -328,12 +312,10 @@ def write_archive(path: Path, members: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize(("name", "label_bytes"), [("cifar10", 1), ("cifar100", 2)])
-def test_cifar_is_read_from_its_binary_archive(
-    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, label_bytes: int
-) -> None:
+def test_cifar_is_read_from_its_binary_archive(caches, monkeypatch, name, label_bytes):
     """In memory: planes become pixels, the last byte of a label the class; nothing is written."""
     images, members = cifar_members(label_bytes)
-    path = write_archive(home / "datasets" / name / "cifar.tar.gz", members)
+    path = write_archive(caches / "datasets" / name / "cifar.tar.gz", members)
     put(monkeypatch, path)
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     data = load_dataset(name)
@@ -343,15 +325,13 @@ def test_cifar_is_read_from_its_binary_archive(
     assert list(path.parent.glob("**/*.bin")) == []
 
 
-def test_fashion_mnist_is_read_from_its_four_files(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fashion_mnist_is_read_from_its_four_files(caches, monkeypatch):
     """The dimensions stand at the beginning of each file."""
     arrays = small_set()
     paths = []
     for key, array in ((key, arrays[key].astype(np.uint8)) for key in KEYS):
         header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
-        path = home / "datasets" / "fashion_mnist" / f"{key}.gz"
+        path = caches / "datasets" / "fashion_mnist" / f"{key}.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(header + array.tobytes()))
         paths.append(path)
@@ -362,9 +342,7 @@ def test_fashion_mnist_is_read_from_its_four_files(
     assert data.y_train.tolist() == arrays["y_train"].tolist()
 
 
-def test_a_copy_of_keras_is_used_if_it_is_the_right_one(
-    no_network: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_of_keras_is_used_if_it_is_the_right_one(no_network, monkeypatch):
     """By its SHA-256, and without a network; any other file there is not believed."""
     copy = Path(os.environ["KERAS_HOME"], "datasets", "mnist.npz")
     copy.parent.mkdir(parents=True)
@@ -376,9 +354,7 @@ def test_a_copy_of_keras_is_used_if_it_is_the_right_one(
     assert load_dataset("mnist").x_train.shape == (20, 8, 8, 1)
 
 
-def test_pickles_in_the_cache_of_keras_are_not_read(
-    no_network: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pickles_in_the_cache_of_keras_are_not_read(no_network, monkeypatch):
     """Keras keeps CIFAR as pickles, which can run code."""
     ran = no_network.parent / "ran"
     pickled = pickle.dumps(Trap(str(ran)))
@@ -403,9 +379,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("name", ["mnist", "mnist16"])
-def test_mnist_out_of_reach_goes_on_with_mnist5k(
-    name: str, no_network: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_mnist_out_of_reach_goes_on_with_mnist5k(name, no_network, capsys):
     """With a notice; the data is called mnist5k, and nothing is printed where JSON may be read."""
     with pytest.raises(DatasetUnavailable, match="mnist can't be fetched"):
         load_dataset(name)
@@ -417,7 +391,7 @@ def test_mnist_out_of_reach_goes_on_with_mnist5k(
     assert capsys.readouterr().out == ""
 
 
-def test_other_sets_out_of_reach_say_what_to_do(no_network: Path) -> None:
+def test_other_sets_out_of_reach_say_what_to_do(no_network):
     """No other set has a stand-in: the message says where the file goes and what works offline."""
     with pytest.raises(DatasetUnavailable) as caught:
         load_dataset("cifar10", notify=pytest.fail)
@@ -428,12 +402,7 @@ def test_other_sets_out_of_reach_say_what_to_do(no_network: Path) -> None:
 
 
 @pytest.mark.parametrize("name", datasets.FETCHED)
-def test_offline_opens_no_socket_and_announces_nothing(
-    name: str,
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_offline_opens_no_socket_and_announces_nothing(name, caches, monkeypatch, capsys):
     """With MODELZOO_OFFLINE, nothing is looked up, connected to, written or said."""
 
     def forbidden(*args: object, **kwargs: object) -> None:
@@ -444,13 +413,13 @@ def test_offline_opens_no_socket_and_announces_nothing(
     monkeypatch.setattr(socket, "getaddrinfo", forbidden)
     with pytest.raises(DatasetUnavailable, match="MODELZOO_OFFLINE forbids"):
         load_dataset(name)
-    assert not home.exists() and capsys.readouterr() == ("", "")
+    assert not caches.exists() and capsys.readouterr() == ("", "")
 
 
 # Shapes of pictures
 
 
-def test_grey_becomes_colour_and_colour_grey() -> None:
+def test_grey_becomes_colour_and_colour_grey():
     """Grey is repeated; colour becomes the luma of ITU-R 601, as Pillow rounds it."""
     image = pytest.importorskip("PIL.Image")
     grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
@@ -460,7 +429,7 @@ def test_grey_becomes_colour_and_colour_grey() -> None:
     assert np.array_equal(convert(colour, (16, 16, 1))[..., 0], expected)
 
 
-def test_resizing_is_antialiased_and_keeps_every_picture() -> None:
+def test_resizing_is_antialiased_and_keeps_every_picture():
     """More pictures than one chunk holds, each shrunk to its own even grey."""
     images = np.zeros((2500, 16, 16, 1), np.uint8)
     images[:, :, ::2] = (np.arange(2500) % 256)[:, None, None, None]
@@ -470,7 +439,7 @@ def test_resizing_is_antialiased_and_keeps_every_picture() -> None:
     assert np.abs(centre - (np.arange(2500) % 256)[:, None, None] / 2).max() <= 4
 
 
-def test_a_lazy_source_is_indexed_like_an_array() -> None:
+def test_a_lazy_source_is_indexed_like_an_array():
     """Pictures resized on demand are those resized at once, under every kind of index."""
     images = np.random.RandomState(0).randint(0, 256, (12, 8, 8, 1)).astype(np.uint8)
     whole, lazy = convert(images, (10, 6, 3)), ResizedImages(images, (10, 6, 3))
@@ -487,7 +456,7 @@ def test_a_lazy_source_is_indexed_like_an_array() -> None:
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 2), (0, 28, 1), (28.0, 28, 1), "28x28x1"])
-def test_an_impossible_image_shape_is_refused(shape: Any) -> None:
+def test_an_impossible_image_shape_is_refused(shape):
     """Height, width and 1 or 3 channels, or an error that says so."""
     with pytest.raises(InputError, match="image_shape"):
         load_dataset("digits", image_shape=shape)

@@ -49,7 +49,7 @@ def drawn(chart: charts.Chart, folder: Path) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def digit() -> np.ndarray:
+def digit():
     """A 28x28 picture with a stroke across, uint8."""
     picture = np.zeros((28, 28, 1), np.uint8)
     picture[6:9, 6:22], picture[9:24, 18:21] = 255, 220
@@ -57,7 +57,7 @@ def digit() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def photo(tmp_path_factory) -> Path:
+def photo(tmp_path_factory):
     """A colour photograph of 1,600x400 pixels that lies on its side, as its EXIF says."""
     generator = np.random.default_rng(0)
     coarse = generator.integers(0, 256, (8, 32, 3), np.uint8)
@@ -436,35 +436,3 @@ def test_plot_of_several_runs_is_one_chart(tmp_path, capfd):
     assert capfd.readouterr().out.strip() == str(tmp_path / "comparison.json")
     text = (tmp_path / "comparison.json").read_text()
     assert '"a/run"' in text and '"b/run"' in text
-
-
-BAD = {
-    "draw nothing": ("draw", "what"),
-    "draw something else": ("draw architectur", "'architecture'"),
-    "draw no network": ("draw architecture", "NAME"),
-    "draw activations of a network": ("draw activations lenet5", "needs no network"),
-    "draw a layer of the architecture": ("draw architecture lenet5 --layer C1", "--layer"),
-    "draw an unknown filter": ("draw convolution --filter sobel", "did you mean 'sobel_"),
-    "draw kernels with a filter": ("draw kernels lenet5 --filter emboss", "--filter"),
-    "draw kernels of dense layers": ("draw kernels lenet5 --layer F5", "--layer F5", "C1, C3"),
-    "draw into a file": ("draw activations --out {files}/text.png", "text.png"),
-    "features of text": ("features lenet5 {files}/text.png", "not a picture"),
-    "features of an unknown layer": ("features lenet5 --layer C2 {files}/right.png", "'C2'"),
-    "filters of text": ("filters {files}/text.png", "not a picture"),
-    "an unknown filter": ("filters {files}/right.png --filter blur", "'blur'"),
-    "plot a run twice": ("plot {files} {files}", "twice"),
-    "plot runs of nothing": ("plot {files}/a {files}/b", "history.csv", "No such file"),
-}
-
-
-@pytest.mark.parametrize("case", BAD, ids=lambda name: name.replace(" ", "-"))
-def test_bad_input_is_one_message(case, tmp_path, monkeypatch, capfd):
-    """Exit code 2, what was wrong, and no file is left behind."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.png").write_text("no picture")
-    Image.linear_gradient("L").resize((28, 28)).save(tmp_path / "right.png")
-    command, *words = BAD[case]
-    assert run(command.format(files=tmp_path)) == 2
-    err = capfd.readouterr().err
-    assert all(word in err for word in words) and "Traceback" not in err, err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["right.png", "text.png"]

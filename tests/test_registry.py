@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,7 @@ from modelzoo.config import list_models, load_config
 from modelzoo.config.sources import parse_source
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.hashes import record_path, sha256_of, state_of
-from modelzoo.training.golden import (
-    check_golden,
-    golden_images,
-    make_golden,
-)
+from modelzoo.training.golden import check_golden, golden_images, make_golden
 from modelzoo.weights import store
 
 ROOT = Path(modelzoo.__file__).parents[1]
@@ -45,13 +40,9 @@ PUBLISHED = [(model, entry) for model in list_models() for entry in load_config(
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own, and no network."""
-    monkeypatch.delenv("MODELZOO_MIRROR", raising=False)
+def offline(home, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
-    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
 
 
 def write_config(entries: list[dict[str, Any]], **sections: Any) -> Path:
@@ -89,7 +80,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG, ids=lambda name: name.replace(" ", "-"))
-def test_a_wrong_entry_names_file_line_and_key(name: str) -> None:
+def test_a_wrong_entry_names_file_line_and_key(name):
     """Before anything is fetched or built."""
     changes, words = WRONG[name]
     path = write_config([{k: v for k, v in (ENTRY | changes).items() if v is not None}])
@@ -101,18 +92,18 @@ def test_a_wrong_entry_names_file_line_and_key(name: str) -> None:
     assert len(message.splitlines()) == 1
 
 
-def test_entries_among_themselves() -> None:
+def test_entries_among_themselves():
     """Names are unique; the list is a list; nothing unverified is shipped."""
     with pytest.raises(InputError, match="'own' is there twice"):
         load_config(write_config([ENTRY, ENTRY]))
     for wrong in ({"a": 1}, "own", 5):
         with pytest.raises(InputError, match="weights: should be a list"):
-            load_config(write_config(wrong))  # type: ignore[arg-type]
+            load_config(write_config(wrong))
     with pytest.raises(InputError, match="a file that we ship has a hash"):
         load_config(write_config([UNVERIFIED | {"sources": ["package"]}]))
 
 
-def test_the_line_is_that_of_the_key() -> None:
+def test_the_line_is_that_of_the_key():
     """Also in the second entry."""
     path = write_config([ENTRY, ENTRY | {"name": "two", "sha256": "x"}])
     lines = path.read_text().splitlines()
@@ -121,7 +112,7 @@ def test_the_line_is_that_of_the_key() -> None:
         load_config(path)
 
 
-def test_a_relative_file_counts_from_its_yaml(tmp_path: Path) -> None:
+def test_a_relative_file_counts_from_its_yaml(tmp_path):
     """Wherever the command runs."""
     entry = load_config(write_config([ENTRY])).weights[0]
     assert entry.sources == [f"file:{tmp_path / 'own.weights.h5'}"]
@@ -134,13 +125,13 @@ def test_a_relative_file_counts_from_its_yaml(tmp_path: Path) -> None:
      "http://localhost.example/x", "http://localhost@weights.example/x", "//a.example/x",
      "http://weights.example\\@localhost/x"],
 )  # fmt: skip
-def test_what_is_no_source(text: str) -> None:
+def test_what_is_no_source(text):
     """An address without TLS is one on this machine only."""
     with pytest.raises(InputError):
         parse_source(text)
 
 
-def test_what_is_a_source() -> None:
+def test_what_is_a_source():
     """All kinds, and how they are shown."""
     shown = {
         "package": "package",
@@ -158,7 +149,7 @@ def test_what_is_a_source() -> None:
 
 
 @pytest.fixture
-def own() -> Path:
+def own():
     """A configuration whose weights lie beside it."""
     Path("own.weights.h5").write_bytes(DATA)
     return write_config([ENTRY, UNVERIFIED | {"name": "free"}])
@@ -171,7 +162,7 @@ def run(capsys: pytest.CaptureFixture[str], *command: str) -> tuple[int, str, st
     return code, out, err
 
 
-def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pull(own, home, capsys):
     """The first weights, named ones, several; a row each for programs."""
     code, out, err = run(capsys, "pull", "own.yaml", "--json")
     path = home / "weights" / "own" / f"own-{SHA256[:8]}.weights.h5"
@@ -187,32 +178,7 @@ def test_pull(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert code == 0 and "unverified: this hash was never published" in out
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("pull lenet6", "'lenet5'"),
-        ("pull alexnet/documents", "published: cifar10, document"),
-        ("pull alexnet/../x", "alexnet/../x: no such file or folder"),
-        ("pull alexnet/document", "--allow-unverified"),
-        ("pull alexnet/document --allow-unverified", "MODELZOO_OFFLINE"),
-        ("pull", "NAME"),
-        ("evaluate --model alexnet --weights document --check", "--allow-unverified"),
-        ("evaluate --model lenet5 --weights https://a.example/x.h5", "--sha256"),
-        ("evaluate --model lenet5 --weights https://a.example/x.h5 --sha256 12", "--sha256 '12'"),
-        ("evaluate --model lenet5 --weights ftp://a.example/x.h5", "is no source"),
-        ("evaluate --model alexnet --weights document --sha256 " + "0" * 64, "for a custom file"),
-    ],
-)
-def test_what_the_commands_refuse(
-    command: str, words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One message, exit code 2."""
-    code, out, err = run(capsys, *command.split())
-    assert (code, out) == (2, "")
-    assert words in err
-
-
-def test_verify(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify(own, home, capsys):
     """Every hash again: right, wrong, and of files that no configuration names any more."""
     assert run(capsys, "verify", "own.yaml")[0] == 0
     run(capsys, "pull", "own.yaml")
@@ -236,9 +202,7 @@ def test_verify(own: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert run(capsys, "verify")[0] == 1
 
 
-def test_unverified_files_of_two_configurations_are_kept_apart(
-    own: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unverified_files_of_two_configurations_are_kept_apart(own, capsys):
     """What somebody's YAML of the same name brought here does not pass for the published file."""
     run(capsys, "pull", "own.yaml/free", "--allow-unverified")
     Path("other.h5").write_bytes(DATA)
@@ -247,7 +211,7 @@ def test_unverified_files_of_two_configurations_are_kept_apart(
     assert code == 2 and "--allow-unverified" in err
 
 
-def test_verify_misses_what_should_be_shipped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_misses_what_should_be_shipped(capsys):
     """A wheel without its weights is wrong."""
     Path("own.weights.h5").write_bytes(DATA)
     write_config([ENTRY | {"sources": ["package", "file:own.weights.h5"]}])
@@ -256,7 +220,7 @@ def test_verify_misses_what_should_be_shipped(capsys: pytest.CaptureFixture[str]
     assert (code, row["place"], row["state"], row["wrong"]) == (1, "package", "missing", True)
 
 
-def test_list_and_info(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_and_info(own, capsys):
     """What is published, with scores, and where it is."""
     out = " ".join(run(capsys, "list", "--weights")[1].split())
     assert "alexnet/document" in out and "0.5549" in out and "not fetched, unverified" in out
@@ -270,7 +234,7 @@ def test_list_and_info(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def network_file(tmp_path_factory):
     """The weights of an untrained LeNet-5."""
     import keras
 
@@ -281,7 +245,7 @@ def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def published(network_file: Path, bars: Path) -> Callable[..., Path]:
+def published(network_file, bars):
     """A configuration that publishes it, with any scores."""
     shutil.copy(network_file, "own.weights.h5")
     content = network_file.read_bytes()
@@ -295,7 +259,7 @@ def published(network_file: Path, bars: Path) -> Callable[..., Path]:
     return write
 
 
-def test_load_by_name(published: Callable[..., Path], network_file: Path) -> None:
+def test_load_by_name(published, network_file):
     """By name, by default and by address: the same arrays; another SHA-256 is refused."""
     path = published()
     expected = modelzoo.load("lenet5", weights=network_file).get_weights()
@@ -315,7 +279,7 @@ def test_load_by_name(published: Callable[..., Path], network_file: Path) -> Non
         modelzoo.load("lenet5", weights=f"file:{Path('own.weights.h5').absolute()}")
 
 
-def test_evaluate_check(published: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_check(published, capsys):
     """On the weights' own data set: 0 if the number holds, 1 if it does not or can't be told."""
     command = ["evaluate", "--model", str(published()), "--device", "cpu"]
     code, out, _ = run(capsys, *command, "--json")
@@ -353,7 +317,7 @@ def test_evaluate_check(published: Callable[..., Path], capsys: pytest.CaptureFi
     assert code == 2 and "--check" in err
 
 
-def test_golden_pictures_never_change() -> None:
+def test_golden_pictures_never_change():
     """The bits that every machine must make: golden outputs rest on them."""
     images = golden_images(0, 2, (28, 28, 1))
     assert images.shape == (2, 28, 28, 1) and images.dtype == np.uint8
@@ -367,7 +331,7 @@ def test_golden_pictures_never_change() -> None:
 @pytest.mark.parametrize(
     ("model", "entry"), PUBLISHED, ids=lambda each: getattr(each, "name", each)
 )
-def test_published_weights_are_what_they_say(model: str, entry: Any) -> None:
+def test_published_weights_are_what_they_say(model, entry):
     """A shipped file has its hash and gives the golden outputs, here as everywhere."""
     about = load_config(model).about
     assert entry.parameters in (None, about.parameters)
@@ -383,7 +347,7 @@ def test_published_weights_are_what_they_say(model: str, entry: Any) -> None:
     assert check_golden(config, network, entry.golden) <= entry.golden.tolerance
 
 
-def test_the_package_holds_no_file_that_nothing_describes() -> None:
+def test_the_package_holds_no_file_that_nothing_describes():
     """And at most 20 MB of those that are."""
     described = {store.packaged_path(entry.file_of(model)) for model, entry in PUBLISHED}
     shipped = list(store.PACKAGED.glob("*/*"))
@@ -391,8 +355,7 @@ def test_the_package_holds_no_file_that_nothing_describes() -> None:
     assert sum(path.stat().st_size for path in shipped) <= 20_000_000
 
 
-def test_a_wrong_number_is_no_match_by_rounding() -> None:
-    """Golden outputs of another shape are refused, too."""
+def test_nan_and_another_shape_are_no_golden_outputs():
     from modelzoo.config.published import Golden
 
     class Stub:
@@ -402,4 +365,4 @@ def test_a_wrong_number_is_no_match_by_rounding() -> None:
     config = load_config("lenet5")
     for outputs in ([[0.1] * 10], [[0.1] * 9]):
         with pytest.raises(RunError):
-            check_golden(config, Stub(), Golden(seed=0, outputs=outputs))  # type: ignore[arg-type]
+            check_golden(config, Stub(), Golden(seed=0, outputs=outputs))
