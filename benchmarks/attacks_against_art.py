@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
 
-    network = resolve(options.model, backend="torch")
+    network = resolve(options.model, overrides=["trainer.backend=torch"])
     model, _ = build_scores(network)
     pictures = open_pictures([network], options.images, 0, print)
     images, labels = np.asarray(pictures.images, "float32"), pictures.labels

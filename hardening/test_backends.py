@@ -59,6 +59,6 @@ else:
             training.interrupt_in_epoch(patched, 1, training.press_ctrl_c, batch=2)
             with pytest.raises(KeyboardInterrupt):
                 training.Trainer(config, out=cut, device="cpu").fit()
-        progress = training.RunFolder(cut).load_progress()
+        _, progress = training.RunFolder(cut).load_state()
         assert progress.epochs_done == 1 and 3 <= progress.batches_done <= 4
         assert training.resumed_as_if_never_stopped(cut, whole)

@@ -68,7 +68,7 @@ def test_long_epochs_are_saved_within(bars, tmp_path, monkeypatch):
         interrupt_in_epoch(patched, 1, stop_at_once, batch=2)
         with pytest.raises(KeyboardInterrupt):
             Trainer(config, out=tmp_path / "cut").fit()
-    progress = RunFolder(tmp_path / "cut").load_progress()
+    _, progress = RunFolder(tmp_path / "cut").load_state()
     assert (progress.epochs_done, progress.batches_done) == (1, 2) and progress.seconds > 0
     assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
     with pytest.raises(InputError, match="save_minutes: -1 should be"):

@@ -95,8 +95,7 @@ def test_a_state_of_texts_is_refused(tmp_path: Path) -> None:
     """Its arrays go into variables."""
     folder = RunFolder(tmp_path)
     folder.save_state([np.array(["weights"])], Progress())
-    assert folder.load_progress() == Progress(arrays=1)
-    with pytest.raises(InputError, match="holds no state of a run: it holds <U7"):
+    with pytest.raises(InputError, match="damaged: 0 of 1 arrays of numbers"):
         folder.load_state()
 
 

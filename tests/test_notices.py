@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from modelzoo import Trainer, load_config, resume
-from modelzoo.training.notices import notices_on_classes, notices_on_history
-from modelzoo.training.prepare import class_weights, images_per_class
+from modelzoo.training.prepare import class_weights
+from modelzoo.training.results import notices_on_classes, notices_on_history
 
 TEN = np.arange(1000) % 10  # labels of which a tenth is of each class
 SMALL = ["data.batch_size=16", "data.validation_split=20", "model.conv_maps=[2, 4]"]
@@ -24,9 +24,13 @@ def rows(*accuracies: float, kind: str = "val_accuracy") -> list[dict[str, float
     ]
 
 
+def labels(*counts: int) -> np.ndarray:
+    return np.repeat(np.arange(len(counts)), counts)
+
+
 def test_good_classes_and_a_good_training_bring_no_notice() -> None:
     """Neither do small differences, a small fall, or an accuracy that was better by a little."""
-    assert notices_on_classes(np.array([100, 10, 50]), ["a", "b", "c"]) == []
+    assert notices_on_classes(labels(100, 10, 50), ["a", "b", "c"]) == []
     assert notices_on_history(rows(0.5, 0.9, 0.98), TEN, 3) == []
     assert notices_on_history(rows(0.5, 0.9, 0.6), TEN, 2) == []
     assert notices_on_history(rows(0.13, 0.14), TEN, 2) == []
@@ -34,19 +38,19 @@ def test_good_classes_and_a_good_training_bring_no_notice() -> None:
 
 def test_imbalance_above_10_to_1() -> None:
     """The two extremes are named; weights answer it."""
-    counts, names = np.array([5000, 499, 700]), ["cat", "dog", "cow"]
-    (notice,) = notices_on_classes(counts, names)
+    found, names = labels(5000, 499, 700), ["cat", "dog", "cow"]
+    (notice,) = notices_on_classes(found, names)
     assert notice == (
         "5,000 training images of 'cat', but 499 of 'dog': try --set fit.class_weight=balanced"
     )
-    assert notices_on_classes(counts, names, is_weighted=True) == []
+    assert notices_on_classes(found, names, is_weighted=True) == []
 
 
 def test_a_class_without_images() -> None:
     """It is named, or the first five are, and no ratio is taken with it."""
-    (notice,) = notices_on_classes(np.array([5, 0, 5]), ["a", "b", "c"])
+    (notice,) = notices_on_classes(labels(5, 0, 5), ["a", "b", "c"])
     assert notice.startswith("no training images of 'b', which cannot be learned: ")
-    (notice,) = notices_on_classes(np.array([5, *[0] * 7]), list("abcdefgh"))
+    (notice,) = notices_on_classes(labels(5, *[0] * 7), list("abcdefgh"))
     assert "'b', 'c', 'd', 'e', 'f' and 2 more" in notice
 
 
@@ -92,7 +96,6 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     assert [found[0], found[1], found[3]] == pytest.approx(expected)
     assert found[2] == found[4] == 1
     assert np.mean([found[label] for label in labels]) == pytest.approx(1)
-    assert images_per_class(labels, 5).tolist() == [70, 20, 0, 10, 0]
     assert class_weights({1: 3}, labels, 3) == {0: 1.0, 1: 3.0, 2: 1.0}
     assert class_weights(None, labels, 3) is None
 

@@ -188,7 +188,7 @@ def test_a_run_stopped_at_once_resumes_as_if_it_had_not_been(bars, tmp_path, mon
         interrupt_in_epoch(patched, epoch)
         with pytest.raises(KeyboardInterrupt):
             Trainer(config, out=tmp_path / "cut").fit()
-    progress = RunFolder(tmp_path / "cut").load_progress()
+    _, progress = RunFolder(tmp_path / "cut").load_state()
     assert (progress.epochs_done, progress.batches_done) == (epoch, 0)
     assert resumed_as_if_never_stopped(tmp_path / "cut", tmp_path / "whole")
     assert not list(tmp_path.rglob(".*"))  # no lock, no temporary file
@@ -220,7 +220,7 @@ def test_ctrl_c_loses_no_batch(bars, tmp_path, monkeypatch, capsys, epoch, overr
         interrupt_in_epoch(patched, epoch, press_ctrl_c, batch=2)
         with pytest.raises(KeyboardInterrupt):
             Trainer(config, out=tmp_path / "cut").fit()
-    progress = RunFolder(tmp_path / "cut").load_progress()
+    _, progress = RunFolder(tmp_path / "cut").load_state()
     assert (progress.epochs_done, progress.batches_done, progress.batches) == (epoch, 4, 5)
     assert f"{epoch} of 3 epochs and batch 4 of 5 are saved" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is handler
@@ -344,10 +344,10 @@ def test_the_number_of_classes_follows_the_data_unless_set_by_hand():
     assert fitted.model.num_classes == 3 and "3 classes" in said[0]
     assert fitted.data.class_names == ["ant", "bee", "cow"]
     by_hand = load_config("lenet5", overrides=["data.dataset=three", "model.num_classes=5"])
-    assert fit_config_to_data(by_hand, three_classes()).model.num_classes == 5
+    assert fit_config_to_data(by_hand, three_classes(), print).model.num_classes == 5
     too_few = load_config("lenet5", overrides=["data.dataset=three", "model.num_classes=2"])
     with pytest.raises(InputError, match="2 is too few for the 3 classes"):
-        fit_config_to_data(too_few, three_classes())
+        fit_config_to_data(too_few, three_classes(), print)
 
 
 def test_a_small_data_set_keeps_images_to_train_on():
@@ -359,7 +359,7 @@ def test_a_small_data_set_keeps_images_to_train_on():
     assert "a fifth of them, not 5,000, is kept for validation" in said[-1]
     for value in (0.1, 0, 2, 9_999):
         by_hand = load_config("lenet5", overrides=[f"data.validation_split={value}"])
-        assert fit_config_to_data(by_hand, data).data.validation_split == value
+        assert fit_config_to_data(by_hand, data, print).data.validation_split == value
 
 
 def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, monkeypatch):

@@ -130,7 +130,6 @@ class Arrays:
         if way == 8:
             from modelzoo.training.run_folder import RunFolder
 
-            RunFolder(run).load_progress()
             RunFolder(run).load_state()
         else:
             material.forget()

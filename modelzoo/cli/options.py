@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,12 @@ def arguments_of(function: Callable[..., Any], options: argparse.Namespace) -> d
 
 def chosen_source(options: argparse.Namespace, **others: Any) -> Source:
     """Find the network and the weights that options, and other arguments of `resolve`, name."""
-    return resolve(**arguments_of(resolve, options) | others)
+    source = resolve(**arguments_of(resolve, options) | others)
+    backend = getattr(options, "backend", None)
+    if backend is None:
+        return source
+    config = source.config.with_values({"trainer": {"backend": backend}}, "--backend")
+    return dataclasses.replace(source, config=config)
 
 
 def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, str | Path | None]:

@@ -1,12 +1,12 @@
-"""What happens around batches and epochs: order, state, progress, Ctrl-C, and a stop on NaN."""
+"""What happens around batches and epochs: their order, what is shown, and Ctrl-C."""
 
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,35 +14,31 @@ from rich.console import Console
 
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.support.progress import Progress
-from modelzoo.training.distribution import learning_rate_of
-from modelzoo.training.saving import Saving
 from modelzoo.training.state import Progress as RunProgress
 
 LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no terminal
-STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")  # of Keras' callbacks
 
 
 class Interruption:
     """Within a block, the first SIGINT or SIGTERM is noted; the second raises KeyboardInterrupt.
 
-    Outside the main thread, where Python hands out no signals, nothing changes.
+    Outside the main thread, where Python hands out no signals, or if none `is_noted`, nothing
+    changes.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
+    def __init__(self, *, is_noted: bool) -> None:
+        self.is_noted = is_noted and threading.current_thread() is threading.main_thread()
         self.is_wanted = False
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._note) for each in self.SIGNALS}
-        return self
+    def __enter__(self) -> None:
+        if self.is_noted:
+            signals = (signal.SIGINT, signal.SIGTERM)
+            self._before = {each: signal.signal(each, self._note) for each in signals}
 
     def __exit__(self, *exception: object) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler or signal.SIG_DFL)  # None: it was set outside Python
-        self._before = {}
 
     def end(self) -> None:
         """Raise KeyboardInterrupt if it is wanted: what must not be lost is saved."""
@@ -85,85 +81,6 @@ class EpochOrder(keras.callbacks.Callback):
 
             words = [self.pipeline.seed, self.epoch, self.first_step + batch, 2]
             torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
-
-
-class SaveProgress(keras.callbacks.Callback):
-    """Save a run after each epoch, now and then within it, and when interrupted; stop it on NaN.
-
-    Comes last in the list, so that the others have already changed the learning rate and their
-    own state when the run saves both.
-
-    Args:
-        saving: of the training, whose callbacks' state is put back at the beginning.
-        say: prints a line.
-        interruption: makes an epoch end early, after it was saved, with KeyboardInterrupt.
-    """
-
-    def __init__(
-        self, saving: Saving, say: Callable[[str], None], interruption: Interruption
-    ) -> None:
-        super().__init__()
-        self.saving, self.say, self.interruption = saving, say, interruption
-        self.progress, self.callbacks = saving.progress, saving.session.callbacks
-        self.first_step = self.progress.batches_done
-        config, alone = saving.session.config, saving.session.distribution.replicas == 1
-        # Several replicas are saved when all are at the end of an epoch.
-        self.save_seconds = 60 * config.trainer.save_minutes if alone else math.inf
-        self.has_said = False
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Put the saved state back, after the callbacks have reset themselves."""
-        for callback, values in zip(self.callbacks, self.progress.callbacks, strict=False):
-            for name in STATE:
-                if name in values:
-                    setattr(callback, name, values[name])
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the clock, and note the learning rate that this epoch starts with."""
-        self.epoch, self.started = epoch, time.perf_counter()
-        self.saved = self.started
-        if self.first_step:
-            self.started -= self.progress.seconds
-        else:
-            self.progress.learning_rate = learning_rate_of(self.model)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save, if it is time to or the run is interrupted; the last batch is the epoch's end."""
-        done = self.first_step + batch + 1
-        loss = float((logs or {}).get("loss", 0.0))  # the mean, which one NaN makes NaN for good
-        if not math.isfinite(loss):
-            raise self.saving.ruined(
-                f"the loss became {loss} in epoch {self.epoch + 1}, by batch {done}"
-            )
-        now, progress = time.perf_counter(), self.progress
-        is_time = now - self.saved >= self.save_seconds
-        batches = self.saving.session.pipeline.steps_per_epoch
-        if done >= batches or not (is_time or self.interruption.is_wanted):
-            return
-        progress.batches_done, progress.batches = done, batches
-        progress.seconds = now - self.started
-        _ = self.model  # JAX: Keras puts the state of the training back into the variables
-        self.saving.save()
-        self.saved = time.perf_counter()
-        self.interruption.end()
-
-    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Say why an interruption takes its time: an epoch whose batches are done is finished."""
-        if self.interruption.is_wanted and not self.has_said:
-            self.has_said = True
-            self.say("interrupted: validating, then saving the epoch; once more stops at once")
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save."""
-        row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
-        row["learning_rate"] = self.progress.learning_rate
-        row["seconds"] = time.perf_counter() - self.started
-        self.progress.callbacks = [
-            {n: float(value) for n in STATE if (value := getattr(each, n, None)) is not None}
-            for each in self.callbacks
-        ]
-        self.saving.end_epoch(row)
-        self.interruption.end()
 
 
 class ShowProgress(keras.callbacks.Callback):

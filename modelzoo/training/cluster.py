@@ -5,16 +5,17 @@ Importing this starts no framework, so that what cannot work is refused at once.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
+
+from modelzoo.config.sections import Trainer
 from modelzoo.support.errors import InputError, RunError, reason_of
 
 EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'  # noqa: E501
@@ -22,6 +23,23 @@ SLURM = ("SLURM_PROCID", "SLURM_NODEID", "SLURM_STEP_NODELIST", "SLURM_STEP_TASK
 FIRST_PORT, PORTS = 20_000, 10_000  # of Slurm's workers; a job's number chooses among these
 PATIENCE = "MODELZOO_WORKER_TIMEOUT"  # seconds that a worker waits for another, if that is set
 DEFAULT_PATIENCE = 180
+
+Job = Literal["chief", "worker"]
+Address = Annotated[str, msgspec.Meta(pattern=r"\A([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}\Z")]
+
+
+class Task(msgspec.Struct):
+    """The process that reads a TF_CONFIG."""
+
+    type: Job
+    index: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class TensorFlowConfig(msgspec.Struct):
+    """What TF_CONFIG holds."""
+
+    cluster: dict[Job, list[Address]]
+    task: Task
 
 
 @dataclass(frozen=True)
@@ -43,22 +61,22 @@ class Cluster:
 
 
 def read_cluster(
-    distribute: str, backend: str, device: str, environment: Mapping[str, str] = os.environ
+    trainer: Trainer, device: str, environment: Mapping[str, str] = os.environ
 ) -> Cluster:
     """Return the cluster that the environment describes, if `distribute` is "workers".
 
     Args:
-        distribute: "none", "devices" or "workers".
-        backend: "tensorflow", "jax" or "torch".
-        device: as for `Trainer`.
+        trainer: the section of a configuration.
+        device: as for `modelzoo.Trainer`.
         environment: holds TF_CONFIG, or what `srun` sets; TF_CONFIG is preferred.
 
     Raises:
         InputError: this cannot be distributed so, or the environment does not say who takes part.
     """
+    distribute = trainer.distribute
     if distribute == "none":
         return Cluster()
-    if backend == "torch":
+    if trainer.backend == "torch":
         raise InputError(
             f"--distribute {distribute}: Keras has no engine for it on PyTorch; choose --backend "
             "tensorflow or jax, or train one run a device (docs/several-machines.md)"
@@ -70,7 +88,7 @@ def read_cluster(
         )
     if distribute == "devices":
         return Cluster()
-    if backend == "jax":
+    if trainer.backend == "jax":
         raise InputError(
             "--distribute workers: is not built for JAX; choose --backend tensorflow, or "
             "--distribute devices for the devices of one process"
@@ -92,33 +110,17 @@ def parse_tf_config(text: str) -> Cluster:
         InputError: not JSON, or not such a cluster; the message shows how it should be.
     """
     try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"TF_CONFIG: is not JSON ({error}); it should be like {EXAMPLE}") from None
-    jobs, task = _part(config, "cluster"), _part(config, "task")
-    strange = sorted(set(jobs) - {"chief", "worker"})
-    if strange or not jobs:
-        found = ", ".join(map(repr, strange)) or "nothing"
-        raise InputError(f"TF_CONFIG: cluster: holds {found:.80}; it should hold 'worker'")
-    addresses: list[str] = []
-    for job, given in sorted(jobs.items()):  # the chief comes first
-        if not isinstance(given, list) or not all(_is_address(each) for each in given):
-            raise InputError(
-                f"TF_CONFIG: cluster.{job}: {given!r:.120} should be a list of HOST:PORT"
-            )
-        addresses += given
+        config = msgspec.json.decode(text, type=TensorFlowConfig)
+    except msgspec.DecodeError as error:
+        raise InputError(f"TF_CONFIG: {error}; it should be like {EXAMPLE}") from None
+    jobs, task = config.cluster, config.task
+    addresses = (*jobs.get("chief", []), *jobs.get("worker", []))
     if len(set(addresses)) < len(addresses):
         raise InputError(f"TF_CONFIG: cluster: two workers have one address: {addresses!r:.200}")
-    kind, index = task.get("type"), task.get("index")
-    if kind not in jobs:
-        raise InputError(f"TF_CONFIG: task.type: {kind!r:.80} is not in the cluster")
-    if type(index) is not int or not 0 <= index < len(jobs[kind]):
-        raise InputError(
-            f"TF_CONFIG: task.index: {index!r:.80} should be from 0 to {len(jobs[kind]) - 1}, as "
-            f"cluster.{kind} has {len(jobs[kind])}"
-        )
-    before = len(jobs["chief"]) if kind == "worker" and "chief" in jobs else 0
-    return Cluster(tuple(addresses), before + index)
+    if task.index >= len(jobs.get(task.type, [])):
+        raise InputError(f"TF_CONFIG: task: the cluster has no {task.type} {task.index}")
+    before = len(jobs.get("chief", [])) if task.type == "worker" else 0
+    return Cluster(addresses, before + task.index)
 
 
 def parse_slurm(environment: Mapping[str, str]) -> Cluster:
@@ -128,80 +130,42 @@ def parse_slurm(environment: Mapping[str, str]) -> Cluster:
     ranks and addresses no longer match, and fails on nodes without GPUs; hence this.
 
     Raises:
-        InputError: a variable is missing or not as Slurm writes it.
+        InputError: a variable is missing, or the tasks are not distributed in blocks.
     """
     missing = [name for name in SLURM if name not in environment]
     if missing:
         raise InputError(f"--distribute workers: {', '.join(missing)}: not set; start with srun")
-    try:
-        rank, node = int(environment["SLURM_PROCID"]), int(environment["SLURM_NODEID"])
-        hosts = expand_hosts(environment["SLURM_STEP_NODELIST"])
-        tasks = expand_tasks(environment["SLURM_STEP_TASKS_PER_NODE"])
-        job = int(environment.get("SLURM_JOB_ID", "0"))
-    except ValueError as error:
-        raise InputError(f"--distribute workers: Slurm's variables: {error}") from None
-    port = FIRST_PORT + job % PORTS
-    nodes = [number for number, count in enumerate(tasks) for _ in range(count)]
-    if len(hosts) != len(tasks) or not 0 <= rank < len(nodes) or nodes[rank] != node:
+    rank, node = int(environment["SLURM_PROCID"]), int(environment["SLURM_NODEID"])
+    hosts = expand_hosts(environment["SLURM_STEP_NODELIST"])
+    tasks = expand_tasks(environment["SLURM_STEP_TASKS_PER_NODE"])
+    port = FIRST_PORT + int(environment.get("SLURM_JOB_ID", "0")) % PORTS
+    places = [(number, task) for number, count in enumerate(tasks) for task in range(count)]
+    if places[rank][0] != node:
         raise InputError(
             f"--distribute workers: task {rank} on node {node} is not where it should be among "
-            f"{len(nodes)} tasks on {len(hosts)} nodes; srun needs --distribution=block"
+            f"{len(places)} tasks on {len(hosts)} nodes; srun needs --distribution=block"
         )
-    addresses = [
-        f"{host}:{port + task}"
-        for host, count in zip(hosts, tasks, strict=True)
-        for task in range(count)
-    ]
-    return Cluster(tuple(addresses), rank)
+    return Cluster(tuple(f"{hosts[number]}:{port + task}" for number, task in places), rank)
 
 
 def expand_hosts(text: str) -> list[str]:
-    """Return ["n08", "n09", "n10", "gpu1"] from "n[08-10],gpu1".
-
-    Raises:
-        ValueError: not a list of hosts as Slurm writes it, with at most one range in each name.
-    """
-    pattern = r"(?P<head>[\w.-]+)(\[(?P<ranges>[\d,-]+)\](?P<tail>[\w.-]*))?"
+    """Return ["n08", "n09", "n10", "gpu1"] from "n[08-10],gpu1"."""
     hosts: list[str] = []
-    parts = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)
-    if ",".join(parts) != text:
-        raise ValueError(f"{text!r:.120} is not a list of hosts")
-    for part in parts:
-        found = re.fullmatch(pattern, part)
-        if not found:
-            raise ValueError(f"{text!r:.120} is not a list of hosts")
-        if not found["ranges"]:
-            hosts.append(part)
-            continue
-        for each in found["ranges"].split(","):
+    for head, ranges, tail in re.findall(r"([^,\[]+)(?:\[([^\]]+)\])?([^,\[]*)", text):
+        for each in ranges.split(","):
             first, _, last = each.partition("-")
+            if not first:
+                hosts.append(head)
+                continue
             for number in range(int(first), int(last or first) + 1):
-                hosts.append(f"{found['head']}{number:0{len(first)}}{found['tail']}")
+                hosts.append(f"{head}{number:0{len(first)}}{tail}")
     return hosts
 
 
 def expand_tasks(text: str) -> list[int]:
-    """Return [2, 2, 1] from "2(x2),1".
-
-    Raises:
-        ValueError: not as Slurm writes it.
-    """
-    parts = [re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part) for part in text.split(",")]
-    if not all(parts):
-        raise ValueError(f"{text!r:.120} is not a list of tasks per node")
-    return list(chain(*(repeat(int(part[1]), int(part[2] or 1)) for part in parts if part)))
-
-
-def _part(config: Any, name: str) -> dict[str, Any]:
-    part = config.get(name) if isinstance(config, dict) else None
-    if not isinstance(part, dict):
-        raise InputError(f"TF_CONFIG: {name!r} is missing; it should be like {EXAMPLE}")
-    return part
-
-
-def _is_address(value: Any) -> bool:
-    found = re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", str(value), re.ASCII)
-    return isinstance(value, str) and found is not None and 0 < int(found[1]) < 2**16
+    """Return [2, 2, 1] from "2(x2),1"."""
+    parts = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    return [int(count) for count, times in parts for _ in range(int(times or 1))]
 
 
 def start_workers(cluster: Cluster) -> Any:
@@ -245,20 +209,15 @@ def start_workers(cluster: Cluster) -> Any:
             "--distribute workers: TensorFlow already runs in this process; start a new one"
         ) from error
     except tf.errors.OpError as error:
-        raise _missing(cluster, error) from None
+        own = addresses.pop(cluster.index)
+        reason = reason_of(error).partition(". ")[0]
+        raise RunError(
+            f"worker {cluster.index} ({own}) did not reach the others ({', '.join(addresses):.200})"
+            f" within {patience()} s ({PATIENCE}): {reason:.200}"
+        ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # TensorFlow has put its own in its place
     return strategy
-
-
-def _missing(cluster: Cluster, error: Exception) -> RunError:
-    own = cluster.addresses[cluster.index]
-    others = ", ".join(each for each in cluster.addresses if each != own)
-    reason = reason_of(error).partition(". ")[0]
-    return RunError(
-        f"worker {cluster.index} ({own}) did not reach the others ({others:.200}) within "
-        f"{patience()} s ({PATIENCE}): {reason:.200}"
-    )
 
 
 def patience() -> int:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modelzoo.config.sections import Trainer
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.training.cluster import Cluster, start_workers
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 
     from modelzoo.config import Config
     from modelzoo.data.pipeline import InputPipeline
+    from modelzoo.data.tensorflow_batches import ReplicaSlices
+    from modelzoo.training.device import Device
 
 
 class Distribution:
-    """One replica of the network in one process: what every training is without `--distribute`.
+    """How many replicas train together; by itself, one replica of the network in one process.
 
     Attributes:
         replicas: devices that train, in all processes together.
@@ -34,31 +37,62 @@ class Distribution:
         is_chief: whether this process writes the run's files and prints.
     """
 
-    replicas = workers = 1
-    is_chief = True
     one_step_at_a_time = False  # whether `steps_per_execution` must be 1
+    lost: tuple[type[Exception], ...] = ()  # what is raised when another worker has gone
+
+    def __init__(self, replicas: int = 1, cluster: Cluster | None = None) -> None:
+        cluster = cluster or Cluster()
+        self.replicas, self.workers = replicas, max(1, len(cluster.addresses))
+        self.is_chief = cluster.is_chief
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which the trained network is made, compiled and changed."""
+        """Return the context in which the trained network is made, compiled, changed and fitted."""
         return contextlib.nullcontext()
 
-    def fitting(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which it is fitted."""
-        return contextlib.nullcontext()
-
-    def check(self, config: Config, model: keras.Model, pipeline: InputPipeline) -> None:
+    def check(self, config: Config, network: keras.Model, pipeline: InputPipeline) -> None:
         """Refuse what would train something else than one replica does.
 
         Raises:
             InputError: too few pictures, or an optimizer or a learning rule that is not suited.
         """
+        import keras
+
+        if self.replicas == 1:
+            return
+        size, optimizer = config.data.batch_size, config.compile.optimizer
+        validation = pipeline.images_in("validation")
+        if size < self.replicas:
+            raise InputError(
+                f"data.batch_size: {size} is the batch of all replicas together, and there are "
+                f"{self.replicas}; it should be at least as large"
+            )
+        if 0 < validation < self.replicas:
+            raise InputError(
+                f"data.validation_split: leaves {validation} validation images, and there are "
+                f"{self.replicas} replicas; keep more, or none"
+            )
+        if type(network).train_step is not keras.Model.train_step:
+            raise InputError(
+                f"--distribute: {config.name} learns by a rule of its own, picture by picture; "
+                "train it with --distribute none"
+            )
+        if keras.backend.backend() != "tensorflow":
+            return
+        if config.trainer.precision == "mixed_float16":
+            raise InputError(
+                "--precision mixed_float16: each replica would decide alone whether its gradients "
+                "are finite; choose mixed_bfloat16, or --backend jax"
+            )
+        options = optimizer.get("config", {}) if isinstance(optimizer, dict) else {}
+        clipped = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if name in options]
+        if clipped:
+            raise InputError(
+                f"compile.optimizer.config.{clipped[0]}: Keras would clip the gradient of each "
+                "replica, not their mean; leave it out, or choose --backend jax"
+            )
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
         """Finish a compiled network that will be fitted to the batches of a pipeline."""
-
-    def outside(self, network: keras.Model, config: Config) -> keras.Model:
-        """Return a network with these weights that can be scored, saved and handed out."""
-        return network
 
     def batches(
         self, pipeline: InputPipeline, first_step: int, class_weight: Mapping[int, float] | None
@@ -79,76 +113,13 @@ class Distribution:
     @contextlib.contextmanager
     def own_errors(self, advice: str) -> Iterator[None]:
         """Raise a RunError that ends with `advice` when another worker has gone."""
-        yield
-
-
-class Replicas(Distribution):
-    """What TensorFlow and JAX have in common."""
-
-    def __init__(self, replicas: int, cluster: Cluster) -> None:
-        self.replicas, self.workers = replicas, max(1, len(cluster.addresses))
-        self.is_chief = cluster.is_chief
-
-    def check(self, config: Config, model: keras.Model, pipeline: InputPipeline) -> None:
-        """Refuse what would train something else than one replica does."""
-        import keras
-
-        size, optimizer = config.data.batch_size, config.compile.optimizer
-        if size < self.replicas:
-            raise InputError(
-                f"data.batch_size: {size} is the batch of all replicas together, and there are "
-                f"{self.replicas}; it should be at least as large"
-            )
-        if 0 < pipeline.images_in("validation") < self.replicas:
-            raise InputError(
-                f"data.validation_split: leaves {pipeline.images_in('validation')} validation "
-                f"images, and there are {self.replicas} replicas; keep more, or none"
-            )
-        if type(model).train_step is not keras.Model.train_step:
-            raise InputError(
-                f"--distribute: {config.name} learns by a rule of its own, picture by picture; "
-                "train it with --distribute none"
-            )
-        if keras.backend.backend() != "tensorflow":
-            return
-        if config.trainer.precision == "mixed_float16":
-            raise InputError(
-                "--precision mixed_float16: each replica would decide alone whether its gradients "
-                "are finite; choose mixed_bfloat16, or --backend jax"
-            )
-        options = optimizer.get("config", {}) if isinstance(optimizer, dict) else {}
-        clipped = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if name in options]
-        if clipped:
-            raise InputError(
-                f"compile.optimizer.config.{clipped[0]}: Keras would clip the gradient of each "
-                "replica, not their mean; leave it out, or choose --backend jax"
-            )
-
-    def outside(self, network: keras.Model, config: Config) -> keras.Model:
-        """Return a copy outside of the scope, compiled for scoring."""
-        from modelzoo.training.evaluation import compile_for_scoring
-        from modelzoo.training.prepare import build_network
-
-        copy = build_network(config)
-        copy.set_weights(network.get_weights())
-        compile_for_scoring(copy, config)
-        return copy
-
-    @contextlib.contextmanager
-    def own_errors(self, advice: str) -> Iterator[None]:
-        """Raise a RunError that ends with `advice` when another worker has gone."""
         try:
             yield
-        except Exception as error:
-            if self.workers == 1 or not self._means_lost(error):
-                raise
+        except self.lost as error:
             raise RunError(f"another worker has ended or cannot be reached. {advice}") from error
 
-    def _means_lost(self, error: Exception) -> bool:
-        raise NotImplementedError
 
-
-class TensorFlowReplicas(Replicas):
+class TensorFlowReplicas(Distribution):
     """`tf.distribute`: MirroredStrategy in one process, MultiWorkerMirroredStrategy in several."""
 
     # Keras' loop over steps fails under a strategy of several replicas: "You must feed a value for
@@ -156,20 +127,22 @@ class TensorFlowReplicas(Replicas):
     one_step_at_a_time = True
 
     def __init__(self, strategy: Any, cluster: Cluster) -> None:
+        from tensorflow import errors
+
         super().__init__(strategy.num_replicas_in_sync, cluster)
         self.strategy = strategy
+        if self.workers > 1:
+            self.lost = (
+                errors.UnavailableError,
+                errors.AbortedError,
+                errors.DeadlineExceededError,
+            )
+        # TensorFlow counts the slices of a process where Keras expects the steps of an epoch.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the strategy's scope."""
         return self.strategy.scope()
-
-    @contextlib.contextmanager
-    def fitting(self) -> Iterator[None]:
-        """Hold back a warning that is wrong here."""
-        with warnings.catch_warnings():
-            # TensorFlow counts the slices of a process where Keras expects the steps of an epoch.
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            yield
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
         """Synchronize batch normalisation, and build what `fit` would build.
@@ -213,28 +186,22 @@ class TensorFlowReplicas(Replicas):
             return
         own = tf.constant([zlib.crc32(what.encode())], tf.int64)
         found = self.strategy.gather(own, axis=0)
-        _refuse_differences(set(found.numpy().tolist()))
-
-    def _means_lost(self, error: Exception) -> bool:
-        import tensorflow as tf
-
-        errors = tf.errors
-        lost = (errors.UnavailableError, errors.AbortedError, errors.DeadlineExceededError)
-        return isinstance(error, lost)
+        if len(set(found.numpy().tolist())) > 1:
+            raise InputError(
+                "--distribute workers: the workers do not train the same: configuration, data set "
+                "or saved epochs differ. Give all the same command, files and versions"
+            )
 
 
-class JaxReplicas(Replicas):
+class JaxReplicas(Distribution):
     """`keras.distribution.DataParallel`, which XLA spreads over the devices of one process.
 
     The program that is spread is that of one device, so that batch normalisation, dropout and
     clipping of gradients are those of one device, too.
     """
 
-    def __init__(self, kind: str, cluster: Cluster) -> None:
+    def __init__(self, kind: str) -> None:
         import keras
-
-        devices = keras.distribution.list_devices(kind)
-        super().__init__(len(devices), cluster)
 
         class WholeBatches(keras.distribution.DataParallel):
             """Gives each device the whole batch, and divides the work from the first layer on.
@@ -253,77 +220,50 @@ class JaxReplicas(Replicas):
                     return None
                 return keras.distribution.TensorLayout([self.batch_dim_name], self.device_mesh)
 
+        devices = keras.distribution.list_devices(kind)
+        super().__init__(len(devices))
         self.engine = WholeBatches(devices=devices)
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the distribution's scope."""
         return self.engine.scope()
 
-    fitting = scope
-
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
         """Remember which layers are those of the network."""
         self.engine.network = model.name
 
 
-def _refuse_differences(found: set[int]) -> None:
-    if len(found) > 1:
-        raise InputError(
-            "--distribute workers: the workers do not train the same: configuration, data set or "
-            "saved epochs differ. Give all the same command, files and versions"
-        )
-
-
-def learning_rate_of(model: keras.Model) -> float:
-    """Return the learning rate of the next batch, also where each replica has a copy.
-
-    Raises:
-        ValueError: a schedule gives several.
-    """
-    import keras
-    import numpy as np
-
-    rate = np.asarray(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    if rate.shape:
-        raise ValueError(f"the learning rate is no number, but of the shape {rate.shape}")
-    return float(rate)
-
-
 def start_distribution(
-    distribute: str, cluster: Cluster, device: str, notify: Callable[[str], None]
+    trainer: Trainer, cluster: Cluster, device: Device, notify: Callable[[str], None]
 ) -> Distribution:
-    """Return what `--distribute` asks for, once the framework has started.
+    """Return what `trainer.distribute` asks for, once the framework has started.
 
     Args:
-        distribute: "none", "devices" or "workers".
+        trainer: the section of a configuration.
         cluster: from `read_cluster`.
-        device: that was chosen, as Keras names it: "cpu:0" or "gpu:0".
+        device: that was chosen.
         notify: called with a message where there is only one replica.
 
     Raises:
         InputError: this process can no longer be one of several.
         RunError: the other workers did not come.
     """
-    import keras
-
-    if distribute == "none":
+    if trainer.distribute == "none":
         return Distribution()
-    kind = device.partition(":")[0]
-    distribution: Replicas
-    if keras.backend.backend() == "tensorflow":
-        several = len(cluster.addresses) > 1
-        strategy = start_workers(cluster) if several else _device_strategy(kind)
-        distribution = TensorFlowReplicas(strategy, cluster)
+    kind = device.name.partition(":")[0]
+    if trainer.backend == "jax":
+        distribution: Distribution = JaxReplicas(kind)
     else:
-        distribution = JaxReplicas(kind, cluster)
+        import tensorflow as tf
+
+        if len(cluster.addresses) > 1:
+            strategy = start_workers(cluster)
+        else:
+            devices = [each.name for each in tf.config.list_logical_devices(kind.upper())]
+            strategy = tf.distribute.MirroredStrategy(devices)
+        distribution = TensorFlowReplicas(strategy, cluster)
     if distribution.replicas == 1:
-        notify(f"--distribute {distribute}: there is only one, {device}; going on with it")
+        chosen = f"--distribute {trainer.distribute}"
+        notify(f"{chosen}: there is only one, {device.name}; going on with it")
         return Distribution()
     return distribution
-
-
-def _device_strategy(kind: str) -> Any:
-    import tensorflow as tf
-
-    devices = [each.name for each in tf.config.list_logical_devices(kind.upper())]
-    return tf.distribute.MirroredStrategy(devices)

@@ -86,10 +86,44 @@ def open_dataset(
     data = load_dataset(name, image_shape=config.image_shape, notify=notify, **asdict(config.image))
     if data.name != name:
         config = config.with_dataset(data.name)
-    if is_new:
-        return data, fit_config_to_data(config, data, notify)
-    check_classes(data, config, config.name)
-    return data, fit_split(config, data)
+    return data, fit_config_to_data(config, data, notify if is_new else None)
+
+
+def fit_config_to_data(
+    config: Config, data: Dataset, notify: Callable[[str], None] | None
+) -> Config:
+    """Return the configuration with as many validation images as a small data set can spare.
+
+    Args:
+        config: unless it asks for a number of validation images.
+        data: that it is trained or scored on.
+        notify: for a network that is about to be trained from scratch: it gets the data set's
+            label and class names, and as many classes, unless their number was set by hand.
+
+    Raises:
+        InputError: the data set has more classes than the network.
+    """
+    classes, images = len(data.class_names), len(data.y_train)
+    values: dict[str, Any] = {}
+    if notify is not None:
+        values["data"] = {"class_names": list(data.class_names)}
+        if config.model.num_classes != classes and not config.is_asked("model.num_classes"):
+            notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
+            values["model"] = {"num_classes": classes}
+    if "model" not in values:
+        check_classes(data, config, config.name)
+    split = config.data.validation_split
+    asked = isinstance(split, float) or config.is_asked("data.validation_split")
+    if not asked and 2 * split > images:
+        values.setdefault("data", {})["validation_split"] = SMALL_SPLIT
+        if notify is not None:
+            notify(
+                f"{data.name} has {images:,} training images: a fifth of them, not {split:,}, is "
+                "kept for validation (data.validation_split)"
+            )
+    return (
+        config.with_values(values, f"the data set {data.name}", asked=False) if values else config
+    )
 
 
 def check_classes(data: Dataset, config: Config, name: str) -> None:
@@ -112,49 +146,6 @@ def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
     return InputPipeline(data, num_classes=num_classes, seed=seed, **options)
 
 
-def fit_config_to_data(
-    config: Config, data: Dataset, notify: Callable[[str], None] = lambda message: None
-) -> Config:
-    """Return the configuration with the data set's label and class names, and as many classes.
-
-    The number of classes follows the data set, unless it was set by hand; so does the number of
-    validation images, where the configuration's would leave less than half for training.
-
-    Raises:
-        InputError: `model.num_classes` was set to fewer classes than the data set has.
-    """
-    classes, wanted = len(data.class_names), config.model.num_classes
-    values: dict[str, Any] = {"data": {"class_names": list(data.class_names)}}
-    if config.is_asked("model.num_classes"):
-        check_classes(data, config, config.name)
-    elif wanted != classes:
-        notify(f"{data.name} has {classes} classes: model.num_classes is set to {classes}")
-        values["model"] = {"num_classes": classes}
-    return fit_split(
-        config.with_values(values, f"the data set {data.name}", asked=False), data, notify
-    )
-
-
-def fit_split(
-    config: Config, data: Dataset, notify: Callable[[str], None] = lambda message: None
-) -> Config:
-    """Return the configuration with validation images that a small data set can spare."""
-    split, images = config.data.validation_split, len(data.y_train)
-    is_share = isinstance(split, float)
-    if is_share or 2 * split <= images or config.is_asked("data.validation_split"):
-        return config
-    notify(
-        f"{data.name} has {images:,} training images: a fifth of them, not {split:,}, is kept for "
-        "validation (data.validation_split)"
-    )
-    return config.with_values({"data": {"validation_split": SMALL_SPLIT}}, data.name, asked=False)
-
-
-def images_per_class(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the number of images of each class, (classes,)."""
-    return np.bincount(labels, minlength=classes)
-
-
 def class_weights(
     chosen: Mapping[int, float] | Literal["balanced"] | None, labels: np.ndarray, classes: int
 ) -> dict[int, float] | None:
@@ -174,7 +165,7 @@ def class_weights(
         return None
     if chosen != "balanced":
         return {label: float(chosen.get(label, 1.0)) for label in range(classes)}
-    counts = images_per_class(labels, classes)
+    counts = np.bincount(labels, minlength=classes)
     present = int((counts > 0).sum())
     return {
         label: len(labels) / (present * int(count)) if count else 1.0
@@ -182,33 +173,23 @@ def class_weights(
     }
 
 
-def _check_image_size(config: Config, images: np.ndarray) -> None:
-    """Refuse pictures that a layer which crops would silently enlarge, or take the middle of."""
-    if config.data.image_size is None:
-        return
-    opened = config.image_shape
-    if images.shape[1:3] not in (opened[:2], tuple(config.model.input_shape[:2])):
-        raise InputError(
-            f"preprocess: pictures are {images.shape[1]}x{images.shape[2]}, but {config.name} "
-            f"opens them at {opened[0]}x{opened[1]} (data.image_size)"
-        )
-
-
 def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
     """Do the work of `modelzoo.preprocess`."""
+    from modelzoo.data.preprocessor import Preprocessor
+
     images = np.asarray(images)
     if images.dtype != np.uint8:
         raise InputError(f"preprocess: pictures should be uint8 in 0..255, not {images.dtype}")
     if images.ndim == 3:
         images = images[..., np.newaxis]
-
-    _check_image_size(config, images)
-
-    from modelzoo.data.preprocessor import Preprocessor
-
-    prepare = Preprocessor(config.data.preprocessing)
-    prepared = prepare.to_numpy(images)
-    wanted = tuple(config.model.input_shape)
+    opened, wanted = config.image_shape, tuple(config.model.input_shape)
+    # A layer that crops would silently enlarge them, or take their middle.
+    if config.data.image_size and images.shape[1:3] not in (opened[:2], wanted[:2]):
+        raise InputError(
+            f"preprocess: pictures are {images.shape[1]}x{images.shape[2]}, but {config.name} "
+            f"opens them at {opened[0]}x{opened[1]} (data.image_size)"
+        )
+    prepared = Preprocessor(config.data.preprocessing).to_numpy(images)
     if prepared.shape[1:] != wanted:
         raise InputError(
             f"preprocess: pictures of {images.shape[1:]} become {prepared.shape[1:]}, "

@@ -117,7 +117,6 @@ def resolve(
     config_file: str | Path | None = None,
     dataset: str | None = None,
     overrides: Sequence[str] = (),
-    backend: str | None = None,
     sha256: str | None = None,
     allow_unverified: bool = False,
     for_scores: bool = False,
@@ -133,7 +132,6 @@ def resolve(
         config_file: as for `load_config`.
         dataset: likewise; in place of the one that the weights were trained on.
         overrides: likewise.
-        backend: in place of the configuration's.
         sha256: of a custom file; an address needs it, or `allow_unverified`.
         allow_unverified: take a file whose SHA-256 is not published.
         for_scores: also weights that were trained on another data set than the one asked for. That
@@ -162,10 +160,15 @@ def resolve(
         trained_on, label = published.scores.dataset, f"{config.name}/{published.name}"
         if not asked and (weights is not None or _belongs(config, published)):
             config = config.with_dataset(trained_on)  # with the names of its classes
-    if backend is not None:
-        config = config.with_values({"trainer": {"backend": backend}}, "--backend")
-    if trained_on is not None and not for_scores and not given:
-        _check_data(config, label, trained_on)
+    wanted = config.data.dataset
+    if not for_scores and not given and trained_on and not _same_images(trained_on, wanted):
+        from modelzoo.data.datasets import check_dataset_name
+
+        check_dataset_name(wanted)
+        raise InputError(
+            f"{label} was trained on {trained_on}, not on {wanted}: its predictions would get "
+            f"the wrong class names\nLeave out the data set, or name weights for {wanted}"
+        )
     named = run or (published.name if published else str(weights))
     path = find_weights(config, named, sha256=sha256, allow_unverified=allow_unverified)
     return Source(config, path, label, published, trained_on)
@@ -182,11 +185,9 @@ def _published(
             f"{config.name}: which weights? None are published for it yet: give the path of a file "
             "or of a run's folder, or an address"
         )
-    for entry in config.weights:
-        if _belongs(config, entry):
-            return entry
-    if any_data:
-        return config.weights[0]
+    found = [entry for entry in config.weights if _belongs(config, entry)]
+    if found or any_data:
+        return (found or config.weights)[0]
     from modelzoo.data.datasets import check_dataset_name
 
     dataset = config.data.dataset
@@ -229,19 +230,6 @@ def _check_same_network(run: Path, own: Config, config: Config) -> None:
         raise InputError(
             f"{run}: is a run of {own.name} (built by {built}), not of {config.name} "
             f"(built by {wanted}); --model {run} takes its network, too"
-        )
-
-
-def _check_data(config: Config, label: str, trained_on: str) -> None:
-    """Refuse weights whose classes would get the names of another data set's."""
-    from modelzoo.data.datasets import check_dataset_name
-
-    dataset = config.data.dataset
-    if not _same_images(trained_on, dataset):
-        check_dataset_name(dataset)
-        raise InputError(
-            f"{label} was trained on {trained_on}, not on {dataset}: its predictions would get "
-            f"the wrong class names\nLeave out the data set, or name weights for {dataset}"
         )
 
 

@@ -1,7 +1,9 @@
-"""What a finished run leaves for people: the report, and the numbers behind its charts."""
+"""What a run leaves for people: notices, the report, and the numbers behind its charts."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +17,81 @@ from modelzoo.charts.report import (
     save_report_data,
     write_report,
 )
-from modelzoo.support.files import replacing
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    import keras
-
     from modelzoo.data.pipeline import InputPipeline
     from modelzoo.training.evaluation import Run, Scores
+
+
+IMBALANCE = 10  # times as many images of one class as of another
+FALL = 0.5  # share of what an accuracy had above chance
+SHOWN = 5  # names of classes in one line
+
+
+def notices_on_classes(
+    labels: np.ndarray, names: Sequence[str], is_weighted: bool = False
+) -> list[str]:
+    """Return what is wrong with the classes of the training images.
+
+    Args:
+        labels: class numbers of the training images, those for validation left out.
+        names: of the classes.
+        is_weighted: whether `fit.class_weight` already answers an imbalance.
+    """
+    counts, notices = np.bincount(labels, minlength=len(names)), []
+    missing = [name for name, count in zip(names, counts, strict=True) if not count]
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        notices.append(
+            f"no training images of {', '.join(map(repr, missing[:SHOWN]))}{more}, which cannot be "
+            "learned: add images, or leave the class out"
+        )
+    present = [(int(count), name) for name, count in zip(names, counts, strict=True) if count]
+    (least, rare), (most, frequent) = min(present), max(present)
+    if most > IMBALANCE * least and not is_weighted:
+        notices.append(
+            f"{most:,} training images of {frequent!r}, but {least:,} of {rare!r}: "
+            "try --set fit.class_weight=balanced"
+        )
+    return notices
+
+
+def notices_on_history(
+    history: Sequence[Mapping[str, float]], labels: np.ndarray, best_epoch: int
+) -> list[str]:
+    """Return what is wrong with the accuracy of a finished training.
+
+    Args:
+        history: a row an epoch, as in history.csv.
+        labels: class numbers of the validation images; of the training images if there are none.
+        best_epoch: whose weights are kept, from 1.
+    """
+    kind = "val_accuracy" if "val_accuracy" in history[-1] else "accuracy"
+    values = [float(row.get(kind, math.nan)) for row in history]
+    if not all(map(math.isfinite, values)):  # other metrics were asked for
+        return []
+    called = "validation accuracy" if kind == "val_accuracy" else "training accuracy"
+    chance = float(np.bincount(labels).max() / len(labels))
+    # Two standard errors: of few images, more than the most frequent class are right by luck.
+    luck = chance + 2 * math.sqrt(chance * (1 - chance) / len(labels))
+    best, last = max(values), values[-1]
+    rate = history[-1].get("learning_rate")
+    than = "" if rate is None else f" than {rate:g}"
+    if best <= luck:
+        return [
+            f"the {called} {best:.3f} is no better than chance ({chance:.3f}, the share of the "
+            f"most frequent class): try a learning rate 10 times lower or higher{than}, or more "
+            "epochs, and check the labels"
+        ]
+    if best - last > FALL * (best - chance):
+        reached = values.index(best) + 1
+        return [
+            f"the {called} fell from {best:.3f} (epoch {reached}) to {last:.3f} (epoch "
+            f"{len(values)}): the weights of epoch {best_epoch} are kept; try a lower learning "
+            f"rate{than}"
+        ]
+    return []
 
 
 def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
@@ -47,12 +116,6 @@ def class_labels(scores: Scores, pipeline: InputPipeline) -> list[str]:
     """Return a name for every output of the network, also for those that the data set lacks."""
     known, outputs = pipeline.data.class_names, scores.probabilities.shape[1]
     return [*known[:outputs], *(f"class {label}" for label in range(len(known), outputs))]
-
-
-def save_network(network: keras.Model, path: Path) -> None:
-    """Write a network as a .keras file, whole or not at all."""
-    with replacing(path) as temporary:
-        network.save(temporary)
 
 
 def write_results(run: Run) -> None:

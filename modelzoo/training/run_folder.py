@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import filelock
 import numpy as np
@@ -24,28 +24,17 @@ from modelzoo.support.files import (
 )
 from modelzoo.support.hashes import state_of
 from modelzoo.support.terminal import on_one_line
-from modelzoo.training.state import Progress, read_arrays, read_progress, write_state
+from modelzoo.training.state import Progress, read_state, write_state
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 LOCK = ".lock"
-FILES = (
-    "config.yaml",
-    "history.csv",
-    "best.weights.h5",
-    "state.npz",
-    "state.previous.npz",
-    "model.keras",
-    "report-data.npz",
-    "report.html",
-    "metrics.json",
-)
 
 
 class RunFolder:
-    """Paths and files of one run.
+    """Paths and files of one run. A context: it lets others in at the end.
 
     config.yaml: the resolved configuration; history.csv: a row an epoch; best.weights.h5: the
     weights of the best validation epoch; model.keras: the network with them; metrics.json,
@@ -81,7 +70,7 @@ class RunFolder:
         return True
 
     @classmethod
-    def create(cls, path: Path) -> "RunFolder":
+    def create(cls, path: Path) -> Self:
         """Make a new folder and lock it, or refuse one that holds something.
 
         What a training left that was killed before it could save anything is no hindrance.
@@ -90,17 +79,19 @@ class RunFolder:
         folder._made = [each for each in (path, *path.parents) if not is_there(each)]
         try:
             path.mkdir(parents=True, exist_ok=True)
-            was_killed = is_there(path / LOCK)
+            folder._has_config = is_there(path / LOCK)  # a training was killed
             folder.lock()
-            if was_killed:
-                folder.tidy()
-                folder._has_config = True
-            folder._refuse_what_holds_something()
-        except FileExistsError:
-            raise InputError(f"{path}: is a file; choose another --out") from None
+            if folder.is_begun:
+                raise InputError(
+                    f"{path}: already holds a run; continue it with "
+                    f"--resume {as_typed(path)}, or choose another --out"
+                )
+            ours = {LOCK, folder.config.name} if folder._has_config else {LOCK}
+            if any(each.name not in ours for each in path.iterdir()):
+                raise InputError(f"{path}: is not empty; choose another --out")
         except OSError as error:
             folder.release()
-            raise InputError(f"{path}: cannot be made or read: {error.strerror}") from None
+            raise InputError(f"{path}: cannot be a run's folder: {error.strerror}") from None
         except BaseException:
             folder.release()
             raise
@@ -108,23 +99,12 @@ class RunFolder:
             sync_folder(made.parent)
         return folder
 
-    def _refuse_what_holds_something(self) -> None:
-        if self.is_begun:
-            raise InputError(
-                f"{self.path}: already holds a run; continue it with "
-                f"--resume {as_typed(self.path)}, or choose another --out"
-            )
-        ours = {LOCK, self.config.name} if self._has_config else {LOCK}
-        if any(each.name not in ours for each in self.path.iterdir()):
-            raise InputError(f"{self.path}: is not empty; choose another --out")
-
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: Path) -> Self:
         """Open and lock the folder of a run that was begun, to resume it."""
         folder = cls(path)
         folder.check_is_begun()
         folder.lock()
-        folder.tidy()
         return folder
 
     def check_is_begun(self) -> None:
@@ -139,24 +119,24 @@ class RunFolder:
             )
         if not self.config.is_file():
             raise InputError(f"{path}: holds no run to resume: {self.config.name} is missing")
-        for name in FILES:
-            if (path / name).is_dir():
-                raise InputError(f"{path / name}: is a folder, in place of a file of the run")
 
     def lock(self) -> None:
-        """Keep other trainings out, for as long as this process has the folder."""
-        if (self.path / LOCK).is_symlink():  # old versions of filelock empty what it points to
-            raise InputError(f"{self.path / LOCK}: is a link; remove it")
+        """Keep other trainings out; remove the temporary files of one that was killed."""
+        was_killed = is_there(self.path / LOCK)
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
             raise InputError(f"{self.path}: another training is writing to this folder") from None
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
+        if was_killed:
+            remove_leftovers(self.path)
 
-    def tidy(self) -> None:
-        """Remove the temporary files of a training that was killed; the folder must be locked."""
-        remove_leftovers(self.path)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let others in; leave nothing behind where nothing came of the run."""
@@ -259,8 +239,8 @@ class RunFolder:
             if self.state.exists():
                 self.state.replace(self.previous_state)
 
-    def load_progress(self) -> Progress:
-        """Read where the run stands, from the newest state of which every byte is as it was.
+    def load_state(self) -> tuple[list[np.ndarray], Progress]:
+        """Read the newest state of which every byte is as it was saved.
 
         `warning` says so if that is not the last one that was saved.
 
@@ -268,47 +248,34 @@ class RunFolder:
             InputError: no state is whole; nothing else in the folder is touched.
         """
         self.warning, problem = "", ""
-        for path in (self.state, self.previous_state):
-            if not is_there(path):
-                continue
+        for path in filter(is_there, (self.state, self.previous_state)):
             try:
-                progress = read_progress(path)
+                state = read_state(path)
             except Exception as error:  # zip, zlib, json, numpy: each damage has its own exception
                 problem = problem or f"{path}: damaged: {str(error)[:300]}"
                 continue
             if problem:
                 self.warning = f"{problem}; going on from the state before it"
             self._chosen = path
-            return progress
+            return state
         raise InputError(
             f"{problem}\nNothing can be resumed from it; train again: "
             f"python -m train --config {as_typed(self.config)} --out ANOTHER"
         )
-
-    def load_state(self) -> tuple[list[np.ndarray], Progress]:
-        """Read what `save_state` wrote; raise what `load_progress` does."""
-        progress = self.load_progress()
-        try:
-            arrays = read_arrays(self._chosen)
-        except Exception as error:  # its checksums are right: it was written so
-            raise InputError(
-                f"{self._chosen}: holds no state of a run: {str(error)[:300]}"
-            ) from None
-        return arrays, progress
 
 
 class SharedRunFolder(RunFolder):
     """The folder of a run as all workers but the chief have it: they read it, and write nothing."""
 
     @classmethod
-    def create(cls, path: Path) -> "SharedRunFolder":
+    def create(cls, path: Path) -> Self:
         """Leave making it to the chief."""
         return cls(path)
 
     def _leave_it(self, *_: Any, **__: Any) -> None:
         """Leave it to the chief: also a leftover may be a file that is being written."""
 
-    lock = tidy = release = reopen = write_config = write_history = write_metrics = _leave_it
+    lock = release = reopen = write_config = write_history = write_metrics = _leave_it
 
     def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
         """Write nothing; the arrays are read, which may need every worker."""

@@ -11,6 +11,7 @@ import zlib
 from typing import Any
 
 import keras
+import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.config import Config
@@ -18,12 +19,11 @@ from modelzoo.data.source import Dataset
 from modelzoo.networks import keras_objects
 from modelzoo.support.errors import InputError, reason_of, suggest
 from modelzoo.training.device import Device, placement
-from modelzoo.training.distribution import Distribution, learning_rate_of
-from modelzoo.training.evaluation import make_metrics
+from modelzoo.training.distribution import Distribution
+from modelzoo.training.evaluation import compile_for_scoring, make_metrics
 from modelzoo.training.fast import accelerate
 from modelzoo.training.fine_tuning import freeze
 from modelzoo.training.prepare import build_network, open_pipeline
-from modelzoo.training.state import Progress
 
 
 class Session:
@@ -89,13 +89,13 @@ class Session:
         """Try two pictures: what does not fit together is refused before a run begins."""
         what, wanted = "compile.optimizer", tuple(self.network.input_shape[1:])
         try:
-            learning_rate_of(self.fitted)
+            _ = self.learning_rate
             what = "data.preprocessing, data.augmentation"
             images, labels = self.pipeline.first_images()
             if tuple(images.shape[1:]) != wanted:
                 raise ValueError(f"they make {tuple(images.shape[1:])}, the network takes {wanted}")
             what = "compile.loss"
-            network = self.distribution.outside(self.network, self.config)
+            network = self.outside()
             tried = self.fitted if network is self.network else network
             predicted = network(images)
             tried.compute_loss(images, labels, predicted)
@@ -113,18 +113,32 @@ class Session:
                     f"{where}: there is no {callback.monitor!r}{suggest(callback.monitor, known)}"
                 )
 
+    @property
+    def learning_rate(self) -> float:
+        """That of the next batch; a schedule that gives several raises a TypeError."""
+        return float(np.asarray(keras.ops.convert_to_numpy(self.fitted.optimizer.learning_rate)))
+
+    def outside(self) -> keras.Model:
+        """Return the network, or a copy that no replica holds, to be scored and handed out."""
+        if self.distribution.replicas == 1:
+            return self.network
+        copy = build_network(self.config)
+        copy.set_weights(self.network.get_weights())
+        compile_for_scoring(copy, self.config)
+        return copy
+
     def variables(self, *, within_epoch: bool) -> list[Any]:
         """Weights, the random state of dropout, the optimizer's memory, and running metrics."""
         running = self.fitted.metrics_variables if within_epoch else []
         return [*self.network.variables, *self.fitted.optimizer.variables, *running]
 
-    def agree(self, progress: Progress) -> None:
+    def agree(self, epochs_done: int) -> None:
         """Make sure that all workers train the same, before anything is written.
 
         Raises:
             InputError: they do not.
         """
         data = zlib.crc32(self.pipeline.labels("train").tobytes())
-        state = f"{progress.epochs_done} {data} {keras.__version__}"
+        state = f"{epochs_done} {data} {keras.__version__}"
         with self.distribution.own_errors("Start all of them again"):
             self.distribution.agree(f"{self.config.to_yaml()}\n{state}")

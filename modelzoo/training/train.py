@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +10,16 @@ import pandas as pd
 
 from modelzoo.config import Config
 from modelzoo.support.errors import InputError
-from modelzoo.support.files import as_typed
+from modelzoo.support.files import as_typed, replacing
 from modelzoo.support.machine import memory_peak, versions
 from modelzoo.support.terminal import tell
-from modelzoo.training.callbacks import EpochOrder, Interruption, SaveProgress, ShowProgress
+from modelzoo.training.callbacks import EpochOrder, ShowProgress
 from modelzoo.training.device import Device
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Run, Scores, compile_for_scoring, score
 from modelzoo.training.fine_tuning import Start, load_start
-from modelzoo.training.notices import notices_on_classes, notices_on_history
-from modelzoo.training.prepare import class_weights, images_per_class, open_dataset
-from modelzoo.training.results import save_network, write_results
+from modelzoo.training.prepare import class_weights, open_dataset
+from modelzoo.training.results import notices_on_classes, notices_on_history, write_results
 from modelzoo.training.run_folder import RunFolder, default_path
 from modelzoo.training.saving import Saving
 from modelzoo.training.session import Session
@@ -30,8 +28,6 @@ from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-Say = Callable[[str], None]
 
 
 def train(
@@ -68,26 +64,25 @@ def train(
         )
     with device.scope(), contextlib.ExitStack() as at_end:
         session = Session(config, data, device, distribution)
+        name = data.name
         del data  # the session keeps what it needs of it
-        session.agree(folder.load_progress() if folder is not None and goes_on else Progress())
         if start is not None:
             with distribution.scope():
                 say(load_start(session.network, start, config.model.num_classes))
         if folder is None:
-            folder = RunFolder.create(default_path(config.name, session.pipeline.data.name))
-            at_end.callback(folder.release)
-        saving = Saving(session, folder)
+            folder = at_end.enter_context(RunFolder.create(default_path(config.name, name)))
+        saving = Saving(session, folder, console)
         if goes_on:
-            saving.restore()
-            if folder.warning:
-                say(f"warning: {folder.warning}")
-            say(f"resuming {folder.path}: {saving.done} are done")
+            saving.load()
+        session.agree(saving.progress.epochs_done)
+        if goes_on:
+            saving.go_on()
         else:
             saving.begin()
-        notices = _introduce(session, say)
+        notices = _introduce(session, console)
         try:
             _fit(session, saving, console)
-            return _finish(session, saving, notices, say)
+            return _finish(session, saving, notices, console)
         except (KeyboardInterrupt, InputError) as error:  # Ctrl-C, or a disk that takes no more
             what = "\ninterrupted; " if isinstance(error, KeyboardInterrupt) else ""
             say(f"{what}{saving.done} are saved in {folder.path}")
@@ -95,10 +90,10 @@ def train(
             raise
 
 
-def _introduce(session: Session, say: Say) -> list[str]:
+def _introduce(session: Session, console: Console) -> list[str]:
     """Say what is about to be trained, on what and where; return the notices on the classes."""
     config, pipeline, distribution = session.config, session.pipeline, session.distribution
-    data = pipeline.data
+    data, say = pipeline.data, partial(tell, console)
     text = (
         f"{config.name} ({session.network.count_params():,} parameters) on {data.name}; "
         f"{session.device.description}"
@@ -116,42 +111,29 @@ def _introduce(session: Session, say: Say) -> list[str]:
         say(f"frozen: {', '.join(session.frozen)}; {trained}")
     if data.note:
         say(f"note: {data.note}")
-    counts = images_per_class(pipeline.labels("train"), len(data.class_names))
     is_weighted = config.fit.class_weight is not None
-    return _told(notices_on_classes(counts, data.class_names, is_weighted=is_weighted), say)
-
-
-def _told(notices: Sequence[str], say: Say) -> list[str]:
+    notices = notices_on_classes(pipeline.labels("train"), data.class_names, is_weighted)
     for notice in notices:
         say(f"notice: {notice}")
-    return list(notices)
+    return notices
 
 
 def _fit(session: Session, saving: Saving, console: Console) -> None:
     """Train what is left; the rest of an epoch, which has fewer batches, by itself."""
     epochs, distribution = session.config.fit.epochs, session.distribution
     again = f"Start all of them again with --resume {as_typed(saving.folder.path)}"
-    interruption = Interruption()
-    # Several replicas are saved when all are at the end of an epoch.
-    noting = interruption if distribution.replicas == 1 else contextlib.nullcontext()
-    with noting, distribution.own_errors(again):
+    with saving.interruption, distribution.own_errors(again):
         if saving.progress.batches_done and not saving.progress.stopped:
-            _fit_until(saving.progress.epochs_done + 1, session, saving, interruption, console)
+            _fit_until(saving.progress.epochs_done + 1, session, saving, console)
             # The end of a fit may change weights: an average takes their place, or the best do.
             saving.load()
         if saving.progress.epochs_done < epochs and not saving.progress.stopped:
-            _fit_until(epochs, session, saving, interruption, console)
+            _fit_until(epochs, session, saving, console)
         distribution.agree(saving.done)  # the chief has written the best weights by then
-    interruption.end()
+    saving.interruption.end()
 
 
-def _fit_until(
-    epochs: int,
-    session: Session,
-    saving: Saving,
-    interruption: Interruption,
-    console: Console,
-) -> None:
+def _fit_until(epochs: int, session: Session, saving: Saving, console: Console) -> None:
     """Call Keras' `fit` from where the run stands until `epochs` are done."""
     config, pipeline, progress = session.config, session.pipeline, saving.progress
     shown = ShowProgress(console, progress, config.fit.epochs, pipeline.steps_per_epoch)
@@ -159,32 +141,29 @@ def _fit_until(
     labels, classes = pipeline.labels("train"), config.model.num_classes
     weights = class_weights(config.fit.class_weight, labels, classes)
     training, validation, weights = session.distribution.batches(pipeline, first, weights)
-    try:
-        with pipeline.own_errors(), session.distribution.fitting():
-            session.fitted.fit(
-                training,
-                validation_data=validation,
-                initial_epoch=progress.epochs_done,
-                epochs=epochs,
-                class_weight=weights,
-                shuffle=False,  # EpochOrder does
-                callbacks=[
-                    EpochOrder(pipeline, first, saving.running),
-                    *session.callbacks,
-                    shown,
-                    SaveProgress(saving, partial(tell, console), interruption),
-                ],
-                verbose=0,
-            )
-    finally:
-        shown.close()
+    with contextlib.closing(shown), pipeline.own_errors(), session.distribution.scope():
+        session.fitted.fit(
+            training,
+            validation_data=validation,
+            initial_epoch=progress.epochs_done,
+            epochs=epochs,
+            class_weight=weights,
+            shuffle=False,  # EpochOrder does
+            callbacks=[
+                EpochOrder(pipeline, first, saving.running),
+                *session.callbacks,
+                shown,
+                saving,
+            ],
+            verbose=0,
+        )
 
 
-def _finish(session: Session, saving: Saving, notices: list[str], say: Say) -> Run:
+def _finish(session: Session, saving: Saving, notices: list[str], console: Console) -> Run:
     """Score the test set, once, with the best weights; write metrics, model and report."""
     folder, progress, pipeline = saving.folder, saving.progress, session.pipeline
     del session.fitted  # and the optimizer's memory, twice that of the weights, with it
-    network = session.distribution.outside(session.network, session.config)
+    network = session.outside()
     network.trainable = True  # whoever opens it decides what to freeze
     folder.check_best_weights(progress)
     load_weights(network, folder.best_weights)
@@ -192,7 +171,9 @@ def _finish(session: Session, saving: Saving, notices: list[str], say: Say) -> R
     scores = score(network, pipeline, "test")
     split = "validation" if pipeline.images_in("validation") else "train"
     found = notices_on_history(progress.history, pipeline.labels(split), progress.best_epoch)
-    metrics = _metrics(session, progress, scores) | {"notices": [*notices, *_told(found, say)]}
+    for notice in found:
+        tell(console, f"notice: {notice}")
+    metrics = _metrics(session, progress, scores, [*notices, *found])
     run = Run(
         folder=folder.path,
         config=session.config,
@@ -204,21 +185,24 @@ def _finish(session: Session, saving: Saving, notices: list[str], say: Say) -> R
         is_chief=session.distribution.is_chief,
     )
     if run.is_chief:
-        save_network(network, folder.model)
+        with replacing(folder.model) as temporary:
+            network.save(temporary)
         write_results(run)
     folder.write_metrics(metrics)  # last: its presence says that the run is complete
     return run
 
 
-def _metrics(session: Session, progress: Progress, scores: Scores) -> dict[str, Any]:
+def _metrics(
+    session: Session, progress: Progress, scores: Scores, notices: list[str]
+) -> dict[str, Any]:
     trainer, data, history = session.config.trainer, session.pipeline.data, progress.history
-    best: Mapping[str, float] = history[progress.best_epoch - 1]
+    best = history[progress.best_epoch - 1]
     seconds = sum(row["seconds"] for row in history)
     return {
         "model": session.config.name,
         "dataset": data.name,
         "note": data.note,
-        "notices": [],
+        "notices": notices,
         "parameters": session.network.count_params(),
         "trainable_parameters": session.trainable_parameters,
         "start_weights": trainer.weights,

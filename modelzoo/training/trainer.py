@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -111,15 +112,16 @@ class Trainer:
                 everything is saved; the second raises it at once.
         """
         # Weights and a folder that cannot be used are refused before the framework takes its time.
-        cluster = _read_cluster(self.config, self.device)
+        cluster = read_cluster(self.config.trainer, self.device)
         if self.config.trainer.distribute == "workers" and self.out is None:
             raise InputError("--distribute workers: needs --out, a folder that all workers see")
         start = find_start(self.config, allow_unverified=self.allow_unverified)
         if start:
             found = {"weights": start.name, "weights_sha256": start.sha256}
             self.config = self.config.with_values({"trainer": found}, "the start")
-        folder = None if self.out is None else _folder_of(cluster).create(self.out)
-        return _train(self.config, self.device, cluster, self.console, folder, start)
+        kind = RunFolder if cluster.is_chief else SharedRunFolder
+        with contextlib.nullcontext() if self.out is None else kind.create(self.out) as folder:
+            return _train(self.config, self.device, cluster, self.console, folder, start)
 
 
 def resume(
@@ -150,30 +152,18 @@ def resume(
     config = SharedRunFolder.open(Path(path)).read_config()
     if distribute is not None:
         config = config.with_values({"trainer": {"distribute": distribute}}, "--distribute")
-    cluster = _read_cluster(config, device)
     if epochs is not None:
         config = config.with_values({"fit": {"epochs": epochs}}, "--epochs")
-    folder = _folder_of(cluster).open(Path(path))
-    try:
-        _check_unfinished(folder, config.fit.epochs)
+    cluster = read_cluster(config.trainer, device)
+    with (RunFolder if cluster.is_chief else SharedRunFolder).open(Path(path)) as folder:
+        if folder.is_finished:
+            _, progress = folder.load_state()
+            if progress.epochs_done >= config.fit.epochs or progress.stopped:
+                done = progress.epochs_done
+                raise InputError(
+                    f"{path}: is finished, {done} epochs; --epochs N trains it further"
+                )
         return _train(config, device, cluster, console, folder)
-    finally:
-        folder.release()
-
-
-def _check_unfinished(folder: RunFolder, epochs: int) -> None:
-    progress = folder.load_progress()
-    if folder.is_finished and (progress.epochs_done >= epochs or progress.stopped):
-        done = progress.epochs_done
-        raise InputError(f"{folder.path}: is finished, {done} epochs; --epochs N trains it further")
-
-
-def _read_cluster(config: Config, device: str) -> Cluster:
-    return read_cluster(config.trainer.distribute, config.trainer.backend, device)
-
-
-def _folder_of(cluster: Cluster) -> type[RunFolder]:
-    return RunFolder if cluster.is_chief else SharedRunFolder
 
 
 def _train(
@@ -184,18 +174,13 @@ def _train(
     folder: RunFolder | None,
     start: Start | None = None,
 ) -> Run:
-    """Start the framework, and train; then let others have the folder."""
+    """Start the framework, and train."""
     shown = (console or make_console(stderr=True)) if cluster.is_chief else make_console(quiet=True)
     section = config.trainer
     one_thread = section.share_batches and section.distribute == "none"
-    try:
-        chosen = start_framework(section.backend, device, one_thread=one_thread)
-        distribution = start_distribution(
-            section.distribute, cluster, chosen.name, partial(tell, shown, style="bold")
-        )
-        from modelzoo.training.train import train
+    chosen = start_framework(section.backend, device, one_thread=one_thread)
+    notify = partial(tell, shown, style="bold")
+    distribution = start_distribution(section, cluster, chosen, notify)
+    from modelzoo.training.train import train
 
-        return train(config, chosen, distribution, shown, folder, start)
-    finally:
-        if folder is not None:
-            folder.release()
+    return train(config, chosen, distribution, shown, folder, start)

@@ -29,7 +29,7 @@ from modelzoo.training.evaluation import compile_for_scoring, score
 from modelzoo.training.prepare import (
     build_network,
     check_classes,
-    fit_split,
+    fit_config_to_data,
     open_dataset,
     open_pipeline,
 )
@@ -77,7 +77,7 @@ def fit_file(
         return
     check_classes(data, found.config, str(found.stored.path))
     found.dataset, found.note = data.name, data.note
-    found.config = fit_split(found.config, data)
+    found.config = fit_config_to_data(found.config, data, None)
     # A packaged network's own way of preparing images is published with its weights.
     if not config.is_asked("data.preprocessing") and not packaged:
         _fit_pixels(found, network, data)
