@@ -125,7 +125,7 @@ def test_convolutions_of_other_kinds_are_left_alone(arguments):
 def test_batch_normalisation_refuses_shares():
     """Statistics over a part of a batch would take the place of those over all of it."""
     with pytest.raises(InputError, match="normalises over the whole batch"):
-        fast.faster(build_network(ALEXNET), shares=2)
+        fast.check_shares(build_network(ALEXNET))
 
 
 LEARNING = load_config(  # large enough to learn three patterns in 24 steps with dropout

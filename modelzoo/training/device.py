@@ -16,7 +16,6 @@ from modelzoo.support.requirements import GPU_REQUIREMENT, check_installed, inst
 # Into how many devices the CPU is divided, to try what several GPUs would do.
 CPU_DEVICES = "MODELZOO_CPU_DEVICES"
 OPERATION_THREADS = "TF_NUM_INTRAOP_THREADS"
-BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def start_framework(
     """Import Keras with a backend and claim a device.
 
     Args:
-        backend: "tensorflow", "jax" or "torch".
+        backend: of Keras.
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
         one_thread: give each operation of TensorFlow one thread, so that each core computes another
             part of a batch. That holds for as long as the process lives, and is slower for networks
@@ -61,8 +60,6 @@ def start_framework(
     """
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise InputError(f"--device {device}: should be auto, cpu, gpu or gpu:N, as in gpu:0")
-    if backend not in BACKENDS:
-        raise InputError(f"--backend {backend}: should be one of {', '.join(BACKENDS)}")
     check_installed(f"--backend {backend}", backend)
     if "keras" in sys.modules:
         import keras
@@ -74,27 +71,23 @@ def start_framework(
             )
         gpus = _list_gpus(backend)
     else:
-        _prepare_environment(backend, device)
-        if one_thread and backend == "tensorflow":
-            os.environ.setdefault(OPERATION_THREADS, "1")
-            os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
+        _prepare_environment(backend, device, one_thread)
         with quiet_stderr():
-            if backend != "tensorflow":  # Keras' data adapters import it, and it would be heard
-                with contextlib.suppress(ImportError):
-                    import tensorflow  # noqa: F401
+            with contextlib.suppress(ImportError):  # Keras' data adapters would be heard
+                import tensorflow  # noqa: F401
             import keras
 
             if backend == "tensorflow":
                 _divide_cpu()
             gpus = _list_gpus(backend)
+    cpu = f"CPU: {processor_name()}, {os.cpu_count()} cores"
     if device == "cpu" or (device == "auto" and not gpus):
-        return Device("cpu:0", f"CPU: {processor_name()}, {os.cpu_count()} cores")
+        return Device("cpu:0", cpu)
     index = int(device.partition(":")[2] or 0)
     if index >= len(gpus):
         found = f"{len(gpus)} ({', '.join(gpus)})" if gpus else "none"
         raise InputError(
-            f"--device {device}: not found. GPUs that {backend} sees: {found}; "
-            f"CPU: {processor_name()}, {os.cpu_count()} cores.\n"
+            f"--device {device}: not found. GPUs that {backend} sees: {found}; {cpu}.\n"
             "Use --device cpu or auto; for TensorFlow and NVIDIA cards on Linux: "
             f"{install_command(GPU_REQUIREMENT)}"
         )
@@ -110,7 +103,7 @@ def placement(variable: Any) -> str:
     return str(device)
 
 
-def _prepare_environment(backend: str, device: str) -> None:
+def _prepare_environment(backend: str, device: str, one_thread: bool) -> None:
     """Set what the frameworks read once, when they are imported."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -123,6 +116,9 @@ def _prepare_environment(backend: str, device: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         if backend == "jax":
             os.environ["JAX_PLATFORMS"] = "cpu"
+    if one_thread and backend == "tensorflow":
+        os.environ.setdefault(OPERATION_THREADS, "1")
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
 
 
 def _cpu_devices() -> int:

@@ -47,30 +47,6 @@ def accelerate(
     return faster(network, shares), fuse(optimizer)
 
 
-def faster(network: keras.Model, shares: int = 1) -> keras.Model:
-    """Return a model that computes what `network` computes, with its variables.
-
-    Args:
-        network: a functional Keras model, which learns by gradients: a `train_step` of its own
-            would be lost.
-        shares: into how many parts each batch is cut. TensorFlow computes independent parts at the
-            same time, one on each core, and within a core small arrays stay in its cache: for
-            LeNet-5 that is faster than many cores working on each small operation.
-
-    Raises:
-        InputError: more than one share, and a layer that must see the whole batch.
-    """
-    if shares > 1:
-        check_shares(network)
-    rewritten = keras.models.clone_model(
-        network, clone_function=lambda layer: layer, call_function=_call
-    )
-    if shares == 1:
-        return rewritten
-    inputs = keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype)
-    return keras.Model(inputs, InShares(rewritten, shares)(inputs), name=network.name)
-
-
 def check_shares(network: keras.Model) -> None:
     """Refuse to cut batches for a network that normalises over each of them."""
     for layer in network.layers:
@@ -79,6 +55,22 @@ def check_shares(network: keras.Model) -> None:
                 f"trainer.share_batches: the layer {layer.name} normalises over the whole batch, "
                 "which can't be cut; set it to false"
             )
+
+
+def faster(network: keras.Model, shares: int = 1) -> keras.Model:
+    """Return a functional model that computes what `network` computes, with its variables.
+
+    Each batch is cut into `shares`. TensorFlow computes independent parts at the same time, one on
+    each core, and within a core small arrays stay in its cache: for LeNet-5 that is faster than
+    many cores working on each small operation.
+    """
+    rewritten = keras.models.clone_model(
+        network, clone_function=lambda layer: layer, call_function=_call
+    )
+    if shares == 1:
+        return rewritten
+    inputs = keras.Input(network.input_shape[1:], dtype=network.inputs[0].dtype)
+    return keras.Model(inputs, InShares(rewritten, shares)(inputs), name=network.name)
 
 
 def _call(layer: Any, inputs: Any, **arguments: Any) -> Any:
@@ -119,73 +111,75 @@ class InShares(keras.layers.Layer):
         return self.network.compute_output_shape(input_shape)
 
 
-class LargeDense(keras.layers.Layer):
+class Rewritten(keras.layers.Layer):
+    """A layer whose product of inputs and kernel is computed in another way."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(name=layer.name, dtype=layer.dtype_policy)
+        self.layer = layer
+
+    def call(self, inputs: Any) -> Any:
+        """Return what the layer returns."""
+        outputs = self.product(inputs)
+        if self.layer.use_bias:
+            outputs = outputs + self.layer.bias
+        return self.layer.activation(outputs)
+
+
+class LargeDense(Rewritten):
     """A Dense layer whose input's gradient is a BatchMatMul.
 
     It is the product with the transposed kernel, and TensorFlow's MatMul copies a transposed array
     before it multiplies: for 4096 x 4096 weights and 32 pictures that takes 4 times as long.
     """
 
-    def __init__(self, dense: Any) -> None:
-        super().__init__(name=dense.name, dtype=dense.dtype_policy)
-        self.dense = dense
+    def product(self, inputs: Any) -> Any:
+        """Return inputs x kernel, (n, i) x (i, o)."""
+        import tensorflow as tf
 
-    def call(self, inputs: Any) -> Any:
-        """Return (batch, units)."""
-        outputs = _product(inputs, self.dense.kernel)
-        if self.dense.use_bias:
-            outputs = outputs + self.dense.bias
-        return self.dense.activation(outputs)
+        @tf.custom_gradient
+        def product(inputs: Any, kernel: Any) -> Any:
+            def gradient(upstream: Any) -> tuple[Any, Any]:
+                to_inputs = tf.linalg.matmul(upstream[None], kernel[None], transpose_b=True)[0]
+                return to_inputs, tf.linalg.matmul(inputs, upstream, transpose_a=True)
 
+            return tf.linalg.matmul(inputs, kernel), gradient
 
-def _product(inputs: Any, kernel: Any) -> Any:
-    """Return inputs x kernel, (n, i) x (i, o)."""
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def product(inputs: Any, kernel: Any) -> Any:
-        def gradient(upstream: Any) -> tuple[Any, Any]:
-            to_inputs = tf.linalg.matmul(upstream[None], kernel[None], transpose_b=True)[0]
-            return to_inputs, tf.linalg.matmul(inputs, upstream, transpose_a=True)
-
-        return tf.linalg.matmul(inputs, kernel), gradient
-
-    return product(inputs, tf.convert_to_tensor(kernel))
+        return product(inputs, tf.convert_to_tensor(self.layer.kernel))
 
 
-class CroppedConv2D(keras.layers.Layer):
+class CroppedConv2D(Rewritten):
     """A convolution without those taps of its kernel that only ever see padding.
 
     On a map of 1x1 only the middle of a kernel of 3x3 ever meets a number, on one of 2x2 only the
     inner 3x3 of 5x5.
     """
 
-    def __init__(self, convolution: Any, taps: tuple[slice, slice]) -> None:
-        super().__init__(name=convolution.name, dtype=convolution.dtype_policy)
-        self.convolution, self.taps = convolution, taps
+    def __init__(self, layer: Any, taps: tuple[slice, slice]) -> None:
+        super().__init__(layer)
+        self.taps = taps
 
-    def call(self, inputs: Any) -> Any:
+    def product(self, inputs: Any) -> Any:
         """Return (batch, height, width, filters)."""
-        outputs = ops.conv(inputs, self.convolution.kernel[self.taps], 1, "same")
-        if self.convolution.use_bias:
-            outputs = outputs + self.convolution.bias
-        return self.convolution.activation(outputs)
+        return ops.conv(inputs, self.layer.kernel[self.taps], 1, "same")
 
 
 def _used_taps(layer: Any, input_shape: tuple[Any, ...]) -> tuple[slice, slice] | None:
     """Return the rows and columns of a kernel that meet numbers, where that is not all of it."""
-    if layer.padding != "same" or set(layer.strides) != {1} or set(layer.dilation_rate) != {1}:
+    if layer.padding != "same" or layer.groups != 1 or layer.data_format != "channels_last":
         return None
-    if layer.groups != 1 or layer.data_format != "channels_last" or None in input_shape[1:3]:
+    if {*layer.strides, *layer.dilation_rate} != {1} or None in input_shape[1:3]:
         return None
     if any(size % 2 == 0 for size in layer.kernel_size):
         return None
-    taps = []
-    for size, side in zip(layer.kernel_size, input_shape[1:3], strict=True):
-        unused = max(0, size // 2 - (side - 1))
-        taps.append(slice(unused, size - unused))
-    used = (taps[0], taps[1])
-    return None if all(each.start == 0 for each in used) else used
+    rows, columns = (
+        max(0, size // 2 - (side - 1))
+        for size, side in zip(layer.kernel_size, input_shape[1:3], strict=True)
+    )
+    height, width = layer.kernel_size
+    return (
+        (slice(rows, height - rows), slice(columns, width - columns)) if rows or columns else None
+    )
 
 
 # Keras writes an update as ten or so operations, and each reads and writes arrays as large as the
