@@ -149,10 +149,12 @@ def test_scaling_and_padding_are_found(
     assert found.scores is not None
     assert found.scores.accuracy > 0.9
     # These pictures are dark at their edges: padding before and after scaling score alike.
-    assert found.pixels is not None
-    assert found.pixels.geometry.startswith("as they are" if size == 28 else "padded by 2 to 32x32")
+    assert found.tried
+    assert found.tried[0][0].geometry.startswith(
+        "as they are" if size == 28 else "padded by 2 to 32x32"
+    )
     if not weights_only:
-        assert found.pixels.name == scaling
+        assert found.tried[0][0].name == scaling
     again = evaluate(found.config, found.weights)
     assert again.scores.accuracy == found.scores.accuracy
     text = found.yaml.read_text()

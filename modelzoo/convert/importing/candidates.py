@@ -12,18 +12,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from modelzoo.config import Config
 from modelzoo.convert.importing.description import named
 from modelzoo.networks import Network
-from modelzoo.networks.kinds import (
-    Activation,
-    BatchNormalization,
-    Conv2D,
-    Dense,
-    Flatten,
-)
+from modelzoo.networks.kinds import Activation, BatchNormalization, Conv2D, Dense, Flatten
 from modelzoo.networks.layer import Layer, Shape
 from modelzoo.networks.stages import POOLS as POOL_KINDS
 from modelzoo.support.errors import InputError
@@ -31,6 +25,7 @@ from modelzoo.weights.stored import KERAS_3, Stored
 
 POOLS: list[dict[str, Any]] = [{"pool_size": 2}, {"pool_size": 3, "strides": 2}]
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
+LINEAR = Activation(activation="linear")
 MAX_NETWORKS = 40
 MAX_CONVOLUTIONS = 12
 MAX_CHAINS = 20_000  # that are sorted; the plainest come first as it is
@@ -47,20 +42,17 @@ def possible_activations(stored: Stored, config: Config, *, given: bool) -> list
 
     What `config` says is not varied: all of it if it was `given`, else what was set by hand.
     """
-
-    def options(key: str, count: int) -> list[tuple[str, ...]]:
-        value = _said(config, key, given)
-        names = value if isinstance(value, list) else [value] * count
-        if value is not None and len(names) == count:
-            return [tuple(names)]
-        return [(name,) * count for name in ACTIVATIONS] if count else [()]
-
     kinds = [layer.kind for layer in stored.layers]
-    key = "conv_activation" if hasattr(config.model, "conv_activation") else "activation"
-    convolutions = options(key, kinds.count("Conv2D"))
-    dense = options("dense_activation", kinds.count("Dense") - 1)
+    first = "conv_activation" if hasattr(config.model, "conv_activation") else "activation"
+    counts = {first: kinds.count("Conv2D"), "dense_activation": kinds.count("Dense") - 1}
+    options = []
+    for key, count in counts.items():
+        value = _said(config, key, given)
+        said = tuple(value if isinstance(value, list) else [value] * count)
+        is_fixed = not count or (value is not None and len(said) == count)
+        options.append([said] if is_fixed else [(name,) * count for name in ACTIVATIONS])
     last = config.model.output_activation
-    return [(*a, *b, last) for a, b in itertools.product(convolutions, dense)]
+    return [(*inner, *outer, last) for inner, outer in itertools.product(*options)]
 
 
 def possible_networks(
@@ -74,20 +66,21 @@ def possible_networks(
         InputError: nothing fits, or a name stands for a layer that is not known.
     """
     _check_chain(stored)
+    hints = _pool_hints(stored)
     fixed = _said(config, "input_shape", given)
     shapes = [fixed] if fixed else [natural or (28, 28), (28, 28), (32, 32)]
     sizes = list(dict.fromkeys(tuple(shape[:2]) for shape in shapes))
     paddings = _distinct(_said(config, "conv_padding", False)) or ["valid", "same"]
     pools = [{"pool_size": size} for size in _distinct(_said(config, "pool_size", given))] or POOLS
-    named_kinds = _distinct(_said(config, "pooling", given))
-    poolings = [kind for kind in named_kinds if kind in POOL_KINDS] or ["average", "max"]
-    poolings = sorted(set(_pool_hints(stored) or ()) - {""}) or poolings
+    poolings = [*POOL_KINDS.keys() & set(_distinct(_said(config, "pooling", given)))]
+    poolings = sorted(set(hints or ()) - {""} or poolings or POOL_KINDS)
     kernels = {each.kind: each.arrays[0].shape for each in reversed(stored.layers)}
     maps = kernels["Conv2D"][2] if "Conv2D" in kernels else 1
     normed = "BatchNormalization" in kernels
     found: list[tuple[tuple[int, ...], Shape, Chain]] = []
     for pooling, norm_first in itertools.product(poolings, (True, False)[: 1 + normed]):
-        options = _options(stored, paddings, POOL_KINDS[pooling], pools, norm_first)
+        ends: list[Chain] = [*((POOL_KINDS[pooling](**pool),) for pool in pools), ()]
+        options = _options(stored, paddings, ends, hints, norm_first=norm_first)
         for place, size in enumerate(sizes):
             shape = (*size, maps)
             chains = enumerate(_chains(stored, options, shape))
@@ -100,11 +93,8 @@ def possible_networks(
             "Name the network with --model, or set its input with --set model.input_shape=[H,W,C]"
         )
     found.sort(key=lambda each: each[0])
-    distinct = dict.fromkeys((shape, chain) for _, shape, chain in found)
-    return [
-        Network("imported", shape, named(chain))
-        for shape, chain in itertools.islice(distinct, MAX_NETWORKS)
-    ]
+    distinct = [*dict.fromkeys((shape, chain) for _, shape, chain in found)][:MAX_NETWORKS]
+    return [Network("imported", shape, named(chain)) for shape, chain in distinct]
 
 
 def activations_of(network: Network) -> tuple[str, ...]:
@@ -116,13 +106,11 @@ def activations_of(network: Network) -> tuple[str, ...]:
 def with_activations(network: Network, names: Sequence[str]) -> Network:
     """Return a network with these in place of `activations_of`."""
     rest = iter(names)
-    layers = [
-        msgspec.structs.replace(layer, activation=next(rest))
-        if getattr(layer, "activation", None)
-        else layer
+    layers = tuple(
+        replace(layer, activation=next(rest)) if getattr(layer, "activation", None) else layer
         for layer in network.layers
-    ]
-    return Network(network.name, network.input_shape, tuple(layers))
+    )
+    return Network(network.name, network.input_shape, layers)
 
 
 def in_words(network: Network) -> str:
@@ -152,48 +140,46 @@ def _check_chain(stored: Stored) -> None:
 def _options(
     stored: Stored,
     paddings: Sequence[Any],
-    pool_kind: type[Layer],
-    pools: Sequence[dict[str, Any]],
+    ends: Sequence[Chain],
+    hints: Sequence[str] | None,
+    *,
     norm_first: bool,
 ) -> list[list[Chain]]:
     """Return what may stand for each layer with weights: it, and what follows, all linear.
 
-    With `norm_first`, an activation follows a normalisation, else it goes before it.
+    With `norm_first`, an activation follows a normalisation, else it goes before it. A convolution
+    ends with one of `ends`, the last of which is no pooling; `hints` as from `_pool_hints`.
     """
-    hints = _pool_hints(stored)
-    kinds = [each.kind for each in stored.layers] + [""]
+    layers = stored.layers
+    kinds = [each.kind for each in layers] + [""]
     options: list[list[Chain]] = []
-    linear: Chain = (Activation(activation="linear"),)
-    for place, each in enumerate(stored.layers):
-        kernel, before = each.arrays[0].shape, kinds[:place]
+    for place, each in enumerate(layers):
+        before, kernel = kinds[:place], each.arrays[0].shape
         if each.kind == "BatchNormalization":  # one after another layer was placed with it
             alone = before[-1:] in ([], ["BatchNormalization"])
             options.append([(BatchNormalization(name=each.label),) if alone else ()])
             continue
-        end: Chain = ()
-        values: dict[str, Any] = {"use_bias": len(each.arrays) > 1, "activation": "linear"}
-        values["name"] = each.label
-        if kinds[place + 1] == "BatchNormalization":
-            norm = BatchNormalization(name=stored.layers[place + 1].label)
-            end = (norm, *linear[: int(norm_first)])
-            values["activation"] = None if norm_first else "linear"
+        normed = kinds[place + 1] == "BatchNormalization"
+        norm: Chain = ()
+        if normed:
+            norm = (BatchNormalization(name=layers[place + 1].label), *[LINEAR] * norm_first)
+        activation = None if normed and norm_first else "linear"
+        values: Any = {"name": each.label, "use_bias": len(each.arrays) > 1}
+        values["activation"] = activation
         if each.kind == "Dense":
-            start: Chain = () if "Dense" in before else (Flatten(),)
-            options.append([(*start, Dense(units=kernel[1], **values), *end)])
+            flatten = () if "Dense" in before else (Flatten(),)
+            options.append([(*flatten, Dense(units=kernel[1], **values), *norm)])
             continue
-        values |= {"filters": kernel[3], "kernel_size": kernel[0]}
-        if kernel[0] != kernel[1]:
-            values["kernel_size"] = kernel[:2]
-        ends: list[Chain] = [(*end, pool_kind(**pool)) for pool in pools]
-        ends.append(end)
+        size = kernel[0] if kernel[0] == kernel[1] else kernel[:2]
+        values |= {"filters": kernel[3], "kernel_size": size}
+        leaps = (1,) if max(kernel[:2]) < 7 else (1, 2, 4)  # large kernels leap
+        pools = ends
         if hints:
-            ends = ends[:-1] if hints[before.count("Conv2D")] else ends[-1:]
+            pools = ends[:-1] if hints[before.count("Conv2D")] else ends[-1:]
         options.append(
             [
-                (Conv2D(**values, strides=stride, padding=padding), *end)
-                for padding in paddings
-                for stride in ((1,) if max(kernel[:2]) < 7 else (1, 2, 4))  # large kernels leap
-                for end in ends
+                (Conv2D(**values, strides=stride, padding=padding), *norm, *pool)
+                for padding, stride, pool in itertools.product(paddings, leaps, pools)
             ]
         )
     return options

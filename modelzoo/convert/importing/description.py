@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from modelzoo.networks import Network
 from modelzoo.networks.kinds import KINDS, OURS, Activation, Flatten, ReLU, Rescaling
@@ -31,41 +31,42 @@ ONLY_FOR_TRAINING = {
     "RandomContrast", "RandomBrightness",
 }  # fmt: skip
 NETWORKS = ("Sequential", "Model", "Functional")
-SAME_LAYER = {
-    "Convolution2D": "Conv2D", "MaxPool2D": "MaxPooling2D", "AvgPool2D": "AveragePooling2D",
-    "BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization",
-}  # fmt: skip
-KNOWN = {"InputLayer", "Reshape", *SAME_LAYER, *ONLY_FOR_TRAINING, *(set(KINDS) - OURS)}
+KNOWN = {"InputLayer", "Reshape", *ONLY_FOR_TRAINING, *(set(KINDS) - OURS)}
 ACTIVATIONS = (
     "linear", "relu", "relu6", "tanh", "sigmoid", "softmax", "elu", "selu", "gelu", "silu",
     "softplus", "softsign", "hard_sigmoid", "exponential", "leaky_relu", "mish",
 )  # fmt: skip
 ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU", "Softmax")
-OBJECTS = {  # the initializers and regularizers that are kept, with the arguments that decide
-    **dict.fromkeys(("GlorotNormal", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"), ()),
-    **dict.fromkeys(("RandomNormal", "TruncatedNormal"), ("mean", "stddev")),
-    "VarianceScaling": ("scale", "mode", "distribution"),
-    "RandomUniform": ("minval", "maxval"),
-    "Constant": ("value",),
-    "L1": ("l1",),
-    "L2": ("l2",),
-    "L1L2": ("l1", "l2"),
-}
+OBJECTS = {  # the initializers and regularizers that are kept
+    "GlorotNormal", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "RandomNormal",
+    "TruncatedNormal", "VarianceScaling", "RandomUniform", "Constant", "L1", "L2", "L1L2",
+}  # fmt: skip
 GLOROT = {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform"}  # what Keras 2 wrote for it
 OLD_HARD_SIGMOID = (Rescaling(scale=0.2, offset=0.5), ReLU(max_value=1.0))
 
 
-@dataclass(frozen=True)
-class Described:
-    """A layer as a file describes it: its Keras class, its name, its settings, all unchecked."""
+class Described(msgspec.Struct, frozen=True):
+    """A layer or a network as a file describes it; its settings are unchecked."""
 
-    kind: str
-    name: str
-    config: Any
+    class_name: str
+    config: Any = None
+    name: str | None = None
+    inbound_nodes: Any = None
+
+    @property
+    def kind(self) -> str:
+        """Its class in Keras: the package before it and the version behind it are left out."""
+        return re.sub(r"(?s)^.*>|V[12]$", "", self.class_name)
+
+    @property
+    def label(self) -> str:
+        """Its name, or its class."""
+        own = self.config.get("name") if isinstance(self.config, dict) else None
+        return str(self.name or own or self.kind)
 
     def refusal(self, problem: str) -> InputError:
         """Return the error that names the layer and the problem."""
-        return InputError(f"layer {self.name!r:.80}: {problem}")
+        return InputError(f"layer {self.label!r:.80}: {problem}")
 
 
 def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
@@ -78,25 +79,30 @@ def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer],
             form one chain, or an input that is no image.
         RecursionError: nested deeper than any network.
     """
-    shape, chain, first = _read_chain(text)
+    try:
+        described = json.loads(text)
+    except ValueError:
+        problem = "is not JSON; the file does not describe a Keras network"
+        raise InputError(f"model_config: {problem}") from None
+    shape, chain, first = _with_input(_chain(*_entries([described])))
     flat = False
     others, notes = list(stored.layers), []
     layers: list[Layer] = []
     for layer in chain:
         if layer.kind in ONLY_FOR_TRAINING:
-            notes.append(f"{layer.kind} ({layer.name}) is left out: it acts in training only")
+            notes.append(f"{layer.kind} ({layer.label}) is left out: it acts in training only")
             continue
         if layer.kind == "Normalization" and layer.config.get("mean") is None:
-            learnt = [each for each in others if each.label == layer.name]
-            others = [each for each in others if each.label != layer.name]
+            learnt = [each.arrays for each in others if each.label == layer.label]
+            others = [each for each in others if each.label != layer.label]
             layer = _with_moments(layer, learnt)
         if layer.kind == "Reshape":
             target = layer.config.get("target_shape")
             if not isinstance(target, list) or len(target) != 1:
                 raise layer.refusal("Reshape is read only before the first layer, or to one row")
-            layer = replace(layer, kind="Flatten")
+            layer = replace(layer, class_name="Flatten")
         made = _keras_layers(layer, stored.version, flat=flat, first=first)
-        layers += [msgspec.structs.replace(each, name=layer.name) for each in made[:1]] + made[1:]
+        layers += [replace(each, name=layer.label) for each in made[:1]] + made[1:]
         by_channel = layer.config.get("data_format") != "channels_first"
         if layer.kind == "Flatten" and first and not flat and by_channel:
             notes.append(FLAT_BY_PIXEL)
@@ -109,130 +115,6 @@ def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer],
     elif len(outputs) != 1:
         raise InputError(f"ends with maps of {outputs}, not with an output for each class")
     return network, others, notes
-
-
-def _read_chain(text: str) -> tuple[Shape, list[Described], bool]:
-    """Return the shape of the input, channels last, the layers, and whether channels come first."""
-    try:
-        described = json.loads(text)
-    except ValueError:
-        problem = "is not JSON; the file does not describe a Keras network"
-        raise InputError(f"model_config: {problem}") from None
-    layers = _chain(described)
-    shapes = (
-        each.config.get("batch_input_shape") or each.config.get("batch_shape") for each in layers
-    )
-    shape: Any = next((found[1:] for found in shapes if isinstance(found, list)), None)
-    layers = [layer for layer in layers if layer.kind != "InputLayer"]
-    entry = layers[0].kind if layers else ""
-    if entry == "Reshape":  # rows of 784 numbers, made an image first
-        shape = layers.pop(0).config.get("target_shape")
-    elif entry == "Flatten" and isinstance(shape, list) and len(shape) == 2:
-        shape = [*shape, 1]  # an image without a channel is flattened to the same row
-    if not isinstance(shape, list) or len(shape) != 3:
-        raise InputError(
-            f"takes an input of shape {shape!s:.60}; images of height, width and "
-            "channels are what our networks take"
-        )
-    if not all(type(size) is int and size > 0 for size in shape):
-        raise InputError(f"an input of {shape!s:.60} has no fixed size")
-    first = any(layer.config.get("data_format") == "channels_first" for layer in layers)
-    return tuple(shape[1:] + shape[:1] if first else shape), layers, first
-
-
-def _chain(value: Any) -> list[Described]:
-    """Return the layers of a Sequential or functional network, nested ones taken apart."""
-    network = _described(value)
-    entries = network.config  # a list: Keras < 2.2.3
-    if isinstance(entries, dict):
-        entries = entries.get("layers")
-    if network.kind not in NETWORKS or not isinstance(entries, list):
-        raise InputError(f"model_config: a {network.kind!r:.80} is not a chain of known layers")
-    if len(entries) > MAX_LAYERS:
-        raise InputError(f"model_config: {len(entries):,} layers are too many")
-    parts = [_described(entry) for entry in entries]
-    if network.kind != "Sequential":
-        _check_chain(entries, parts)
-    layers: list[Described] = []
-    for entry, part in zip(entries, parts, strict=True):
-        layers += _chain(entry) if part.kind in NETWORKS else [part]
-    return layers
-
-
-def _described(value: Any) -> Described:
-    """Return a layer or a network by its class, its name and its settings."""
-    if not isinstance(value, dict) or not isinstance(value.get("class_name"), str):
-        raise InputError(f"model_config: {str(value)!r:.60} is not a layer of Keras")
-    kind, config = value["class_name"].rpartition(">")[2], value.get("config")
-    own = config.get("name") if isinstance(config, dict) else None
-    layer = Described(SAME_LAYER.get(kind, kind), str(value.get("name") or own or kind), config)
-    if kind not in (*KNOWN, *NETWORKS):
-        raise layer.refusal(
-            f"is a {kind!r:.80}, which none of our networks has, and code in a file is never run; "
-            "a chain of convolutions, poolings and dense layers can be imported"
-        )
-    if kind not in NETWORKS and not isinstance(config, dict):
-        raise layer.refusal("has no settings in model_config")
-    return layer
-
-
-def _check_chain(entries: list[Any], layers: list[Described]) -> None:
-    """Refuse a functional network in which a layer has another source than the one before it."""
-    before: set[str] = set()
-    for entry, layer in zip(entries, layers, strict=True):
-        if set(_sources(entry.get("inbound_nodes"))) != before:
-            raise layer.refusal("makes the network branch; only a chain of layers can be imported")
-        before = {layer.name}
-
-
-def _sources(value: Any) -> list[str]:
-    """Return the layers that feed one, each said as [name, 0, 0, ...] at some depth."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return []
-    if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
-        return [value[0]]
-    return [name for each in value for name in _sources(each)]
-
-
-def _with_moments(layer: Described, learnt: list[StoredLayer]) -> Described:
-    """Return a Normalization with the mean and the variance that it has learnt."""
-    arrays = learnt[0].arrays if learnt else []
-    if len(arrays) not in (2, 3) or any(array.size > 4 for array in arrays):
-        raise layer.refusal("does not hold a mean and a variance for each colour")
-    moments = {"mean": arrays[0].ravel().tolist(), "variance": arrays[1].ravel().tolist()}
-    return replace(layer, config={**layer.config, **moments})
-
-
-def _keras_layers(described: Described, version: str, *, flat: bool, first: bool) -> list[Layer]:
-    """Return the layers that compute what a described one does: itself, and its activation.
-
-    Rows of numbers reach it, not maps, if it is `flat`; `first` is where their channels come.
-    """
-    kind, config = described.kind, described.config
-    _check_axes(described, flat=flat, first=first)
-    if kind == "Activation":
-        return _activations(config.get("activation"), described, version)
-    if kind == "LeakyReLU" and "alpha" in config:  # Keras 2
-        config = {"negative_slope": config["alpha"]}
-    fields = set(KINDS[kind].__struct_fields__) - {"name", "dtype", "activation"}
-    values = {
-        key: _plain_object(value) if key.endswith("izer") else _shorter(value)
-        for key, value in config.items()
-        if key in fields
-    }
-    values = {key: value for key, value in values.items() if value is not None}
-    if values.get("strides") == values.get("pool_size", 0):
-        del values["strides"]
-    after = _activations(config.get("activation"), described, version)
-    if [layer.kind for layer in after] == ["Activation"]:
-        values |= after.pop().arguments
-    try:
-        return [msgspec.convert(values, KINDS[kind]), *after]
-    except msgspec.ValidationError as error:
-        problem = str(error).replace("`", "").replace(" - at $.", " at ")
-        raise described.refusal(f"{kind}: {problem}") from None
 
 
 def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -248,13 +130,128 @@ def named(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return read_layers(specs)
 
 
-def _activations(value: Any, described: Described, version: str) -> list[Layer]:
+def _entries(values: Any) -> list[Described]:
+    try:
+        return msgspec.convert(values, list[Described])
+    except msgspec.ValidationError as error:
+        raise InputError(f"model_config: is not a layer of Keras: {error}") from None
+
+
+def _chain(network: Described) -> list[Described]:
+    """Return the layers of a Sequential or functional network, nested ones taken apart.
+
+    In a functional one, each layer has to take what the one before it makes.
+    """
+    entries = network.config  # a list: Keras < 2.2.3
+    if isinstance(entries, dict):
+        entries = entries.get("layers")
+    if network.kind not in NETWORKS or not isinstance(entries, list):
+        raise InputError(f"model_config: a {network.kind!r:.80} is not a chain of known layers")
+    if len(entries) > MAX_LAYERS:
+        raise InputError(f"model_config: {len(entries):,} layers are too many")
+    layers: list[Described] = []
+    before: set[str] = set()
+    for layer in _entries(entries):
+        if layer.kind not in (*KNOWN, *NETWORKS):
+            raise layer.refusal(
+                f"is a {layer.kind!r:.80}, which none of our networks has, and code in a file is "
+                "never run; a chain of convolutions, poolings and dense layers can be imported"
+            )
+        if layer.kind in KNOWN and not isinstance(layer.config, dict):
+            raise layer.refusal("has no settings in model_config")
+        if network.kind != "Sequential" and set(_sources(layer.inbound_nodes)) != before:
+            raise layer.refusal("makes the network branch; only a chain of layers can be imported")
+        before = {layer.label}
+        layers += _chain(layer) if layer.kind in NETWORKS else [layer]
+    return layers
+
+
+def _sources(value: Any) -> list[str]:
+    """Return the layers that feed one, each said as [name, 0, 0, ...] at some depth."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return []
+    if len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
+        return [value[0]]
+    return [name for each in value for name in _sources(each)]
+
+
+def _with_input(layers: list[Described]) -> tuple[Shape, list[Described], bool]:
+    """Return the shape of the input, channels last, the layers, and whether channels come first."""
+    shapes = (
+        each.config.get("batch_input_shape") or each.config.get("batch_shape") for each in layers
+    )
+    shape: Any = next((found[1:] for found in shapes if isinstance(found, list)), None)
+    layers = [layer for layer in layers if layer.kind != "InputLayer"]
+    entry = layers[0].kind if layers else ""
+    if entry == "Reshape":  # rows of 784 numbers, made an image first
+        shape = layers.pop(0).config.get("target_shape")
+    elif entry == "Flatten" and isinstance(shape, list) and len(shape) == 2:
+        shape = [*shape, 1]  # an image without a channel is flattened to the same row
+    if not isinstance(shape, list) or len(shape) != 3 or None in shape:
+        raise InputError(
+            f"takes an input of shape {shape!s:.60}; images of a fixed height, width and number "
+            "of channels are what our networks take"
+        )
+    first = any(layer.config.get("data_format") == "channels_first" for layer in layers)
+    return tuple(shape[1:] + shape[:1] if first else shape), layers, first
+
+
+def _with_moments(layer: Described, learnt: list[list[Any]]) -> Described:
+    """Return a Normalization with the mean and the variance that it has learnt."""
+    arrays = learnt[0] if learnt else []
+    if len(arrays) not in (2, 3) or any(array.size > 4 for array in arrays):
+        raise layer.refusal("does not hold a mean and a variance for each colour")
+    moments = {"mean": arrays[0].ravel().tolist(), "variance": arrays[1].ravel().tolist()}
+    return replace(layer, config={**layer.config, **moments})
+
+
+def _keras_layers(layer: Described, version: str, *, flat: bool, first: bool) -> list[Layer]:
+    """Return the layers that compute what a described one does: itself, and its activation.
+
+    Rows of numbers reach it, not maps, if it is `flat`; `first` is where their channels come.
+    """
+    kind, config = layer.kind, layer.config
+    for key in ("keepdims", "renorm"):
+        if config.get(key):
+            raise layer.refusal(f"{kind} with {key}: {config[key]!r:.40} is none of ours")
+    if kind in ("Softmax", "Normalization", "BatchNormalization"):
+        axis = config.get("axis", -1)
+        axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+        maps = [1] if first else [-1, 3]
+        if axis not in ([-1, 1] if flat else maps):
+            raise layer.refusal(f"{kind} along axis {axis!r:.40}, not along the maps")
+    after = _activations(config.get("activation"), layer, version)
+    if kind == "Activation":
+        return after
+    if kind == "LeakyReLU" and "alpha" in config:  # Keras 2
+        config = {"negative_slope": config["alpha"]}
+    fields = set(KINDS[kind].__struct_fields__) - {"name", "dtype", "activation"}
+    values = {
+        key: _plain_object(value) if key.endswith("izer") else _shorter(value)
+        for key, value in config.items()
+        if key in fields
+    }
+    values = {key: value for key, value in values.items() if value is not None}
+    if values.get("strides") == values.get("pool_size", 0):
+        del values["strides"]
+    if [each.kind for each in after] == ["Activation"]:
+        values |= after.pop().arguments
+    try:
+        return [msgspec.convert(values, KINDS[kind]), *after]
+    except msgspec.ValidationError as error:
+        problem = str(error).replace("`", "").replace(" - at $.", " at ")
+        raise layer.refusal(f"{kind}: {problem}") from None
+
+
+def _activations(value: Any, layer: Described, version: str) -> list[Layer]:
     """Return what computes an activation that a file gives as a text, a function or an object."""
     if isinstance(value, dict):
         config = value.get("config")
         kind = str(value.get("class_name")).rpartition(">")[2]
         if kind in ACTIVATION_LAYERS and isinstance(config, dict):
-            inner = Described(kind, described.name, {**config, "activation": None})
+            inner = Described(kind, {**config, "activation": None}, layer.label)
             return _keras_layers(inner, version, flat=False, first=False)
         if kind == "Activation" and isinstance(config, dict):
             value = config.get("activation")
@@ -263,26 +260,13 @@ def _activations(value: Any, described: Described, version: str) -> list[Layer]:
     name = "linear" if value is None else re.sub(r"_v\d$", "", str(value))
     name = {"swish": "silu"}.get(name, name)
     if name not in ACTIVATIONS:
-        raise described.refusal(
+        raise layer.refusal(
             f"{name!r:.80} is no activation of Keras; what it computes is not in the file, or is "
             "code, which is never run"
         )
     if name == "hard_sigmoid" and version.startswith(("1.", "2.")):  # Keras 3 has another slope
         return list(OLD_HARD_SIGMOID)
     return [] if name == "linear" else [Activation(activation=name)]
-
-
-def _check_axes(described: Described, *, flat: bool, first: bool) -> None:
-    kind, config = described.kind, described.config
-    for key in ("keepdims", "renorm"):
-        if config.get(key):
-            raise described.refusal(f"{kind} with {key}: {config[key]!r:.40} is none of ours")
-    if kind in ("Softmax", "Normalization", "BatchNormalization"):
-        axis = config.get("axis", -1)
-        axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-        maps = [1] if first else [-1, 3]
-        if axis not in ([-1, 1] if flat else maps):
-            raise described.refusal(f"{kind} along axis {axis!r:.40}, not along the maps")
 
 
 def _shorter(value: Any) -> Any:
@@ -301,7 +285,7 @@ def _plain_object(value: Any) -> dict[str, Any] | None:
     kind, config = value.get("class_name"), value["config"]
     if not isinstance(kind, str) or kind not in OBJECTS:
         return None
-    config = {key: config[key] for key in OBJECTS[kind] if key in config}
+    config = {key: each for key, each in config.items() if key not in ("seed", "dtype")}
     plain = all(
         isinstance(each, str) or (type(each) in (int, float) and abs(each) < 1e30)
         for each in config.values()

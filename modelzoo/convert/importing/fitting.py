@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
@@ -18,7 +18,7 @@ from modelzoo.convert.importing.candidates import (
     with_activations,
 )
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
-from modelzoo.convert.importing.imported import Imported, packaged_network
+from modelzoo.convert.importing.imported import Imported
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset, takes_image_options
 from modelzoo.data.source import Dataset
@@ -35,22 +35,28 @@ from modelzoo.training.prepare import (
 )
 from modelzoo.training.resolve import configure
 from modelzoo.weights.reader import arrays_for, fill, in_pixel_order
+from modelzoo.weights.stored import Stored
+
+if TYPE_CHECKING:
+    import keras
 
 
 def fit_file(
     found: Imported,
+    name: str,
     model: str | Path | None,
     dataset: str | None,
     overrides: Sequence[str],
-    name: str,
     notify: Callable[[str], None],
-) -> None:
-    """Complete an import but for its files; the arguments are those of `import_file`.
+) -> keras.Model:
+    """Complete an import but for its files, and return the network, built.
+
+    The configuration will be called `name`; the other arguments are those of `import_file`.
 
     Raises:
         InputError: no network fits, or nothing can decide which.
     """
-    packaged = packaged_network(found.stored)
+    packaged = _packaged_network(found.stored)
     model = model or packaged
     given = model is not None
     config, _ = configure(
@@ -59,7 +65,11 @@ def fit_file(
     if given and found.stored.is_torch:
         classes = found.stored.layers[-1].shapes[-1][-1]
         config = _with(config, {"model": {"num_classes": classes}})
-    data = None if dataset is None else _load_images(dataset, config, notify)
+    data = None
+    if dataset is not None:  # its images as they are; those of a folder at the network's size
+        options = asdict(config.image) | {"image_shape": config.image_shape}
+        options = options if takes_image_options(dataset) else {}
+        data = load_dataset(dataset, notify=notify, **options)
     network = found.network
     if network is None and given:
         network = _by_configuration(found, config)
@@ -68,28 +78,37 @@ def fit_file(
     # Another data set, where the one that was asked for can't be reached.
     chosen = _config_for(network, model, data.name if data else None, overrides)
     found.config = dataclasses.replace(chosen, name=name)
-    found.equals = _equal_network(network)
+    packages = ((each, load_config(each).network) for each in list_models())
+    equal = (each for each, other in packages if other and other.computes_like(network))
+    found.equals = next(equal, None)
     if data is None:
         found.assumptions.append(
             f"data.preprocessing as in {model or _base_of(network)}; the file does not say how its "
             "pixels were scaled (--dataset tries it)"
         )
-        return
-    check_classes(data, found.config, str(found.stored.path))
-    found.dataset, found.note = data.name, data.note
-    found.config = fit_config_to_data(found.config, data, None)
-    # A packaged network's own way of preparing images is published with its weights.
-    if not config.is_asked("data.preprocessing") and not packaged:
-        _fit_pixels(found, network, data)
-    _score_once(found, notify)
+    else:
+        check_classes(data, found.config, str(found.stored.path))
+        found.data = data
+        found.config = fit_config_to_data(found.config, data, None)
+        # A packaged network's own way of preparing images is published with its weights.
+        if not config.is_asked("data.preprocessing") and not packaged:
+            _fit_pixels(found, network, data)
+    built = build_network(found.config)
+    fill(built, found.arrays)
+    if data is not None:
+        _score_once(found, built, data.name, notify)
+    return built
 
 
-def _load_images(name: str, config: Config, notify: Callable[[str], None]) -> Dataset:
-    """Return a data set with its images as they are; those of a folder at the network's size."""
-    options: dict[str, Any] = {}
-    if takes_image_options(name):
-        options = asdict(config.image) | {"image_shape": config.image_shape}
-    return load_dataset(name, notify=notify, **options)
+def _packaged_network(stored: Stored) -> str | None:
+    """Return the packaged network that has a state dict's maps and publishes one of its form."""
+    kernels = [array for layer in stored.layers for array in layer.arrays if array.ndim == 4]
+    for name in list_models() if stored.is_torch else ():
+        config = load_config(name)
+        published = any(entry.format == "torch" for entry in config.weights)
+        if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
+            return name
+    return None
 
 
 def _by_configuration(found: Imported, config: Config) -> Network | None:
@@ -137,12 +156,10 @@ def _by_shapes(found: Imported, config: Config, given: bool, data: Dataset | Non
         for by_channel in (True,) if stored.is_torch else (False, True):
             arrays = [in_pixel_order(each, plain) if by_channel else plain for each in networks]
             search = Search(networks, arrays, data)
-            best = search.best(names)
-            reached = search.score(best, search.rounds[-1][0])
-            tried.append((reached, by_channel, search.network(best)))
-            if not is_poor(reached.accuracy, search.labels):
+            tried.append((*search.best(names), by_channel))
+            if not is_poor(tried[-1][1].accuracy, search.labels):
                 break
-        reached, by_channel, network = max(tried, key=lambda each: each[0].accuracy)
+        network, reached, by_channel = max(tried, key=lambda each: each[1].accuracy)
         why = (
             f"the best of what its shapes allow, accuracy {reached.accuracy:.4f} on "
             f"{reached.images:,} validation images of {data.name}"
@@ -158,65 +175,6 @@ def _by_shapes(found: Imported, config: Config, given: bool, data: Dataset | Non
     if by_channel and FLAT_BY_PIXEL not in found.rewritten:
         found.rewritten.append(FLAT_BY_PIXEL)
     return network
-
-
-def _equal_network(network: Network) -> str:
-    """Return the packaged network that gives the same outputs with the same weights, or ""."""
-    for name in list_models():
-        packaged = load_config(name).network
-        if packaged is not None and packaged.computes_like(network):
-            return name
-    return ""
-
-
-def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
-    """Try the usual scalings and paddings, and take the one that fits."""
-    search = Search([network], [found.arrays], data)
-    scored = search.best_pixels()
-    best, reached = scored[0]
-    found.pixels = best
-    found.config = _with(found.config, {"data": {"preprocessing": best.layers}})
-    found.assumptions.append(
-        f"pixels {best.name}, {best.geometry}: the best of {len(search.pixels(0))} ways on "
-        f"{reached.images:,} validation images of {data.name} (accuracy {reached.accuracy:.4f})"
-    )
-    found.tried = [
-        {
-            "label": f"pixels {pixels.name}, {pixels.geometry}",
-            "accuracy": round(each.accuracy, 4),
-            "loss": round(each.loss, 4),
-            "images": each.images,
-        }
-        for pixels, each in scored
-    ]
-
-
-def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
-    """Score the test set, once, as `modelzoo evaluate` would."""
-    # It was opened before, with notices.
-    data, config = open_dataset(found.config, lambda message: None)
-    network = build_network(found.config)
-    fill(network, found.arrays)
-    compile_for_scoring(network, found.config)
-    found.scores = scores = score(network, open_pipeline(config, data), "test")
-    if is_poor(scores.accuracy, scores.labels):
-        tried = "no usual way to prepare pixels fits"
-        if not found.tried:
-            tried = "its pixels are prepared as given"
-        found.warning = (
-            f"accuracy {scores.accuracy:.4f} on {data.name} is close to chance: {tried}. Was it "
-            "trained on other data, or is the network another one (--model, --set model.KEY)?"
-        )
-        notify(found.warning)
-
-
-def _base_of(network: Network) -> str:
-    """Return the packaged network whose recipe and data suit a network."""
-    large = any(
-        layer.kind == "BatchNormalization" or getattr(layer, "groups", 1) > 1
-        for layer in network.layers
-    )
-    return "alexnet" if large else "lenet5"
 
 
 def _config_for(
@@ -245,6 +203,46 @@ def _config_for(
         loss = {"class_name": "CategoricalCrossentropy", "config": {"from_logits": True}}
         values["compile"] = {"loss": loss}  # its outputs are no probabilities
     return _with(config, values)
+
+
+def _base_of(network: Network) -> str:
+    """Return the packaged network whose recipe and data suit a network."""
+    large = any(
+        layer.kind == "BatchNormalization" or getattr(layer, "groups", 1) > 1
+        for layer in network.layers
+    )
+    return "alexnet" if large else "lenet5"
+
+
+def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
+    """Try the usual scalings and paddings, and take the one that fits."""
+    search = Search([network], [found.arrays], data)
+    found.tried = search.best_pixels()
+    best, reached = found.tried[0]
+    found.config = _with(found.config, {"data": {"preprocessing": best.layers}})
+    found.assumptions.append(
+        f"{best}: the best of {len(search.pixels(0))} ways on {reached.images:,} validation images "
+        f"of {data.name} (accuracy {reached.accuracy:.4f})"
+    )
+
+
+def _score_once(
+    found: Imported, network: keras.Model, dataset: str, notify: Callable[[str], None]
+) -> None:
+    """Score the test set, once, as `modelzoo evaluate` would."""
+    # It was opened before, with notices.
+    data, config = open_dataset(found.config, lambda message: None)
+    compile_for_scoring(network, found.config)
+    found.scores = scores = score(network, open_pipeline(config, data), "test")
+    if is_poor(scores.accuracy, scores.labels):
+        tried = "no usual way to prepare pixels fits"
+        if not found.tried:
+            tried = "its pixels are prepared as given"
+        found.warning = (
+            f"accuracy {scores.accuracy:.4f} on {dataset} is close to chance: {tried}. Was it "
+            "trained on other data, or is the network another one (--model, --set model.KEY)?"
+        )
+        notify(found.warning)
 
 
 def _with(config: Config, values: dict[str, Any]) -> Config:

@@ -6,8 +6,10 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from modelzoo.convert.importing.imported import Imported, look_at
+from modelzoo.convert.importing.imported import Imported
+from modelzoo.data.datasets import check_dataset_name
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
 from modelzoo.support.hashes import sha256_of
@@ -15,6 +17,10 @@ from modelzoo.support.terminal import on_one_line
 from modelzoo.support.version import __version__
 from modelzoo.training.resolve import configure
 from modelzoo.weights.hdf5 import check_signature
+from modelzoo.weights.stored import read_stored
+
+if TYPE_CHECKING:
+    import keras
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
 
@@ -51,22 +57,20 @@ def import_file(
     _check_targets(path, yaml, weights)
     backend = "tensorflow"
     if model is not None:
-        given, _ = configure(model, dataset=dataset, overrides=overrides)
-        backend = given.trainer.backend
+        backend = configure(model, dataset=dataset, overrides=overrides)[0].trainer.backend
     if dataset is not None:
-        from modelzoo.data.datasets import check_dataset_name
-
         check_dataset_name(dataset)
     # What is wrong with the file is refused here, before a framework takes its seconds.
-    found = look_at(path, beside=model is None, notify=notify)
+    found = Imported(read_stored(path), yaml, weights)
+    found.read(beside=model is None, notify=notify)
     from modelzoo.training.device import start_framework
 
     device = start_framework(backend, "auto")
     with device.scope():
         from modelzoo.convert.importing.fitting import fit_file
 
-        fit_file(found, model, dataset, overrides, name, notify)
-        _write(found, yaml, weights)
+        network = fit_file(found, name, model, dataset, overrides, notify)
+        _write(found, network)
     return found
 
 
@@ -74,46 +78,33 @@ def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
     """Refuse to replace what an import did not write."""
     if weights.exists() and weights.samefile(path):
         raise InputError(f"{path}: would be replaced by its own import; give another --out")
-    if yaml.is_dir() or weights.is_dir():
-        raise InputError(f"{yaml.parent}: holds a folder of that name; give another --out")
-    ours = yaml.exists() and yaml.read_bytes()[: len(HEAD)] == HEAD.encode()
+    ours = yaml.is_file() and yaml.read_bytes()[: len(HEAD)] == HEAD.encode()
     for target in (yaml, weights):
         if target.exists() and not ours:
             raise InputError(f"{target}: already exists; move it away, or give another --out")
 
 
-def _write(found: Imported, yaml: Path, weights: Path) -> None:
-    from modelzoo.training.prepare import build_network
-    from modelzoo.weights.reader import fill
+def _write(found: Imported, network: keras.Model) -> None:
     from modelzoo.weights.writer import save_weights
 
-    network = build_network(found.config)
-    fill(network, found.arrays)
+    source = found.stored.path
     about = {
-        "title": f"Imported from {on_one_line(found.stored.path.name)[:300]}",
+        "title": f"Imported from {on_one_line(source.name)[:300]}",
         "year": None,
         "parameters": network.count_params(),
         "source": "",
     }
     found.config = found.config.with_values({"about": about}, "the import", asked=False)
-    found.yaml, found.weights = yaml, weights
-    save_weights(network, weights)
-    head = "".join(f"# {line}\n" for line in _head(found))
-    write_text(yaml, head + found.config.to_yaml())
-
-
-def _head(found: Imported) -> list[str]:
-    source = found.stored.path
+    save_weights(network, found.weights)
     texts = [
         f"Imported from {source.name} ({found.origin}) by modelzoo {__version__}",
         f"SHA-256 of that file: {sha256_of(source)}",
         f"python -m evaluate --model {found.yaml} --weights {found.weights}",
+        *([f"Warning: {found.warning}"] if found.warning else []),
+        *found.facts(),
     ]
-    if found.warning:
-        texts.append(f"Warning: {found.warning}")
-    texts += found.facts()
-    lines = []
+    lines: list[str] = []
     for text in (on_one_line(each)[:300] for each in texts):
         indent = " " * (len(text) - len(text.lstrip()) + 2)
         lines += textwrap.wrap(text, 98, subsequent_indent=indent, break_on_hyphens=False)
-    return lines
+    write_text(found.yaml, "".join(f"# {line}\n" for line in lines) + found.config.to_yaml())

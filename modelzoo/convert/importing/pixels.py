@@ -27,6 +27,9 @@ class Pixels:
     geometry: str  # "as they are", "padded by 2 to 32x32", "resized to 32x32"
     layers: list[Any] = field(compare=False)  # for `data.preprocessing`
 
+    def __str__(self) -> str:
+        return f"pixels {self.name}, {self.geometry}"
+
 
 def usual_pixels(images: np.ndarray, shape: ImageShape) -> list[Pixels]:
     """Return the usual ways to bring uint8 images (n, h, w, c) to a network's input.

@@ -58,13 +58,9 @@ class Candidate:
     activations: tuple[str, ...]
     pixels: Pixels
 
-    def with_activations(
-        self, layers: Sequence[int], names: Sequence[str] = MORE_ACTIVATIONS
-    ) -> list[Candidate]:
+    def varied(self, layers: Sequence[int], names: Sequence[str]) -> list[Candidate]:
         """Return the same with each of `names` in each of these layers."""
-        choices = [
-            names if index in layers else (name,) for index, name in enumerate(self.activations)
-        ]
+        choices = [names if n in layers else (name,) for n, name in enumerate(self.activations)]
         return [replace(self, activations=each) for each in itertools.product(*choices)]
 
 
@@ -96,10 +92,6 @@ class Search:
         self._prepared = functools.lru_cache(kept)(self._preprocessed)
         self.score = functools.cache(self._scored)
 
-    def network(self, candidate: Candidate) -> Network:
-        """Return a candidate's network."""
-        return with_activations(self.networks[candidate.place], candidate.activations)
-
     def pixels(self, place: int) -> list[Pixels]:
         """Return the usual ways to prepare images for a network."""
         return self._usual(self.networks[place].input_shape)
@@ -121,8 +113,8 @@ class Search:
         scored[:near] = sorted(scored[:near], key=lambda pair: pair[1].loss)
         return [(each.pixels, score) for each, score in scored]
 
-    def best(self, activations: Sequence[tuple[str, ...]]) -> Candidate:
-        """Return the network that scores best.
+    def best(self, activations: Sequence[tuple[str, ...]]) -> tuple[Network, Score]:
+        """Return the network that scores best, and how it scores.
 
         The same activation in all convolutions, and in all dense layers, shows which networks
         and pixels are worth a closer look: with these, each layer gets an activation of its own.
@@ -140,20 +132,22 @@ class Search:
             for each in self._best(plain, few // 2, PLAIN)
             for pixels in self.pixels(each.place)
         ]
-        varied = [i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1]
+        layers = [i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1]
         better = self._best(each_way, few, PAIRS, attrgetter("place", "pixels"))
-        if len(ACTIVATIONS) ** len(varied) <= MAX_MIXED:
-            mixed = [new for each in better for new in each.with_activations(varied, ACTIVATIONS)]
+        if len(ACTIVATIONS) ** len(layers) <= MAX_MIXED:
+            mixed = [new for each in better for new in each.varied(layers, ACTIVATIONS)]
             better = self._best(mixed, few // 2, PAIRS, attrgetter("place", "pixels"))
         pair = 2 if self.rounds is SMALL else 1
         # The best on so many images; how many activations change at a time, on how many images.
         for count, keep, width, images in (
             (few, STARTS, 1, few), (some, FINALISTS, pair, few), (some, FINALISTS, 1, some)
         ):  # fmt: skip
-            runs = [varied[i : i + width] for i in range(len(varied) - width + 1)]
+            runs = [layers[i : i + width] for i in range(len(layers) - width + 1)]
             kept = self._best(better, count, keep, attrgetter("pixels"))
             better = [self._improved(each, runs, images) for each in kept]
-        return self._best(better, many, 1)[0]
+        (best,) = self._best(better, many, 1)
+        network = with_activations(self.networks[best.place], best.activations)
+        return network, self.score(best, many)
 
     def _best(
         self,
@@ -174,7 +168,7 @@ class Search:
         for _ in range(MAX_PASSES):
             before = best
             for run in runs:
-                best = self._best(best.with_activations(run), count, 1)[0]
+                (best,) = self._best(best.varied(run, MORE_ACTIVATIONS), count, 1)
             shape = self.networks[best.place].input_shape
             others = [
                 replace(best, place=place)
@@ -185,7 +179,7 @@ class Search:
             # the network surer: ways to prepare them are compared on more.
             if count > self.rounds[0][0]:
                 others += [replace(best, pixels=each) for each in self.pixels(best.place)]
-            best = self._best([best, *others], count, 1)[0]
+            (best,) = self._best([best, *others], count, 1)
             if best == before:
                 break
         return best
@@ -205,10 +199,11 @@ class Search:
 
     def _scored(self, candidate: Candidate, count: int) -> Score:
         labels = self.labels[:count]
-        starts = range(0, len(labels), CHUNK)
-        parts = [(each, min(each + CHUNK, len(labels))) for each in starts]
         place, names, pixels = candidate.place, candidate.activations, candidate.pixels
-        sums = [self._sums(place, pixels, part, names) for part in parts]
+        sums = [
+            self._sums(place, pixels, (start, min(start + CHUNK, len(labels))), names)
+            for start in range(0, len(labels), CHUNK)
+        ]
         outputs = np.concatenate([keras.ops.convert_to_numpy(each) for each in sums])
         outputs = outputs.astype("float64")
         if not np.isfinite(outputs).all():
