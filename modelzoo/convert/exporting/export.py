@@ -95,8 +95,6 @@ def export(
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
     name = f"{_stem(source)}{'-scaled' if scaled else ''}{FORMATS[format].suffix}"
     target = Path(out) / name
-    if is_there(Path(out)) and not Path(out).is_dir():
-        raise InputError(f"{out}: is a file; choose another --out")
     if is_there(target):
         raise InputError(f"{target}: already exists; move it away, or give another --out")
 
@@ -106,12 +104,13 @@ def export(
     # Files hold float32 in any case: the network that they are compared with does, too.
     float32 = {"trainer": {"precision": "float32"}}
     source = replace(source, config=source.config.with_values(float32, "export"))
-    published = source.published
-    name = published.name if published else source.weights.name
-    origin: dict[str, Any] = {"weights": name, "weights_sha256": sha256_of(source.weights)}
-    if published:
+    origin: dict[str, Any] = {
+        "weights": source.weights.name,
+        "weights_sha256": sha256_of(source.weights),
+    }
+    if published := source.published:
         scores = {"dataset": published.scores.dataset, "accuracy": published.scores.accuracy}
-        origin |= {"licence": published.licence, **scores}
+        origin |= {"weights": published.name, "licence": published.licence, **scores}
     return export_network(source.config, source.build(), target, format, origin, scaled=scaled)
 
 

@@ -7,12 +7,11 @@ leaves the convolutions in groups as functions that ONNX can't call; and its Lit
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,12 +57,18 @@ def run_saved_model(path: Path, source: str, output: str, images: np.ndarray) ->
 def write_onnx(network: keras.Model, output: str, path: Path, facts: Facts) -> None:
     """Write an ONNX file; the facts are its `metadata_props`, lists in JSON."""
     import onnx
+    import tensorflow as tf
     import tf2onnx
 
-    with warnings.catch_warnings(), quiet_stderr(), _functions_in_place():
-        warnings.simplefilter("ignore")
-        answer = _as_function(network, output)
-        model, _ = tf2onnx.convert.from_function(answer, answer.input_signature)
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # or convolutions in groups become inner functions
+    try:
+        with warnings.catch_warnings(), quiet_stderr():
+            warnings.simplefilter("ignore")
+            answer = _as_function(network, output)
+            model, _ = tf2onnx.convert.from_function(answer, answer.input_signature)
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
     for each in (*model.graph.input, *model.graph.output):
         each.type.tensor_type.shape.dim[0].dim_param = "batch"  # tf2onnx calls it unk__44
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
@@ -113,19 +118,6 @@ def _in_batches(answer: Callable[[np.ndarray], Any], images: np.ndarray) -> np.n
     """Run one picture, then the others together: the size of a batch is free."""
     batches = (batch for batch in np.split(images, [1]) if len(batch))
     return np.concatenate([np.asarray(answer(batch)) for batch in batches])
-
-
-@contextlib.contextmanager
-def _functions_in_place() -> Iterator[None]:
-    """Trace inner functions as part of the graph: Keras puts convolutions in groups into one."""
-    import tensorflow as tf
-
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
 
 
 def _as_function(network: keras.Model, output: str) -> Any:

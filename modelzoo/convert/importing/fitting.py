@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import asdict
 
@@ -28,7 +28,6 @@ from modelzoo.support.errors import InputError
 from modelzoo.training.evaluation import compile_for_scoring, score
 from modelzoo.training.prepare import (
     build_network,
-    check_classes,
     fit_config_to_data,
     open_dataset,
     open_pipeline,
@@ -36,9 +35,6 @@ from modelzoo.training.prepare import (
 from modelzoo.training.resolve import configure
 from modelzoo.weights.reader import arrays_for, fill, in_pixel_order
 from modelzoo.weights.stored import Stored
-
-if TYPE_CHECKING:
-    import keras
 
 
 def fit_file(
@@ -48,10 +44,10 @@ def fit_file(
     dataset: str | None,
     overrides: Sequence[str],
     notify: Callable[[str], None],
-) -> keras.Model:
-    """Complete an import but for its files, and return the network, built.
+) -> None:
+    """Complete an import but for its files; the arguments are those of `import_file`.
 
-    The configuration will be called `name`; the other arguments are those of `import_file`.
+    The configuration will be called `name`.
 
     Raises:
         InputError: no network fits, or nothing can decide which.
@@ -86,18 +82,13 @@ def fit_file(
             f"data.preprocessing as in {model or _base_of(network)}; the file does not say how its "
             "pixels were scaled (--dataset tries it)"
         )
-    else:
-        check_classes(data, found.config, str(found.stored.path))
-        found.data = data
-        found.config = fit_config_to_data(found.config, data, None)
-        # A packaged network's own way of preparing images is published with its weights.
-        if not config.is_asked("data.preprocessing") and not packaged:
-            _fit_pixels(found, network, data)
-    built = build_network(found.config)
-    fill(built, found.arrays)
-    if data is not None:
-        _score_once(found, built, data.name, notify)
-    return built
+        return
+    found.data = data
+    found.config = fit_config_to_data(found.config, data, None)
+    # A packaged network's own way of preparing images is published with its weights.
+    if not config.is_asked("data.preprocessing") and not packaged:
+        _fit_pixels(found, network, data)
+    _score_once(found, notify)
 
 
 def _packaged_network(stored: Stored) -> str | None:
@@ -226,12 +217,12 @@ def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
     )
 
 
-def _score_once(
-    found: Imported, network: keras.Model, dataset: str, notify: Callable[[str], None]
-) -> None:
+def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
     """Score the test set, once, as `modelzoo evaluate` would."""
     # It was opened before, with notices.
     data, config = open_dataset(found.config, lambda message: None)
+    network = build_network(found.config)
+    fill(network, found.arrays)
     compile_for_scoring(network, found.config)
     found.scores = scores = score(network, open_pipeline(config, data), "test")
     if is_poor(scores.accuracy, scores.labels):
@@ -239,7 +230,7 @@ def _score_once(
         if not found.tried:
             tried = "its pixels are prepared as given"
         found.warning = (
-            f"accuracy {scores.accuracy:.4f} on {dataset} is close to chance: {tried}. Was it "
+            f"accuracy {scores.accuracy:.4f} on {data.name} is close to chance: {tried}. Was it "
             "trained on other data, or is the network another one (--model, --set model.KEY)?"
         )
         notify(found.warning)

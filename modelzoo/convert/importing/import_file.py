@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelzoo.convert.importing.imported import Imported
 from modelzoo.data.datasets import check_dataset_name
@@ -18,9 +17,6 @@ from modelzoo.support.version import __version__
 from modelzoo.training.resolve import configure
 from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.stored import read_stored
-
-if TYPE_CHECKING:
-    import keras
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
 
@@ -69,8 +65,8 @@ def import_file(
     with device.scope():
         from modelzoo.convert.importing.fitting import fit_file
 
-        network = fit_file(found, name, model, dataset, overrides, notify)
-        _write(found, network)
+        fit_file(found, name, model, dataset, overrides, notify)
+        _write(found)
     return found
 
 
@@ -84,10 +80,13 @@ def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
             raise InputError(f"{target}: already exists; move it away, or give another --out")
 
 
-def _write(found: Imported, network: keras.Model) -> None:
+def _write(found: Imported) -> None:
+    from modelzoo.training.prepare import build_network
+    from modelzoo.weights.reader import fill
     from modelzoo.weights.writer import save_weights
 
-    source = found.stored.path
+    network, source = build_network(found.config), found.stored.path
+    fill(network, found.arrays)
     about = {
         "title": f"Imported from {on_one_line(source.name)[:300]}",
         "year": None,
