@@ -1,15 +1,16 @@
 """Fixtures that several files use."""
 
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from modelzoo import cli
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch) -> Path:
+def home(tmp_path, monkeypatch):
     """A cache of its own, no mirror and no proxy; a test that wants no network says so."""
     for name in ("MODELZOO_MIRROR", "MODELZOO_OFFLINE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
@@ -18,12 +19,21 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.fixture
+def one(tmp_path):
+    """A drawn 1 of 28x28 pixels, which the digit weights know with certainty."""
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, 13:16] = 255
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    return tmp_path / "one.png"
+
+
 def listing(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 @pytest.fixture
-def refuses(monkeypatch, capfd) -> Callable[..., str]:
+def refuses(monkeypatch, capfd):
     """A function that runs a command and checks how it is refused; it returns the message.
 
     "~" stands for a space within a word, "{files}" for a folder. Nothing may be left in it, nor

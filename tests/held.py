@@ -39,7 +39,6 @@ if __name__ == "__main__":
     start = trainer.start_distribution  # the first that is called after the start of a framework
 
     def hold_and_start(*arguments: Any) -> Any:
-        """Start the distribution."""
         hold(int(sys.argv[1]), int(sys.argv[2]))
         return start(*arguments)
 

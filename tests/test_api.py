@@ -8,7 +8,6 @@ from modelzoo import InputError
 
 
 def test_public_names_are_there():
-    """A name in __all__ that cannot be imported, or an unknown one that can."""
     for name in modelzoo.__all__:
         assert getattr(modelzoo, name) is not None
     assert set(modelzoo.__all__) <= set(dir(modelzoo))
@@ -17,7 +16,6 @@ def test_public_names_are_there():
 
 
 def test_build_takes_arguments_in_place_of_the_yaml():
-    """The README's example: 26 letters."""
     model = modelzoo.build("lenet5", num_classes=26)
     assert model.output_shape == (None, 26) and not model.compiled
     with pytest.raises(InputError, match="did you mean 'num_classes'"):
@@ -26,7 +24,6 @@ def test_build_takes_arguments_in_place_of_the_yaml():
 
 @pytest.mark.parametrize("shape", [(2, 28, 28), (2, 28, 28, 1)])
 def test_preprocess_scales_as_the_configuration_says(shape):
-    """Weights expect the scaling that they were trained with."""
     images = np.full(shape, 255, np.uint8)
     prepared = modelzoo.preprocess("lenet5", images)
     assert prepared.shape == (2, 28, 28, 1) and prepared.dtype == np.float32
@@ -39,16 +36,3 @@ def test_preprocess_refuses_what_it_would_have_to_guess():
         modelzoo.preprocess("lenet5", np.zeros((1, 28, 28), np.float32))
     with pytest.raises(InputError, match=r"lenet5 takes \(28, 28, 1\)"):
         modelzoo.preprocess("lenet5", np.zeros((1, 32, 32), np.uint8))
-
-
-def test_a_run_is_loaded_with_its_weights(bars, tmp_path):
-    """`modelzoo.load(run.folder)` gives the network that was scored."""
-    overrides = ["fit.epochs=1", "data.validation_split=40"]
-    config = modelzoo.load_config("lenet5", dataset="bars", overrides=overrides)
-    run = modelzoo.Trainer(config, out=tmp_path / "run").fit()
-    model = modelzoo.load(run.folder)
-    images = modelzoo.preprocess(run.folder, run.pipeline.images("test", np.arange(20)))
-    predicted = np.asarray(model.predict(images, verbose=0)).argmax(axis=1)
-    assert np.array_equal(predicted, run.scores.predicted[:20])
-    with pytest.raises(InputError, match="which weights"):
-        modelzoo.load("lenet5_augmented")

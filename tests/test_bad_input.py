@@ -21,20 +21,15 @@ fit: {epochs: 1}
 """
 
 
-def tiny_arrays(classes: int = 3) -> dict[str, np.ndarray]:
+def tiny_arrays() -> dict[str, np.ndarray]:
     """60 training and 30 test pictures, a stripe in another place for each class."""
-    labels = np.arange(60) % classes
+    labels = np.arange(60) % 3
     images = np.zeros((60, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[:, 4 + 6 * label : 8 + 6 * label] = 255
-    names = np.array(["left", "middle", "right"][:classes])
-    return {
-        "x_train": images,
-        "y_train": labels,
-        "x_test": images[:30],
-        "y_test": labels[:30],
-        "class_names": names,
-    }
+    test = {"x_test": images[:30], "y_test": labels[:30]}
+    names = np.array(["left", "middle", "right"])
+    return {"x_train": images, "y_train": labels, **test, "class_names": names}
 
 
 @pytest.fixture(scope="module")
@@ -249,8 +244,6 @@ BAD_COMMANDS = [
 
 @pytest.mark.parametrize("case", BAD_COMMANDS, ids=shown)
 def test_it_is_refused_at_once(case, refused, monkeypatch):
-    """What was wrong is named, with the nearest right name."""
-
     def started(*_):
         raise AssertionError("a framework was started")
 
@@ -315,7 +308,6 @@ def test_a_training_is_refused_before_it_begins(case, out, refused):
 
 
 def test_a_backend_that_is_not_installed_is_refused(refused, monkeypatch):
-    """The message says what to install."""
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "jax" else find_spec(name, *a)
@@ -324,7 +316,6 @@ def test_a_backend_that_is_not_installed_is_refused(refused, monkeypatch):
 
 
 def test_what_is_echoed_cannot_command_the_terminal(refused, capfd):
-    """Escape sequences in a name are printed as text."""
     assert "\x1b" not in refused("info \x1b[31mlenet5", "x1b")
 
 
@@ -333,7 +324,6 @@ def test_what_is_echoed_cannot_command_the_terminal(refused, capfd):
 
 @pytest.fixture
 def damaged(run, files):
-    """A copy of the run."""
     yield shutil.copytree(run, files / "damaged")
     shutil.rmtree(files / "damaged")
 
@@ -382,6 +372,9 @@ BAD_FILES = [
     ("plot {files}/run --format json --out {files}/a_file", "a_file"),
     (TINY_TRAIN + " --out {files}/run", "/run", "--resume", "--out"),
     ("attack lenet5 --dataset mnist5k --images 1001", "mnist5k has 1,000 test images"),
+    ("import {files}/run/best.weights.h5 --model lenet_1989", "the weights of lenet_1989"),
+    ("import {files}/run/best.weights.h5 --model lenet5_1998", "the weights of lenet5_1998"),
+    ("import {files}/run/best.weights.h5 --model neocognitron", "the weights of neocognitron"),
 ]
 
 
@@ -398,8 +391,6 @@ def test_a_bad_file_is_refused(case, run, files, refused):
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES, errno.EROFS])
 @pytest.mark.parametrize("out", ["", " --out out"], ids=["default", "out"])
 def test_a_disk_that_takes_nothing_is_said(error, out, refused, monkeypatch):
-    """The first file that cannot be written ends the run, and its folder goes."""
-
     def full(*_: Any, **__: Any) -> None:
         raise OSError(error, os.strerror(error))
 

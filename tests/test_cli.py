@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 from test_bad_input import TINY, tiny_arrays
 from waiting import HANGS
 
 from modelzoo import cli
-from modelzoo.cli.arguments import COMMANDS, Command
+from modelzoo.cli.arguments import COMMANDS
 from modelzoo.support.version import __version__
 
 SECRET = "nobody-shall-read-this"
 
 
 @pytest.fixture(scope="module")
-def work_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work_folder(tmp_path_factory):
     """A folder with a small data set of three classes, and a configuration for it."""
     folder = tmp_path_factory.mktemp("work_folder")
     (folder / "data").mkdir()
@@ -32,76 +31,48 @@ def work_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(work_folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    """Start a Python process in the work folder, with its data sets only."""
-    environment = os.environ | {
-        "MODELZOO_DATA": str(work_folder / "data"),
-        "MODELZOO_OFFLINE": "1",
-        "API_KEY": SECRET,
-        "USER": SECRET,
-        "LOGNAME": SECRET,
-        "HOSTNAME": SECRET,
-    }
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=work_folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Wait for a process, and return its exit code, its output and its errors."""
-    out, err = process.communicate(timeout=HANGS)
-    return process.returncode, out, err
+def run(*arguments: str, folder: Path | None = None, **options: Any) -> Any:
+    """Run Python in a folder, with its data sets only; return exit code, output and errors."""
+    secrets = dict.fromkeys(("API_KEY", "USER", "LOGNAME", "HOSTNAME"), SECRET)
+    data = {"MODELZOO_DATA": str((folder or Path()) / "data"), "MODELZOO_OFFLINE": "1"}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    environment = os.environ | secrets | data | options.pop("env", {})
+    words = [sys.executable, *arguments]
+    done = subprocess.run(words, cwd=folder, env=environment, timeout=HANGS, check=False, **options)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
-def trained(work_folder: Path) -> tuple[Path, str, str]:
+def trained(work_folder):
     """A run of one epoch in a process of its own: its folder, stdout and stderr."""
     command = ("train", "--model", "tiny.yaml", "--epochs", "1", "--device", "cpu", "--json")
-    code, out, err = finish(start(work_folder, "-m", *command, "--out", "run"))
+    code, out, err = run("-m", *command, "--out", "run", folder=work_folder)
     assert code == 0, err
     return work_folder / "run", out, err
 
 
 @pytest.fixture
-def at_work(work_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def at_work(work_folder, monkeypatch):
     monkeypatch.setenv("MODELZOO_DATA", str(work_folder / "data"))
     monkeypatch.chdir(work_folder)
 
 
-@pytest.mark.parametrize("command", [each.name for each in COMMANDS])
-def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`modelzoo COMMAND --help` ends with a command that can be copied."""
-    assert cli.main([command, "--help"]) == 0
-    assert f"example: modelzoo {command}" in capsys.readouterr().out
-
-
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """`modelzoo --help` lists them with what they do."""
-    assert cli.main(["--help"]) == 0
-    out = capsys.readouterr().out
-    assert all(re.search(rf"\n    {command.name}\s", out) for command in COMMANDS)
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_command_has_a_function(command: Command) -> None:
-    """It is named as a text, and imported when the command is called."""
+def test_help_shows_an_example_of_every_command(command, capsys):
+    """And the function that it names as a text, imported when it is called, is there."""
+    assert cli.main([command.name, "--help"]) == 0
+    assert f"example: modelzoo {command.name}" in capsys.readouterr().out
+    assert cli.main(["--help"]) == 0
+    assert re.search(rf"\n    {command.name}\s", capsys.readouterr().out)
     assert callable(resolve_name(command.run))
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """`modelzoo --version` prints the package's."""
+def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"modelzoo {__version__}\n"
 
 
-def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line a network for people, an object a network for programs."""
+def test_list(capsys):
     assert cli.main(["list"]) == 0
     assert "lenet5" in capsys.readouterr().out
     assert cli.main(["list", "--json"]) == 0
@@ -110,16 +81,11 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["alexnet"]["input_shape"] == [32, 32, 3]
 
 
-def test_info(capsys: pytest.CaptureFixture[str]) -> None:
-    """The facts of the configuration, and how to see the layers."""
+def test_info(capsys):
     assert cli.main(["info", "lenet5"]) == 0
     out = capsys.readouterr().out
     assert "44,426" in out
     assert "modelzoo info lenet5 --layers" in out
-
-
-def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """The keys that the design promises, measured on the network."""
     assert cli.main(["info", "lenet5", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     keys = ("name", "builder", "parameters", "trainable_parameters", "input_shape", "classes")
@@ -155,26 +121,23 @@ assert main(['train', '--model', 'lenet5', '--dataset', 'minst']) == 2
 """
 
 
-def test_no_framework_is_started_for_nothing(work_folder: Path) -> None:
-    """Neither Keras nor what runs it is imported before a network is needed."""
+def test_no_framework_is_started_for_nothing(work_folder):
     check = "assert not {'keras', 'tensorflow', 'jax', 'torch', 'requests'} & set(sys.modules), "
-    lines = ["import sys"]
+    lines = ["import sys, modelzoo.cli; assert not {'numpy', 'altair'} & set(sys.modules)"]
     for line in WITHOUT_A_FRAMEWORK.strip().splitlines():
         lines += [line, f"{check}{line!r}"]
-    status, _, err = finish(start(work_folder, "-c", "\n".join(lines)))
-    assert status == 0, err
+    code, _, err = run("-c", "\n".join(lines), folder=work_folder)
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
-def test_the_modules_run_from_any_folder(command: str, tmp_path: Path) -> None:
-    """`python -m train` is `modelzoo train`."""
-    code, out, err = finish(start(tmp_path, "-m", command, "--help"))
+def test_the_modules_run_from_any_folder(command, tmp_path):
+    code, out, err = run("-m", command, "--help", folder=tmp_path)
     assert code == 0, err
     assert out.startswith(f"usage: modelzoo {command} ")
 
 
-def test_train_prints_one_json_object(trained: tuple[Path, str, str]) -> None:
-    """The metrics go to stdout, progress and notices to stderr."""
+def test_train_prints_one_json_object(trained):
     folder, out, err = trained
     assert len(out.splitlines()) == 1
     metrics = json.loads(out)
@@ -186,7 +149,7 @@ def test_train_prints_one_json_object(trained: tuple[Path, str, str]) -> None:
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_a_run_s_files_hold_nothing_of_the_environment(trained: tuple[Path, str, str]) -> None:
+def test_a_run_s_files_hold_nothing_of_the_environment(trained):
     """They are sent to others: no variable, no user, no host, and no path that was not given."""
     home = re.compile(rf"{re.escape(str(Path.home()))}(?!\w)".encode())
     for path in trained[0].rglob("*"):
@@ -194,10 +157,7 @@ def test_a_run_s_files_hold_nothing_of_the_environment(trained: tuple[Path, str,
         assert SECRET.encode() not in content and not home.search(content), path
 
 
-def test_evaluate_repeats_the_training_s_score(
-    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The same weights on the same split give the same numbers."""
+def test_evaluate_repeats_the_training_s_score(trained, at_work, capfd):
     assert cli.main(["evaluate", "--model", "run", "--device", "cpu", "--json"]) == 0
     result = json.loads(capfd.readouterr().out)
     keys = ("model", "weights", "dataset", "split", "images", "loss", "accuracy")
@@ -209,10 +169,7 @@ def test_evaluate_repeats_the_training_s_score(
     assert np.sum(result["confusion"]) == 30
 
 
-def test_evaluate_prints_tables(
-    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """People get each class, the confusion matrix and a line that says it all."""
+def test_evaluate_prints_tables(trained, at_work, capfd):
     command = ["evaluate", "--model", "tiny.yaml", "--weights", "run", "--split", "validation"]
     assert cli.main([*command, "--set", "model.num_classes=3", "--device", "cpu"]) == 0
     out = capfd.readouterr().out
@@ -220,85 +177,43 @@ def test_evaluate_prints_tables(
     assert "run on tiny (validation, 12 images): accuracy " in out
 
 
-def test_predict(
-    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A drawn digit, dark on light and of another size, becomes classes with probabilities."""
-    picture = Image.new("L", (120, 90), 255)
-    ImageDraw.Draw(picture).line([(40, 15), (40, 75)], fill=0, width=8)
-    picture.save("one.png")
-    command = ["predict", "--model", "run", "one.png", "--top", "2", "--device", "cpu"]
-    assert cli.main([*command, "--json"]) == 0
-    result = json.loads(capfd.readouterr().out)
-    assert result["images"][0]["file"] == "one.png"
-    classes = result["images"][0]["classes"]
-    assert len(classes) == 2
-    assert {each["name"] for each in classes} <= {"left", "middle", "right"}
-    assert 1 >= classes[0]["probability"] >= classes[1]["probability"] >= 0
-    assert any("inverted" in note for note in result["images"][0]["notes"])
-    assert cli.main(command) == 0
-    assert capfd.readouterr().out.startswith(f"one.png: {classes[0]['name']} ")
-
-
-def test_plot(
-    trained: tuple[Path, str, str], at_work: None, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The charts of a run are drawn again into another folder; their paths are printed."""
+def test_plot(trained, at_work, capfd):
     assert cli.main(["plot", "run", "--format", "json", "--out", "charts"]) == 0
     paths = [Path(line) for line in capfd.readouterr().out.splitlines()]
     assert {path.name for path in paths} >= {"run-curves.json", "run-confusion.json"}
     assert all("$schema" in json.loads(path.read_text()) for path in paths)
 
 
-def test_a_broken_pipe_is_silent(work_folder: Path) -> None:
+LIST = "import sys; from modelzoo.cli import main; sys.exit(main(['list']))"
+
+
+def test_a_broken_pipe_is_silent():
     """`modelzoo list | head -1` ends without a word when the reader has gone."""
     read, write = os.pipe()
     os.close(read)
-    code = "import sys; from modelzoo.cli import main; sys.exit(main(['list']))"
-    result = subprocess.run(
-        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, check=False
-    )
+    assert run("-c", LIST, stdout=write) == (0, None, "")
     os.close(write)
-    assert result.stderr == ""
-    assert result.returncode == 0
 
 
 def test_python_m_modelzoo_is_the_command():
-    """For when the folder of scripts is not on the PATH."""
-    done = subprocess.run(
-        [sys.executable, "-m", "modelzoo", "list", "--json"], capture_output=True, check=False
-    )
-    assert done.returncode == 0 and json.loads(done.stdout)
+    code, out, _ = run("-m", "modelzoo", "list", "--json")
+    assert code == 0 and json.loads(out)
 
 
 @pytest.mark.parametrize("command", [["--help"], ["info", "lenet5"]])
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_without_some_letters_gets_them_escaped(
-    command: list[str], encoding: str
-) -> None:
+def test_a_terminal_without_some_letters_gets_them_escaped(command, encoding):
     """An old locale has no letter for an ellipsis, nor for a name in a path."""
     code = "import sys; from modelzoo.cli import run_program; run_program(sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command],
-        env=os.environ | {"PYTHONIOENCODING": encoding},
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
+    done = run("-c", code, *command, env={"PYTHONIOENCODING": encoding}, text=False)
+    assert (done[0], done[2]) == (0, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
 @pytest.mark.parametrize("command", [["list"], ["list", "--json"]])
-def test_output_that_cannot_be_written_is_said(command: list[str]) -> None:
+def test_output_that_cannot_be_written_is_said(command):
     """`modelzoo list > file` on a full disk: no bug of ours, and no success either."""
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "modelzoo", *command],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert "standard output: cannot be written: No space left on device" in done.stderr
-    assert "bug" not in done.stderr
+        code, _, err = run("-m", "modelzoo", *command, stdout=full)
+    assert code == 1 and "bug" not in err
+    assert "standard output: cannot be written: No space left on device" in err

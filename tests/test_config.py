@@ -8,7 +8,6 @@ from typing import get_type_hints
 import pytest
 
 import modelzoo
-from modelzoo import cli
 from modelzoo.cli.arguments import make_parser
 from modelzoo.cli.options import SHORTCUTS, chosen_config, chosen_source
 from modelzoo.config import list_models, load_config
@@ -23,14 +22,12 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_every_builder_has_a_configuration():
-    """A network that no YAML names could not be trained by its name."""
     used = {load_config(name).model.builder for name in list_models()}
     assert used == set(BUILDERS) - {"sequential"}  # whose layers are each YAML's own
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_packaged_yaml_states_every_argument_of_its_builder(name):
-    """A default that the YAML leaves out would be hidden from its reader."""
     config = load_config(name)
     stated = config.layers[0].values["model"]
     assert set(config.builder_arguments) - {"name"} <= set(stated)
@@ -51,7 +48,6 @@ def test_floats_without_a_point_are_numbers():
 
 
 def test_base_inherits_and_overrides_win(tmp_path):
-    """The order is base, file, --set."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\nfit: {epochs: 7}\nmodel: {pooling: max}\n")
     config = load_config(path, overrides=["fit.epochs=9"])
     assert config.fit.epochs == 9
@@ -60,13 +56,11 @@ def test_base_inherits_and_overrides_win(tmp_path):
 
 
 def test_base_does_not_pass_on_facts_and_weights(tmp_path):
-    """Another network would claim the parameters and the published weights of its base."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\nmodel: {dense_units: []}\n")
     assert load_config(path).about.parameters is None and load_config(path).weights == []
 
 
 def test_config_file_is_laid_over_the_model(tmp_path):
-    """`--model lenet5 --config my.yaml` changes only what my.yaml says."""
     path = write(tmp_path / "changes.yaml", "fit: {epochs: 2}\n")
     config = load_config("lenet5", config_file=path)
     assert config.fit.epochs == 2 and config.name == "lenet5"
@@ -80,7 +74,6 @@ def test_another_class_replaces_the_whole_object():
 
 
 def test_a_number_reaches_into_a_list():
-    """The scale of the first preprocessing layer can be set alone."""
     key = "data.preprocessing.0.config.scale=1"
     layer = load_config("lenet5", overrides=[key]).data.preprocessing[0]
     assert layer == {"class_name": "Rescaling", "config": {"scale": 1}}
@@ -89,7 +82,6 @@ def test_a_number_reaches_into_a_list():
 
 
 def test_per_dataset_applies_below_what_is_given_by_hand(tmp_path):
-    """mnist5k brings its own batch and epochs, but --set and a file based on lenet5 still win."""
     small = load_config("lenet5", dataset="mnist5k")
     assert (small.data.batch_size, small.data.dataset) == (32, "mnist5k")
     assert load_config("lenet5").data.batch_size == 128
@@ -100,19 +92,16 @@ def test_per_dataset_applies_below_what_is_given_by_hand(tmp_path):
 
 
 def test_choosing_another_data_set_later_keeps_overrides():
-    """The offline fallback must not forget --epochs."""
     config = load_config("lenet5", overrides=["fit.epochs=2"]).with_dataset("mnist5k")
     assert (config.fit.epochs, config.data.batch_size) == (2, 32)
 
 
 def chosen(words: str, model: str = "lenet5"):
-    """Return the configuration that a command line of `train` describes."""
     options = make_parser().parse_args(["train", "--model", model, *words.split()])
     return chosen_config(options)[0]
 
 
 def test_options_win_over_set():
-    """base, file, --config, --dataset, --set, then the options: in whatever order they stand."""
     config = chosen("--set fit.epochs=3 --epochs 5 --seed 9 --set trainer.seed=1")
     assert (config.fit.epochs, config.trainer.seed) == (5, 9)
     config = chosen("--dataset mnist5k --set data.dataset=digits --precision mixed_bfloat16")
@@ -143,14 +132,12 @@ def test_every_option_that_stands_for_a_key_sets_it():
 
 
 def test_a_learning_rate_replaces_a_schedule(capsys):
-    """A number in place of a cosine decay is reported, since it changes the whole training."""
     config = chosen("--learning-rate 0.002", model="lenet5_augmented")
     assert config.value("compile.optimizer.config.learning_rate") == 0.002
     assert "replaces the schedule CosineDecay" in capsys.readouterr().err
 
 
 def test_an_optimizer_named_without_arguments_takes_a_learning_rate(tmp_path):
-    """`optimizer: Adam` is short for an object, to which --set adds an argument."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\ncompile: {optimizer: Adam}\n")
     key = "compile.optimizer.config.learning_rate=0.1"
     optimizer = load_config(path, overrides=[key]).compile.optimizer
@@ -178,7 +165,6 @@ def test_what_the_program_finds_out_replaces_no_choice():
 
 
 def test_an_unknown_attribute_is_an_error():
-    """A key that a builder lacks is no None that some code would go on with."""
     config = load_config("lenet5")
     assert (config.model.builder, config.model.num_classes) == ("lenet5", 10)
     with pytest.raises(AttributeError, match="hidden_units"):
@@ -197,22 +183,17 @@ def test_an_unknown_attribute_is_an_error():
         ("trainer.save_minutes=.inf", "trainer.save_minutes: inf should be a number from 0"),
         ("fit.class_weight=balance", "fit.class_weight: unknown 'balance'; did you mean 'balanced"),
         ("fit.class_weight={a: 1}", "fit.class_weight: expected int, got str: {'a': 1}"),
-        (
-            "data.preprocessing=[1]",
-            "data.preprocessing.0: expected str | object, got int: 1",
-        ),
+        ("data.preprocessing=[1]", "preprocessing.0: expected str | object, got int: 1"),
         ("model.input_shape=[28, 28]", "input_shape: [28, 28] should be [height, width, channels]"),
     ],
 )
 def test_a_value_out_of_range_is_told_the_range(override, said):
-    """The types hold the ranges, and say them in words."""
     with pytest.raises(InputError, match=re.escape(f"--set {override}: ")) as raised:
         load_config("lenet5", overrides=[override])
     assert said in str(raised.value)
 
 
 def test_images_enter_in_the_shape_that_preprocessing_needs():
-    """Which `image_size` states, where layers crop."""
     assert load_config("lenet5").image_shape == (28, 28, 1)
     padded = ["data.preprocessing=[{class_name: ZeroPadding2D, config: {padding: 2}}]"]
     assert load_config("lenet5", overrides=padded).image_shape == (24, 24, 1)
@@ -232,7 +213,6 @@ def test_a_hash_belongs_to_the_weights_it_is_given_for():
 
 
 def test_errors_name_file_line_and_nearest_key(tmp_path):
-    """Someone who mistypes a key should not have to search for it."""
     path = write(tmp_path / "mine.yaml", "base: lenet5\nfit:\n  epochs: 3\n  epoch: 3\n")
     with pytest.raises(
         InputError, match=r"mine\.yaml, line 4: .*fit\.epoch; did you mean 'epochs'"
@@ -241,7 +221,6 @@ def test_errors_name_file_line_and_nearest_key(tmp_path):
 
 
 def test_an_error_in_a_base_names_the_base(tmp_path):
-    """The line number belongs to the file that holds the mistake."""
     write(tmp_path / "base.yaml", "base: lenet5\ndata: {batch_size: many}\n")
     path = write(tmp_path / "mine.yaml", "base: base.yaml\n\n\nfit: {epochs: 3}\n")
     with pytest.raises(InputError, match=r"base\.yaml, line 2: data\.batch_size: expected int"):
@@ -249,7 +228,6 @@ def test_an_error_in_a_base_names_the_base(tmp_path):
 
 
 def test_a_yaml_runs_no_code(tmp_path):
-    """A tag that calls a function is refused before anything is constructed."""
     target = tmp_path / "touched"
     text = f"fit: !!python/object/apply:os.system ['touch {target}']"
     with pytest.raises(InputError, match=r"line 1: the tag .* is not allowed"):
@@ -282,26 +260,14 @@ def test_a_section_has_no_key_that_its_call_does_not_take():
 
 @pytest.mark.parametrize(
     "command",
-    [
-        "train --model {}",
-        "evaluate --model {}",
-        "predict --model {} x.png",
-        "info {}",
-        "features {} x.png",
-        "attack {}",
-        "robustness {}",
-        "export {} --format onnx",
-        "draw architecture {}",
-        "pull {}",
-        "verify {}",
-        "study {}",
-    ],
-)
+    ["train --model {}", "evaluate --model {}", "predict --model {} x.png", "info {}", "attack {}",
+     "features {} x.png", "robustness {}", "export {} --format onnx", "draw architecture {}",
+     "pull {}", "verify {}", "study {}"],
+)  # fmt: skip
 @pytest.mark.parametrize("path", ["runs/not-there", r"runs\not-there", "./not-there"])
-def test_a_missing_folder_is_called_missing(command, path, tmp_path, monkeypatch, capsys):
+def test_a_missing_folder_is_called_missing(command, path, tmp_path, monkeypatch, refuses):
     """And not an unknown name among nineteen networks, whether other runs are there or not."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    assert cli.main(command.format(path).split()) == 2
-    err = capsys.readouterr().err
+    err = refuses(command.format(path))
     assert f"{path}: no such file or folder\n" in err and "lenet5" not in err

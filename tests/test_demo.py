@@ -11,13 +11,12 @@ import pytest
 from msgspec.structs import asdict
 from PIL import Image
 
-from modelzoo import cli
 from modelzoo.demo import serve, show
 from modelzoo.support.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def digits() -> tuple[np.ndarray, np.ndarray]:
+def digits():
     from modelzoo.data.known_sets import load_mnist5k
 
     data = load_mnist5k()
@@ -25,7 +24,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def networks() -> dict:
+def networks():
     from modelzoo.cli.demo import load
     from modelzoo.training.resolve import resolve
 
@@ -54,7 +53,6 @@ def respond(networks: dict, picture: str, chosen: str = "lenet5/mnist", strength
 
 
 def test_a_network_answers_as_predict_does(networks, tmp_path):
-    """The page and the command prepare a drawing in the same way."""
     from modelzoo.api import predict
     from modelzoo.config import load_config
     from modelzoo.data.images import read_image
@@ -75,32 +73,22 @@ def test_a_network_answers_as_predict_does(networks, tmp_path):
 
 def test_features_of_all_layers_but_those_that_change_nothing(networks, digits):
     answer, features = networks["lenet5/mnist"].answer(digits[0][0])
-    shapes = {name: values.shape for name, values in features.items()}
-    assert shapes == {
-        "C1": (24, 24, 6),
-        "S2": (12, 12, 6),
-        "C3": (8, 8, 16),
-        "S4": (4, 4, 16),
-        "F5": (120,),
-        "F6": (84,),
-        "output": (10,),
-    }
+    assert list(features) == ["C1", "S2", "C3", "S4", "F5", "F6", "output"]
+    assert features["C3"].shape == (8, 8, 16)
     assert np.allclose(features["output"], answer)
 
 
 @pytest.mark.parametrize("name", ["lenet5/mnist", "lenet5_1998/mnist"])
-def test_fgsm_changes_no_pixel_by_more_than_its_strength_and_fools(networks, digits, name):
+def test_an_attack_changes_no_pixel_by_more_than_its_strength_and_fools(networks, digits, name):
     images, labels = digits[0][::50].astype("float32"), digits[1][::50]
     network = networks[name]
     correct = {}
-    for strength in (0.0, 0.1, 0.3):
+    for strength in (0.0, 0.3):
         changed = [network.adversarial(x, y, strength) for x, y in zip(images, labels, strict=True)]
-        pixels = np.stack(changed)
-        assert np.abs(pixels - images).max() <= 255 * strength + 1e-3
-        assert pixels.min() >= 0 and pixels.max() <= 255
+        assert np.abs(np.stack(changed) - images).max() <= 255 * strength + 1e-3
         answers = [network.answer(each)[0].argmax() for each in changed]
         correct[strength] = np.mean(np.array(answers) == labels)
-    assert correct[0.0] > 0.95 and correct[0.0] > correct[0.1] > correct[0.3]
+    assert correct[0.0] > 0.95 and correct[0.3] < 0.7
 
 
 def test_a_digit_is_answered_with_all_parts(networks, digits):
@@ -140,7 +128,6 @@ def test_a_blank_image_gets_no_class(networks, name):
 
 
 def test_an_uncertain_answer_is_marked(networks, digits):
-    """A probability below 60 % is, a score is not."""
     images, labels = digits
     network = networks["lenet5/mnist"]
     mixed = (images[labels == 1][0] // 2 + images[labels == 7][1] // 2, images[labels == 0][0])
@@ -243,26 +230,21 @@ def test_only_requests_for_this_page_pass(host, headers, status):
     assert (refused and refused[0]) == status
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/", None),
-        ("/gradio_api/queue/join", None),
-        ("/gradio_api/file=/etc/passwd", 404),
-        ("/gradio_api/file/etc/passwd", 404),
-        ("/gradio_api/file=https://evil.example/", 404),
-        ("/gradio_api/upload", 404),
-        ("/gradio_api/upload_progress", 404),
-        ("/gradio_api/proxy=http://127.0.0.1:22/", 404),
-        ("/gradio_api/stream/a/b/c", 404),
-        ("/gradio_api/component_server", 404),
-        ("/gradio_api/what_a_later_gradio_adds", 404),
-    ],
-)
-def test_parts_of_gradio_that_the_page_has_no_use_for_are_closed(path, status):
+def test_parts_of_gradio_that_the_page_has_no_use_for_are_closed():
     """One of them sends a browser wherever an address says (Gradio 6.17)."""
-    refused = serve.Guard(None, "127.0.0.1").refusal(GOOD, path)
-    assert (refused and refused[0]) == status
+    guard = serve.Guard(None, "127.0.0.1")
+    assert guard.refusal(GOOD, "/") is guard.refusal(GOOD, "/gradio_api/queue/join") is None
+    for path in (
+        "file=/etc/passwd",
+        "file/etc/passwd",
+        "file=https://evil.example/",
+        "upload",
+        "proxy=http://127.0.0.1:22/",
+        "stream/a/b/c",
+        "component_server",
+        "what_a_later_gradio_adds",
+    ):
+        assert guard.refusal(GOOD, f"/gradio_api/{path}")[0] == 404, path
 
 
 def test_a_port_in_use_is_one_clear_error():
@@ -276,23 +258,20 @@ def test_a_port_in_use_is_one_clear_error():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("options", "message"),
     [
-        (["--port", "x"], "--port: x should be a whole number from 0 to 65535"),
-        (["--port", "65536"], "--port: 65536 should be"),
-        (["--model", "lenet5/minst"], "lenet5 has no weights 'minst'"),
-        (["--model", "lenett5"], "lenet5"),
-        (["--model", "alexnet_2012"], "which weights?"),
+        ("--port x", "--port: x should be a whole number from 0 to 65535"),
+        ("--port 65536", "--port: 65536 should be"),
+        ("--model lenet5/minst", "lenet5 has no weights 'minst'"),
+        ("--model lenett5", "lenet5"),
+        ("--model alexnet_2012", "which weights?"),
     ],
 )
-def test_bad_input_is_refused_before_anything_starts(capsys, monkeypatch, arguments, message):
+def test_bad_input_is_refused_before_anything_starts(monkeypatch, refuses, options, message):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # Gradio or not
-    assert cli.main(["demo", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert message in error and "Traceback" not in error and error.count("\n") <= 5
+    refuses(f"demo {options}", message)
 
 
-def test_without_gradio_the_error_says_what_to_install(capsys, monkeypatch):
+def test_without_gradio_the_error_says_what_to_install(refuses, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert cli.main(["demo"]) == 2
-    assert 'pip install "gradio>=6.18"' in capsys.readouterr().err
+    refuses("demo", 'pip install "gradio>=6.18"')

@@ -13,7 +13,6 @@ def with_gpus(monkeypatch: pytest.MonkeyPatch, names: list[str]) -> None:
 
 
 def test_auto_takes_a_gpu_if_there_is_one(monkeypatch):
-    """A person with a GPU would train on the CPU, or the other way round."""
     with_gpus(monkeypatch, ["Card A", "Card B"])
     assert start_framework().name == "gpu:0"
     assert start_framework(device="gpu:1") == Device("gpu:1", "GPU: Card B")
@@ -24,7 +23,6 @@ def test_auto_takes_a_gpu_if_there_is_one(monkeypatch):
 
 @pytest.mark.parametrize("asked", ["gpu", "gpu:0"])
 def test_an_absent_gpu_is_refused_with_what_was_found(monkeypatch, asked):
-    """Falling back to the CPU in silence would cost someone a night."""
     with_gpus(monkeypatch, [])
     with pytest.raises(InputError, match=rf"--device {asked}: not found.*none; CPU: .* cores"):
         start_framework(device=asked)
@@ -34,7 +32,6 @@ def test_an_absent_gpu_is_refused_with_what_was_found(monkeypatch, asked):
 
 
 def test_another_backend_in_the_same_process_is_refused():
-    """Keras keeps the backend it was imported with."""
     pytest.importorskip("jax")
     with pytest.raises(InputError, match="Keras already runs on tensorflow"):
         start_framework("jax")

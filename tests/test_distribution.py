@@ -31,7 +31,6 @@ TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index"
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Return variables for a process that finds its data in a folder."""
     variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MODELZOO_DATA": str(folder), **more}
     variables.pop("KERAS_BACKEND", None)
     return variables
@@ -81,7 +80,6 @@ print(run.history["val_accuracy"].tolist(), run.evaluate("validation")["accuracy
     ],
 )
 def test_what_replicas_would_train_otherwise_is_refused(bars, override, expected):
-    """Another network than that of one replica would be trained, in silence."""
     config = load_config("lenet5", dataset="bars", overrides=["data.validation_split=40", override])
     with pytest.raises(InputError, match=re.escape(expected)):
         Distribution(2).check(config, build_network(config), open_bars(config))
@@ -99,16 +97,11 @@ def test_slices_are_of_the_same_batches(augmented):
     labels = (np.arange(30) % 3).astype("uint8")
     data = Dataset("noise", images, labels, images[:6], labels[:6], ("a", "b", "c"))
     factors = {"height_factor": 0.3, "width_factor": 0.3}
-    layer = {"class_name": "RandomTranslation", "config": factors}
+    layers = [{"class_name": "RandomTranslation", "config": factors}] if augmented else []
+    options = {"num_classes": 3, "batch_size": 11, "validation_split": 0, "augmentation": layers}
 
     def batches(slices: ReplicaSlices | None) -> list:
-        pipeline = InputPipeline(
-            data,
-            num_classes=3,
-            batch_size=11,
-            validation_split=0,
-            augmentation=[layer] if augmented else [],
-        )
+        pipeline = InputPipeline(data, **options)
         found = pipeline.training_batches(0, slices, {0: 1.0, 1: 2.0, 2: 0.5} if slices else None)
         pipeline.start_epoch(3)
         return list(found.as_numpy_iterator())
@@ -139,20 +132,14 @@ def test_no_replica_is_without_a_picture():
         ("not json", "TF_CONFIG: JSON is malformed"),
         ("[]", "TF_CONFIG: Expected `object`, got `array`"),
         ('{"cluster": {"worker": ["a:1"]}}', "missing required field `task`"),
-        (
-            '{"cluster": {"ps": ["a:1"]}, "task": {}}',
-            "Invalid enum value 'ps' - at `key` in `$.cluster`",
-        ),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "Invalid enum value 'ps' - at `key` in `$.cl"),
         ('{"cluster": {"worker": "a:1"}, "task": {}}', "Expected `array`, got `str`"),
         ('{"cluster": {"worker": ["a"]}, "task": {}}', "Expected `str` matching regex"),
         (
             '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
             "two workers have one address",
         ),
-        (
-            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}',
-            "Invalid enum value 'ps' - at `$.task.type`",
-        ),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}', "'ps' - at `$.task.type`"),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
             "task: the cluster has no worker 1",
@@ -167,7 +154,6 @@ def test_a_wrong_tf_config_is_one_message(text, expected):
 
 
 def test_tf_config_names_workers_and_a_chief():
-    """The chief is worker 0, whatever it is called."""
     assert parse_tf_config(json.dumps(TWO)) == Cluster(("a:1", "b:2"), 1)
     config = {"cluster": {"worker": ["b:2"], "chief": ["a:1"]}}
     task = {"task": {"type": "worker", "index": 0}}
@@ -181,7 +167,6 @@ def section(distribute: str, backend: str = "tensorflow") -> Trainer:
 
 
 def test_slurm_says_who_takes_part():
-    """Four tasks on three nodes; the nodes stay in Slurm's order, n9 before n10."""
     step = {
         "SLURM_PROCID": "2",
         "SLURM_NODEID": "1",
@@ -220,7 +205,6 @@ def test_lists_of_hosts_are_read_as_tensorflow_reads_them(hosts):
 def test_what_cannot_be_distributed_is_refused_before_anything_starts(
     arguments, environment, expected
 ):
-    """The message names the option and what to do."""
     with pytest.raises(InputError) as caught:
         distribute, backend, device = arguments
         read_cluster(section(distribute, backend), device, environment)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import update_docs
-from modelzoo.config import load_config
+from modelzoo.config import list_models, load_config
 from modelzoo.support.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,13 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.slow
 def test_model_cards_and_the_table_are_up_to_date():
-    """A number was changed by hand, or a result was added without writing the cards."""
     stale = [path for path, text in update_docs.documents() if path.read_text("utf-8") != text]
     assert stale == []
 
 
 def test_every_curve_that_a_card_shows_is_there():
-    """A picture was not drawn, or none shows it any more."""
     shown = {
         update_docs.curve_name(group[0]) for group in update_docs.grouped(update_docs.results())
     }
@@ -31,26 +29,16 @@ def test_every_curve_that_a_card_shows_is_there():
 
 
 def test_published_scores_are_those_of_a_kept_run():
-    """Every shipped file comes from a run whose results are here, seed and all."""
-    from modelzoo.config import list_models
-
+    kept = [json.loads(p.read_text()) for p in (ROOT / "results").glob("*/*/metrics.json")]
     for name in list_models():
         for entry in load_config(name).weights:
             if "package" in entry.sources:
-                kept = [
-                    json.loads(p.read_text()) for p in (ROOT / "results").glob("*/*/metrics.json")
-                ]
-                near = [
-                    m
-                    for m in kept
-                    if m["dataset"] == entry.scores.dataset
-                    and abs(m["test_accuracy"] - entry.scores.accuracy) <= 0.002
-                ]
+                found = [m["test_accuracy"] for m in kept if m["dataset"] == entry.scores.dataset]
+                near = [each for each in found if abs(each - entry.scores.accuracy) <= 0.002]
                 assert near, f"{name}/{entry.name}"
 
 
 def test_a_configuration_claims_what_its_kept_runs_gave():
-    """The accuracies in its first lines, and a training's length in its title."""
     checked = 0
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         head = "".join(path.read_text("utf-8").splitlines(keepends=True)[:3])
@@ -73,7 +61,6 @@ def test_a_configuration_claims_what_its_kept_runs_gave():
 
 
 def test_a_recipe_of_published_weights_names_a_kept_run():
-    """Its configuration, data set and seed, and the epoch that it kept."""
     pattern = (
         r"python -m train "
         r"--model (\w+) --dataset (\w+) --seed (\d); (?:epoch|the last of) (\d+)(?: of (\d+))?"
@@ -93,7 +80,6 @@ def test_a_recipe_of_published_weights_names_a_kept_run():
 
 
 def test_the_entry_on_the_page_on_weights_is_the_shipped_one():
-    """Its numbers; sources and hash are left out there."""
     text = (ROOT / "docs" / "weights.md").read_text("utf-8")
     (block,) = re.findall(r"```yaml\n(weights:.*?)```", text, re.DOTALL)
     shown = yaml.safe_load(block)["weights"][0]
@@ -173,7 +159,6 @@ def test_every_promise_of_the_security_policy_names_its_tests():
 
 
 def test_links_between_pages_lead_somewhere():
-    """Relative links of all pages."""
     for page in [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]:
         for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
             if "://" not in link:

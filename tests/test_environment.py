@@ -19,7 +19,7 @@ from modelzoo.weights.store import fetch
 
 
 @pytest.fixture
-def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+def homeless(monkeypatch):
     """Run as a user without $HOME and without a line in the list of users."""
 
     def unknown(user: object) -> None:
@@ -32,9 +32,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("folder", ["~/.cache/modelzoo", None])
-def test_without_a_home_the_variable_is_named(
-    folder: str | None, homeless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_home_the_variable_is_named(folder, homeless, tmp_path, monkeypatch):
     """What is fetched has to be kept somewhere; where is for the person to say."""
     if folder:  # of an older platformdirs
         monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: folder)
@@ -43,14 +41,13 @@ def test_without_a_home_the_variable_is_named(
         fetch(file_at(f"file:{tmp_path / 'w.h5'}", "0" * 64))
 
 
-def test_a_home_of_nobody_is_a_name_like_another(tmp_path: Path) -> None:
-    """`~nobody-at-all/x` is named in the message, or is a file of that name."""
+def test_a_home_of_nobody_is_a_name_like_another(tmp_path):
     assert in_home("~no-such-user/x") == Path("~no-such-user/x")
     assert cli.main(["train", "--model", "lenet5", "--dataset", "folder:~no-such-user/x"]) == 2
     assert parse_source("file:///a%20b/c").value == str(Path("/a b/c"))
 
 
-def test_nowhere_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nowhere_for_temporary_files(monkeypatch):
     """What a library prints is not held back then; nothing else is lost."""
 
     def refuse() -> None:
@@ -62,7 +59,7 @@ def test_nowhere_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran
 
 
-def test_every_text_is_read_and_written_with_its_encoding(tmp_path: Path) -> None:
+def test_every_text_is_read_and_written_with_its_encoding(tmp_path):
     """Windows and old locales have another default than UTF-8."""
     code = (
         "import sys; from modelzoo.cli import main\n"
@@ -80,8 +77,7 @@ def test_every_text_is_read_and_written_with_its_encoding(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.name != "posix", reason="another shell quotes otherwise")
-def test_a_command_that_is_told_can_be_copied() -> None:
-    """A folder's name may hold a space or a quote."""
+def test_a_command_that_is_told_can_be_copied():
     for name in ("run", "my run", "o'ne", "$(x)"):
         told = f"printf %s {as_typed(Path(name))}"
         assert subprocess.check_output(["sh", "-c", told], text=True) == name

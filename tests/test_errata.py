@@ -158,7 +158,6 @@ def test_same_padding_sees_corners_less():
 
 
 def test_average_pooling_axes():
-    """The two axes averaged there are the block columns and the channels."""
     x = np.random.default_rng(4).normal(size=(1, 4, 6, 3))
     blocks = x.reshape(1, 2, 2, 3, 2, 3)  # image, block row, row, block column, column, channel
     assert blocks.mean(axis=3).mean(axis=4).shape == (1, 2, 2, 2)

@@ -28,7 +28,6 @@ def pictures_for(config) -> np.ndarray:
 
 
 def test_on_pictures_answers_what_the_prepared_picture_gets(loaded):
-    """The picture as it is stored goes in, through the same scaling and padding."""
     config, network = loaded
     pictures = pictures_for(config)
     expected = network.predict(modelzoo.preprocess(config, pictures), verbose=0)
@@ -50,7 +49,6 @@ def test_the_softmax_of_the_scores_is_the_answer(loaded):
 
 
 def test_features_are_those_of_the_layers(loaded):
-    """Each layer after the input, or those named, in the order in which they are named."""
     config, network = loaded
     images = modelzoo.preprocess(config, pictures_for(config))
     everything = features(network, images)
@@ -65,13 +63,11 @@ def test_features_are_those_of_the_layers(loaded):
 
 
 def test_an_unknown_layer_is_named():
-    """With the nearest right name."""
     with pytest.raises(InputError, match="lenet5 has no layer 'outputs'; did you mean 'output'"):
         features(modelzoo.build("lenet5"), np.zeros((1, 28, 28, 1)), ["outputs"])
 
 
 def test_gradients_by_the_picture_agree_with_finite_differences():
-    """Of a value for each picture, through preprocessing, network and all."""
     config = modelzoo.load_config("lenet5")
     model = on_pictures(before_softmax(modelzoo.load("lenet5")), config)
 
@@ -93,7 +89,6 @@ def test_gradients_by_the_picture_agree_with_finite_differences():
 
 
 def test_saliency_follows_the_class_that_is_asked_for():
-    """By default the answer; from 0, one value a pixel."""
     network = modelzoo.load("lenet5")
     images = modelzoo.preprocess("lenet5", PICTURES)
     answers = network.predict(images, verbose=0).argmax(axis=1)

@@ -72,7 +72,6 @@ def test_the_loss_of_shares_is_computed_from_logits(name):
 
 
 def test_large_dense_layers_and_cropped_kernels_give_what_keras_gives(monkeypatch):
-    """A rewritten layer computes something else, forward or backward."""
     monkeypatch.setattr(fast, "LARGE_KERNEL", 1)
     images = pictures(5, ALEXNET)
     network = build_network(ALEXNET)
@@ -101,7 +100,6 @@ def test_the_variables_are_those_of_the_network():
     [(3, 1, (1, 2)), (5, 2, (1, 4)), (5, 1, (2, 3)), (3, 2, None), (5, 3, None), (7, 2, (2, 5))],
 )
 def test_taps_that_meet_numbers(kernel, side, used):
-    """A tap that meets a number is cropped, or one that meets only padding is kept."""
     layer = keras.layers.Conv2D(2, kernel, padding="same")
     found = fast._used_taps(layer, (None, side, side, 3))
     assert found == (None if used is None else (slice(*used), slice(*used)))
@@ -117,13 +115,11 @@ def test_taps_that_meet_numbers(kernel, side, used):
     ],
 )
 def test_convolutions_of_other_kinds_are_left_alone(arguments):
-    """A kernel is cropped where the arithmetic of its padding is another one."""
     layer = keras.layers.Conv2D(3, 3, **arguments)
     assert fast._used_taps(layer, (None, 1, 1, 3)) is None
 
 
 def test_batch_normalisation_refuses_shares():
-    """Statistics over a part of a batch would take the place of those over all of it."""
     with pytest.raises(InputError, match="normalises over the whole batch"):
         fast.check_shares(build_network(ALEXNET))
 
@@ -148,7 +144,6 @@ def patterns(shape):
 def train(config, variant):
     """Train what `python -m train` trains, or a variant of `benchmarks.steps`, step by step.
 
-    Initial weights, batches and dropout follow from the seed, so that all variants share them.
     Return the losses, the model that was trained, and the network's variables.
     """
     data = patterns(config.model.input_shape)
@@ -174,7 +169,6 @@ def train(config, variant):
     ids=["lenet5", "alexnet"],
 )
 def test_training_learns_what_keras_learns(config, kinds, monkeypatch):
-    """The faster training is a worse one: its losses or weights leave those of Keras' training."""
     monkeypatch.setattr(fast, "LARGE_KERNEL", 1)
     monkeypatch.setattr(fast, "usable_cores", lambda: 3)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
@@ -205,7 +199,6 @@ OPTIMIZERS = [
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
 def test_a_fused_optimizer_does_what_its_class_does(optimizer):
-    """An update differs, in the weights or in the state that a resumed run goes on with."""
     start = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
     gradients = np.random.default_rng(1).normal(size=(5, 40, 3)).astype("float32")
     ends = []
@@ -226,5 +219,4 @@ def test_a_fused_optimizer_does_what_its_class_does(optimizer):
     ids=lambda each: each.name,
 )
 def test_what_has_no_kernel_stays_as_it_is(optimizer):
-    """Another formula takes the place of the one that was asked for."""
     assert fuse(optimizer) is optimizer

@@ -33,7 +33,6 @@ from modelzoo.weights.store import Limits, cached_path
 
 
 def hdf5(values: np.ndarray) -> bytes:
-    """Return a small file of HDF5."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         file["x"] = values
@@ -97,7 +96,6 @@ class Server(http.server.ThreadingHTTPServer):
             self.socket = context.wrap_socket(self.socket, server_side=True)
 
     def url(self, path: str = "/good") -> str:
-        """Return the address of a path."""
         return f"{self.scheme}://127.0.0.1:{self.server_address[1]}{path}"
 
     def handle_error(self, *_: Any) -> None:
@@ -149,8 +147,12 @@ def good(handler: Handler) -> None:
     handler.send(200, DATA)
 
 
-def cut(handler: Handler) -> None:
-    handler.send(200, DATA[:HALF], Content_Length=len(DATA))
+def sends(body: bytes = b"no", status: int = 200, **headers: Any) -> Answer:
+    return lambda handler: handler.send(status, body, **headers)
+
+
+def redirect(target: str) -> Answer:
+    return sends(status=302, Location=target)
 
 
 def first(fault: Answer, then: Answer) -> Answer:
@@ -169,14 +171,7 @@ def endless(handler: Handler) -> None:
         handler.wfile.write(DATA)
 
 
-def redirect(target: str) -> Answer:
-    return lambda handler: handler.send(302, Location=target)
-
-
-def status(code: int, **headers: Any) -> Answer:
-    return lambda handler: handler.send(code, b"no", **headers)
-
-
+cut = sends(DATA[:HALF], Content_Length=len(DATA))
 QUOTA = b"<!DOCTYPE html><html><head><title>Quota exceeded</title></head>" + b"x" * 5000
 BOMB = gzip.compress(bytes(1 << 24)) * 64  # a megabyte that stands for a gigabyte
 
@@ -193,52 +188,33 @@ def endless_redirect(handler: Handler) -> None:
 
 # Name: (what the server does, what the message says of it, how often it is asked).
 FAULTS: dict[str, tuple[Answer, str, int]] = {
-    "404": (status(404), "HTTP 404 Not Found", 1),
-    "500": (status(500), "HTTP 500 Internal Server Error (2 attempts)", 2),
-    "quota page with 200": (
-        lambda h: h.send(200, QUOTA, Content_Type="text/html; charset=utf-8"),
-        "a web page instead of the file",
-        1,
-    ),
-    "web page as octets": (
-        lambda h: h.send(200, QUOTA, Content_Type="application/octet-stream", Content_Length=None),
-        "a web page instead of the file",
-        1,
-    ),
+    "404": (sends(status=404), "HTTP 404 Not Found", 1),
+    "500": (sends(status=500), "HTTP 500 Internal Server Error (2 attempts)", 2),
+    "quota page": (sends(QUOTA, Content_Type="text/html; charset=utf-8"), "a web page instead", 1),
+    "web page as octets": (sends(QUOTA, Content_Length=None), "a web page instead of the file", 1),
     "cut at half": (cut, "the connection broke after", 2),
-    "cut without a length": (
-        lambda h: h.send(200, DATA[:HALF], Content_Length=None),
-        f"sent {HALF:,} bytes, but the file has",
-        2,
-    ),
+    "cut without a length": (sends(DATA[:HALF], Content_Length=None), f"sent {HALF:,} bytes", 2),
     "cut at once": (lambda h: None, "no connection (2 attempts)", 2),
     "stall": (stall, "silent for 1 s after", 2),
     "silence": (lambda h: h.server.stop.wait(HANGS), "silent for 1 s after 0 bytes", 2),
-    "wrong bytes": (lambda h: h.send(200, OTHER), "other bytes: their SHA-256 is", 1),
+    "wrong bytes": (sends(OTHER), "other bytes: their SHA-256 is", 1),
     "too many bytes": (endless, f"more than the {len(DATA):,} bytes", 1),
     "redirect loop": (redirect("/bad"), "TooManyRedirects", 31),
     "redirect to http": (redirect("http://weights.example/a"), "which is not https", 1),
-    "part not asked for": (lambda h: h.send(206, DATA[5:]), "HTTP 206 Partial Content", 1),
+    "part not asked for": (sends(DATA[5:], 206), "HTTP 206 Partial Content", 1),
     "not HTTP": (lambda h: h.wfile.write(b"220 smtp.example ready\r\n"), "no connection", 2),
     "damaged chunks": (
-        lambda h: h.send(
-            200, b"zz\r\nnot a chunk\r\n", Content_Length=None, Transfer_Encoding="chunked"
-        ),
+        sends(b"zz\r\nnot a chunk\r\n", Content_Length=None, Transfer_Encoding="chunked"),
         "broke",
         2,
     ),
-    "false gzip": (
-        lambda h: h.send(200, DATA, Content_Encoding="gzip"),
-        "content-encoding: gzip",
-        1,
-    ),
-    "gzip bomb": (lambda h: h.send(200, BOMB, Content_Encoding="gzip"), "more than the", 1),
+    "false gzip": (sends(DATA, Content_Encoding="gzip"), "content-encoding: gzip", 1),
+    "gzip bomb": (sends(BOMB, Content_Encoding="gzip"), "more than the", 1),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS, ids=lambda name: name.replace(" ", "-"))
 def test_a_faulty_source_is_left_for_the_next(name, server, capsys, monkeypatch):
-    """Alone it ends in a message that says how to go on by hand; with a second one all is well."""
     answer, words, times = FAULTS[name]
     if name in ("stall", "silence"):  # whose end the test waits for
         monkeypatch.setattr(store, "LIMITS", replace(PATIENT, silence=1.0))
@@ -263,11 +239,11 @@ def test_a_faulty_source_is_left_for_the_next(name, server, capsys, monkeypatch)
 @pytest.mark.parametrize(
     "answer",
     [
-        first(status(503), good),
-        first(status(429), good),
+        first(sends(status=503), good),
+        first(sends(status=429), good),
         first(cut, good),
         first(redirect("/good"), good),
-        lambda h: h.send(200, DATA, Content_Length=None),
+        sends(DATA, Content_Length=None),
     ],
     ids=["503", "429", "cut", "redirect", "no-length"],
 )
@@ -295,7 +271,6 @@ def test_the_same_source_gets_another_chance(answer, server):
     ],
 )
 def test_where_redirects_may_lead(url, location, allowed):
-    """Https to https; never to a weaker scheme, a file or, without TLS, another machine."""
     assert (redirect_problem(url, location) is None) == allowed
 
 
@@ -307,7 +282,6 @@ def test_the_body_of_a_redirect_is_not_read(server):
 
 
 def test_a_certificate_that_nobody_signed(server, tls_server):
-    """It is refused at once, and the next source is tried."""
     with pytest.raises(InputError, match=r"certificate is not accepted: .*self.signed"):
         store.fetch(weights_file(tls_server.url()))
     assert not tls_server.asked
@@ -328,7 +302,6 @@ def test_https_does_not_become_http(server, tls_server, monkeypatch):
 
 
 def test_drive_says_no(server, monkeypatch):
-    """The quota's message is passed on, with the address for a browser; then the next source."""
     reason = "Too many users have viewed\n\n\tor downloaded this file recently."
 
     def download(**_: Any) -> NoReturn:
@@ -344,7 +317,6 @@ def test_drive_says_no(server, monkeypatch):
 
 
 def test_gdown_itself_writes_into_our_file(server, monkeypatch):
-    """The real gdown, sent to the local server in place of Drive."""
     real = gdown.download
     monkeypatch.setattr(gdown, "download", lambda id, **rest: real(url=server.url(), **rest))
     assert store.fetch(weights_file("gdrive:0123456789abc")).path.read_bytes() == DATA
@@ -354,7 +326,6 @@ def test_gdown_itself_writes_into_our_file(server, monkeypatch):
 
 
 def test_a_file_source(tmp_path, server):
-    """A missing one, a folder and a pipe are left for the next source; a good one is copied."""
     os.mkfifo(tmp_path / "pipe")
     for bad in ("missing", ".", "pipe"):
         found = store.fetch(weights_file(f"file:{tmp_path / bad}", server.url()))
@@ -366,7 +337,6 @@ def test_a_file_source(tmp_path, server):
 
 
 def test_a_shipped_file(tmp_path, server, monkeypatch):
-    """It is used where it lies, if it is whole; if not, the next source is fetched."""
     monkeypatch.setattr(store, "PACKAGED", tmp_path)
     file = weights_file("package", server.url())
     shipped = tmp_path / file.file
@@ -383,9 +353,8 @@ def test_a_shipped_file(tmp_path, server, monkeypatch):
 
 
 def test_a_mirror_is_tried_first(server, monkeypatch):
-    """At <prefix>/<model>/<file>; if it lacks the file, the file's own sources serve."""
     monkeypatch.setenv("MODELZOO_MIRROR", server.url("/mirror/"))
-    server.answers["/mirror/net/one.weights.h5"] = status(404)
+    server.answers["/mirror/net/one.weights.h5"] = sends(status=404)
     assert store.fetch(weights_file(server.url())).source == server.url()
     cached_path(weights_file()).unlink()
     server.answers["/mirror/net/one.weights.h5"] = good
@@ -398,8 +367,7 @@ def test_a_mirror_is_tried_first(server, monkeypatch):
 
 
 def test_passwords_are_not_shown(server):
-    """An address may hold one; messages don't."""
-    server.answers["/bad"] = status(401)
+    server.answers["/bad"] = sends(status=401)
     for password in ("secret", "se@secret", "secret%2F"):
         url = server.url("/bad").replace("://", f"://me:{password}@")
         with pytest.raises(InputError) as refused:
@@ -411,7 +379,6 @@ def test_passwords_are_not_shown(server):
 
 
 def test_a_cached_file_is_not_fetched_again(server):
-    """One request for two calls, and the hash stands beside the file."""
     store.fetch(weights_file(server.url()))
     assert store.fetch(weights_file(server.url())).source == "cache"
     assert len(server.asked) == 1
@@ -422,7 +389,6 @@ def test_a_cached_file_is_not_fetched_again(server):
     "content", [OTHER, DATA[:HALF], b"", None], ids=["bit", "cut", "empty", "pipe"]
 )
 def test_a_damaged_cached_file_is_noticed(content, server, monkeypatch, capsys):
-    """It is fetched again; offline, the message says that it is damaged."""
     file = weights_file(server.url())
     path = store.fetch(file).path
     path.unlink()
@@ -458,7 +424,6 @@ def test_offline_opens_no_socket(server, tmp_path, monkeypatch):
 
 
 def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
-    """One message, which names the variable that helps."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"cannot be written: .*MODELZOO_HOME"):
@@ -467,7 +432,6 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_not_the_server_s_fault(server, monkeypatch):
-    """The message names the disk, and no second source is tried."""
     real = Path.open
 
     def open_full(path: Path, mode: str = "r", **rest: Any) -> Any:
@@ -493,7 +457,7 @@ def test_an_unverified_file_is_held_to_its_first_hash(server):
     assert record_path(found.path).read_text() == f"{SHA256}  one.weights.h5\n"
     assert store.fetch(file).source == "cache"
     found.path.unlink()
-    server.answers["/good"] = lambda handler: handler.send(200, OTHER)
+    server.answers["/good"] = sends(OTHER)
     for allowed in (False, True):
         with pytest.raises(InputError, match=r"other bytes(.|\n)*as it was when first fetched"):
             store.fetch(file, allow_unverified=allowed)
@@ -519,8 +483,7 @@ def test_an_unverified_file_is_held_to_its_first_hash(server):
     ids=["zip", "html", "cut", "empty", "large"],
 )  # fmt: skip
 def test_not_every_unverified_file_is_trusted(body, words, server):
-    """What is no whole HDF5 file is refused, and its hash is not written down."""
-    server.answers["/bad"] = lambda handler: handler.send(200, body, Content_Length=None)
+    server.answers["/bad"] = sends(body, Content_Length=None)
     file = weights_file(server.url("/bad"), sha256=None)
     with pytest.raises(InputError, match=words):
         store.fetch(file, allow_unverified=True)
@@ -560,7 +523,6 @@ def test_addresses_do_not_choose_the_folder(path, home):
 
 
 def test_two_addresses_do_not_share_a_file():
-    """Nor do two hashes of one address."""
     addresses = ("https://a.example/x.h5", "https://b.example/x.h5")
     files = {file_at(url, sha).file for url in addresses for sha in (None, "0" * 64, "1" * 64)}
     assert len(files) == 6
@@ -591,7 +553,6 @@ def start(url: str, log: Path) -> "subprocess.Popen[str]":
 
 
 def test_eight_processes_fetch_it_once(server, tmp_path):
-    """All of them get the one good file; the server answers when another one waits for it."""
     logs = [tmp_path / f"{number}.log" for number in range(8)]
 
     def slow(handler: Handler) -> None:

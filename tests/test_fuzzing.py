@@ -15,13 +15,13 @@ import pytest
 
 from modelzoo import charts, cli
 from modelzoo.charts.report import ReportData, load_report_data, save_report_data
-from modelzoo.config import load_config
 from modelzoo.convert.exporting.formats import run_onnx
 from modelzoo.data.npz import read_arrays, read_npz
+from modelzoo.data.preprocessor import Preprocessor
+from modelzoo.networks.keras_objects import make
 from modelzoo.support.errors import InputError
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.training.study import table_of
-from modelzoo.weights.find import find_weights
 
 
 def header(shape: Any, descr: str = "|u1", numbers: bytes = b"") -> bytes:
@@ -31,7 +31,6 @@ def header(shape: Any, descr: str = "|u1", numbers: bytes = b"") -> bytes:
 
 
 def zipped(entries: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """Return an archive."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", compression) as archive:
         for name, content in entries:
@@ -54,7 +53,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("case", LIES)
-def test_an_entry_that_lies_is_refused(case: str, tmp_path: Path) -> None:
+def test_an_entry_that_lies_is_refused(case, tmp_path):
     """NumPy returns what is no array as bytes, and allocates what a header says."""
     content, word = LIES[case]
     path = tmp_path / "lies.npz"
@@ -66,8 +65,7 @@ def test_an_entry_that_lies_is_refused(case: str, tmp_path: Path) -> None:
         read_npz(path, "own")
 
 
-def test_an_entry_is_not_there_twice(tmp_path: Path) -> None:
-    """Two readers would take another one each."""
+def test_an_entry_is_not_there_twice(tmp_path):
     right = header((1,), numbers=b"x")
     with pytest.warns(UserWarning, match="Duplicate"):
         (tmp_path / "two.npz").write_bytes(zipped([("x.npy", right), ("x.npy", right)]))
@@ -75,7 +73,7 @@ def test_an_entry_is_not_there_twice(tmp_path: Path) -> None:
         read_arrays(tmp_path / "two.npz")
 
 
-def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
     """100 MB of zeros are 100 kB in the file; they are not unpacked to find that out."""
     bomb = header((10**8,), numbers=bytes(10**8))
     (tmp_path / "bomb.npz").write_bytes(zipped([("x.npy", bomb)], zipfile.ZIP_DEFLATED))
@@ -84,15 +82,13 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path: Path) -> Non
         read_arrays(tmp_path / "bomb.npz")
 
 
-def test_only_the_arrays_that_are_asked_for_are_read(tmp_path: Path) -> None:
-    """What else lies in a file of data is nobody's business."""
+def test_only_the_arrays_that_are_asked_for_are_read(tmp_path):
     entries = [("x.npy", header((1,), numbers=b"x")), ("notes.txt", b"no array")]
     (tmp_path / "more.npz").write_bytes(zipped(entries))
     assert read_arrays(tmp_path / "more.npz", ["x"])["x"].tolist() == [ord("x")]
 
 
-def test_a_state_of_texts_is_refused(tmp_path: Path) -> None:
-    """Its arrays go into variables."""
+def test_a_state_of_texts_is_refused(tmp_path):
     folder = RunFolder(tmp_path)
     folder.save_state([np.array(["weights"])], Progress())
     with pytest.raises(InputError, match="damaged: 0 of 1 arrays of numbers"):
@@ -100,62 +96,49 @@ def test_a_state_of_texts_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["true", "confidence", "images", "class_names", "confusion"])
-def test_report_data_that_do_not_fit_together_are_refused(name: str, tmp_path: Path) -> None:
-    """One wrong picture fewer, one class fewer."""
+def test_report_data_that_do_not_fit_together_are_refused(name, tmp_path):
     wrong = np.zeros((2, 3, 3, 1), np.uint8), ["a", "b"], ["b", "a"], [0.5, 0.9]
     path = save_report_data(tmp_path, ReportData(np.eye(2, dtype=int), ["a", "b"], *wrong))
     arrays = read_arrays(path)
     key = name if name in arrays else f"mistakes_{name}"
-    np.savez(path, **(arrays | {key: arrays[key][:-1]}))  # type: ignore[arg-type]
+    np.savez(path, **(arrays | {key: arrays[key][:-1]}))
     with pytest.raises(InputError, match=r"report-data\.npz: damaged"):
         load_report_data(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"epochs": "x"}', "[" * 10**5, "\x00"])
-def test_metrics_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
-    """A study's table reads what its runs wrote."""
+def test_metrics_that_are_none_are_refused(text, tmp_path):
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(InputError, match=r"metrics\.json: "):
         table_of({"one": tmp_path})
 
 
-def test_a_study_that_cannot_begin_leaves_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_study_that_cannot_begin_leaves_no_folder(tmp_path, monkeypatch, refuses):
     """Neither its own nor `runs`, where that goes by default."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path)
     text = "title: one\nbase: lenet5\ndataset: shapes\nvariants: {one: {}}\n"
     (tmp_path / "one.yaml").write_text(text)
-    assert cli.main(["study", str(tmp_path / "one.yaml"), "--device", "tpu"]) == 2
-    assert "--device tpu" in capsys.readouterr().err
-    assert not list(Path().iterdir())
+    refuses("study one.yaml --device tpu", "--device tpu")
 
 
-def test_an_epoch_without_an_end_is_left_out() -> None:
-    """It is no place on an axis."""
-    history = pd.DataFrame({"epoch": [1, np.inf, -np.inf], "loss": [1.0, 2.0, 3.0]})
-    chart = charts.training_curves(history)
-    assert "Training curves over 1 epochs" in str(chart.to_dict())
-
-
-@pytest.mark.parametrize("epoch", ["2000000000", "1" + "0" * 400, "1e300", "-5", "x", ""])
-def test_an_epoch_may_be_any_number(epoch: str) -> None:
+@pytest.mark.parametrize(
+    "epoch", ["2000000000", "1" + "0" * 400, "1e300", "-5", "x", "inf", "-inf"]
+)
+def test_an_epoch_may_be_any_number(epoch):
     """A tick of the axis is not looked for among two thousand million epochs."""
     history = pd.read_csv(io.StringIO(f"epoch,loss\n1,{epoch}\n{epoch},3\n7,1\n"))
-    chart = charts.training_curves(history)
-    assert len(str(chart.to_dict())) < 100_000
+    spec = str(charts.training_curves(history).to_dict())
+    assert len(spec) < 100_000
+    assert "inf" not in epoch or "Training curves over 2 epochs" in spec
 
 
-def test_a_run_without_validation_has_no_gap(tmp_path: Path) -> None:
-    """Its metrics.json may leave that out."""
+def test_a_run_without_validation_has_no_gap(tmp_path):
     columns = ("train_accuracy", "test_accuracy", "epochs", "best_epoch", "seconds")
     (tmp_path / "metrics.json").write_text(json.dumps(dict.fromkeys(columns, 1)))
     assert table_of({"one": tmp_path})[0]["gap"] is None
 
 
-def test_a_message_is_short() -> None:
-    """Whatever somebody's file holds."""
+def test_a_message_is_short():
     error = InputError(f"a.yaml: unknown {'x' * 10**6!r}\nUse another")
     assert len(str(error)) < 700
     assert str(error).startswith("a.yaml: unknown") and str(error).endswith("\nUse another")
@@ -171,10 +154,7 @@ def test_a_message_is_short() -> None:
     ],
     ids=lambda layer: layer["class_name"],
 )
-def test_a_layer_that_makes_immense_pictures_is_refused(layer: dict[str, Any]) -> None:
-    """Before it takes 80 GB for two of them."""
-    from modelzoo.data.pipeline import Preprocessor
-
+def test_a_layer_that_makes_immense_pictures_is_refused(layer):
     images = np.zeros((2, 28, 28, 1), np.uint8)
     many = r"\.0: [\d,]+ values for each image; at most"
     with pytest.raises(InputError, match=r"data\.preprocessing" + many):
@@ -184,77 +164,52 @@ def test_a_layer_that_makes_immense_pictures_is_refused(layer: dict[str, Any]) -
         prepare.augment(images, np.zeros(2), prepare.batch_seeds(0, 0, 1)[0])
 
 
-def test_a_refused_optimizer_is_shown_as_it_was_written() -> None:
+def test_a_refused_optimizer_is_shown_as_it_was_written():
     """Not with the address of the schedule that was made of its learning rate."""
-    from modelzoo.networks.keras_objects import make
-
-    schedule = {"class_name": "CosineDecay", "config": {}}
-    schedule["config"] = {"initial_learning_rate": 0.1, "decay_steps": 5}
+    config = {"initial_learning_rate": 0.1, "decay_steps": 5}
+    schedule = {"class_name": "CosineDecay", "config": config}
     config = {"learning_rate": schedule, "momentum": 100}
     with pytest.raises(InputError, match=r"'decay_steps': 5.*momentum"):
         make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
 
 
 @pytest.mark.parametrize("value", [2**63 - 1, 1, "yes", None, [True]])
-def test_a_switch_is_true_or_false(value: Any) -> None:
+def test_a_switch_is_true_or_false(value):
     """Keras takes anything, and TensorFlow fails in the first batch."""
-    from modelzoo.networks.keras_objects import make
-
     config = {"learning_rate": 0.1, "momentum": 0.5, "nesterov": value}
-    with pytest.raises(
-        InputError, match=r"optimizer\.config\.nesterov: .* should be true or false"
-    ):
+    with pytest.raises(InputError, match=r"optimizer\.config\.nesterov: .* be true or false"):
         make("optimizer", {"class_name": "SGD", "config": config}, "compile.optimizer")
 
 
-def test_a_schedule_may_mix_whole_numbers_and_others() -> None:
+def test_a_schedule_may_mix_whole_numbers_and_others():
     """`values: [1, 0.1]` is what people write; TensorFlow multiplies no int by a float."""
-    from modelzoo.networks.keras_objects import make
-
     config = {"boundaries": [2, 4], "values": [1, 0.5, 0]}
     schedule = {"class_name": "PiecewiseConstantDecay", "config": config}
     made = make("schedule", schedule, "compile.optimizer.config.learning_rate")
     assert [float(made(step)) for step in (0, 2, 3, 5)] == [1, 1, 0.5, 0]
 
 
-def test_a_schedule_that_cannot_be_computed_is_refused(
-    bars: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Before the first epoch, and by its key."""
+MLP = ["train", "--model", "mlp", "--dataset", "bars", "--device", "cpu", "--out", "out", "--set"]
+
+
+def test_a_schedule_that_cannot_be_computed_is_refused(bars, capsys):
     config = "{boundaries: [[1], 2], values: [1, 2, 3]}"
     rate = f"{{class_name: PiecewiseConstantDecay, config: {config}}}"
-    words = ["train", "--model", "mlp", "--dataset", "bars", "--device", "cpu", "--out", "out"]
-    setting = f"compile.optimizer.config.learning_rate={rate}"
-    assert cli.main([*words, "--set", setting]) == 2
+    assert cli.main([*MLP, f"compile.optimizer.config.learning_rate={rate}"]) == 2
     assert "compile.optimizer" in capsys.readouterr().err
     assert not Path("out").exists()
 
 
-def test_weights_that_end_as_nan_are_not_the_best(
-    bars: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_weights_that_end_as_nan_are_not_the_best(bars, capsys):
     """An epoch of one batch: its loss is computed before the step that ruins the weights."""
-    words = ["train", "--model", "mlp", "--dataset", "bars", "--device", "cpu", "--out", "out"]
-    settings = ["data.batch_size=200", "data.validation_split=0"]
-    settings.append("compile.optimizer={class_name: SGD, config: {learning_rate: 1e39}}")
-    assert cli.main([*words, *(part for each in settings for part in ("--set", each))]) == 1
+    optimizer = "compile.optimizer={class_name: SGD, config: {learning_rate: 1e39}}"
+    whole = ["--set", "data.batch_size=200", "--set", "data.validation_split=0"]
+    assert cli.main([*MLP, optimizer, *whole]) == 1
     assert "the weights became NaN or infinite in epoch 1" in capsys.readouterr().err
     assert not Path("out/best.weights.h5").exists()
 
 
-@pytest.mark.parametrize("model", ["lenet_1989", "lenet5_1998", "neocognitron"])
-def test_weights_are_not_those_of_a_model_that_nothing_is_searched_for(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its configuration has none of the keys that a search for LeNet-5 varies."""
-    weights = find_weights(load_config("lenet5"), "mnist")
-    words = ["import", str(weights), "--model", model, "--out", str(tmp_path / "out")]
-    assert cli.main(words) == 2
-    assert f"does not hold the weights of {model}" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_runtime_reports_nothing(monkeypatch):
     """Without this variable it keeps a number of the machine in the home folder, and uses it."""
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
     seen = []
@@ -264,7 +219,7 @@ def test_onnx_runtime_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise NotImplementedError
 
     runtime = types.SimpleNamespace(InferenceSession=session)
-    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
     with pytest.raises(NotImplementedError):
         run_onnx(Path("x.onnx"), "x", "y", np.zeros((1, 1)))
     assert seen == ["1"]

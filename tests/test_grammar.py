@@ -24,7 +24,7 @@ FORMS = ("lenet5", "own.yaml", "lenet5/mnist", "own.yaml/mnist", "run")
 
 
 @pytest.fixture
-def forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def forms(one, tmp_path, monkeypatch):
     """A folder with LeNet-5 as a YAML of one's own and as a run, and with an image of a 1."""
     monkeypatch.chdir(tmp_path)
     config = load_config("lenet5")
@@ -33,14 +33,10 @@ def forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("run").mkdir()
     Path("run/config.yaml").write_text(config.to_yaml())
     shutil.copy(find_weights(config, "mnist"), "run/best.weights.h5")
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[4:24, 13:16] = 255
-    Image.fromarray(pixels).save("one.png")
     return tmp_path
 
 
 def printed(capsys: Any, *arguments: str) -> Any:
-    """Return what a command prints with `--json`."""
     assert cli.main([*arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -48,31 +44,6 @@ def printed(capsys: Any, *arguments: str) -> Any:
 def info(form: str, capsys: Any) -> Any:
     """Everything but the published weights, which a run does not hold."""
     return {**printed(capsys, "info", form), "weights": None}
-
-
-def predict(form: str, capsys: Any) -> Any:
-    return printed(capsys, "predict", "--model", form, "one.png")["images"]
-
-
-def evaluate(form: str, capsys: Any) -> Any:
-    found = printed(capsys, "evaluate", "--model", form, "--dataset", "mnist5k")
-    return [found[key] for key in ("model", "dataset", "trained_on", "accuracy", "confusion")]
-
-
-def features(form: str, capsys: Any) -> Any:
-    found = printed(capsys, "features", form, "one.png", "--format", "json")
-    return found["classes"], found["layers"]
-
-
-def attack(form: str, capsys: Any) -> Any:
-    few = ("--images", "20", "--dataset", "mnist5k", "--format", "json")
-    found = printed(capsys, "attack", form, "--method", "fgsm", "--strengths", "0,0.1", *few)
-    return _without_names(found)
-
-
-def robustness(form: str, capsys: Any) -> Any:
-    few = ("--images", "20", "--dataset", "mnist5k", "--format", "json")
-    return _without_names(printed(capsys, "robustness", form, "--kinds", "noise", *few))
 
 
 def architecture(form: str, capsys: Any) -> Any:
@@ -132,17 +103,29 @@ def verify(form: str, capsys: Any) -> Any:
     return [row["state"] for row in files if row["weights"] == "lenet5/mnist"]
 
 
+def answer(words: str, *keys: str) -> Callable[[str, Any], Any]:
+    """Return what a command prints with `--json`: these keys of it, or all but names."""
+
+    def read(form: str, capsys: Any) -> Any:
+        found = printed(capsys, *words.format(form).split())
+        return [found[key] for key in keys] if keys else _without_names(found)
+
+    return read
+
+
+FEW = "--images 20 --dataset mnist5k --format json"
+SCORED = ("model", "dataset", "trained_on", "accuracy", "confusion")
 COMMANDS: dict[str, Callable[[str, Any], Any]] = {
-    "attack": attack,
+    "attack": answer(f"attack {{}} --method fgsm --strengths 0,0.1 {FEW}"),
     "demo": demo,
     "draw": architecture,
-    "evaluate": evaluate,
+    "evaluate": answer("evaluate --model {} --dataset mnist5k", *SCORED),
     "export": export,
-    "features": features,
+    "features": answer("features {} one.png --format json", "classes", "layers"),
     "info": info,
-    "predict": predict,
+    "predict": answer("predict --model {} one.png", "images"),
     "pull": pull,
-    "robustness": robustness,
+    "robustness": answer(f"robustness {{}} --kinds noise {FEW}"),
     "study": study,
     "train": train,
     "verify": verify,
@@ -159,7 +142,6 @@ def _without_names(value: Any) -> Any:
 
 
 def test_every_command_that_takes_a_network_is_here():
-    """A new command has to take the same grammar."""
     parser = make_parser()
     actions = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     takes = {
@@ -172,7 +154,6 @@ def test_every_command_that_takes_a_network_is_here():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_all_forms_of_a_network_give_the_same_answer(command, forms, capsys):
-    """The same network with the same weights, however it is named."""
     forms = FORMS if command not in ("attack", "export", "train") else FORMS[::2]  # these take long
     answers = {form: COMMANDS[command](form, capsys) for form in forms}
     for form in forms:
@@ -180,25 +161,19 @@ def test_all_forms_of_a_network_give_the_same_answer(command, forms, capsys):
 
 
 @pytest.mark.parametrize("command", ["info", "draw", "features", "predict", "train", "pull"])
-def test_unknown_weights_are_named(command, forms, capsys):
-    """With those that there are."""
-    words = {"draw": ["draw", "architecture"], "predict": ["predict", "one.png", "--model"]}
-    words |= {"train": ["train", "--model"]}
-    rest = ["one.png"] if command == "features" else []
-    assert cli.main([*words.get(command, [command]), "lenet5/minst", *rest]) == 2
-    assert "'minst'" in capsys.readouterr().err
+def test_unknown_weights_are_named(command, forms, refuses):
+    words = {"draw": "draw architecture", "predict": "predict one.png --model"}
+    rest = "one.png" if command == "features" else ""
+    words |= {"train": "train --model"}
+    refuses(f"{words.get(command, command)} lenet5/minst {rest}", "'minst'")
 
 
-def test_weights_are_named_once(forms, capsys):
-    """`--weights` beside NAME/WEIGHTS says two things."""
-    for words in (["train", "--model"], ["features"]):
-        rest = ["one.png"] if words == ["features"] else []
-        assert cli.main([*words, "lenet5/mnist", *rest, "--weights", "mnist"]) == 2
-        assert "names weights already" in capsys.readouterr().err
+def test_weights_are_named_once(forms, refuses):
+    for command in ("train --model lenet5/mnist", "features lenet5/mnist one.png"):
+        refuses(f"{command} --weights mnist", "names weights already")
 
 
 def test_python_takes_the_same_names():
-    """`build` and `preprocess` need no weights, but know the data set that they belong to."""
     images = np.arange(4 * 28 * 28, dtype=np.uint8).reshape(4, 28, 28)
     fashion = load_config("lenet5", dataset="fashion_mnist")
     named = modelzoo.preprocess("lenet5/fashion_mnist", images)

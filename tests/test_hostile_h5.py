@@ -31,7 +31,6 @@ DENSE, TERABYTE = "dense/dense/kernel:0", (256, 1_000_000_000)
 
 
 def layer(kind: str, name: str, **config: Any) -> dict[str, Any]:
-    """Return a layer as `model_config` has it."""
     return {"class_name": kind, "config": {"name": name, **config}}
 
 
@@ -49,7 +48,6 @@ LENET = [
 
 
 def described(layers: Any) -> str:
-    """Return a text for `model_config`."""
     config = {"name": "sequential", "layers": layers}
     return json.dumps({"class_name": "Sequential", "config": config})
 
@@ -296,7 +294,6 @@ def test_a_hostile_file_is_not_imported(fault, tmp_path, refused):
 
 @pytest.mark.parametrize("fault", ["external link", gzip_bomb, not_a_number, "left over"])
 def test_a_hostile_file_is_not_loaded(fault, tmp_path, refused):
-    """The reader is that of the importer, also for weights of a network of ours."""
     words = write_hostile(tmp_path / "hostile.h5", fault)
     Image.new("L", (28, 28), 255).save(tmp_path / "one.png")
     refused(f"predict --model lenet5 --weights {tmp_path}/hostile.h5 {tmp_path}/one.png", *words)

@@ -18,13 +18,7 @@ SCALES = {"0..1": (1 / 255, 0.0), MNIST_PIXELS: (1 / (255 * 0.3081), -0.1307 / 0
 
 
 class Teacher:
-    """A network that has labelled the data set `taught`, so that it is right about every image.
-
-    Args:
-        folder: for `taught.npz`.
-        activations: of two convolutions and a dense layer.
-        pixels: how its pixels are scaled.
-    """
+    """A network that has labelled the data set `taught`, so that it is right about every image."""
 
     def __init__(self, folder: Path, activations: tuple[str, str, str], pixels: str) -> None:
         import keras
@@ -66,18 +60,6 @@ class Teacher:
                 layer.activation = activation
             values = np.asarray(layer(values))
 
-    def save_weights_only(self, path: Path) -> Path:
-        """Save as `save_weights` of Keras 2 does."""
-        whole = path.with_name("whole.h5")
-        self.network.save(whole)
-        with h5py.File(whole) as source, h5py.File(path, "w") as file:
-            for key, value in source["model_weights"].attrs.items():
-                file.attrs[key] = value
-            for key in source["model_weights"]:
-                source["model_weights"].copy(key, file)
-        whole.unlink()
-        return path
-
     def save_torch(self, path: Path) -> Path:
         """Save as PyTorch saves the same network."""
         arrays: dict[str, np.ndarray] = {}
@@ -97,16 +79,25 @@ class Teacher:
         return save_state_dict(path, arrays)
 
 
+def save_weights_only(network: Any, path: Path) -> Path:
+    """Save as `save_weights` of Keras 2 does."""
+    network.save(path)
+    with h5py.File(path, "r+") as file:
+        for name in file["model_weights"]:
+            file.move(f"model_weights/{name}", name)
+        file.attrs.update(file["model_weights"].attrs)
+        del file["model_weights"], file.attrs["model_config"]
+    return path
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder and a data folder of its own."""
+def here(tmp_path, monkeypatch):
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def layers_of(config: str) -> tuple[list[str], list[str]]:
-    """Return the kinds of the layers that a YAML describes, and the activations among them."""
     network = load_config(config).network
     assert network is not None
     weighted = [layer for layer in network.layers if hasattr(layer, "activation")]
@@ -121,10 +112,7 @@ def imported(capfd: pytest.CaptureFixture[str], *command: str) -> tuple[dict[str
     return json.loads(said.out), said.err
 
 
-def test_the_pixels_of_a_state_dict_are_found(
-    here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """With the network named; the configuration has what was found, and --set wins over it."""
+def test_the_pixels_of_a_state_dict_are_found(here, capfd):
     path = Teacher(here / "data", ("relu", "relu", "relu"), MNIST_PIXELS).save_torch(here / "x.pth")
     settings = ["conv_activation=relu", "dense_activation=relu", "pooling=max"]
     named = ["--model", "lenet5", *SIZES, *(a for s in settings for a in ("--set", f"model.{s}"))]
@@ -143,10 +131,7 @@ def test_the_pixels_of_a_state_dict_are_found(
 
 
 @pytest.mark.slow
-def test_the_network_of_a_state_dict_is_found(
-    here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Without --model: activations, pooling and pixels on validation images."""
+def test_the_network_of_a_state_dict_is_found(here, capfd):
     path = Teacher(here / "data", ("tanh", "tanh", "relu"), MNIST_PIXELS).save_torch(here / "x.pth")
     found, _ = imported(capfd, str(path))
     kinds, activations = layers_of(found["config"])
@@ -156,18 +141,18 @@ def test_the_network_of_a_state_dict_is_found(
 
 
 @pytest.mark.parametrize("form", ["pth", "h5"])
-def test_a_network_that_fits_nowhere_is_reported(
-    form: str, here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """One line of warning, in the YAML too: another network has labelled these images."""
+def test_a_network_that_fits_nowhere_is_reported(form, here, capfd):
     teacher = Teacher(here / "data", ("tanh", "tanh", "tanh"), "0..1")
     labels = dict(np.load(here / "data" / "taught.npz"))
     generator = np.random.default_rng(5)
     labels |= {key: generator.permutation(labels[key]) for key in ("y_train", "y_test")}
     np.savez(here / "data" / "taught.npz", **labels)
-    save = teacher.save_torch if form == "pth" else teacher.save_weights_only
+    if form == "pth":
+        path = teacher.save_torch(here / "x.pth")
+    else:
+        path = save_weights_only(teacher.network, here / "x.h5")
     named = ["--model", "lenet5", *SIZES, "--set", "model.pooling=max"]
-    found, said = imported(capfd, str(save(here / f"x.{form}")), *named)
+    found, said = imported(capfd, str(path), *named)
     assert f"accuracy {found['accuracy']:.4f} on taught is close to chance" in found["warning"]
     assert "no usual way to prepare pixels fits" in found["warning"]
     assert [line for line in said.splitlines() if "chance" in line] == [found["warning"]]
@@ -181,12 +166,9 @@ def test_a_network_that_fits_nowhere_is_reported(
         pytest.param(("linear", "tanh", "sigmoid"), marks=pytest.mark.slow),
     ],
 )
-def test_an_activation_of_each_layer_is_found(
-    activations: tuple[str, str, str], here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Weights alone of a network whose convolutions differ; the same network each time."""
+def test_an_activation_of_each_layer_is_found(activations, here, capfd):
     teacher = Teacher(here / "data", activations, "0..1")
-    path = teacher.save_weights_only(here / "x.h5")
+    path = save_weights_only(teacher.network, here / "x.h5")
     found, _ = imported(capfd, str(path))
     assert layers_of(found["config"])[1] == [*activations, "softmax"]
     assert (found["scaling"], found["accuracy"]) == ("0..1", 1)
@@ -197,10 +179,7 @@ def test_an_activation_of_each_layer_is_found(
     [("x.h5", "x.json"), ("x_weights_only.h5", "x.json"), ("x.weights.h5", "x.json"),
      ("weights.best.h5", "model.json"), ("model_weights.h5", "model.json")],
 )  # fmt: skip
-def test_the_architecture_beside_weights_is_used(
-    weights: str, architecture: str, here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Activations that no search tries are as the JSON says; its name is printed."""
+def test_the_architecture_beside_weights_is_used(weights, architecture, here, capfd):
     import keras
 
     make = keras.layers
@@ -211,12 +190,7 @@ def test_the_architecture_beside_weights_is_used(
     if weights == "x.weights.h5":
         network.save_weights(weights)
     else:
-        network.save(weights)
-        with h5py.File(weights, "r+") as file:
-            for name in file["model_weights"]:
-                file.move(f"model_weights/{name}", name)
-            file.attrs.update(file["model_weights"].attrs)
-            del file["model_weights"], file.attrs["model_config"]
+        save_weights_only(network, Path(weights))
     text = network.to_json()
     Path(architecture).write_text(json.dumps(text) if architecture == "model.json" else text)
     assert cli.main(["import", weights, "--out", "out"]) == 0
@@ -238,10 +212,7 @@ def test_the_architecture_beside_weights_is_used(
         ("Lambda", "Lambda"),
     ],
 )
-def test_an_architecture_that_does_not_fit_is_not_used(
-    text: str | None, reason: str, here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """One line says why; the import goes on as without it."""
+def test_an_architecture_that_does_not_fit_is_not_used(text, reason, here, capfd):
     import keras
 
     make = keras.layers

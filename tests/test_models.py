@@ -132,13 +132,8 @@ SMALL = {"conv_maps": [8, 12, 16, 16, 12], "dense_units": [24, 20], "num_classes
 @functools.cache
 def facts(name: str) -> dict[str, Any]:
     """What `modelzoo info` prints of a network in full size, which is built once and not kept."""
-    command = ["info", name, "--json"]
-    if hasattr(
-        load_config(name).model, "kernel_initializer"
-    ):  # drawing 60 million numbers takes long
-        command += ["--set", "model.kernel_initializer=Zeros"]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert cli.main(command) == 0
+        assert cli.main(["info", name, "--json"]) == 0
     return json.loads(printed.getvalue())
 
 
@@ -150,7 +145,6 @@ def small(name: str) -> keras.Model:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_layers_are_those_of_the_paper_or_document(name):
-    """A layer, shape or parameter differs from the paper's, or from the printed summary."""
     table, total, fixed = TABLES[name]
     found = facts(name)
     rows = [(row["name"], row["output_shape"], row["parameters"]) for row in found["layers"][1:]]
@@ -214,21 +208,15 @@ def test_weight_decay_follows_the_paper_s_rule():
     np.testing.assert_allclose(model.get_weights()[0], w, rtol=1e-6)
 
 
+ALEXNET_PLAIN = {
+    "activation": "linear", "groups": 1, "normalization": "none", "bias_initializer": "Ones",
+    "pool_padding": "valid",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("builder", "arguments"),
-    [
-        ("lenet5", {"conv_activation": "linear"}),
-        (
-            "alexnet",
-            {
-                "activation": "linear",
-                "bias_initializer": "Ones",
-                "pool_padding": "valid",
-                "groups": 1,
-                "normalization": "none",
-            },
-        ),
-    ],
+    [("lenet5", {"conv_activation": "linear"}), ("alexnet", ALEXNET_PLAIN)],
 )
 def test_padding_by_a_number_is_symmetric(builder, arguments):
     """PyTorch pads both sides alike; `same` pads an odd rest, as of a stride of 2, after."""
@@ -250,47 +238,31 @@ def test_padding_by_a_number_is_symmetric(builder, arguments):
     [
         # A third convolution of 120 maps, as in the paper, on 32x32.
         (
-            {
-                "input_shape": [32, 32, 1],
-                "conv_maps": [6, 16, 120],
-                "pooling": ["average", "average", "none"],
-                "dense_units": [84],
-                "dense_activation": "tanh",
-            },
+            {"input_shape": [32, 32, 1], "conv_maps": [6, 16, 120], "dense_units": [84],
+             "pooling": ["average", "average", "none"]},
             61_706,
         ),
         # First convolution padded, max pooling, ReLU.
         (
-            {
-                "conv_padding": ["same", "valid"],
-                "conv_activation": "relu",
-                "pooling": "max",
-                "dense_activation": "relu",
-            },
+            {"conv_padding": ["same", "valid"], "conv_activation": "relu", "pooling": "max",
+             "dense_activation": "relu"},
             61_706,
         ),
         # Colour, another number of classes, rectangular kernels, dropout, overlapping pooling.
         (
-            {
-                "input_shape": [40, 32, 3],
-                "num_classes": 43,
-                "kernel_size": [[5, 3], [3, 3]],
-                "pool_size": 3,
-                "pool_strides": 2,
-                "dropout": [0.5, 0.0],
-            },
-            None,
+            {"input_shape": [40, 32, 3], "num_classes": 43, "kernel_size": [[5, 3], [3, 3]],
+             "pool_size": 3, "pool_strides": 2, "dropout": [0.5, 0.0]},
+            82_295,
         ),
         # The smallest: no hidden dense layer, one convolution.
         ({"conv_maps": [4], "dense_units": []}, 4 * 26 + 12 * 12 * 4 * 10 + 10),
     ],
-)
+)  # fmt: skip
 def test_lenet5_expresses_published_variants(arguments, total):
-    """What people publish under the name LeNet-5 can be written in YAML alone."""
     model = build("lenet5", **arguments)
-    shape = model.input_shape[1:]
-    assert model(np.zeros((1, *shape), "float32")).shape == (1, arguments.get("num_classes", 10))
-    assert total is None or model.count_params() == total
+    images = np.zeros((1, *model.input_shape[1:]), "float32")
+    assert model(images).shape == (1, arguments.get("num_classes", 10))
+    assert model.count_params() == total
 
 
 def every_model() -> list:
@@ -308,11 +280,9 @@ class TestEveryModel:
     """What holds for any network of the zoo."""
 
     def test_facts_in_the_yaml_are_true(self, name):
-        """`list` shows the parameter count from the YAML, without building the network."""
         assert facts(name)["parameters"] == load_config(name).about.parameters
 
     def test_deviations_name_both_sides(self, name):
-        """A table of paper, ours and difference is made from them."""
         for deviation in load_config(name).about.deviations:
             assert re.fullmatch("(paper|torchvision[^:]*): .+; ours: .+", deviation), deviation
 
@@ -328,22 +298,15 @@ class TestEveryModel:
         else:
             assert not are_probabilities(three)
 
-    def test_saved_weights_give_the_same_outputs(self, name, tmp_path):
-        """Saving and loading loses nothing."""
+    def test_saved_weights_and_models_give_the_same_outputs(self, name, tmp_path):
         first, second = small(name), small(name)
         images = np.random.default_rng(0).random((2, *first.input_shape[1:]), "float32")
         first.save_weights(tmp_path / "a.weights.h5")
+        first.save(tmp_path / "a.keras")
         assert not np.array_equal(first(images), second(images))
         second.load_weights(tmp_path / "a.weights.h5")
-        assert np.array_equal(first(images), second(images))
-
-    def test_saved_model_opens_again(self, name, tmp_path):
-        """`model.keras` of a run, custom layers included."""
-        model = small(name)
-        images = np.random.default_rng(0).random((2, *model.input_shape[1:]), "float32")
-        model.save(tmp_path / "a.keras")
-        again = keras.models.load_model(tmp_path / "a.keras")
-        assert np.array_equal(model(images), again(images))
+        for again in (second, keras.models.load_model(tmp_path / "a.keras")):
+            assert np.array_equal(first(images), again(images))
 
     @pytest.mark.slow
     def test_training_lowers_the_loss(self, name):
@@ -359,11 +322,12 @@ class TestEveryModel:
         before = [np.array(weight) for weight in model.trainable_weights]
         losses = model.fit(images, labels, epochs=6, verbose=0).history["loss"]
         assert losses[-1] < losses[0]
-        changed = [
-            not np.array_equal(old, new)
-            for old, new in zip(before, model.trainable_weights, strict=True)
-        ]
-        assert all(changed)
+        for old, new in zip(before, model.trainable_weights, strict=True):
+            assert not np.array_equal(old, new)
+
+
+NORMAL = {"class_name": "RandomNormal", "config": {"std": 1}}
+L2 = {"class_name": "L2", "module": "os"}
 
 
 @pytest.mark.parametrize(
@@ -374,11 +338,7 @@ class TestEveryModel:
         ("lenet5", {"dropout": 1.0}, "model.dropout: expected float < 1.0"),
         ("lenet5_1998", {"input_shape": [28, 28, 1]}, "C5: its 5x5 window is larger than"),
         ("lenet5_1998", {"connection_table": [[1, 0], [1]]}, "connection_table: .* one length"),
-        (
-            "lenet5_1998",
-            {"connection_table": [[1, 2]]},
-            "model.connection_table.0.1: expected int <= 1: 2",
-        ),
+        ("lenet5_1998", {"connection_table": [[1, 2]]}, "table.0.1: expected int <= 1: 2"),
         ("lenet5_1998", {"connection_table": [[1, 0], [1, 0]]}, "column 1 has no 1"),
         ("lenet5_1998", {"num_classes": 26}, "choose codes: random"),
         ("lenet5_1998", {"codes": "letters"}, "codes: unknown 'letters'"),
@@ -386,20 +346,11 @@ class TestEveryModel:
         ("alexnet", {"groups": 5}, "groups: 5 groups divide neither"),
         ("alexnet", {"pool_size": [1, 2, 3]}, "pool_size: 3 values for 5 layers"),
         ("alexnet_2012", {"bias_initializer": "One"}, "no initializer 'One'.*did you mean 'Ones'"),
-        (
-            "alexnet_2012",
-            {"kernel_initializer": {"class_name": "RandomNormal", "config": {"std": 1}}},
-            "RandomNormal has no argument 'std'; did you mean 'stddev'",
-        ),
-        (
-            "alexnet_2012",
-            {"kernel_regularizer": {"class_name": "L2", "module": "os"}},
-            r"should be \{class_name: NAME, config",
-        ),
+        ("alexnet_2012", {"kernel_initializer": NORMAL}, "no argument 'std'; .* 'stddev'"),
+        ("alexnet_2012", {"kernel_regularizer": L2}, r"should be \{class_name: NAME, config"),
         ("lenet5", {"conv_padding": 1.5}, "conv_padding"),
     ],
 )
 def test_wrong_arguments_are_named(builder, arguments, message):
-    """The message of a wrong argument says which one, before any layer is made."""
     with pytest.raises(InputError, match=message):
         build(builder, **arguments)

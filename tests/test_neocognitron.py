@@ -17,15 +17,10 @@ from modelzoo.networks.reference import neocognitron as reference
 
 BACKEND = keras.backend.backend()
 PADS = ((1, 2), (0, 1))
+OTHER = {"planes": 3, "area": 2, "padding": PADS, "selectivity": 4.0, "decay": 0.3}
 LAYERS = {
     "S": {"planes": 4, "area": 3, "selectivity": 1.5},
-    "S, of other sizes": {
-        "planes": 3,
-        "area": 2,
-        "padding": PADS,
-        "selectivity": 4.0,
-        "decay": 0.3,
-    },
+    "S, of other sizes": OTHER,
     "C": {"area": 3},
     "C, of other sizes": {"area": 2, "strides": 2, "padding": PADS, "saturation": 0.2},
 }
@@ -77,7 +72,6 @@ def compare(name: str, dtype: str, shape: tuple[int, ...]) -> list[tuple[Any, An
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize(("dtype", "shape"), CASES)
 def test_cells_agree_with_numpy(name, dtype, shape):
-    """Forward or gradient, by the inputs or the synapses, differs from the paper's formula."""
     if BACKEND == "jax" and dtype == "float64":
         pytest.skip("JAX computes in float32 unless told before it starts")
     (got, expected), *gradients = compare(name, dtype, shape)
@@ -89,7 +83,6 @@ def test_cells_agree_with_numpy(name, dtype, shape):
 
 @pytest.mark.parametrize("name", ["S", "S, of other sizes"])
 def test_reinforcement_agrees_with_numpy(name):
-    """Another winner, or another amount, would learn other features."""
     layer = SCells(**LAYERS[name], reinforcement=3.0, column=3, dtype="float32")
     pictures = np.abs(np.random.default_rng(5).normal(size=(6, 7, 5, 2))).astype("float32")
     layer.build(pictures.shape)
@@ -122,7 +115,6 @@ def test_learning_selectivity_decides_who_learns_not_what_is_answered():
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_cells_are_saved_with_their_settings(name):
-    """A saved network would compute something else."""
     layer, x = made(name, "float32"), inputs(*ODD)
     first = keras.ops.convert_to_numpy(layer(x))
     again = keras.layers.deserialize(keras.layers.serialize(layer))
@@ -154,14 +146,12 @@ def default() -> keras.Model:
 
 
 def test_the_default_is_the_configuration():
-    """The builder's defaults are the paper's, and the YAML states the same."""
     configured = load_config("neocognitron").network
     assert configured == BUILDERS["neocognitron"]()
     assert configured.organizing_steps == default().steps == 100
 
 
 def test_the_fixed_weights_are_normalised():
-    """Section 5: the weights of a V-cell sum to 1 over its area and all planes."""
     for name, planes in (("US1", 1), ("US2", 24), ("US3", 24)):
         assert default().get_layer(name).c.sum() * planes == pytest.approx(1.0)
 
@@ -183,18 +173,11 @@ def test_areas_cover_a_plane_evenly():
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
-    """The message says which one, in which module, and what would do."""
     with pytest.raises(InputError, match=message):
         build("neocognitron", **arguments)
 
 
-def trained(
-    batch_size: int,
-    steps: int,
-    labels: np.ndarray,
-    pictures: np.ndarray | None = None,
-    epochs: int = 1,
-) -> keras.Model:
+def trained(batch_size, steps, labels, pictures=None, epochs=1) -> keras.Model:
     """Return the network after `epochs` over 20 pictures in a fixed order."""
     keras.utils.set_random_seed(0)
     model = build("neocognitron", organizing_steps=steps)
@@ -217,11 +200,8 @@ def test_fit_organizes_picture_by_picture_without_labels():
     one_by_one = trained(1, 20, labels)
     untrained = learned(default())
     assert all((new > old).any() for new, old in zip(learned(one_by_one), untrained, strict=True))
-    for other in (
-        trained(5, 4, labels),
-        trained(1, 20, 4 - labels),
-        trained(1, 20, labels, epochs=2),
-    ):
+    others = trained(5, 4, labels), trained(1, 20, 4 - labels), trained(1, 20, labels, epochs=2)
+    for other in others:
         for got, expected in zip(learned(other), learned(one_by_one), strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     half = learned(trained(1, 10, labels))
@@ -229,7 +209,6 @@ def test_fit_organizes_picture_by_picture_without_labels():
 
 
 def test_fit_agrees_with_numpy():
-    """All three S-layers after 20 pictures, by the reference alone; in grey, without ties."""
     grey = np.random.default_rng(0).uniform(0.5, 1.0, (20, 16, 16, 1))
     pictures = (digits.presentations()[0][:20] / 255 * grey).astype("float32")
     model = trained(4, 5, digits.presentations()[1][:20], pictures)
@@ -251,7 +230,6 @@ def test_fit_agrees_with_numpy():
 
 
 def test_a_saved_network_goes_on_as_it_was(tmp_path):
-    """`model.keras` forgets the number of steps, or the synapses."""
     model = trained(5, 7, digits.presentations()[1][:20])
     model.save(tmp_path / "a.keras")
     again = keras.models.load_model(tmp_path / "a.keras")

@@ -42,7 +42,6 @@ REQUIRED = {  # arguments that a kind does not do without
 
 @pytest.mark.parametrize("name", list_models())
 def test_packaged_networks_are_what_keras_builds(name):
-    """Shape for shape and weight for weight; of the largest, fewer maps and units are built."""
     config = load_config(name)
     if config.about.parameters > 30_000_000:
         small = {"conv_maps": [8, 12, 16, 16, 12], "dense_units": [24, 20]}
@@ -54,20 +53,17 @@ def test_packaged_networks_are_what_keras_builds(name):
 
 @pytest.mark.parametrize("builder", DRAWN)
 def test_random_networks_are_what_keras_builds(builder):
-    """Ten random arguments of each builder; `hardening/` draws two hundred."""
     rng = random.Random(builder)
     for _ in range(10):
         check_against_keras(random_network(builder, rng))
 
 
 def test_every_builder_is_drawn():
-    """A new builder is held against Keras, too."""
     assert set(DRAWN) == set(BUILDERS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_defaults_are_those_of_the_layer(kind):
-    """An argument that a description leaves out is what Keras, or our layer, takes by itself."""
     values = {"name": "x", **REQUIRED.get(kind, {})}
     layer = keras_layer(msgspec.convert(values, KINDS[kind]))
     taken = layer.get_config()
@@ -80,9 +76,7 @@ def test_defaults_are_those_of_the_layer(kind):
             assert field.default is None  # the layer's own
         elif field.default != default:  # n for (n, n); of strides, None for the window's size
             size = taken["pool_size"] if field.default is None else field.default
-            assert (
-                np.broadcast_to(size, (2, 2)).tolist() == np.broadcast_to(default, (2, 2)).tolist()
-            )
+            np.testing.assert_array_equal(*np.broadcast_arrays(size, default))
 
 
 LAYERS = [
@@ -94,7 +88,6 @@ LAYERS = [
 
 
 def test_a_sequential_network_computes_what_its_layers_say():
-    """Against plain NumPy, with the names that Keras would give, and num_classes as units."""
     network = sequential([9, 9, 2], LAYERS, 4)
     assert [layer.name for layer in network.layers] == ["conv2d", "pool", "flatten", "dense"]
     assert network.shapes == ((7, 7, 3), (3, 3, 3), (27,), (4,))
@@ -111,18 +104,14 @@ def test_a_sequential_network_computes_what_its_layers_say():
 
 
 def test_a_description_survives_its_yaml_form():
-    """What `as_specs` writes, `read_layers` reads: of every packaged network, through JSON."""
     for name in list_models():
         network = load_config(name).network
         specs = json.loads(json.dumps(as_specs(network.layers)))
-        again = Network(
-            network.name, network.input_shape, read_layers(specs), network.organizing_steps
-        )
-        assert again == network
+        about = (network.name, network.input_shape)
+        assert Network(*about, read_layers(specs), network.organizing_steps) == network
 
 
 def test_two_builders_can_describe_one_network():
-    """LeNet-5 spelled out layer by layer computes what the builder's does; with ReLU it differs."""
     network = load_config("lenet5").network
     specs = as_specs(network.layers)
     for number, spec in enumerate(specs):
@@ -140,25 +129,15 @@ def test_two_builders_can_describe_one_network():
         ([{"class_name": "Dense", "config": {"unit": 3}}], "unknown argument 'unit'.*'units'"),
         ([{"class_name": "Conv2D", "config": {"filters": 3}}, "Dense"], "kernel_size is missing"),
         ([{"class_name": "Dropout", "config": {"rate": 1}}, "Dense"], "rate: expected float < 1"),
-        (
-            [{"class_name": "Dense", "config": {"units": 7}}],
-            "end with 9x9x7 outputs, but num_class",
-        ),
+        ([{"class_name": "Dense", "config": {"units": 7}}], "end with 9x9x7 outputs, but num_c"),
         (["Flatten", "MaxPooling2D", "Dense"], "max_pooling2d: takes maps .* 162 units reach it"),
         ([{"class_name": "Dense", "module": "os"}], "should be {class_name"),
         (["Dense"], "end with 9x9x10 outputs"),
         ([], "end with 9x9x2 outputs"),
-        (
-            [
-                {"class_name": "Flatten", "config": {"name": "a"}},
-                {"class_name": "ReLU", "config": {"name": "a"}},
-            ],
-            "two layers are called 'a'",
-        ),
+        ([{"class_name": "ReLU", "config": {"name": "a"}}] * 2, "two layers are called 'a'"),
     ],
 )
 def test_wrong_layers_are_named(layers, message):
-    """The number of the layer, what is wrong and the nearest right name."""
     with pytest.raises(InputError, match=message):
         sequential([9, 9, 2], layers)
 
@@ -186,36 +165,36 @@ LARGE_KERNELS = {"kernel_size": [11, 5, 900, 900, 900], "conv_padding": "same", 
     ],
 )
 def test_immense_networks_are_refused(builder, arguments, message, monkeypatch):
-    """By their description, before a framework takes memory."""
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(InputError, match=message):
         BUILDERS[builder](**arguments)
 
 
 def test_a_network_is_called_by_its_own_name():
-    """Not by that of a layer, as `lenet5` with a squashing function after its poolings once was."""
     assert BUILDERS["lenet5"](pool_activation="tanh").name == "lenet5"
 
 
+OWN = """\
+model:
+  builder: sequential
+  input_shape: [28, 28, 1]
+  num_classes: 10
+  layers:
+    - {class_name: Conv2D, config: {filters: 4, kernel_size: 5, activation: tanh}}
+    - MaxPooling2D
+    - Flatten
+    - {class_name: Dense, config: {activation: softmax}}
+data: {dataset: mnist5k}
+compile:
+  optimizer: {class_name: SGD, config: {learning_rate: 0.1}}
+  loss: sparse_categorical_crossentropy
+fit: {epochs: 1}
+"""
+
+
 def test_a_yaml_spells_out_a_network(tmp_path, capsys):
-    """`builder: sequential` needs no Python: it is described, drawn and built."""
     path = tmp_path / "own.yaml"
-    path.write_text(
-        "model:\n"
-        "  builder: sequential\n"
-        "  input_shape: [28, 28, 1]\n"
-        "  num_classes: 10\n"
-        "  layers:\n"
-        "    - {class_name: Conv2D, config: {filters: 4, kernel_size: 5, activation: tanh}}\n"
-        "    - MaxPooling2D\n"
-        "    - Flatten\n"
-        "    - {class_name: Dense, config: {activation: softmax}}\n"
-        "data: {dataset: mnist5k}\n"
-        "compile:\n"
-        "  optimizer: {class_name: SGD, config: {learning_rate: 0.1}}\n"
-        "  loss: sparse_categorical_crossentropy\n"
-        "fit: {epochs: 1}\n"
-    )
+    path.write_text(OWN)
     assert cli.main(["info", str(path), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["parameters"] == 104 + 5770 and facts["builder"] == "sequential"

@@ -25,15 +25,14 @@ def cells(text: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_are_kept_clean(path: Path) -> None:
-    """A title, no outputs, no execution counts."""
+def test_notebooks_are_kept_clean(path):
     found = cells(path.read_text("utf-8"))
     code = [cell for cell in found if cell["cell_type"] == "code"]
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
     assert found[0]["cell_type"] == "markdown" and "".join(found[0]["source"]).startswith("# ")
 
 
-def test_the_first_cells_the_badges_and_the_list_are_up_to_date() -> None:
+def test_the_first_cells_the_badges_and_the_list_are_up_to_date():
     """They are what scripts/update_notebooks.py writes for the address in pyproject.toml."""
     written = dict(update.documents(update.address()))
     assert [path for path, text in written.items() if path.read_text("utf-8") != text] == []
@@ -43,8 +42,7 @@ def test_the_first_cells_the_badges_and_the_list_are_up_to_date() -> None:
     assert f'NAME = "{project["name"]}"' in cell
 
 
-def test_an_address_on_github_gives_badges() -> None:
-    """In the notebooks and the README; another host gives its address to the cell, and no badge."""
+def test_an_address_on_github_gives_badges():
     written = dict(update.documents(ADDRESS))
     for path in NOTEBOOKS:
         badge = (
@@ -62,8 +60,7 @@ def test_an_address_on_github_gives_badges() -> None:
     assert 'ADDRESS = \\"https://git.example/someone/zoo\\"' in elsewhere[NOTEBOOKS[0]]
 
 
-def test_a_badge_is_replaced(monkeypatch) -> None:
-    """The script can be run again, and a badge goes where its address went."""
+def test_a_badge_is_replaced(monkeypatch):
     texts = {path: path.read_text("utf-8") for path in [*NOTEBOOKS, ROOT / "README.md"]}
     monkeypatch.setattr(update, "_text", lambda path: texts.get(path) or path.read_text("utf-8"))
     before = dict(texts)
@@ -97,9 +94,7 @@ def run_first_cell(folder: Path, monkeypatch, installed: tuple[str, ...], addres
     ],
     ids=["checkout", "notebooks", "clone", "wheel", "address"],
 )
-def test_what_the_first_cell_installs(
-    files: list[str], start: str, address: str, source: str, tmp_path: Path, monkeypatch
-) -> None:
+def test_what_the_first_cell_installs(files, start, address, source, tmp_path, monkeypatch):
     """The nearest of what there is; never a name, which the package index would look up."""
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -109,16 +104,14 @@ def test_what_the_first_cell_installs(
     assert text == f"pip could not install {expected}:\nno network"
 
 
-def test_without_a_source_the_first_cell_says_what_to_do(tmp_path: Path, monkeypatch) -> None:
-    """A folder of another project is none."""
+def test_without_a_source_the_first_cell_says_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "modelzoo"\n')
     text = run_first_cell(tmp_path, monkeypatch, ())
     assert text.startswith("modelzoo is not installed") and "set ADDRESS" in text
     assert "\n" not in text
 
 
-def test_the_first_cell_knows_the_other_project(tmp_path: Path, monkeypatch) -> None:
-    """It installs nothing over it, and notices where something else is imported."""
+def test_the_first_cell_knows_the_other_project(tmp_path, monkeypatch):
     (tmp_path / WHEEL).touch()
     text = run_first_cell(tmp_path, monkeypatch, ("modelzoo",))
     assert "another project" in text and "%pip uninstall --yes modelzoo" in text

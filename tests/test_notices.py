@@ -28,7 +28,7 @@ def labels(*counts: int) -> np.ndarray:
     return np.repeat(np.arange(len(counts)), counts)
 
 
-def test_good_classes_and_a_good_training_bring_no_notice() -> None:
+def test_good_classes_and_a_good_training_bring_no_notice():
     """Neither do small differences, a small fall, or an accuracy that was better by a little."""
     assert notices_on_classes(labels(100, 10, 50), ["a", "b", "c"]) == []
     assert notices_on_history(rows(0.5, 0.9, 0.98), TEN, 3) == []
@@ -36,8 +36,7 @@ def test_good_classes_and_a_good_training_bring_no_notice() -> None:
     assert notices_on_history(rows(0.13, 0.14), TEN, 2) == []
 
 
-def test_imbalance_above_10_to_1() -> None:
-    """The two extremes are named; weights answer it."""
+def test_imbalance_above_10_to_1():
     found, names = labels(5000, 499, 700), ["cat", "dog", "cow"]
     (notice,) = notices_on_classes(found, names)
     assert notice == (
@@ -46,8 +45,7 @@ def test_imbalance_above_10_to_1() -> None:
     assert notices_on_classes(found, names, is_weighted=True) == []
 
 
-def test_a_class_without_images() -> None:
-    """It is named, or the first five are, and no ratio is taken with it."""
+def test_a_class_without_images():
     (notice,) = notices_on_classes(labels(5, 0, 5), ["a", "b", "c"])
     assert notice.startswith("no training images of 'b', which cannot be learned: ")
     (notice,) = notices_on_classes(labels(5, *[0] * 7), list("abcdefgh"))
@@ -55,7 +53,7 @@ def test_a_class_without_images() -> None:
 
 
 @pytest.mark.parametrize("kind", ["val_accuracy", "accuracy"])
-def test_no_better_than_chance(kind: str) -> None:
+def test_no_better_than_chance(kind):
     """Chance is the share of the most frequent class, and some luck with few images."""
     (notice,) = notices_on_history(rows(0.098, 0.1, kind=kind), TEN, 2)
     called = "validation" if kind == "val_accuracy" else "training"
@@ -67,8 +65,7 @@ def test_no_better_than_chance(kind: str) -> None:
     assert notices_on_history(rows(0.7), few, 1) and not notices_on_history(rows(0.8), few, 1)
 
 
-def test_an_accuracy_that_falls_apart() -> None:
-    """The best epoch is named, the kept one, and the learning rate."""
+def test_an_accuracy_that_falls_apart():
     (notice,) = notices_on_history(rows(0.5, 0.95, 0.3, 0.12), TEN, 2)
     assert notice == (
         "the validation accuracy fell from 0.950 (epoch 2) to 0.120 (epoch 4): the weights of "
@@ -78,7 +75,7 @@ def test_an_accuracy_that_falls_apart() -> None:
     assert notices_on_history(rows(0.9, 0.49), TEN, 1) != []
 
 
-def test_a_history_without_accuracy_is_no_reason_to_fail() -> None:
+def test_a_history_without_accuracy_is_no_reason_to_fail():
     """Nor is one that an interrupted version wrote without a learning rate."""
     assert notices_on_history([{"epoch": 1, "loss": 1.0}], TEN, 1) == []
     assert notices_on_history(rows(float("nan")), TEN, 1) == []
@@ -86,7 +83,7 @@ def test_a_history_without_accuracy_is_no_reason_to_fail() -> None:
     assert "try a learning rate 10 times lower or higher, or more epochs" in notice
 
 
-def test_balanced_weights_are_those_of_scikit_learn() -> None:
+def test_balanced_weights_are_those_of_scikit_learn():
     """And their mean over all images is 1; a class without images gets 1, which nothing uses."""
     sklearn = pytest.importorskip("sklearn.utils.class_weight")
     labels = np.array([0] * 70 + [1] * 20 + [3] * 10)
@@ -101,7 +98,7 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
 
 
 @pytest.fixture
-def uneven(bars: Path) -> Path:
+def uneven(bars):
     """The data set `uneven`: 100 bars of class 0, 5 of class 1, none of class 2, 20 of class 3."""
     with np.load(bars / "bars.npz") as file:
         arrays = dict(file)
@@ -119,8 +116,7 @@ def train(out: str, *overrides: str, **options: Any) -> Any:
     return Trainer(config, device="cpu", out=out, **options).fit()
 
 
-def test_notices_are_printed_and_kept(uneven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each once: in a terminal of 80 columns, in metrics.json and in the report."""
+def test_notices_are_printed_and_kept(uneven, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     shown, low = io.StringIO(), "compile.optimizer.config.learning_rate=1e-6"
     run = train("run", "fit.epochs=1", low, console=Console(file=shown))
@@ -137,8 +133,7 @@ def test_notices_are_printed_and_kept(uneven: Path, monkeypatch: pytest.MonkeyPa
         assert notice.split("'")[0] in report
 
 
-def test_balanced_trains_with_those_weights(uneven: Path) -> None:
-    """As if they were written down, also where an interrupted run goes on."""
+def test_balanced_trains_with_those_weights(uneven):
     labels = np.repeat([0, 1, 3], [84, 4, 17])  # a sixth of each class is for validation
     weights = class_weights("balanced", labels, 4)
     run = train("balanced", "fit.epochs=1", "fit.class_weight=balanced")

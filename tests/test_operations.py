@@ -13,14 +13,12 @@ from modelzoo.networks.sequential import sequential
 
 
 def described(name: str, **arguments: object) -> Network:
-    """Return the description of a packaged network."""
     network = load_config(name).with_values({"model": arguments}, "the test").network
     assert network is not None
     return network
 
 
 def test_operations_of_lenet5_by_hand():
-    """A multiplication and an addition for each weight at each position, bias included."""
     network = described("lenet5")
     c1, c3 = 2 * 24 * 24 * 25 * 6, 2 * 8 * 8 * (25 * 6) * 16
     s2, s4 = 4 * 12 * 12 * 6, 4 * 4 * 4 * 16
@@ -33,26 +31,15 @@ def test_operations_of_lenet5_by_hand():
 @pytest.mark.parametrize(
     ("name", "connections"),
     [
-        ("lenet_1989", {"H1": 19_968, "H2": 38_592, "H3": 5_790, "output": 310}),
-        (
-            "lenet5_1998",
-            {
-                "C1": 122_304,
-                "S2": 5_880,
-                "C3": 151_600,
-                "S4": 2_000,
-                "C5": 48_120,
-                "F6": 10_164,
-                "output": 840,
-            },
-        ),
+        ("lenet_1989", [19_968, 38_592, 5_790, 310]),
+        ("lenet5_1998", [122_304, 5_880, 151_600, 2_000, 48_120, 10_164, 840]),
     ],
 )
 def test_connections_are_those_of_the_papers(name, connections):
     """LeCun et al. print them: 64,660 in 1989; 340,908 for the LeNet-5 of 1998."""
-    rows = {row["name"]: row["connections"] for row in describe(name) if row["connections"]}
-    assert rows == connections
-    assert sum(rows.values()) == {"lenet_1989": 64_660, "lenet5_1998": 340_908}[name]
+    found = [row["connections"] for row in describe(name) if row["connections"]]
+    assert found == connections
+    assert sum(found) == {"lenet_1989": 64_660, "lenet5_1998": 340_908}[name]
 
 
 def test_groups_divide_the_work():
@@ -68,7 +55,6 @@ def test_groups_divide_the_work():
 
 
 def test_operations_agree_with_tensorflow():
-    """Matrix products, convolutions and poolings, as TensorFlow's profiler counts them."""
     tf = pytest.importorskip("tensorflow")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("counts the operations of a TensorFlow graph")
@@ -87,7 +73,6 @@ def test_operations_agree_with_tensorflow():
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_packaged_network_is_counted(name):
-    """Forward and backward; what has its own learning rule has no backward pass."""
     network = described(name)
     forward, training = network.operations, network.training_operations
     assert forward > network.parameters
@@ -98,7 +83,6 @@ def test_every_packaged_network_is_counted(name):
 
 
 def test_layers_of_an_unknown_kind_have_no_number():
-    """Rather than a wrong one: a Keras model says its shapes and parameters only."""
     inputs = keras.Input((8, 8, 3))
     rows = describe(keras.Model(inputs, keras.layers.DepthwiseConv2D(3)(inputs)))
     assert rows[1]["output_shape"] == [6, 6, 3] and rows[1]["parameters"] == 30
@@ -106,7 +90,6 @@ def test_layers_of_an_unknown_kind_have_no_number():
 
 
 def test_windows_strides_and_padding_are_told():
-    """What students ask for: of convolutions, poolings and S-cells."""
     rows = {row["name"]: row for row in describe("alexnet")}
     told = ("kernel_size", "strides", "padding", "activation")
     assert [rows["conv1"][key] for key in told] == [[11, 11], [4, 4], "valid", "relu"]
@@ -117,7 +100,6 @@ def test_windows_strides_and_padding_are_told():
 
 
 def test_pooling_moves_by_its_window_unless_told_otherwise():
-    """As in Keras."""
     layers = [{"class_name": "MaxPooling2D", "config": {"pool_size": [3, 2]}}, "Flatten", "Dense"]
     network = sequential([9, 8, 1], layers, 4)
     assert network.shapes == ((3, 4, 1), (12,), (4,))

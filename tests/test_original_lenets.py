@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,7 +61,6 @@ def test_random_codes_serve_any_number_of_classes():
 
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_initial_weights_are_within_the_paper_s_bounds(name):
-    """2.4 over the inputs of a unit, each map of C3 its own; biases start at 0."""
     keras.utils.set_random_seed(0)
     table = np.array(load_config(name).model.connection_table)
     inputs = {"C1": 25, "S2": 4, "S4": 4, "C5": 400, "F6": 120, "H1": 25, "H3": 192, "output": 30}
@@ -73,14 +73,18 @@ def test_initial_weights_are_within_the_paper_s_bounds(name):
             assert 0.3 < share.max() <= 1 and not bias.any()
 
 
-def test_lenet5_1998_is_its_layers_in_numpy():
-    """The whole network, layer by layer as the paper has it, down to the penalties."""
-    model = build("lenet5_1998")
-    generator = np.random.default_rng(0)
+def randomized(name: str, low: float, high: float) -> Any:
+    """Return a network, its weights by layer, and two images."""
+    model, generator = build(name), np.random.default_rng(0)
     for layer in model.layers:
         layer.set_weights([0.3 * generator.normal(size=w.shape) for w in layer.get_weights()])
-    weights = {layer.name: layer.get_weights() for layer in model.layers}
-    x = images = generator.uniform(-0.1, 1.175, (2, 32, 32, 1)).astype("float32")
+    images = generator.uniform(low, high, (2, *model.input_shape[1:])).astype("float32")
+    return model, {layer.name: layer.get_weights() for layer in model.layers}, images
+
+
+def test_lenet5_1998_is_its_layers_in_numpy():
+    model, weights, images = randomized("lenet5_1998", -0.1, 1.175)
+    x = images
     x = reference.scaled_tanh(reference.conv2d(x, *weights["C1"]))
     x = reference.scaled_tanh(reference.trainable_subsampling(x, *weights["S2"]))
     x = reference.scaled_tanh(reference.connection_table_conv2d(x, *weights["C3"], TABLE_I))
@@ -96,12 +100,7 @@ def test_lenet5_1998_is_its_layers_in_numpy():
 
 def test_lenet_1989_is_its_layers_in_numpy():
     """The whole network, the background of -1 beyond both borders included."""
-    model = build("lenet_1989")
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        layer.set_weights([0.3 * generator.normal(size=w.shape) for w in layer.get_weights()])
-    weights = {layer.name: layer.get_weights() for layer in model.layers}
-    images = generator.uniform(-1, 1, (2, 16, 16, 1)).astype("float32")
+    model, weights, images = randomized("lenet_1989", -1, 1)
     window = (2, "same", -1.0)
     x = reference.connection_table_conv2d(images, *weights["H1"], np.ones((1, 12)), *window)
     x = reference.scaled_tanh(x)
@@ -117,7 +116,6 @@ def test_lenet_1989_is_its_layers_in_numpy():
     [("lenet5_1998", (28, 28), -0.1, 1.175), ("lenet_1989", (16, 16), -1.0, 1.0)],
 )
 def test_pixels_are_scaled_as_in_the_paper(name, shape, low, high):
-    """Background and foreground; around the 28x28 of MNIST there is more background."""
     images = np.zeros((1, *shape), np.uint8)
     images[0, 3, 3] = 255
     scaled = preprocess(name, images)
@@ -144,7 +142,6 @@ def test_scores_are_not_shown_as_percentages(name, tmp_path, capfd):
 
 
 def test_a_training_is_reported_without_percentages(bars, tmp_path):
-    """The whole way of a network that gives scores, without validation images, to the report."""
     slow = "compile.optimizer.config.learning_rate=0.0005"  # so that some mistakes are left to show
     overrides = ["fit.epochs=2", "data.batch_size=8", slow]
     config = load_config("lenet5_1998", dataset="bars", overrides=overrides)

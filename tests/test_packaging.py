@@ -37,8 +37,7 @@ def lower_bounds() -> dict[str, str]:
     return bounds
 
 
-def test_the_oldest_versions_are_the_lower_bounds() -> None:
-    """What `.ci/oldest` tries is what pyproject.toml promises."""
+def test_the_oldest_versions_are_the_lower_bounds():
     lines = (ROOT / ".ci" / "oldest.txt").read_text("utf-8").split("\n\n")[0].splitlines()[1:]
     pins = dict(line.split("==") for line in lines)
     bounds = lower_bounds()
@@ -47,8 +46,7 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
         assert Version(pins[name]) == Version(bound), name
 
 
-def test_messages_advise_the_versions_of_pyproject() -> None:
-    """Each package of an extra can be advised, with the bound that the extra has."""
+def test_messages_advise_the_versions_of_pyproject():
     extras = PROJECT["optional-dependencies"]
     texts = {text for name in extras.keys() - {"test", "dev"} for text in extras[name]}
     optional = {text for text in texts if not text.startswith(("pillow", "tensorflow[and-cuda]"))}
@@ -59,8 +57,7 @@ def test_messages_advise_the_versions_of_pyproject() -> None:
         assert Requirement(text).name.replace("-", "_") in (name, "scikit_learn")
 
 
-def test_all_missing_packages_are_named_in_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is installed already is left out."""
+def test_all_missing_packages_are_named_in_one_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else name)
     requirements.check_installed("this", "gradio", "jax")
     with pytest.raises(InputError) as caught:
@@ -78,13 +75,12 @@ SUFFIXES = {".py", ".md", ".ipynb", ".yaml", ".html", ".js", ".toml", ".txt"}
 
 
 def advises_the_other_project(text: str) -> bool:
-    """Whether a text tells somebody to install `modelzoo` from the package index."""
     extras = "|".join([*PROJECT["optional-dependencies"], "offline"])
     by_extra = re.search(rf"""\bmodelzoo\[(?:{extras}|{{)[^\]]*\](?!\s*@)""", text)
     return bool(by_extra) or any(OTHER.search(rest) for rest in COMMAND.findall(text))
 
 
-def test_nothing_advises_to_install_the_project_of_the_same_name() -> None:
+def test_nothing_advises_to_install_the_project_of_the_same_name():
     """`modelzoo` on the package index is a stranger's: no page, notebook or message names it."""
     for text in (
         'pip install "modelzoo' + '[jax]"',
@@ -113,7 +109,7 @@ def test_nothing_advises_to_install_the_project_of_the_same_name() -> None:
         assert "--force-" + "reinstall" not in text, path
 
 
-def test_the_distribution_is_not_the_project_of_the_same_name() -> None:
+def test_the_distribution_is_not_the_project_of_the_same_name():
     """Whoever installs it by name gets this one; the package and the command keep their names."""
     assert PROJECT["name"] == "modelzoo-classics" and list(PROJECT["scripts"]) == ["modelzoo"]
     texts = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
@@ -121,7 +117,7 @@ def test_the_distribution_is_not_the_project_of_the_same_name() -> None:
     assert own and all(text.startswith("modelzoo-classics[") for text in own)
 
 
-def test_colab_keeps_its_own_packages() -> None:
+def test_colab_keeps_its_own_packages():
     """No requirement, of an extra neither, asks for other versions than Colab has."""
     lines = (ROOT / ".ci" / "colab.txt").read_text("utf-8").splitlines()
     pins = [line.split("==") for line in lines if not line.startswith("#")]
@@ -137,13 +133,13 @@ def test_colab_keeps_its_own_packages() -> None:
         assert version is None or requirement.specifier.contains(version, prereleases=True), text
 
 
-def test_tiff_needs_a_newer_pillow_than_the_package() -> None:
+def test_tiff_needs_a_newer_pillow_than_the_package():
     """Colab's Pillow may stay, so that TIFF has a bound of its own."""
     bound = Version(lower_bounds()["pillow"])
     assert bound < Version("{}.{}".format(*picture.TIFF_PILLOW)) == Version("12.3")
 
 
-def test_type_checkers_see_every_public_name() -> None:
+def test_type_checkers_see_every_public_name():
     """A name that only `__getattr__` knows would have no type."""
     tree = ast.parse((ROOT / "modelzoo" / "__init__.py").read_text("utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))

@@ -35,7 +35,6 @@ def epoch_of(one: InputPipeline, number: int) -> list[tuple[np.ndarray, np.ndarr
 
 
 def test_an_epoch_holds_every_training_picture_once_with_its_label():
-    """A picture is lost, repeated, taken from validation, or meets another's label."""
     one = pipeline()
     batches = epoch_of(one, 0)
     assert [len(images) for images, _ in batches] == [16, 16, 8] and one.steps_per_epoch == 3
@@ -47,7 +46,6 @@ def test_an_epoch_holds_every_training_picture_once_with_its_label():
 
 
 def test_the_order_follows_from_seed_and_epoch_alone():
-    """A resumed run would see another order than an uninterrupted one."""
     first, second = pipeline(seed=3), pipeline(seed=3)
     epoch_of(first, 0)
     for (a, _), (b, _) in zip(epoch_of(first, 1), epoch_of(second, 1), strict=True):
@@ -59,7 +57,6 @@ def test_the_order_follows_from_seed_and_epoch_alone():
 
 
 def test_augmentation_follows_from_seed_and_epoch_alone():
-    """The random state is not restored, or runs on from one epoch to the next."""
     first, second = pipeline(augmentation=[SHIFT]), pipeline(augmentation=[SHIFT])
     before = epoch_of(first, 0)
     for (a, _), (b, _) in zip(epoch_of(first, 1), epoch_of(second, 1), strict=True):
@@ -68,7 +65,6 @@ def test_augmentation_follows_from_seed_and_epoch_alone():
 
 
 def test_an_epoch_can_begin_at_any_step():
-    """A batch after a resumption differs in its images, their labels or their augmentation."""
     shift = {"augmentation": [SHIFT, {"class_name": "RandomFlip"}]}
     whole = epoch_of(pipeline(**shift), 2)
     late = pipeline(**shift)
@@ -80,7 +76,6 @@ def test_an_epoch_can_begin_at_any_step():
 
 
 def test_augmentation_changes_training_pictures_only():
-    """Validation and test pictures must be scored as they are."""
     one = pipeline(augmentation=[SHIFT], preprocessing=[RESCALE])
     for split in ("validation", "test"):
         images = np.concatenate([np.asarray(images) for images, _ in one.scoring_batches(split)])
@@ -107,7 +102,6 @@ def test_scaling_is_exact_and_pictures_stay_uint8_in_memory():
 
 
 def test_one_hot_labels_and_mixup():
-    """MixUp mixes labels in the same proportion as pictures, and needs them one-hot."""
     mix = {"class_name": "MixUp", "config": {"alpha": 0.4}}
     one = pipeline(label_mode="categorical", augmentation=[mix])
     _, labels = epoch_of(one, 0)[0]
@@ -137,7 +131,6 @@ def test_validation_images_have_not_changed_since_the_first_release():
 
 
 def test_a_split_that_leaves_nothing_is_refused():
-    """Training on no pictures would fail far away from the mistake."""
     with pytest.raises(InputError, match="leaves none of the 50"):
         pipeline(validation_split=50)
     assert pipeline(validation_split=0).images_in("validation") == 0

@@ -1,7 +1,6 @@
 """What `predict` and `features` answer: classes, doubt, and no class where there is nothing."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from modelzoo.training.evaluation import CERTAIN, is_uncertain
 
 
 @pytest.fixture
-def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def images(tmp_path, monkeypatch):
     """A folder with a drawn 1, a sheet without a stroke, and photos of one colour."""
     monkeypatch.chdir(tmp_path)
     one = Image.new("L", (120, 90), 255)
@@ -24,8 +23,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_blank_image_gets_no_class(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The others get theirs, and the command fails at the end, also with --json."""
+def test_a_blank_image_gets_no_class(images, capsys):
     command = ["predict", "--model", "lenet5", "blank.png", "one.png", "blank28.png"]
     assert cli.main([*command, "--device", "cpu"]) == 1
     out, err = capsys.readouterr()
@@ -44,19 +42,13 @@ def test_a_blank_image_gets_no_class(images: Path, capsys: pytest.CaptureFixture
     assert one["classes"][0]["name"] == "1" and one["problem"] is None
 
 
-def test_a_photo_of_one_colour_gets_no_class(
-    images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A network for photos has as little to go by."""
+def test_a_photo_of_one_colour_gets_no_class(images, capsys):
     command = ["predict", "--model", "alexnet_cifar10", "green.jpg", "--device", "cpu"]
     assert cli.main(command) == 1
     assert capsys.readouterr().out.splitlines()[0] == "green.jpg: all pixels are equal"
 
 
-def test_features_of_a_blank_image_names_no_class(
-    images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """And draws nothing, which would show one."""
+def test_features_of_a_blank_image_names_no_class(images, capsys):
     before = sorted(images.iterdir())
     command = ["features", "lenet5", "blank.png", "--device", "cpu"]
     assert cli.main(command) == 1
@@ -68,10 +60,7 @@ def test_features_of_a_blank_image_names_no_class(
     assert sorted(images.iterdir()) == before
 
 
-def test_an_uncertain_prediction_is_marked(
-    images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Below 60 %, for people and for programs; the others are not."""
+def test_an_uncertain_prediction_is_marked(images, capsys):
     generator = np.random.default_rng(0)
     names = [f"{number}.png" for number in range(12)]
     for name in names:  # some scribbles resemble a digit, others do not
@@ -90,8 +79,7 @@ def test_an_uncertain_prediction_is_marked(
     assert [line.endswith(" (uncertain)") for line in lines] == marks
 
 
-def test_the_limit_of_doubt() -> None:
-    """A prediction of 60 % is certain enough."""
+def test_the_limit_of_doubt():
     assert CERTAIN == 0.6
     assert is_uncertain([0.3, 0.59, 0.11], "probability") is True
     assert is_uncertain([0.4, 0.6], "probability") is False

@@ -75,12 +75,12 @@ CONVOLUTIONS = [
     (1, 2, (5, 5), (1, 1), 2, 1),
     (12, 11, (11, 11), (4, 4), 2, 1),  # as conv1 of torchvision's AlexNet
     (5, 5, (2, 2), (2, 2), 0, 1),
+    (7, 8, (3, 2), (2, 3), "same", 1),  # of which TensorFlow has no gradient
 ]
 
 
 @pytest.mark.parametrize(("height", "width", "size", "strides", "padding", "groups"), CONVOLUTIONS)
 def test_conv2d(height, width, size, strides, padding, groups):
-    """A wrong border, stride or group would shift or mix the feature maps."""
     x, bias = sample(2, height, width, 4), sample(4, seed=2)
     kernel = sample(*size, 4 // groups, 4, seed=1)
     options = {"strides": strides, "padding": padding, "groups": groups}
@@ -97,24 +97,11 @@ def test_conv2d(height, width, size, strides, padding, groups):
     output = reference.conv2d(x, kernel, bias, **options)
     np.testing.assert_allclose(output, in_tensorflow(x, kernel, bias), atol=1e-12)
     upstream = sample(*output.shape, seed=3)
-    assert_gradients(
-        reference.conv2d_gradient(x, kernel, upstream, **options),
-        by_tensorflow(in_tensorflow, upstream, x, kernel, bias),
-        by_differences(lambda *a: reference.conv2d(*a, **options), upstream, x, kernel, bias),
-    )
-
-
-def test_conv2d_unequal_strides():
-    """Swapping the two strides would go unnoticed wherever both are equal."""
-    x, kernel, bias = sample(1, 7, 8, 2), sample(3, 2, 2, 3, seed=1), sample(3, seed=2)
-    output = reference.conv2d(x, kernel, bias, (2, 3), "same")
-    expected = tf.nn.conv2d(x, kernel, (2, 3), "SAME").numpy() + bias
-    np.testing.assert_allclose(output, expected, atol=1e-12)
-    upstream = sample(*output.shape, seed=3)
-    assert_gradients(
-        reference.conv2d_gradient(x, kernel, upstream, (2, 3), "same"),
-        by_differences(lambda *a: reference.conv2d(*a, (2, 3), "same"), upstream, x, kernel, bias),
-    )
+    ours = reference.conv2d_gradient(x, kernel, upstream, **options)
+    inputs = (upstream, x, kernel, bias)
+    assert_gradients(ours, by_differences(lambda *a: reference.conv2d(*a, **options), *inputs))
+    if strides[0] == strides[1]:
+        assert_gradients(ours, by_tensorflow(in_tensorflow, *inputs))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (2, 3), (5, 4)])
@@ -187,7 +174,6 @@ def pooled_by_tensorflow(kind: str, x: Any, size: Any, strides: Any, padding: An
     [*POOLS, (5, 6, (3, 2), (2, 2), 1), (4, 7, (3, 3), (1, 2), 2), (7, 7, (3, 3), (3, 3), 1)],
 )
 def test_pooling(kind, height, width, size, strides, padding):
-    """A zero that padding adds must neither win a maximum nor weigh in an average."""
     x = sample(2, height, width, 3) - 5.0  # all negative: a padded zero would win
     ours = getattr(reference, f"{kind}_pool2d")
     output = ours(x, size, strides, padding)
@@ -220,7 +206,6 @@ def test_max_pooling_ties():
 
 
 def test_dense_and_flatten():
-    """Another flattening order would feed every dense weight the wrong pixel."""
     x, kernel, bias = sample(3, 2, 3, 2), sample(12, 5, seed=1), sample(5, seed=2)
     flat = reference.flatten(x)
     np.testing.assert_array_equal(flat, keras.layers.Flatten(dtype="float64")(x))
@@ -249,7 +234,6 @@ ACTIVATIONS = {
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation(name):
-    """A wrong constant or sign would train a network other than the one in the paper."""
     ours, theirs = getattr(reference, name), ACTIVATIONS[name]
     x, upstream = 3.0 * sample(4, 5), sample(4, 5, seed=1)
     np.testing.assert_allclose(ours(x), theirs(tf.constant(x, tf.float32)), rtol=1e-4, atol=1e-5)
@@ -301,20 +285,9 @@ def test_local_response_normalization(channels):
     np.testing.assert_allclose(ours, tape.gradient(loss, float32), rtol=1e-4, atol=1e-5)
 
 
-def test_local_response_normalization_by_loop():
-    """The paper's sum, written out as printed, for strong values where alpha matters."""
-    x = 300.0 * sample(7)
-    expected = [
-        x[i] / (2 + 1e-4 * sum(x[j] ** 2 for j in range(max(0, i - 2), min(6, i + 2) + 1))) ** 0.75
-        for i in range(7)
-    ]
-    np.testing.assert_allclose(reference.local_response_normalization(x), expected)
-
-
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(4, 3), (2, 2, 3, 3)])
 def test_batch_normalization(training, shape):
-    """In training the gradient also flows through mean and variance; in inference it must not."""
     x, upstream = sample(*shape) * 2 + 1, sample(*shape, seed=1)
     gamma, beta, mean = sample(3, seed=2), sample(3, seed=3), sample(3, seed=4)
     variance = np.array([0.5, 1.0, 2.0])
@@ -350,19 +323,11 @@ def test_cross_entropy():
     expected = keras.losses.CategoricalCrossentropy()(targets, probabilities)
     assert loss == pytest.approx(float(expected), rel=1e-5)
     ours = reference.categorical_cross_entropy_gradient(probabilities, targets)
-    assert_gradients(
-        ours,
-        by_differences(
-            lambda p: np.asarray(reference.categorical_cross_entropy(p, targets)),
-            np.ones(()),
-            probabilities,
-        ),
-        by_tensorflow(
-            lambda p: -tf.reduce_mean(tf.reduce_sum(targets * tf.math.log(p), axis=1)),
-            np.ones(()),
-            probabilities,
-        ),
-    )
+
+    def forward(p: Array) -> Array:
+        return np.asarray(reference.categorical_cross_entropy(p, targets))
+
+    assert_gradients(ours, by_differences(forward, np.ones(()), probabilities))
     by_logits = reference.softmax_gradient(logits, ours)
     np.testing.assert_allclose(by_logits, (probabilities - targets) / 4, atol=1e-12)
 
@@ -375,7 +340,6 @@ def test_cross_entropy_of_certainty():
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_output_size(padding):
-    """The formula must agree with TensorFlow for every small size, window and stride."""
     for size in range(1, 9):
         for window in range(1, (size if padding == "valid" else 6) + 1):
             for stride in range(1, 5):
@@ -388,7 +352,6 @@ def test_output_size(padding):
 
 
 def test_precision_is_kept():
-    """Float32 in must be float32 out, or a comparison in float32 would flatter the layer."""
     x, kernel, bias = (
         a.astype("float32") for a in (sample(1, 4, 4, 2), sample(3, 3, 2, 2), sample(2))
     )
@@ -398,6 +361,9 @@ def test_precision_is_kept():
     assert reference.max_pool2d(x).dtype == reference.average_pool2d(x).dtype == np.float32
     assert reference.l2_pool2d(x).dtype == reference.convolve2d(x, kernel, bias).dtype == np.float32
     assert reference.max_pool2d(np.ones((1, 2, 2, 1), np.uint8)).dtype == np.float64
+
+
+ZEROS = np.zeros((1, 4, 4, 4))
 
 
 @pytest.mark.parametrize(
@@ -410,12 +376,8 @@ def test_precision_is_kept():
         lambda: reference.max_pool2d_gradient(np.zeros((1, 4, 4, 1)), np.zeros((1, 3, 2, 1))),
         lambda: reference.conv2d(np.zeros((1, 4, 4, 3)), np.zeros((3, 3, 2, 4)), np.zeros(4)),
         lambda: reference.conv2d(np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 2, 4)), np.zeros(1)),
-        lambda: reference.conv2d(
-            np.zeros((1, 4, 4, 4)), np.zeros((3, 3, 2, 3)), np.zeros(3), groups=2
-        ),
-        lambda: reference.conv2d_gradient(
-            np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 2, 4)), np.zeros((1, 4, 4, 4))
-        ),
+        lambda: reference.conv2d(ZEROS, np.zeros((3, 3, 2, 3)), np.zeros(3), groups=2),
+        lambda: reference.conv2d_gradient(ZEROS, np.zeros((3, 3, 4, 4)), ZEROS),
         lambda: reference.one_hot([0, 10], 10),
         lambda: reference.categorical_cross_entropy([[0.5, 0.5]], [0.0, 1.0]),
         lambda: reference.local_response_normalization(np.zeros((1, 4)), n=4),
@@ -423,6 +385,5 @@ def test_precision_is_kept():
     ],
 )
 def test_bad_input_is_refused(call):
-    """NumPy would broadcast some of these into a plausible wrong answer."""
     with pytest.raises(ValueError):
         call()

@@ -23,20 +23,12 @@ def test_subsampling_gradient(height, width, size):
     output = reference.trainable_subsampling(x, coefficient, bias, size)
     assert output.shape == (2, height // size, width // size, 3)
     upstream = sample(*output.shape, seed=3)
-    assert_gradients(
-        reference.trainable_subsampling_gradient(x, coefficient, upstream, size),
-        by_differences(
-            lambda *a: reference.trainable_subsampling(*a, size),
-            upstream,
-            x,
-            coefficient,
-            bias,
-        ),
-    )
+    forward = lambda *a: reference.trainable_subsampling(*a, size)  # noqa: E731
+    ours = reference.trainable_subsampling_gradient(x, coefficient, upstream, size)
+    assert_gradients(ours, by_differences(forward, upstream, x, coefficient, bias))
 
 
 def test_a_map_sees_only_the_maps_of_its_column():
-    """The kernels stand output map by output map, each with its input maps in order."""
     x, kernel, bias = sample(2, 6, 5, 2), sample(3, 2, 5, seed=1), sample(3, seed=2)
     output = reference.connection_table_conv2d(x, kernel, bias, TABLE)
     for number, (maps, part) in enumerate([([0, 1], [0, 1]), ([1], [2]), ([0, 1], [3, 4])]):
@@ -69,16 +61,10 @@ def test_connection_table_gradient(shape, window, options, per_unit):
     plain = reference.connection_table_conv2d(x, kernel, np.zeros(3), TABLE, **options)
     bias = sample(*(plain.shape[1:] if per_unit else (3,)), seed=2)
     upstream = sample(*plain.shape, seed=3)
-    assert_gradients(
-        reference.connection_table_conv2d_gradient(x, kernel, bias, TABLE, upstream, **options),
-        by_differences(
-            lambda *a: reference.connection_table_conv2d(*a, TABLE, **options),
-            upstream,
-            x,
-            kernel,
-            bias,
-        ),
-    )
+    forward = lambda *a: reference.connection_table_conv2d(*a, TABLE, **options)  # noqa: E731
+    gradient = reference.connection_table_conv2d_gradient
+    ours = gradient(x, kernel, bias, TABLE, upstream, **options)
+    assert_gradients(ours, by_differences(forward, upstream, x, kernel, bias))
 
 
 def test_rbf_by_hand_and_its_gradient():

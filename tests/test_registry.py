@@ -21,7 +21,6 @@ from modelzoo.support.hashes import record_path, sha256_of, state_of
 from modelzoo.training.golden import check_golden, golden_images, make_golden
 from modelzoo.weights import store
 
-ROOT = Path(modelzoo.__file__).parents[1]
 with h5py.File(memory := io.BytesIO(), "w") as written:
     written["x"] = np.arange(100.0)
 DATA = memory.getvalue()
@@ -81,7 +80,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", WRONG, ids=lambda name: name.replace(" ", "-"))
 def test_a_wrong_entry_names_file_line_and_key(name):
-    """Before anything is fetched or built."""
     changes, words = WRONG[name]
     path = write_config([{k: v for k, v in (ENTRY | changes).items() if v is not None}])
     with pytest.raises(InputError) as refused:
@@ -93,7 +91,6 @@ def test_a_wrong_entry_names_file_line_and_key(name):
 
 
 def test_entries_among_themselves():
-    """Names are unique; the list is a list; nothing unverified is shipped."""
     with pytest.raises(InputError, match="'own' is there twice"):
         load_config(write_config([ENTRY, ENTRY]))
     for wrong in ({"a": 1}, "own", 5):
@@ -104,7 +101,6 @@ def test_entries_among_themselves():
 
 
 def test_the_line_is_that_of_the_key():
-    """Also in the second entry."""
     path = write_config([ENTRY, ENTRY | {"name": "two", "sha256": "x"}])
     lines = path.read_text().splitlines()
     number = lines.index("  sha256: x") + 1
@@ -113,7 +109,6 @@ def test_the_line_is_that_of_the_key():
 
 
 def test_a_relative_file_counts_from_its_yaml(tmp_path):
-    """Wherever the command runs."""
     entry = load_config(write_config([ENTRY])).weights[0]
     assert entry.sources == [f"file:{tmp_path / 'own.weights.h5'}"]
 
@@ -132,7 +127,6 @@ def test_what_is_no_source(text):
 
 
 def test_what_is_a_source():
-    """All kinds, and how they are shown."""
     shown = {
         "package": "package",
         "https://a.example/x.h5": "https://a.example/x.h5",
@@ -150,7 +144,6 @@ def test_what_is_a_source():
 
 @pytest.fixture
 def own():
-    """A configuration whose weights lie beside it."""
     Path("own.weights.h5").write_bytes(DATA)
     return write_config([ENTRY, UNVERIFIED | {"name": "free"}])
 
@@ -163,7 +156,6 @@ def run(capsys: pytest.CaptureFixture[str], *command: str) -> tuple[int, str, st
 
 
 def test_pull(own, home, capsys):
-    """The first weights, named ones, several; a row each for programs."""
     code, out, err = run(capsys, "pull", "own.yaml", "--json")
     path = home / "weights" / "own" / f"own-{SHA256[:8]}.weights.h5"
     assert (code, path.read_bytes()) == (0, DATA)
@@ -179,7 +171,6 @@ def test_pull(own, home, capsys):
 
 
 def test_verify(own, home, capsys):
-    """Every hash again: right, wrong, and of files that no configuration names any more."""
     assert run(capsys, "verify", "own.yaml")[0] == 0
     run(capsys, "pull", "own.yaml")
     run(capsys, "pull", "own.yaml/free", "--allow-unverified")
@@ -221,7 +212,6 @@ def test_verify_misses_what_should_be_shipped(capsys):
 
 
 def test_list_and_info(own, capsys):
-    """What is published, with scores, and where it is."""
     out = " ".join(run(capsys, "list", "--weights")[1].split())
     assert "alexnet/document" in out and "0.5549" in out and "not fetched, unverified" in out
     rows = json.loads(run(capsys, "list", "--weights", "--json")[1])
@@ -251,8 +241,8 @@ def published(network_file, bars):
     content = network_file.read_bytes()
     found = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
-    def write(accuracy: float = 0.5, golden: Any = None, split: str = "test") -> Path:
-        scores = ENTRY["scores"] | {"accuracy": accuracy, "split": split}
+    def write(accuracy: float = 0.5, golden: Any = None, **scores: Any) -> Path:
+        scores = ENTRY["scores"] | {"accuracy": accuracy} | scores
         entry = ENTRY | found | {"scores": scores} | ({"golden": golden} if golden else {})
         return write_config([entry], data={"dataset": "bars", "validation_split": 40})
 
@@ -260,7 +250,6 @@ def published(network_file, bars):
 
 
 def test_load_by_name(published, network_file):
-    """By name, by default and by address: the same arrays; another SHA-256 is refused."""
     path = published()
     expected = modelzoo.load("lenet5", weights=network_file).get_weights()
     url, sha256 = f"file:{network_file}", sha256_of(network_file)
@@ -280,7 +269,6 @@ def test_load_by_name(published, network_file):
 
 
 def test_evaluate_check(published, capsys):
-    """On the weights' own data set: 0 if the number holds, 1 if it does not or can't be told."""
     command = ["evaluate", "--model", str(published()), "--device", "cpu"]
     code, out, _ = run(capsys, *command, "--json")
     found = json.loads(out)
@@ -310,6 +298,13 @@ def test_evaluate_check(published, capsys):
     published(accuracy, golden_table)
     code, _, err = run(capsys, *command, "--check")
     assert code == 1 and "golden outputs" in err
+    top_5 = found["top5_accuracy"]
+    published(accuracy, top5_accuracy=top_5)
+    code, out, _ = run(capsys, *command, "--check")
+    assert code == 0 and f"published: accuracy {accuracy:.4f}, top-5 " in out
+    published(accuracy, top5_accuracy=abs(top_5 - 0.01))
+    code, _, err = run(capsys, *command, "--check")
+    assert code == 1 and "top-5 accuracy" in err
     published(accuracy, split="validation")
     code, _, err = run(capsys, *command, "--check")
     assert code == 1 and "nothing to compare with" in err
@@ -318,7 +313,6 @@ def test_evaluate_check(published, capsys):
 
 
 def test_golden_pictures_never_change():
-    """The bits that every machine must make: golden outputs rest on them."""
     images = golden_images(0, 2, (28, 28, 1))
     assert images.shape == (2, 28, 28, 1) and images.dtype == np.uint8
     assert images[0, ::4, ::4, 0][0].tolist() == [172, 10, 127, 140, 47, 170, 196]
@@ -332,7 +326,6 @@ def test_golden_pictures_never_change():
     ("model", "entry"), PUBLISHED, ids=lambda each: getattr(each, "name", each)
 )
 def test_published_weights_are_what_they_say(model, entry):
-    """A shipped file has its hash and gives the golden outputs, here as everywhere."""
     about = load_config(model).about
     assert entry.parameters in (None, about.parameters)
     # A state dict is somebody else's: its outputs can't be told without the file.
@@ -348,7 +341,6 @@ def test_published_weights_are_what_they_say(model, entry):
 
 
 def test_the_package_holds_no_file_that_nothing_describes():
-    """And at most 20 MB of those that are."""
     described = {store.packaged_path(entry.file_of(model)) for model, entry in PUBLISHED}
     shipped = list(store.PACKAGED.glob("*/*"))
     assert set(shipped) <= described

@@ -104,7 +104,6 @@ def test_report_says_the_headline_numbers_the_notes_and_the_versions(tmp_path):
 
 
 def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
-    """No metrics, no validation, one epoch, no mistakes."""
     history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
     none = mistakes(["a"], 0)
     path = write(tmp_path / "new", ["a", "b"], metrics={}, history=history, **none)
@@ -114,7 +113,6 @@ def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_report_loads_nothing_and_stays_small(tmp_path, classes):
-    """Large noisy colour pictures are the worst case for the size."""
     names = [f"class {index}" for index in range(classes)]
     path = write(tmp_path, names, **mistakes(names, 30, 227, 3))
     assert path.stat().st_size < 3_000_000
@@ -214,7 +212,6 @@ def find_browser() -> str | None:
 @pytest.mark.browser
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
 def test_report_draws_its_charts_in_a_browser_without_a_network(tmp_path):
-    """All three charts appear, the console stays silent, and no injected script ran."""
     metrics = METRICS | {"model": HOSTILE[0]}
     path = write(tmp_path, [*HOSTILE, "a", "b"], metrics=metrics)
     command = [

@@ -3,26 +3,18 @@
 import csv
 import functools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from drawn import colours_in
 from PIL import Image
 
 import modelzoo
 from modelzoo import InputError, charts, cli
 from modelzoo.analysis.attacks import answers, fgsm, log_odds, pgd
-from modelzoo.analysis.corruptions import (
-    KINDS,
-    noisy,
-    occluded,
-    rotated,
-    shifted,
-    strengths_for,
-)
+from modelzoo.analysis.corruptions import KINDS, noisy, occluded, rotated, shifted, strengths_for
 from modelzoo.analysis.explain import before_softmax, on_pictures
 from modelzoo.analysis.measuring import telling_strength
 from modelzoo.charts.robustness import (
@@ -87,7 +79,6 @@ def test_the_log_odds_are_those_of_the_softmax():
 
 
 def test_fgsm_on_a_linear_network_is_known_by_hand():
-    """Two classes: each pixel moves by the sign of the wrong weight less the right one."""
     weights = np.array([[3, 1], [-2, 2], [0.5, 0.5], [1, 4]], "float32")
     images = np.full((2, 1, 4, 1), 100, "uint8")
     moved = fgsm(linear_model(weights), images, np.array([0, 1]), 0.2)  # 51 grey levels
@@ -116,7 +107,6 @@ def test_adversarial_pictures_stay_within_strength_and_range(victim, strength):
 
 
 def test_strength_0_changes_nothing(victim):
-    """Neither attack."""
     model, images, labels = victim
     np.testing.assert_array_equal(fgsm(model, images[:4], labels[:4], 0), images[:4])
     np.testing.assert_array_equal(pgd(model, images[:4], labels[:4], 0, steps=2), images[:4])
@@ -125,10 +115,7 @@ def test_strength_0_changes_nothing(victim):
 @pytest.mark.slow
 @pytest.mark.parametrize("strength", [0.03, 0.1])
 def test_pgd_is_never_weaker_than_fgsm(victim, strength):
-    """Picture by picture: what FGSM fools PGD fools, else its loss is no lower; and it adds some.
-
-    Also where its own steps lead nowhere: of size 0.
-    """
+    """Picture by picture, also where its own steps lead nowhere: of size 0."""
     model, images, labels = victim
     weak = fgsm(model, images, labels, strength)
     by_fgsm = answers(model, weak) != labels
@@ -144,7 +131,6 @@ def test_pgd_is_never_weaker_than_fgsm(victim, strength):
 
 
 def test_pgd_is_repeated_by_its_seed_whatever_the_batches():
-    """Another seed begins elsewhere."""
     images, labels = digits(6)
     model = attacked("lenet5")
     first = pgd(model, images, labels, 0.05, steps=2, seed=3)
@@ -158,7 +144,6 @@ def test_pgd_is_repeated_by_its_seed_whatever_the_batches():
 
 
 def test_shifts_move_pixels_and_lose_what_leaves():
-    """Down and right for positive numbers; zeros come in."""
     image = np.arange(1, 7, dtype="uint8").reshape(1, 2, 3, 1)
     np.testing.assert_array_equal(shifted(image, 0, 1)[0, ..., 0], [[0, 1, 2], [0, 4, 5]])
     np.testing.assert_array_equal(shifted(image, -1, 0)[0, ..., 0], [[4, 5, 6], [0, 0, 0]])
@@ -167,7 +152,6 @@ def test_shifts_move_pixels_and_lose_what_leaves():
 
 
 def test_quarter_turns_are_exact():
-    """Counter-clockwise, and no turn changes nothing."""
     image = np.arange(1, 10, dtype="uint8").reshape(1, 3, 3, 1)
     np.testing.assert_array_equal(rotated(image, 90)[0], np.rot90(image[0]))
     np.testing.assert_array_equal(rotated(image, -90)[0], np.rot90(image[0], -1))
@@ -177,7 +161,6 @@ def test_quarter_turns_are_exact():
 
 
 def test_noise_has_its_standard_deviation_and_stays_within_the_range():
-    """The same draws scaled: twice the sigma, twice the noise."""
     grey = np.full((50, 20, 20, 1), 128, "uint8")
     noise = noisy(grey, 10, np.random.default_rng(0)).astype(float) - 128
     assert noise.std() == pytest.approx(10, rel=0.02) and abs(noise.mean()) < 0.3
@@ -189,7 +172,6 @@ def test_noise_has_its_standard_deviation_and_stays_within_the_range():
 
 
 def test_a_square_is_covered_wholly_inside():
-    """At a place of its own in each picture, the edges among them."""
     black = np.zeros((300, 6, 8, 3), "uint8")
     covered = occluded(black, 4, np.random.default_rng(0))
     assert (np.sort(np.unique(covered)) == [0, 128]).all() and not black.any()
@@ -201,7 +183,6 @@ def test_a_square_is_covered_wholly_inside():
 
 
 def test_strength_0_of_every_kind_is_the_picture_itself():
-    """Once; other strengths once a direction."""
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), "uint8")
     directions = {"shift": 8, "rotation": 2, "noise": 1, "occlusion": 1}
     for name, kind in KINDS.items():
@@ -230,12 +211,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def is_drawn(path: Path) -> bool:
     image = Image.open(path)
-    colours = image.convert("RGB").getcolors(maxcolors=1 << 24)
-    return min(image.size) > 400 and colours is not None and len(colours) > 20
+    return min(image.size) > 400 and colours_in(image) > 20
 
 
 def test_attack_writes_a_table_and_two_charts(tmp_path, capsys):
-    """The table says what the JSON says; strength 0 is measured whether asked for or not."""
     command = "attack lenet5/mnist --dataset mnist5k --images 40 --strengths 0.3,0.1 --steps 3"
     assert cli.main([*command.split(), "--json", "--out", str(tmp_path / "new")]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -256,7 +235,6 @@ def test_attack_writes_a_table_and_two_charts(tmp_path, capsys):
 
 
 def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
-    """The same network under two names, published weights and a file, has the same numbers."""
     from modelzoo.weights.find import find_weights
 
     config = modelzoo.load_config("lenet5")
@@ -282,18 +260,10 @@ def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
     assert (tmp_path / "robustness.svg").read_text().startswith("<svg")
 
 
-def test_the_commands_start_nothing_heavy_when_they_are_parsed():
-    """`modelzoo list` stays fast."""
-    code = "import sys, modelzoo.cli; print({'keras', 'numpy', 'altair'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
 # Charts
 
 
 def test_the_figure_shows_a_strength_that_halves_the_accuracy():
-    """The least of them; if none does, the largest."""
     rows = [{"strength": s, "accuracy": a} for s, a in [(0, 0.98), (0.1, 0.6), (0.2, 0.49)]]
     assert telling_strength(rows) == 0.2
     assert telling_strength([*rows, {"strength": 0.3, "accuracy": 0.1}]) == 0.2
@@ -301,13 +271,11 @@ def test_the_figure_shows_a_strength_that_halves_the_accuracy():
 
 
 def test_perturbations_are_magnified_as_far_as_black_and_white_allow():
-    """Half of the range up and down from the grey of no change."""
     assert [magnification(s) for s in (1, 0.5, 0.3, 0.1, 0.01)] == [1, 1, 1, 5, 50]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_figure_says_the_factor_and_both_answers(channels, tmp_path):
-    """Names from a data set are cut and cannot hold control characters."""
     images = np.full((2, 12, 12, channels), 100, "uint8")
     moved = images + np.float32(20.4)
     captions = [(["true: 7", "read as: 7 (99%)"], ["read as: 3 (80%)"])] * 2
@@ -316,15 +284,10 @@ def test_the_figure_says_the_factor_and_both_answers(channels, tmp_path):
     text = json.dumps(chart.to_dict())
     assert "20.4 of 255 grey levels" in text and "shown 6 times as strong" in text
     assert "read as: 3 (80%)" in text and "\\u001b" not in text
-    assert is_drawn_any(charts.save(chart, tmp_path / "a.png"))
-
-
-def is_drawn_any(path: Path) -> bool:
-    return len(set(Image.open(path).convert("L").tobytes())) > 10
+    assert colours_in(Image.open(charts.save(chart, tmp_path / "a.png"))) > 10
 
 
 def test_charts_tell_lines_by_dash_and_point_as_well(tmp_path):
-    """One panel a kind, and no more lines than can be told apart."""
     rows = [
         {"model": name, "kind": kind, "strength": s, "accuracy": 1 - s / 10}
         for name in ("<script>", "b")
@@ -332,7 +295,8 @@ def test_charts_tell_lines_by_dash_and_point_as_well(tmp_path):
         for s in range(5)
     ]
     titles = {name: kind.title for name, kind in KINDS.items()}
-    spec = corruption_curves(rows, titles, "Title").to_dict()
+    chart = corruption_curves(rows, titles, "Title")
+    spec = chart.to_dict()
     assert len(spec["concat"]) == 2
     marks = [layer["mark"] for layer in spec["concat"][0]["layer"]]
     dashes = [mark["strokeDash"] for mark in marks if mark["type"] == "line"]
@@ -340,8 +304,7 @@ def test_charts_tell_lines_by_dash_and_point_as_well(tmp_path):
     points = next(each for each in spec["concat"][0]["layer"] if each["mark"]["type"] == "point")
     assert points["encoding"]["shape"]["scale"]["range"] == ["circle", "diamond"]
     assert points["encoding"]["x"]["title"] == "Shift in pixels, 8 directions"
-    assert is_drawn_any(charts.save(corruption_curves(rows, titles, "T"), tmp_path / "a.png"))
-    page = charts.save(corruption_curves(rows, titles, "T"), tmp_path / "a.html").read_text()
-    assert '"<script>"' not in page
+    assert colours_in(Image.open(charts.save(chart, tmp_path / "a.png"))) > 10
+    assert '"<script>"' not in charts.save(chart, tmp_path / "a.html").read_text()
     curve = attack_curves([{"method": "pgd", "strength": 0.1, "accuracy": 0.5}], "T", 0.1)
     assert "guessing: 10%" in json.dumps(curve.to_dict())

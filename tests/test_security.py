@@ -20,11 +20,12 @@ from modelzoo.charts.report import load_report_data
 from modelzoo.cli import printing
 from modelzoo.config import load_config
 from modelzoo.config.sources import WeightsFile
+from modelzoo.networks.keras_objects import make
 from modelzoo.support import environment, files, terminal
 from modelzoo.support.errors import InputError
 from modelzoo.support.hashes import record_path, sha256_of
 from modelzoo.training import fine_tuning
-from modelzoo.training.run_folder import RunFolder
+from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.weights import store
 from modelzoo.weights.store import cached_path
 
@@ -43,8 +44,7 @@ ESCAPES = {
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path / "home"))
+def own_folder(home, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELZOO_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 
@@ -61,7 +61,7 @@ def called(call: ast.Call) -> str:
 
 
 @pytest.mark.parametrize("text", ESCAPES.values(), ids=ESCAPES)
-def test_no_text_commands_the_terminal(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_text_commands_the_terminal(text, capsys):
     """In a line, in a table, in a notice, and with what Rich takes for markup."""
     terminal.say(text)
     printing.print_notice(text)
@@ -76,7 +76,7 @@ def test_no_text_commands_the_terminal(text: str, capsys: pytest.CaptureFixture[
     assert "[red]not red[/red]" in out
 
 
-def test_all_that_is_printed_goes_through_one_module() -> None:
+def test_all_that_is_printed_goes_through_one_module():
     """`print` stands nowhere else, but for JSON, in which everything is ASCII."""
     for path, tree in SOURCES.items():
         for call in calls(tree):
@@ -85,7 +85,7 @@ def test_all_that_is_printed_goes_through_one_module() -> None:
             assert called(call) != "Console", f"{path}:{call.lineno}"
 
 
-def test_a_yaml_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_yaml_does_not_command_the_terminal(capsys):
     """YAML has escapes of its own, so that looking at the file itself is not enough."""
     Path("evil.yaml").write_text(BASE.format(r'"\e]0;owned\a"'))
     assert cli.main(["info", "evil.yaml"]) == 0
@@ -93,7 +93,7 @@ def test_a_yaml_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str]
     assert "\x1b" not in out and r"\x1b]0;owned\x07" in out
 
 
-def test_a_path_does_not_write_into_a_yaml(tmp_path: Path) -> None:
+def test_a_path_does_not_write_into_a_yaml(tmp_path):
     """The head of a run's configuration names its path, in a comment."""
     path = tmp_path / "a\nmodel: {builder: alexnet}\n\x1b"
     folder = RunFolder.create(path)
@@ -105,7 +105,7 @@ def test_a_path_does_not_write_into_a_yaml(tmp_path: Path) -> None:
 # Code
 
 
-def test_no_source_runs_code_from_elsewhere() -> None:
+def test_no_source_runs_code_from_elsewhere():
     """No pickles, no `eval`, no process, no unpacking of archives, no network in Keras' hands."""
     never = {
         "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pickle.load",
@@ -134,10 +134,8 @@ def test_no_source_runs_code_from_elsewhere() -> None:
         ({"class_name": "Pipeline", "config": {"layers": [{"class_name": "Lambda"}]}}, "objects"),
     ],
 )
-def test_a_yaml_makes_no_objects_within_objects(spec: dict, word: str) -> None:
+def test_a_yaml_makes_no_objects_within_objects(spec, word):
     """Keras would deserialise them: the names of its classes and functions, and what they open."""
-    from modelzoo.networks.keras_objects import make
-
     with pytest.raises(InputError, match=word):
         make("layer", spec, "data.preprocessing.0")
 
@@ -147,8 +145,7 @@ def test_a_yaml_makes_no_objects_within_objects(spec: dict, word: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has neither")
 @pytest.mark.parametrize("kind", ["a pipe", "a device"])
-def test_a_file_that_never_ends_is_not_read(kind: str) -> None:
-    """An archive can bring a pipe, a YAML can name a device."""
+def test_a_file_that_never_ends_is_not_read(kind):
     endless, done = Path("pipe"), threading.Event()
     if kind == "a pipe":
         os.mkfifo(endless)
@@ -180,7 +177,7 @@ def hang_up(pipe: Path, done: threading.Event) -> None:
             os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
 
 
-def test_a_number_to_the_base_of_60_is_refused() -> None:
+def test_a_number_to_the_base_of_60_is_refused():
     """A long one takes minutes; and 12:30 was hardly meant to be 750."""
     Path("evil.yaml").write_text("base: lenet5\nfit:\n  epochs: 1" + ":1" * 20_000 + "\n")
     with pytest.raises(InputError, match=r"line 3: 1:1:1:.* base of 60"):
@@ -188,7 +185,7 @@ def test_a_number_to_the_base_of_60_is_refused() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_at_a_target_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_a_link_at_a_target_is_replaced_and_not_followed(tmp_path):
     """The folder of a run, or of a cache, may come from somebody else, in an archive."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
@@ -207,7 +204,7 @@ def test_a_link_at_a_target_is_replaced_and_not_followed(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_at_a_lock_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_at_a_lock_is_not_followed(tmp_path):
     """The file that it leads to would be emptied."""
     victim, run = tmp_path / "victim", tmp_path / "run"
     victim.write_text("precious")
@@ -227,8 +224,7 @@ def test_a_link_at_a_lock_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_in_the_cache_is_replaced(tmp_path: Path) -> None:
-    """Whatever it leads to is neither taken for the weights nor written to."""
+def test_a_link_in_the_cache_is_replaced(tmp_path):
     victim, file = tmp_path / "victim", own_weights(tmp_path)
     victim.write_text("precious")
     path = cached_path(file)
@@ -241,7 +237,6 @@ def test_a_link_in_the_cache_is_replaced(tmp_path: Path) -> None:
 
 
 def own_weights(folder: Path) -> WeightsFile:
-    """Return a file of weights that comes from a folder."""
     source = folder / "source.h5"
     source.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     size = source.stat().st_size
@@ -251,14 +246,14 @@ def own_weights(folder: Path) -> WeightsFile:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such permissions")
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
-def test_files_have_the_permissions_that_the_user_wants(mask: int, tmp_path: Path) -> None:
+def test_files_have_the_permissions_that_the_user_wants(mask, tmp_path):
     """Those of the umask: neither those of temporary files, nor wider, nor executable."""
     before = os.umask(mask)
     try:
         run = RunFolder.create(tmp_path / "deep" / "run")
         run.write_config(load_config("lenet5"))
         run.write_history([{"epoch": 1, "loss": 0.5}])
-        run.save_state([], run_progress())
+        run.save_state([], Progress())
         with files.staging(tmp_path / "staged") as staged:
             (staged / "file").write_text("x")
             (staged / "folder").mkdir()
@@ -274,14 +269,7 @@ def test_files_have_the_permissions_that_the_user_wants(mask: int, tmp_path: Pat
         assert mode == wanted or (lock and not mode & 0o133), f"{each}: {mode:o}"
 
 
-def run_progress() -> object:
-    from modelzoo.training.run_folder import Progress
-
-    return Progress()
-
-
-def test_the_cache_is_never_in_the_folder_that_all_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without these variables, too: another user could have laid it out."""
+def test_the_cache_is_never_in_the_folder_that_all_share(monkeypatch):
     for name in ("MODELZOO_HOME", "HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert not environment.cache_folder().is_relative_to(tempfile.gettempdir())
@@ -290,9 +278,7 @@ def test_the_cache_is_never_in_the_folder_that_all_share(monkeypatch: pytest.Mon
 # What is written
 
 
-def test_the_password_in_an_address_is_not_written_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_password_in_an_address_is_not_written_down(tmp_path, monkeypatch):
     """A run's files name the weights that it began with."""
     (tmp_path / "w.h5").write_bytes(b"x")
     monkeypatch.setattr(fine_tuning, "find_weights", lambda *_, **__: tmp_path / "w.h5")

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +43,7 @@ def by_hand(images: np.ndarray, height: int, width: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 8, 3), (1, 5, 7, 1)])
-def test_the_ten_patches(shape: tuple[int, ...]) -> None:
-    """Ten in a row for each picture, whatever the rest."""
+def test_the_ten_patches(shape):
     images = np.arange(np.prod(shape), dtype="float32").reshape(shape)
     found = np.asarray(ten_crops(images, 5, 6)).reshape(len(images), 10, 5, 6, shape[3])
     for index, patch in enumerate(by_hand(images, 5, 6)):
@@ -53,15 +51,14 @@ def test_the_ten_patches(shape: tuple[int, ...]) -> None:
 
 
 @pytest.fixture
-def trained(bars: Path) -> tuple[Path, Any]:
+def trained(bars):
     """A run on 24x20 patches of 28x28 pictures, by command."""
     Path("cropped.yaml").write_text(CROPPED)
     assert cli.main(["train", "--model", "cropped.yaml", "--out", "run", "--device", "cpu"]) == 0
     return Path("run"), load_config("run")
 
 
-def test_scores_are_those_of_averaged_probabilities(trained: tuple[Path, Any], capsys: Any) -> None:
-    """By hand in NumPy: cut, scaled, softmax of each patch, averaged, then loss and accuracy."""
+def test_scores_are_those_of_averaged_probabilities(trained, capsys):
     run, config = trained
     command = ["evaluate", "--model", str(run), "--device", "cpu", "--json"]
     assert cli.main([*command, "--crops", "10"]) == 0
@@ -86,7 +83,7 @@ def test_scores_are_those_of_averaged_probabilities(trained: tuple[Path, Any], c
 
 
 @pytest.mark.slow
-def test_the_loss_is_told_without_penalties(trained: tuple[Path, Any]) -> None:
+def test_the_loss_is_told_without_penalties(trained):
     """A regularizer belongs to the training; it would hide how good the probabilities are."""
     import keras
 
@@ -108,23 +105,19 @@ def test_the_loss_is_told_without_penalties(trained: tuple[Path, Any]) -> None:
     np.testing.assert_allclose(found, without, rtol=1e-4)
 
 
-def test_what_has_nothing_to_cut_from_is_refused(bars: Path, capsys: Any) -> None:
-    """LeNet-5's pictures are opened at the size that it takes."""
-    network = build_network(load_config("lenet5"))
-    network.save_weights("own.weights.h5")
-    command = ["evaluate", "--model", "lenet5", "--weights", "own.weights.h5", "--dataset", "bars"]
-    assert cli.main([*command, "--crops", "10"]) == 2
-    assert "opened at 28x28, which leaves nothing to cut" in capsys.readouterr().err
-    assert cli.main([*command, "--crops", "5"]) == 2
+def test_what_has_nothing_to_cut_from_is_refused(bars, refuses):
+    build_network(load_config("lenet5")).save_weights("own.weights.h5")
+    command = "evaluate --model lenet5 --weights own.weights.h5 --dataset bars --crops"
+    refuses(f"{command} 10", "opened at 28x28, which leaves nothing to cut")
+    refuses(f"{command} 5", "--crops")
     config = load_config("lenet5", dataset="bars")
     with pytest.raises(InputError, match="--crops 5: there are 1"):
         evaluate(config, Path("own.weights.h5"), device="cpu", crops=5)
-    check = ["evaluate", "--model", "lenet5", "--weights", "mnist", "--check", "--crops", "10"]
-    assert cli.main(check) == 2
-    assert "measured with --crops 1" in capsys.readouterr().err
+    check = "evaluate --model lenet5 --weights mnist --check --crops 10"
+    refuses(check, "measured with --crops 1")
 
 
-def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_photograph_becomes_the_central_square(tmp_path, monkeypatch):
     """The paper: shorter side to 256, then the central 256x256; and a named folder of pictures."""
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
     pixels = np.zeros((320, 640, 3), np.uint8)
@@ -161,16 +154,14 @@ def test_a_photograph_becomes_the_central_square(tmp_path: Path, monkeypatch: An
         assert batch.shape == (2, side, side, 3)
 
 
-def test_pictures_of_another_size_are_not_cropped_in_silence() -> None:
-    """`preprocess` takes pictures as they are opened, or patches; CenterCrop takes anything."""
+def test_pictures_of_another_size_are_not_cropped_in_silence():
     for side in (256, 224):
         assert preprocess("alexnet_owt", np.zeros((1, side, side, 3), np.uint8)).shape[1] == 224
     with pytest.raises(InputError, match="are 32x32, but alexnet_owt opens them at 256x256"):
         preprocess("alexnet_owt", np.zeros((1, 32, 32, 3), np.uint8))
 
 
-def test_without_imagenet_it_is_said_what_to_do(bars: Path, capsys: Any) -> None:
-    """It can't be fetched; the message names where to ask, and where to put it."""
+def test_without_imagenet_it_is_said_what_to_do(bars, capsys):
     assert cli.main(["train", "--model", "alexnet_2012"]) == 2
     message = capsys.readouterr().err
     assert "image-net.org" in message and str(bars / "imagenet/train/CLASS") in message

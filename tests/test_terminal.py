@@ -19,8 +19,7 @@ from modelzoo.training.evaluation import Evaluation, Scores
 LONG = "lenet5 (44,426 parameters): 3,600 training and 10,000 test images; epoch 1/12  loss 0.1234"
 
 
-def test_lines_are_broken_at_spaces() -> None:
-    """All words are there, in their order, and no line is longer than the terminal is wide."""
+def test_lines_are_broken_at_spaces():
     for width in range(14, 95):
         lines = wrapped(LONG, width).split("\n")
         assert max(map(len, lines)) <= width
@@ -28,14 +27,12 @@ def test_lines_are_broken_at_spaces() -> None:
         assert all(line.startswith("  ") for line in lines[1:])
 
 
-def test_a_line_stays_whole_where_there_is_no_terminal() -> None:
-    """A program that reads the output of another finds a line in one piece."""
+def test_a_line_stays_whole_where_there_is_no_terminal():
     assert wrapped(LONG, None) == LONG
     assert broken("a-word-that-is-longer", 5) == ["a-word-that-is-longer"]
 
 
-def test_what_decides_on_the_width(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """COLUMNS, then the terminal; a file has no width."""
+def test_what_decides_on_the_width(monkeypatch, tmp_path):
     monkeypatch.delenv("COLUMNS", raising=False)
     with (tmp_path / "file").open("w") as file:
         assert width_of(file) is None
@@ -47,8 +44,7 @@ def test_what_decides_on_the_width(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines and the messages of a training are broken to fit it; a path stays whole."""
+def test_a_terminal_of_80_columns(monkeypatch):
     import fcntl
     import pty
     import struct
@@ -78,9 +74,7 @@ def printed(command: str, capsys: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["list", "list --weights", "info alexnet_2012 --layers"])
-def test_tables_fit_80_columns(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tables_fit_80_columns(command, monkeypatch, capsys):
     """Also in a pipe; and nothing is cut: all words of a wide terminal are in a narrow one."""
     monkeypatch.setenv("COLUMNS", "1000")
     words = sorted(" ".join(printed(command, capsys)).split())
@@ -93,10 +87,7 @@ def test_tables_fit_80_columns(
         assert sorted(" ".join(lines).split()) == words
 
 
-def test_evaluation_and_study_fit_80_columns(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Long names of classes give way to numbers above the columns; all counts are there."""
+def test_evaluation_and_study_fit_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     names = [f"a class with the number {number} and a rather long name" for number in range(20)]
     confusion = np.arange(10_000, 10_400).reshape(20, 20)
@@ -115,8 +106,7 @@ def test_evaluation_and_study_fit_80_columns(
     assert all(f"{number} {name}" in " ".join(out.split()) for number, name in enumerate(names))
 
 
-def test_the_column_that_gives_way() -> None:
-    """It is broken beside the others if two lines are enough, else in lines below its row."""
+def test_the_column_that_gives_way():
     heads, row = ("NAME", ">COUNT", "TITLE"), ("net", "10,000", "some words and some more")
     assert table_lines(heads, [row], 40) == [
         "NAME   COUNT  TITLE",

@@ -31,6 +31,17 @@ EVERYTHING_RANDOM = [
 SMALL = ["data.batch_size=32", "data.validation_split=40", "compile.steps_per_execution=2"]
 
 
+PROMISED = {
+    "config.yaml", "history.csv", "metrics.json", "best.weights.h5", "model.keras", "report.html",
+    "report-data.npz", "state.npz",
+}  # fmt: skip
+METRICS = {
+    "model", "dataset", "parameters", "epochs", "test_loss", "test_accuracy", "val_accuracy",
+    "train_accuracy", "seconds", "seconds_per_epoch", "images_per_second", "peak_memory_bytes",
+    "device", "backend", "precision", "seed", "versions",
+}  # fmt: skip
+
+
 def rows(folder: Path) -> list[dict[str, str]]:
     """Return history.csv without the seconds, which no seed decides."""
     with (folder / "history.csv").open() as file:
@@ -38,10 +49,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def same_state(first: Path, second: Path) -> bool:
-    """Whether weights, optimizer and random state of two runs are equal to the last bit.
-
-    And where they stand, but for times.
-    """
     with np.load(first / "state.npz") as a, np.load(second / "state.npz") as b:
         names = [name for name in a.files if name != "progress"]
         same = a.files == b.files and all(np.array_equal(a[name], b[name]) for name in names)
@@ -82,12 +89,7 @@ def press_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def interrupt_in_epoch(
-    monkeypatch: pytest.MonkeyPatch,
-    epoch: int,
-    press: Callable[[], None] = stop_at_once,
-    batch: int = 1,
-) -> None:
+def interrupt_in_epoch(monkeypatch, epoch, press=stop_at_once, batch=1) -> None:
     original = keras.Model.fit
 
     def fit(self, *args, callbacks, **kwargs):
@@ -98,40 +100,10 @@ def interrupt_in_epoch(
 
 
 def test_a_run_leaves_the_promised_files(bars, tmp_path):
-    """A file of a run, or a key of metrics.json, is missing or untrue."""
     run = Trainer(config_of("bars", 3), out=tmp_path / "run").fit()
-    promised = {
-        "config.yaml",
-        "history.csv",
-        "metrics.json",
-        "best.weights.h5",
-        "model.keras",
-        "report.html",
-        "report-data.npz",
-        "state.npz",
-    }
-    assert {path.name for path in run.folder.iterdir()} == promised
+    assert {path.name for path in run.folder.iterdir()} == PROMISED
     metrics = json.loads((run.folder / "metrics.json").read_text())
-    keys = [
-        "model",
-        "dataset",
-        "parameters",
-        "epochs",
-        "test_loss",
-        "test_accuracy",
-        "val_accuracy",
-        "train_accuracy",
-        "seconds",
-        "seconds_per_epoch",
-        "images_per_second",
-        "peak_memory_bytes",
-        "device",
-        "backend",
-        "precision",
-        "seed",
-        "versions",
-    ]
-    assert set(keys) <= set(metrics)
+    assert set(metrics) >= METRICS
     assert (metrics["model"], metrics["dataset"], metrics["epochs"]) == ("lenet5", "bars", 3)
     assert "CPU:0" in metrics["device_placement"] and metrics["parameters"] == 44_426
     header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds"
@@ -151,13 +123,11 @@ def test_the_best_validation_epoch_is_what_is_kept_and_scored(bars, tmp_path):
     validation = evaluate(config, run.folder / "best.weights.h5", split="validation")
     assert validation.scores.accuracy == pytest.approx(accuracies.max())
     saved = keras.models.load_model(run.folder / "model.keras")
-    for a, b in zip(saved.get_weights(), run.model.get_weights(), strict=True):
-        assert np.array_equal(a, b)
+    assert all(map(np.array_equal, saved.get_weights(), run.model.get_weights()))
 
 
 @pytest.mark.slow
 def test_one_seed_gives_one_history(bars, tmp_path):
-    """Two runs with the same seed differ, or two seeds don't."""
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         config = config_of("bars", 2, *EVERYTHING_RANDOM)
         Trainer(config, seed=seed, out=tmp_path / name).fit()
@@ -181,7 +151,6 @@ def resumed_as_if_never_stopped(cut: Path, whole: Path) -> bool:
 
 @pytest.mark.parametrize("epoch", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_run_stopped_at_once_resumes_as_if_it_had_not_been(bars, tmp_path, monkeypatch, epoch):
-    """Optimizer, order, dropout, augmentation, callbacks, best value or history start anew."""
     config = config_of("bars", 5, *EVERYTHING_RANDOM)
     Trainer(config, out=tmp_path / "whole").fit()
     with monkeypatch.context() as patched:
@@ -210,10 +179,7 @@ AUGMENTED_ONLY = EVERYTHING_RANDOM[:2]
     ],
 )
 def test_ctrl_c_loses_no_batch(bars, tmp_path, monkeypatch, capsys, epoch, overrides):
-    """The step, running metrics, learning rate or weights of a begun epoch are not what they were.
-
-    Five batches an epoch in executions of two: interrupted after the fourth.
-    """
+    """Of five batches an epoch, in executions of two, the fourth is the last."""
     config, handler = config_of("bars", 3, *overrides), signal.getsignal(signal.SIGINT)
     Trainer(config, out=tmp_path / "whole").fit()
     with monkeypatch.context() as patched:
@@ -256,7 +222,6 @@ def test_a_begun_epoch_needs_the_same_batches(bars, tmp_path, monkeypatch):
 
 
 def test_resume_takes_options_that_the_run_has_anyway(bars, tmp_path, capsys):
-    """The command that began a run, with --resume; another value names --weights."""
     words = "--model lenet5 --dataset bars --seed 0 --set data.validation_split=40 --device cpu"
     assert cli.main(["train", *words.split(), "--epochs", "1", "--out", "run"]) == 0
     again = ["train", "--resume", "run", "--out", "run/", *words.split()]
@@ -279,7 +244,6 @@ def test_resume_takes_options_that_the_run_has_anyway(bars, tmp_path, capsys):
 
 
 def test_a_state_of_an_older_version_resumes(bars, tmp_path):
-    """It says nothing of batches within an epoch."""
     Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
     Trainer(config_of("bars", 2), out=tmp_path / "whole").fit()
     with np.load(tmp_path / "run" / "state.npz") as saved:
@@ -295,7 +259,6 @@ def test_a_state_of_an_older_version_resumes(bars, tmp_path):
 
 
 def test_resuming_refuses_the_state_of_another_network(bars, tmp_path):
-    """Arrays of the wrong shape would be assigned, or fail deep inside the framework."""
     Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
     text = (tmp_path / "run" / "config.yaml").read_text()
     (tmp_path / "run" / "config.yaml").write_text(text.replace("- 120", "- 121"))
@@ -305,9 +268,8 @@ def test_resuming_refuses_the_state_of_another_network(bars, tmp_path):
 
 def test_a_loss_that_is_not_a_number_stops_the_run_with_a_reason(bars, tmp_path):
     """Hours would be spent on NaN, and best.weights.h5 would hold it."""
-    config = config_of("bars", 3, "compile.optimizer.config.learning_rate=1e30")
-    config = config.with_values({"model": {"conv_activation": "relu"}}, "the test")
-    config = config.with_values({"model": {"dense_activation": "relu"}}, "the test")
+    relu = ("model.conv_activation=relu", "model.dense_activation=relu")
+    config = config_of("bars", 3, "compile.optimizer.config.learning_rate=1e30", *relu)
     with pytest.raises(RunError, match=r"became (nan|inf) in epoch 1, by batch .*learning rate"):
         Trainer(config, out=tmp_path / "run").fit()
     assert not (tmp_path / "run" / "best.weights.h5").exists()
@@ -337,7 +299,6 @@ def three_classes() -> Dataset:
 
 
 def test_the_number_of_classes_follows_the_data_unless_set_by_hand():
-    """A folder of three classes would train a network with ten outputs."""
     said: list[str] = []
     config = load_config("lenet5", overrides=["data.dataset=three"])
     fitted = fit_config_to_data(config, three_classes(), said.append)
@@ -351,7 +312,6 @@ def test_the_number_of_classes_follows_the_data_unless_set_by_hand():
 
 
 def test_a_small_data_set_keeps_images_to_train_on():
-    """Five thousand validation images are too many for a person's own pictures, unless told so."""
     said: list[str] = []
     data = three_classes()
     config = load_config("lenet5", overrides=["data.dataset=three"])
@@ -363,7 +323,6 @@ def test_a_small_data_set_keeps_images_to_train_on():
 
 
 def test_a_folder_of_pictures_trains_and_a_broken_picture_is_named(tmp_path, monkeypatch):
-    """Training on one's own pictures, and the error that TensorFlow would wrap in its own."""
     from PIL import Image
 
     from hardening.bars import draw_bars

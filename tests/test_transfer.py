@@ -19,7 +19,6 @@ def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 
 
 def test_a_head_of_other_classes_is_new_and_all_else_is_copied():
-    """It keeps what it was initialised with; the message says so."""
     network = modelzoo.build("lenet5", num_classes=5)
     before = weights_of(network)
     start = find_start(load_config("lenet5", overrides=["trainer.weights=mnist"]))
@@ -33,7 +32,6 @@ def test_a_head_of_other_classes_is_new_and_all_else_is_copied():
 
 
 def test_a_head_of_the_same_classes_is_copied():
-    """Nothing is newly initialised, and nothing is said of it."""
     network = modelzoo.build("lenet5")
     start = find_start(load_config("lenet5", overrides=["trainer.weights=mnist"]))
     assert "anew" not in load_start(network, start, 10)
@@ -43,7 +41,6 @@ def test_a_head_of_the_same_classes_is_copied():
 
 
 def test_weights_of_pytorch_get_a_new_head_too(tmp_path):
-    """A state dict, whose tensors are matched by their order."""
     torch = pytest.importorskip("torch")
     shapes = {"c": (4, 1, 3, 3), "f": (7, 4 * 26 * 26)}
     state = {}
@@ -66,7 +63,6 @@ def test_weights_of_pytorch_get_a_new_head_too(tmp_path):
 
 
 def test_the_head_is_the_last_layer_with_a_unit_a_class():
-    """Activations may follow it; the RBF units of LeNet-5 have fixed codes: it has no head."""
     for name, head in (("lenet5", "output"), ("lenet_1989", "output"), ("alexnet_cifar10", "fc8")):
         assert head_of(modelzoo.build(name), 10).name == head
     without = modelzoo.build("lenet5_1998")
@@ -76,7 +72,6 @@ def test_the_head_is_the_last_layer_with_a_unit_a_class():
 
 
 def test_patterns_name_layers_to_freeze():
-    """Names, names with *, and all but the head; more than one."""
     network = modelzoo.build("lenet5")
     assert freeze(network, "C*", 10) == ["C1", "C3"]
     assert freeze(network, ["F5", "C1"], 10) == ["C1", "F5"]

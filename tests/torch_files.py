@@ -37,7 +37,6 @@ def tensor_text(
 
 
 def state_dict_text(shapes: dict[str, tuple[int, ...]]) -> bytes:
-    """Return the instructions for a state dict of these shapes."""
     parts = [tensor_text(name, shape, int(np.prod(shape))) for name, shape in shapes.items()]
     return b"ccollections\nOrderedDict\n)R(" + b"".join(parts) + b"u"
 

@@ -11,12 +11,7 @@ HANGS = 1800.0  # seconds after which something is taken to hang, however busy t
 
 
 def wait_for(condition: Callable[[], Found], why_not: Callable[[], object] | None = None) -> Found:
-    """Return what `condition` returns as soon as that is true.
-
-    Args:
-        condition: what is waited for.
-        why_not: returns something true when it cannot come any more: that is shown then.
-    """
+    """Return what `condition` returns as soon as that is true; `why_not` may return a reason."""
     end = time.monotonic() + HANGS
     while not (found := condition()):
         reason = why_not and why_not()
