@@ -37,10 +37,10 @@ ACTIVATIONS = (
     "softplus", "softsign", "hard_sigmoid", "exponential", "leaky_relu", "mish",
 )  # fmt: skip
 ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU", "Softmax")
-OBJECTS = {  # the initializers and regularizers that are kept
+OBJECTS = (  # the initializers and regularizers that are kept
     "GlorotNormal", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "RandomNormal",
     "TruncatedNormal", "VarianceScaling", "RandomUniform", "Constant", "L1", "L2", "L1L2",
-}  # fmt: skip
+)  # fmt: skip
 GLOROT = {"scale": 1.0, "mode": "fan_avg", "distribution": "uniform"}  # what Keras 2 wrote for it
 OLD_HARD_SIGMOID = (Rescaling(scale=0.2, offset=0.5), ReLU(max_value=1.0))
 
@@ -93,9 +93,8 @@ def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer],
             notes.append(f"{layer.kind} ({layer.label}) is left out: it acts in training only")
             continue
         if layer.kind == "Normalization" and layer.config.get("mean") is None:
-            learnt = [each.arrays for each in others if each.label == layer.label]
+            layer = _with_moments(layer, others)
             others = [each for each in others if each.label != layer.label]
-            layer = _with_moments(layer, learnt)
         if layer.kind == "Reshape":
             target = layer.config.get("target_shape")
             if not isinstance(target, list) or len(target) != 1:
@@ -198,13 +197,13 @@ def _with_input(layers: list[Described]) -> tuple[Shape, list[Described], bool]:
     return tuple(shape[1:] + shape[:1] if first else shape), layers, first
 
 
-def _with_moments(layer: Described, learnt: list[list[Any]]) -> Described:
+def _with_moments(layer: Described, stored: list[StoredLayer]) -> Described:
     """Return a Normalization with the mean and the variance that it has learnt."""
-    arrays = learnt[0] if learnt else []
+    arrays = next((each.arrays for each in stored if each.label == layer.label), [])
     if len(arrays) not in (2, 3) or any(array.size > 4 for array in arrays):
         raise layer.refusal("does not hold a mean and a variance for each colour")
-    moments = {"mean": arrays[0].ravel().tolist(), "variance": arrays[1].ravel().tolist()}
-    return replace(layer, config={**layer.config, **moments})
+    mean, variance = (array.ravel().tolist() for array in arrays[:2])
+    return replace(layer, config=layer.config | {"mean": mean, "variance": variance})
 
 
 def _keras_layers(layer: Described, version: str, *, flat: bool, first: bool) -> list[Layer]:
@@ -280,14 +279,13 @@ def _shorter(value: Any) -> Any:
 
 def _plain_object(value: Any) -> dict[str, Any] | None:
     """Return an initializer or a regularizer by class and numbers; None for Keras' defaults."""
-    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
-        return None
-    kind, config = value.get("class_name"), value["config"]
-    if not isinstance(kind, str) or kind not in OBJECTS:
+    config = value.get("config") if isinstance(value, dict) else None
+    if not isinstance(config, dict) or value.get("class_name") not in OBJECTS:
         return None
     config = {key: each for key, each in config.items() if key not in ("seed", "dtype")}
     plain = all(
         isinstance(each, str) or (type(each) in (int, float) and abs(each) < 1e30)
         for each in config.values()
     )
-    return {"class_name": kind, "config": config} if plain and config != GLOROT else None
+    kept = {"class_name": value["class_name"], "config": config}
+    return kept if plain and config != GLOROT else None

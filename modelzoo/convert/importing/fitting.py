@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from modelzoo.api import evaluate
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.convert.importing.candidates import (
     activations_of,
@@ -18,28 +19,20 @@ from modelzoo.convert.importing.candidates import (
     with_activations,
 )
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
-from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.imported import Imported, packaged_network
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset, takes_image_options
 from modelzoo.data.source import Dataset
 from modelzoo.networks import Network
 from modelzoo.networks.network import as_specs
 from modelzoo.support.errors import InputError
-from modelzoo.training.evaluation import compile_for_scoring, score
-from modelzoo.training.prepare import (
-    build_network,
-    fit_config_to_data,
-    open_dataset,
-    open_pipeline,
-)
-from modelzoo.training.resolve import configure
-from modelzoo.weights.reader import arrays_for, fill, in_pixel_order
-from modelzoo.weights.stored import Stored
+from modelzoo.training.prepare import fit_config_to_data
+from modelzoo.training.resolve import Source, configure
+from modelzoo.weights.reader import arrays_for, in_pixel_order
 
 
 def fit_file(
     found: Imported,
-    name: str,
     model: str | Path | None,
     dataset: str | None,
     overrides: Sequence[str],
@@ -47,17 +40,10 @@ def fit_file(
 ) -> None:
     """Complete an import but for its files; the arguments are those of `import_file`.
 
-    The configuration will be called `name`.
-
     Raises:
         InputError: no network fits, or nothing can decide which.
     """
-    packaged = _packaged_network(found.stored)
-    model = model or packaged
-    given = model is not None
-    config, _ = configure(
-        model or "lenet5", dataset=dataset if given else None, overrides=overrides
-    )
+    given, config = model is not None, found.config
     if given and found.stored.is_torch:
         classes = found.stored.layers[-1].shapes[-1][-1]
         config = _with(config, {"model": {"num_classes": classes}})
@@ -73,7 +59,7 @@ def fit_file(
         network = _by_shapes(found, config, given, data)
     # Another data set, where the one that was asked for can't be reached.
     chosen = _config_for(network, model, data.name if data else None, overrides)
-    found.config = dataclasses.replace(chosen, name=name)
+    found.config = dataclasses.replace(chosen, name=found.yaml.stem)
     packages = ((each, load_config(each).network) for each in list_models())
     equal = (each for each, other in packages if other and other.computes_like(network))
     found.equals = next(equal, None)
@@ -86,20 +72,9 @@ def fit_file(
     found.data = data
     found.config = fit_config_to_data(found.config, data, None)
     # A packaged network's own way of preparing images is published with its weights.
-    if not config.is_asked("data.preprocessing") and not packaged:
+    published = packaged_network(found.stored)
+    if not config.is_asked("data.preprocessing") and not published:
         _fit_pixels(found, network, data)
-    _score_once(found, notify)
-
-
-def _packaged_network(stored: Stored) -> str | None:
-    """Return the packaged network that has a state dict's maps and publishes one of its form."""
-    kernels = [array for layer in stored.layers for array in layer.arrays if array.ndim == 4]
-    for name in list_models() if stored.is_torch else ():
-        config = load_config(name)
-        published = any(entry.format == "torch" for entry in config.weights)
-        if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
-            return name
-    return None
 
 
 def _by_configuration(found: Imported, config: Config) -> Network | None:
@@ -217,14 +192,11 @@ def _fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
     )
 
 
-def _score_once(found: Imported, notify: Callable[[str], None]) -> None:
-    """Score the test set, once, as `modelzoo evaluate` would."""
-    # It was opened before, with notices.
-    data, config = open_dataset(found.config, lambda message: None)
-    network = build_network(found.config)
-    fill(network, found.arrays)
-    compile_for_scoring(network, found.config)
-    found.scores = scores = score(network, open_pipeline(config, data), "test")
+def score_once(found: Imported, data: Dataset, notify: Callable[[str], None]) -> None:
+    """Score what was written on the test set, once."""
+    source = Source(found.config, found.weights, found.config.name)
+    # The data set was opened before, with notices.
+    found.scores = scores = evaluate(source, notify=lambda message: None).scores
     if is_poor(scores.accuracy, scores.labels):
         tried = "no usual way to prepare pixels fits"
         if not found.tried:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.imported import Imported, packaged_network
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
@@ -51,22 +51,26 @@ def import_file(
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._") or "imported"
     yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
     _check_targets(path, yaml, weights)
-    backend = "tensorflow"
-    if model is not None:
-        backend = configure(model, dataset=dataset, overrides=overrides)[0].trainer.backend
     if dataset is not None:
         check_dataset_name(dataset)
     # What is wrong with the file is refused here, before a framework takes its seconds.
-    found = Imported(read_stored(path), yaml, weights)
+    stored = read_stored(path)
+    model = model or packaged_network(stored)
+    known = None if model is None else dataset
+    config, _ = configure(model or "lenet5", dataset=known, overrides=overrides)
+    found = Imported(stored, yaml, weights, config)
     found.read(beside=model is None, notify=notify)
     from modelzoo.training.device import start_framework
 
-    device = start_framework(backend, "auto")
+    device = start_framework(config.trainer.backend, "auto")
     with device.scope():
-        from modelzoo.convert.importing.fitting import fit_file
+        from modelzoo.convert.importing.fitting import fit_file, score_once
 
-        fit_file(found, name, model, dataset, overrides, notify)
+        fit_file(found, model, dataset, overrides, notify)
         _write(found)
+        if found.data is not None:
+            score_once(found, found.data, notify)
+            _write_yaml(found)
     return found
 
 
@@ -85,16 +89,21 @@ def _write(found: Imported) -> None:
     from modelzoo.weights.reader import fill
     from modelzoo.weights.writer import save_weights
 
-    network, source = build_network(found.config), found.stored.path
+    network = build_network(found.config)
     fill(network, found.arrays)
     about = {
-        "title": f"Imported from {on_one_line(source.name)[:300]}",
+        "title": f"Imported from {on_one_line(found.stored.path.name)[:300]}",
         "year": None,
         "parameters": network.count_params(),
         "source": "",
     }
     found.config = found.config.with_values({"about": about}, "the import", asked=False)
+    _write_yaml(found)  # first: beside a YAML of ours, weights may be replaced
     save_weights(network, found.weights)
+
+
+def _write_yaml(found: Imported) -> None:
+    source = found.stored.path
     texts = [
         f"Imported from {source.name} ({found.origin}) by modelzoo {__version__}",
         f"SHA-256 of that file: {sha256_of(source)}",

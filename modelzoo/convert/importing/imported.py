@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.config import Config
+from modelzoo.config import Config, list_models, load_config
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL, read_network
 from modelzoo.data.source import Dataset
 from modelzoo.networks import Network
@@ -37,7 +37,7 @@ class Imported:
     stored: Stored  # what the file holds
     yaml: Path
     weights: Path
-    config: Config = field(init=False)  # of the network, complete
+    config: Config  # what was named for the rest, or a LeNet-5's; at last that of the network
     network: Network | None = None  # that the file describes
     arrays: Arrays = field(default_factory=list)  # of the network
     equals: str | None = None  # the packaged network that computes the same with these weights
@@ -171,6 +171,17 @@ class Imported:
             else:
                 self.assumptions.append(f"the network as {beside} describes it")
                 return
+
+
+def packaged_network(stored: Stored) -> str | None:
+    """Return the packaged network that has a state dict's maps and publishes one of its form."""
+    kernels = [array for layer in stored.layers for array in layer.arrays if array.ndim == 4]
+    for name in list_models() if stored.is_torch else ():
+        config = load_config(name)
+        published = any(entry.format == "torch" for entry in config.weights)
+        if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
+            return name
+    return None
 
 
 def _architecture(path: Path) -> str:

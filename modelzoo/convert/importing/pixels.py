@@ -42,29 +42,28 @@ def usual_pixels(images: np.ndarray, shape: ImageShape) -> list[Pixels]:
     rows, columns = height - images.shape[1], width - images.shape[2]
     plain = _scalings(images, channels)
     where = f"resized to {height}x{width}" if rows or columns else "as they are"
-    ways = [Pixels(name, where, layers) for name, layers in plain]
+    ways = [Pixels(name, where, layers) for name, layers in plain.items()]
     if rows != columns or rows <= 0 or rows % 2:
         return ways
     pad = {"class_name": "ZeroPadding2D", "config": {"padding": rows // 2}}
     where = f"padded by {rows // 2} to {height}x{width}"
     padded: list[Pixels] = []
-    for name, layers in plain:
+    for name, layers in plain.items():
         padded.append(Pixels(name, where, [pad, *layers]))
         if name not in ("0..1", "0..255"):  # there, black is not 0
             padded.append(Pixels(name, f"{where} after scaling", [*layers, pad]))
     share = images.shape[1] * images.shape[2] / (height * width)
-    for name, layers in _scalings(images, channels, share):
+    for name, layers in _scalings(images, channels, share).items():
         if name.startswith("standardised"):
             padded.append(Pixels(f"{name} with its padding", where, [pad, *layers]))
     return padded + ways
 
 
-def _scalings(
-    images: np.ndarray, channels: int, share: float = 1.0
-) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the usual scalings; `share` of a padded image is the image, the rest black."""
+def _scalings(images: np.ndarray, channels: int, share: float = 1.0) -> dict[str, list[Any]]:
+    """Return the layers of each usual scaling; `share` of a padded image is not black."""
     moments = {
         "0..1": ([0.0], [1.0]),
+        "0..255": ([0.0], [1 / 255]),
         "-1..1": ([0.5], [0.5]),
         "-0.5..0.5": ([0.5], [1.0]),
         **USUAL_MOMENTS.get(channels, {}),
@@ -76,8 +75,8 @@ def _scalings(
         each = [_moments(images[..., index], share) for index in range(channels)]
         colours = [mean for (mean,), _ in each], [deviation for _, (deviation,) in each]
         moments["standardised by colour"] = colours
-    scalings = [(name, _standardising(*values)) for name, values in moments.items()]
-    return [scalings[0], ("0..255", []), *scalings[1:]]
+    scalings = {name: _standardising(*values) for name, values in moments.items()}
+    return scalings | {"0..255": []}
 
 
 def _standardising(means: list[float], deviations: list[float]) -> list[dict[str, Any]]:
