@@ -47,10 +47,10 @@ def possible_activations(stored: Stored, config: Config, *, given: bool) -> list
     counts = {first: kinds.count("Conv2D"), "dense_activation": kinds.count("Dense") - 1}
     options = []
     for key, count in counts.items():
-        value = _said(config, key, given)
-        said = tuple(value if isinstance(value, list) else [value] * count)
-        is_fixed = not count or (value is not None and len(said) == count)
-        options.append([said] if is_fixed else [(name,) * count for name in ACTIVATIONS])
+        said = _said(config, key, given)
+        names = tuple(said * count if len(said) == 1 else said)
+        varied = [(name,) * count for name in ACTIVATIONS]
+        options.append([names] if len(names) == count else varied)
     last = config.model.output_activation
     return [(*inner, *outer, last) for inner, outer in itertools.product(*options)]
 
@@ -70,10 +70,11 @@ def possible_networks(
     fixed = _said(config, "input_shape", given)
     shapes = [fixed] if fixed else [natural or (28, 28), (28, 28), (32, 32)]
     sizes = list(dict.fromkeys(tuple(shape[:2]) for shape in shapes))
-    paddings = _distinct(_said(config, "conv_padding", False)) or ["valid", "same"]
-    pools = [{"pool_size": size} for size in _distinct(_said(config, "pool_size", given))] or POOLS
-    poolings = [*POOL_KINDS.keys() & set(_distinct(_said(config, "pooling", given)))]
-    poolings = sorted(set(hints or ()) - {""} or poolings or POOL_KINDS)
+    paddings = [*dict.fromkeys(_said(config, "conv_padding", False))] or ["valid", "same"]
+    pool_sizes = dict.fromkeys(_said(config, "pool_size", given))
+    pools = [{"pool_size": size} for size in pool_sizes] or POOLS
+    said = POOL_KINDS.keys() & _said(config, "pooling", given)
+    poolings = sorted(set(hints or ()) - {""} or said or POOL_KINDS)
     kernels = {each.kind: each.arrays[0].shape for each in reversed(stored.layers)}
     maps = kernels["Conv2D"][2] if "Conv2D" in kernels else 1
     normed = "BatchNormalization" in kernels
@@ -243,12 +244,8 @@ def _oddity(chain: Chain, size: int) -> tuple[int, ...]:
     return unusual, len({*paddings}) + len({*pools}), size, paddings.count("same")
 
 
-def _said(config: Config, key: str, given: bool) -> Any:
-    """Return what a configuration says of its network if that is not to be varied, else None."""
+def _said(config: Config, key: str, given: bool) -> list[Any]:
+    """Return what a configuration says of its network if that is not to be varied, else []."""
     is_fixed = given or config.is_asked(f"model.{key}")
-    return getattr(config.model, key, None) if is_fixed else None
-
-
-def _distinct(values: Any) -> list[Any]:
-    values = values if isinstance(values, list) else [values]
-    return list(dict.fromkeys(value for value in values if value is not None))
+    value = getattr(config.model, key, None) if is_fixed else None
+    return value if isinstance(value, list) else [value] * (value is not None)

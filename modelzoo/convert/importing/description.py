@@ -69,7 +69,7 @@ class Described(msgspec.Struct, frozen=True):
         return InputError(f"layer {self.label!r:.80}: {problem}")
 
 
-def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
+def read_network(text: str | bytes, stored: Stored) -> tuple[Network, list[StoredLayer], list[str]]:
     """Return the network of `model_config`, channels last, its stored layers, and notes.
 
     A Normalization takes its mean and its variance from a stored layer, which is left out then.
@@ -81,6 +81,8 @@ def read_network(text: str, stored: Stored) -> tuple[Network, list[StoredLayer],
     """
     try:
         described = json.loads(text)
+        if isinstance(described, str):  # `model.to_json()`, written as JSON once more
+            described = json.loads(described)
     except ValueError:
         problem = "is not JSON; the file does not describe a Keras network"
         raise InputError(f"model_config: {problem}") from None

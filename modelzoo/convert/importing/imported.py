@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -81,12 +80,7 @@ class Imported:
             "assumptions": self.assumptions,
             "rewritten": self.rewritten,
             "tried": [
-                {
-                    "label": str(pixels),
-                    "accuracy": round(score.accuracy, 4),
-                    "loss": round(score.loss, 4),
-                    "images": score.images,
-                }
+                {"label": str(pixels)} | {k: round(v, 4) for k, v in score._asdict().items()}
                 for pixels, score in self.tried
             ],
         }
@@ -103,9 +97,9 @@ class Imported:
                 f"{count:,} test images of {name}, scored once"
             )
             facts += [f"Note: {self.data.note}"] if self.data.note else []
-            for _, score in self.tried[:1]:
-                aside = f"{score.images:,} training images of {name} set aside"
-                facts.append(f"Tried on {aside}; accuracy:")
+            if self.tried:
+                count = self.tried[0][1].images
+                facts.append(f"Tried on {count:,} training images of {name} set aside; accuracy:")
             facts += [f"  {score.accuracy:.4f}  {pixels}" for pixels, score in self.tried[:6]]
         facts += [f"Assumed: {each}" for each in self.assumptions]
         return [*facts, *(f"Rewritten: {each}" for each in self.rewritten)]
@@ -139,7 +133,7 @@ class Imported:
         elif beside and not stored.is_torch:
             self._describe_beside(notify)
 
-    def _describe(self, text: str) -> None:
+    def _describe(self, text: str | bytes) -> None:
         """Set the network that a description in JSON gives, and the arrays of its layers."""
         stored = self.stored
         try:
@@ -164,8 +158,10 @@ class Imported:
             if not beside.is_file():
                 continue
             try:
-                self._describe(_architecture(beside))
-            except InputError as error:
+                if beside.stat().st_size > MAX_ARCHITECTURE_BYTES:
+                    raise InputError(f"is larger than {MAX_ARCHITECTURE_BYTES:,} bytes")
+                self._describe(beside.read_bytes())
+            except (InputError, OSError) as error:
                 reason = reason_of(error)
                 notify(f"{beside}: is not used as the architecture of {path.name}: {reason}")
             else:
@@ -182,16 +178,3 @@ def packaged_network(stored: Stored) -> str | None:
         if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
             return name
     return None
-
-
-def _architecture(path: Path) -> str:
-    """Return the JSON text of `model.to_json()`, also if it was written as JSON once more."""
-    if path.stat().st_size > MAX_ARCHITECTURE_BYTES:
-        raise InputError(f"is larger than {MAX_ARCHITECTURE_BYTES:,} bytes")
-    try:
-        text = path.read_text(encoding="utf-8")
-        return str(json.loads(text)) if text.lstrip().startswith('"') else text
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise InputError("is not JSON") from None
