@@ -159,7 +159,10 @@ def test_mnist5k_needs_no_other_package(monkeypatch):
 def test_the_names_of_the_classes_are_all_there():
     counts = {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100, "shapes": 10}
     assert {name: len(set(CLASS_NAMES[name])) for name in counts} == counts
-    assert list(CLASS_NAMES["cifar100"]) == sorted(CLASS_NAMES["cifar100"])
+    for name in ("cifar10", "cifar100"):  # as published, in alphabetical order
+        assert list(CLASS_NAMES[name]) == sorted(CLASS_NAMES[name])
+    clothes = "T-shirt/top,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot"
+    assert CLASS_NAMES["fashion_mnist"] == tuple(clothes.split(","))
 
 
 def test_the_data_folder_follows_the_environment(monkeypatch):
