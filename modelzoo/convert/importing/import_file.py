@@ -98,8 +98,8 @@ def _write(found: Imported) -> None:
         "source": "",
     }
     found.config = found.config.with_values({"about": about}, "the import", asked=False)
-    _write_yaml(found)  # first: beside a YAML of ours, weights may be replaced
     save_weights(network, found.weights)
+    _write_yaml(found)
 
 
 def _write_yaml(found: Imported) -> None:

@@ -22,6 +22,7 @@ from modelzoo.convert.importing.pixels import Pixels, usual_pixels
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.data.source import Dataset, convert, split_validation
 from modelzoo.networks import Network
+from modelzoo.networks.layer import Shape
 from modelzoo.networks.to_keras import to_keras
 from modelzoo.weights.reader import Arrays, fill
 
@@ -88,6 +89,7 @@ class Search:
         self._usual = functools.cache(functools.partial(usual_pixels, self.images))
         self._runs = functools.lru_cache(built)(self._built)
         self._sums = functools.lru_cache(kept)(self._computed)
+        self._prepared = functools.lru_cache(kept)(self._preprocessed)
         self.score = functools.cache(self._scored)
 
     def pixels(self, place: int) -> list[Pixels]:
@@ -224,11 +226,14 @@ class Search:
             sums = self._sums(place, pixels, part, names[:-1])
             values = keras.activations.get(names[-1])(sums)
         else:
-            shape = entry_shape(self.networks[place].input_shape, pixels.layers)
-            values = Preprocessor(pixels.layers)(convert(self.images[slice(*part)], shape))
+            values = self._prepared(pixels, self.networks[place].input_shape, part)
         for layer in self._runs(place)[len(names)]:
             values = layer(values)
         return values
+
+    def _preprocessed(self, pixels: Pixels, shape: Shape, part: tuple[int, int]) -> Any:
+        images = convert(self.images[slice(*part)], entry_shape(shape, pixels.layers))
+        return Preprocessor(pixels.layers)(images)
 
     def _built(self, place: int) -> list[list[Any]]:
         """Return a network's layers, divided after each whose activation varies; it is linear."""
