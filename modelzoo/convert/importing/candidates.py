@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from modelzoo.config import Config
+from modelzoo.config import Config, list_models, load_config
 from modelzoo.convert.importing.description import named
 from modelzoo.networks import Network
 from modelzoo.networks.kinds import Activation, BatchNormalization, Conv2D, Dense, Flatten
@@ -35,6 +35,17 @@ OTHER_NAMES = (
     "input_layer", "re_lu", "leaky_re_lu", "zero_padding2d", "softmax", "rescaling",
 )  # fmt: skip
 Chain = tuple[Layer, ...]  # under the names that they have in the file
+
+
+def packaged_network(stored: Stored) -> str | None:
+    """Return the packaged network that has a state dict's maps and publishes one of its form."""
+    kernels = [array for layer in stored.layers for array in layer.arrays if array.ndim == 4]
+    for name in list_models() if stored.is_torch else ():
+        config = load_config(name)
+        published = any(entry.format == "torch" for entry in config.weights)
+        if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
+            return name
+    return None
 
 
 def possible_activations(stored: Stored, config: Config, *, given: bool) -> list[tuple[str, ...]]:

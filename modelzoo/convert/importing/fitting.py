@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
@@ -14,12 +14,12 @@ from modelzoo.config import Config, list_models, load_config
 from modelzoo.convert.importing.candidates import (
     activations_of,
     in_words,
+    packaged_network,
     possible_activations,
     possible_networks,
     with_activations,
 )
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
-from modelzoo.convert.importing.imported import Imported, packaged_network
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset, takes_image_options
 from modelzoo.data.source import Dataset
@@ -29,6 +29,9 @@ from modelzoo.support.errors import InputError
 from modelzoo.training.prepare import fit_config_to_data
 from modelzoo.training.resolve import Source, configure
 from modelzoo.weights.reader import arrays_for, in_pixel_order
+
+if TYPE_CHECKING:
+    from modelzoo.convert.importing.import_file import Imported
 
 
 def fit_file(
