@@ -1,0 +1,98 @@
+"""A network computed by NumPy alone answers as Keras does, layer by layer."""
+
+import random
+
+import numpy as np
+import pytest
+from random_networks import DRAWN, random_network
+
+from modelzoo.config import list_models, load_config
+from modelzoo.networks import Network
+from modelzoo.networks.forward import ACTIVATIONS, Forward, is_computed
+from modelzoo.networks.network import read_layers
+from modelzoo.networks.to_keras import to_keras
+from modelzoo.weights.reader import weighted_layers
+
+ODD = [  # settings that no packaged network has
+    {"class_name": "Conv2D", "config": {"filters": 4, "kernel_size": [3, 2], "dilation_rate": 2}},
+    {"class_name": "ZeroPadding2D", "config": {"padding": [[1, 0], [2, 1]]}},
+    {"class_name": "LeakyReLU", "config": {"negative_slope": 0.1}},
+    {"class_name": "MaxPooling2D", "config": {"pool_size": 3, "strides": 2, "padding": "same"}},
+    {"class_name": "Conv2D", "config": {"filters": 6, "kernel_size": 2, "groups": 2,
+                                        "strides": [2, 1], "padding": "same", "use_bias": False}},
+    {"class_name": "AveragePooling2D", "config": {"pool_size": 2, "strides": 1, "padding": "same"}},
+    {"class_name": "ELU", "config": {"alpha": 0.7}},
+    {"class_name": "GlobalAveragePooling2D"},
+    {"class_name": "Dense", "config": {"units": 5, "use_bias": False}},
+    "Softmax",
+]  # fmt: skip
+
+
+def check(network: Network, seed: int, count: int = 3) -> None:
+    """Compare the outputs of every layer with those of Keras, for random weights."""
+    import keras
+
+    generator = np.random.default_rng(seed)
+    model = to_keras(network)
+    for layer in weighted_layers(model):
+        drawn = [generator.normal(0.1, 0.3, each.shape) for each in layer.weights]
+        if type(layer).__name__ in ("SCells", "BatchNormalization"):  # synapses, variances
+            drawn = [np.abs(each) for each in drawn]
+        layer.set_weights(drawn)
+    images = generator.random((count, *network.input_shape), dtype="float32")
+    computed = Forward(network, [layer.get_weights() for layer in weighted_layers(model)])
+    taps = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])
+    outputs = taps(images, training=False)
+    expected = outputs if isinstance(outputs, list | tuple) else [outputs]
+    for (name, found), wanted in zip(computed.features(images), expected, strict=True):
+        wanted = np.asarray(wanted)
+        assert found.dtype == "float32" and found.shape == wanted.shape, name
+        scale = max(1.0, float(np.abs(wanted).max()))
+        np.testing.assert_allclose(found, wanted, atol=1e-5 * scale, rtol=1e-4, err_msg=name)
+    np.testing.assert_allclose(computed.predict(images), found, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if "_2012" not in name])
+def test_packaged_networks_answer_as_in_keras(name):
+    network = load_config(name).network
+    assert network is not None and is_computed(network)
+    if network.parameters > 30_000_000:
+        pytest.skip("large: hardening/test_networks.py")
+    check(network, seed=0)
+
+
+@pytest.mark.parametrize("builder", DRAWN)
+def test_random_networks_answer_as_in_keras(builder):
+    rng = random.Random(builder)
+    for seed in range(6):
+        network = random_network(builder, rng)
+        if is_computed(network):
+            check(network, seed)
+
+
+def test_settings_that_no_packaged_network_has():
+    check(Network("odd", (13, 11, 2), read_layers(ODD)), seed=1)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_every_activation_is_keras_own(name):
+    import keras
+
+    x = np.linspace(-6, 6, 61, dtype="float32").reshape(1, -1)
+    wanted = np.asarray(keras.activations.get(name)(keras.ops.convert_to_tensor(x)))
+    np.testing.assert_allclose(ACTIVATIONS[name](x), wanted, atol=1e-5)
+
+
+def test_parts_of_a_batch_are_computed_side_by_side():
+    network = load_config("lenet5").network
+    generator = np.random.default_rng(0)
+    arrays = [
+        [generator.normal(0, 0.1, shape) for shape in layer.weights(inputs).values()]
+        for layer, inputs in network.with_inputs
+        if layer.weights(inputs)
+    ]
+    computed = Forward(network, arrays)
+    images = generator.random((5 * computed.batch_size + 1, 28, 28, 1), dtype="float32")
+    together = computed.predict(images)
+    assert together.shape == (len(images), 10)
+    np.testing.assert_allclose(together[-3:], computed.predict(images[-3:]), atol=1e-6)
