@@ -14,6 +14,7 @@ from pkgutil import resolve_name
 from typing import NoReturn
 
 from modelzoo.cli.arguments import make_parser
+from modelzoo.support import environment
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.terminal import say
 
@@ -59,6 +60,7 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     TensorFlow takes a second to be taken apart piece by piece, for nothing: once what has to be
     done at the end of a process is done, the system takes back the rest at once.
     """
+    environment.owns_process = True
     code = 1  # of an exception, with MODELZOO_DEBUG
 
     def leave() -> NoReturn:

@@ -9,6 +9,8 @@ import platformdirs
 
 from modelzoo.support.errors import InputError
 
+owns_process = False  # set by a command that is alone in its process, and may change what all share
+
 
 def cache_folder() -> Path:
     """Where modelzoo keeps what it fetches: $MODELZOO_HOME, or the user's cache folder.

@@ -5,10 +5,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from modelzoo.support import environment
 from modelzoo.support.errors import InputError
 from modelzoo.support.machine import processor_name, usable_cores
 from modelzoo.support.requirements import GPU_REQUIREMENT, check_installed, install_command
@@ -16,6 +17,8 @@ from modelzoo.support.requirements import GPU_REQUIREMENT, check_installed, inst
 # Into how many devices the CPU is divided, to try what several GPUs would do.
 CPU_DEVICES = "MODELZOO_CPU_DEVICES"
 OPERATION_THREADS = "TF_NUM_INTRAOP_THREADS"
+# Imported by Keras and TensorFlow where they are installed, for interfaces that no command uses.
+UNUSED = ("IPython", "jax", "matplotlib", "pandas", "sklearn")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def start_framework(
         gpus = _list_gpus(backend)
     else:
         _prepare_environment(backend, device, one_thread)
-        with quiet_stderr():
+        unused = [name for name in UNUSED if environment.owns_process and name != backend]
+        with quiet_stderr(), without_packages(unused):
             with contextlib.suppress(ImportError):  # Keras' data adapters would be heard
                 import tensorflow  # noqa: F401
             import keras
@@ -159,6 +163,19 @@ def _list_gpus(backend: str) -> list[str]:
     if torch.backends.mps.is_available():
         return ["Apple GPU (mps)"]
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+@contextlib.contextmanager
+def without_packages(names: Iterable[str]) -> Iterator[None]:
+    """Let packages seem not to be installed within a block, but for those imported before."""
+    hidden = [name for name in names if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(hidden))  # None: it cannot be imported
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager
