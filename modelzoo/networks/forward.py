@@ -16,7 +16,7 @@ import numpy as np
 from modelzoo.networks import reference
 from modelzoo.networks.layer import Layer, Shape, pair
 from modelzoo.networks.network import Network
-from modelzoo.networks.reference.neocognitron import c_cells, fall_off, s_cells
+from modelzoo.networks.reference.neocognitron import fall_off
 from modelzoo.networks.reference.windows import Array, padding_amounts
 from modelzoo.support.machine import usable_cores
 
@@ -149,7 +149,7 @@ def _conv2d(
 ) -> Step:
     """Return what weighs every window with a kernel, group by group, and adds the bias."""
     groups, rates = getattr(layer, "groups", 1), pair(getattr(layer, "dilation_rate", 1))
-    window, depth, strides = kernel.shape[:2], kernel.shape[2], pair(layer.strides)
+    window, depth, strides = kernel.shape[:2], kernel.shape[2], layer.steps
     spread = tuple((size - 1) * rate + 1 for size, rate in zip(window, rates, strict=True))
     margins = _margins(layer, inputs, spread, strides)
     sides = (inputs[0] + sum(margins[0]), inputs[1] + sum(margins[1]))
@@ -185,23 +185,41 @@ def _connection_table_conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Arr
 # Pooling
 
 
-def _pooled(layer: Any, inputs: Shape, combine: Callable[..., Array], fill: float) -> Step:
-    """Return what combines the values of each window, one place of the windows after the other."""
+def _places(layer: Any, inputs: Shape, fill: float = 0.0) -> Callable[[Array], Iterator[Array]]:
+    """Return what yields, for each place of a window, the values there in all windows."""
     window, strides = layer.window, layer.steps
     margins = _margins(layer, inputs, window, strides)
-    down, across = ((count - 1) * step + 1 for count, step in
-                    zip(layer.output_shape(inputs)[:2], strides, strict=True))  # fmt: skip
+    counts = layer.positions(inputs)
+    down, across = ((count - 1) * stride + 1 for count, stride in zip(counts, strides, strict=True))
+
+    def places(x: Array) -> Iterator[Array]:
+        padded = _surrounded(x, margins, fill)
+        for top, left in np.ndindex(*window):
+            yield padded[:, top : top + down : strides[0], left : left + across : strides[1]]
+
+    return places
+
+
+def _pooled(layer: Any, inputs: Shape, combine: Callable[..., Array], fill: float) -> Step:
+    """Return what combines the values of each window."""
+    places = _places(layer, inputs, fill)
 
     def step(x: Array) -> Array:
-        padded = _surrounded(x, margins, fill)
-        first, *others = (
-            padded[:, top : top + down : strides[0], left : left + across : strides[1]]
-            for top, left in np.ndindex(*window)
-        )
-        pooled = combine(first, others[0]) if others else first.copy()
-        for other in others[1:]:
-            combine(pooled, other, out=pooled)
+        values = places(x)
+        pooled = next(values).copy()
+        for each in values:
+            combine(pooled, each, out=pooled)
         return pooled
+
+    return step
+
+
+def _blurred(layer: Any, inputs: Shape, weights: Array) -> Step:
+    """Return what adds up the values of each window, those of every place times its weight."""
+    places, weights = _places(layer, inputs), _float32(weights.ravel())
+
+    def step(x: Array) -> Array:
+        return sum(each * weight for each, weight in zip(places(x), weights, strict=True))
 
     return step
 
@@ -272,13 +290,29 @@ def _relu(layer: Any, inputs: Shape) -> Step:
 
 def _s_cells(layer: Any, inputs: Shape, a: Array, b: Array) -> Step:
     c = fall_off(layer.area, layer.decay)
-    c = _float32(c / (c.sum() * inputs[-1]))
-    return lambda x: _float32(s_cells(x, a, b, c, layer.selectivity, layer.padding))
+    excitation = _conv2d(layer, inputs, a)
+    energy = _blurred(layer, (*inputs[:2], 1), c / (c.sum() * inputs[-1]))
+    r = np.float32(layer.selectivity)
+    efficacy = 2 * r / (1 + r) * b
+
+    def step(x: Array) -> Array:
+        inhibition = np.sqrt(energy((x * x).sum(axis=-1, keepdims=True)))
+        ratio = (1 + excitation(x)) / (1 + efficacy * inhibition)
+        return r * np.maximum(ratio - 1, 0)
+
+    return step
 
 
 def _c_cells(layer: Any, inputs: Shape) -> Step:
-    d = _float32(fall_off(layer.area, layer.decay))
-    return lambda x: _float32(c_cells(x, d, layer.saturation, layer.strides, layer.padding))
+    blurred = _blurred(layer, inputs, fall_off(layer.area, layer.decay))
+    saturation = np.float32(layer.saturation)
+
+    def step(x: Array) -> Array:
+        above = 1 + blurred(x)
+        excess = np.maximum(above / above.mean(axis=-1, keepdims=True) - 1, 0)
+        return excess / (saturation + excess)
+
+    return step
 
 
 def _elementwise(make: Callable[[Any], Step]) -> Callable[..., Step]:
