@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,30 +119,31 @@ def evaluate(
         RunError: the golden outputs are others.
     """
     from modelzoo.data.datasets import check_dataset_name
-    from modelzoo.training.device import start_framework
-    from modelzoo.training.prepare import open_dataset, open_pipeline
+    from modelzoo.training.engine import KerasEngine, NumPyEngine, start_engine
+    from modelzoo.training.evaluation import Evaluation, class_labels
+    from modelzoo.training.golden import check_golden
+    from modelzoo.training.prepare import open_dataset
 
     source = model if isinstance(model, Source) else resolve(model, weights, for_scores=True)
-    config = source.config
-    check_dataset_name(config.data.dataset)
-    chosen = start_framework(config.trainer.backend, device)
-    from modelzoo.training.evaluation import Evaluation, compile_for_scoring, score
-    from modelzoo.training.golden import check_golden
-    from modelzoo.training.results import class_labels
-
-    with chosen.scope():
-        network = source.build()
-        difference = check_golden(config, network, golden) if golden else None
-        data, config = open_dataset(config, notify)
+    check_dataset_name(source.dataset)
+    data, config = open_dataset(source.config, notify)
+    source = replace(source, config=config)
+    engine = start_engine(source, device)
+    if isinstance(engine, NumPyEngine) and engine.loss and (split, crops) == ("test", 1):
+        scores = engine.score(data)
+    else:
         patch = None if crops == 1 else patch_size(config, data.image_shape, crops)
-        pipeline = open_pipeline(config, data)
-        compile_for_scoring(network, config)
-        if not pipeline.images_in(split):
-            raise InputError(f"{data.name}: has no images in the {split} split")
-        scores = score(network, pipeline, split, patch)
-        labels = class_labels(scores, pipeline)
-    parameters = network.count_params()
-    return Evaluation(scores, data, scores.confusion(), labels, parameters, difference)
+        engine = engine if isinstance(engine, KerasEngine) else KerasEngine(source, device)
+        scores = engine.score(data, split, patch)
+    return Evaluation(
+        scores=scores,
+        data=data,
+        confusion=scores.confusion(),
+        class_names=class_labels(scores, data),
+        parameters=engine.parameters,
+        engine=engine.description,
+        golden_difference=check_golden(config, engine, golden) if golden else None,
+    )
 
 
 def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, int]:
@@ -216,14 +217,11 @@ def predict(
     config = source.config
     read = [read_image(file, config.image_shape, **asdict(config.image)) for file in files]
 
-    from modelzoo.training.device import start_framework
+    from modelzoo.training.engine import start_engine
+    from modelzoo.training.evaluation import is_uncertain, most_probable, unit_of
 
-    with start_framework(config.trainer.backend, device).scope():
-        from modelzoo.training.evaluation import is_uncertain, most_probable, unit_of
-
-        network = source.build()
-        pixels = preprocess(config, np.stack([each.pixels for each in read]))
-        outputs = np.asarray(network.predict(pixels, verbose=0), "float32")
+    engine = start_engine(source, device)
+    outputs = engine.predict(np.stack([each.pixels for each in read]))
     names, unit = class_names(config), unit_of(outputs)
     predictions = []
     for file, each, row in zip(files, read, outputs, strict=True):

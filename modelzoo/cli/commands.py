@@ -82,6 +82,7 @@ def evaluate(options: argparse.Namespace) -> None:
         "checked": failure is None if options.check else None,
         "parameters": result.parameters,
         "seconds": scores.seconds,
+        "engine": result.engine,
         "note": result.data.note,
         "notice": source.notice,
         "confusion": result.confusion.tolist(),

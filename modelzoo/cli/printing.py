@@ -132,7 +132,8 @@ def evaluation_lines(label: str, result: Evaluation) -> Iterator[str]:
     top_5 = f", top-5 {scores.top_accuracy(5):.4f}" if len(names) > 20 else ""
     yield (
         f"{label} on {result.data.name} ({scores.split}, {len(scores.labels):,} images): "
-        f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s"
+        f"accuracy {scores.accuracy:.4f}{top_5}, loss {scores.loss:.4f}, {scores.seconds:.1f} s "
+        f"({result.engine})"
     )
 
 

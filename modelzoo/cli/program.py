@@ -61,6 +61,8 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     done at the end of a process is done, the system takes back the rest at once.
     """
     environment.owns_process = True
+    # NumPy's own threads wait for each other longer than small products take; we share out images.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = 1  # of an exception, with MODELZOO_DEBUG
 
     def leave() -> NoReturn:

@@ -6,24 +6,31 @@ arrays of a file, differs from it in the last digits of float32.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import msgspec
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.data.source import ImageSource
+from modelzoo.data.source import Dataset, ImageSource
 from modelzoo.networks import Network, reference
 from modelzoo.networks.forward import Forward, is_computed
+from modelzoo.networks.layer import KerasObject
 from modelzoo.networks.network import read_layers
 from modelzoo.networks.reference import losses
 from modelzoo.support.errors import InputError
+from modelzoo.training.device import start_framework
+from modelzoo.training.evaluation import Scores
+from modelzoo.training.prepare import open_pipeline, scale_images
 from modelzoo.weights.reader import arrays_for
 from modelzoo.weights.stored import read_stored
 
 if TYPE_CHECKING:
+    from modelzoo.data.pipeline import Patch
     from modelzoo.training.resolve import Source
 
 AT_ONCE = 1024  # images read and scaled together
@@ -31,27 +38,31 @@ CROSS_ENTROPIES = (
     "CategoricalCrossentropy", "SparseCategoricalCrossentropy",
     "categorical_crossentropy", "sparse_categorical_crossentropy",
 )  # fmt: skip
-Loss = Callable[[np.ndarray, np.ndarray], float]  # of outputs (n, classes) and labels (n,)
+Loss = Callable[[np.ndarray, np.ndarray], float]  # of scores (n, classes) and labels (n,)
+Engine: TypeAlias = "NumPyEngine | KerasEngine"
 
 
 @dataclass(frozen=True)
 class NumPyEngine:
-    """A network with its weights that NumPy computes.
+    """A network with its weights, computed by NumPy.
 
     Attributes:
         preprocessing: from images in 0..255 to what the network takes.
         network: from there to its scores: the outputs, or what goes into a softmax at the end.
         softmax: whether the network ends in one.
+        loss: of scores and labels; None if only Keras computes it.
     """
 
     preprocessing: Forward
     network: Forward
     softmax: bool
+    loss: Loss | None
+    description: ClassVar[str] = f"NumPy {np.__version__}"
 
     @property
-    def description(self) -> str:
-        """What computes, for people."""
-        return f"NumPy {np.__version__}"
+    def parameters(self) -> int:
+        """The numbers that the network's weights hold."""
+        return self.network.network.parameters
 
     def predict(self, images: ImageSource) -> np.ndarray:
         """Return the outputs, float32 (n, classes), for uint8 images (n, height, width, channels).
@@ -59,52 +70,89 @@ class NumPyEngine:
         Raises:
             InputError: an image of a folder cannot be read.
         """
-        return self.outputs(self.scores(images))
+        return self._outputs(self._scores(images))
 
-    def scores(self, images: ImageSource) -> np.ndarray:
-        """Return the outputs before a softmax at the end, if there is one."""
-        parts = [images[at : at + AT_ONCE] for at in range(0, len(images), AT_ONCE)]
+    def score(self, data: Dataset) -> Scores:
+        """Score the test images of a data set; there has to be a loss."""
+        began, labels = time.perf_counter(), data.y_test
+        scores = self._scores(data.x_test)
+        outputs = self._outputs(scores)
+        return Scores(
+            split="test",
+            loss=self.loss(scores, labels) if self.loss else math.nan,
+            accuracy=float((outputs.argmax(axis=1) == labels).mean()),
+            labels=labels,
+            probabilities=outputs,
+            seconds=time.perf_counter() - began,
+        )
+
+    def _scores(self, images: ImageSource) -> np.ndarray:
+        parts = (images[at : at + AT_ONCE] for at in range(0, len(images), AT_ONCE))
         prepared = map(self.preprocessing.predict, parts)
         return np.concatenate([self.network.predict(each) for each in prepared])
 
-    def outputs(self, scores: np.ndarray) -> np.ndarray:
-        """Return the outputs that follow from scores."""
+    def _outputs(self, scores: np.ndarray) -> np.ndarray:
         return reference.softmax(scores) if self.softmax else scores
 
-    def loss(self, spec: Any) -> Loss | None:
-        """Return the loss that a configuration names, of scores; None if only Keras computes it."""
-        name, config = (spec, {}) if isinstance(spec, str) else (spec["class_name"], spec["config"])
-        if name == "MAPCriterion" and set(config) <= {"j"}:
-            return lambda scores, labels: losses.map_criterion(-scores, labels, config.get("j", 1))
-        if name == "BipolarMeanSquaredError" and not config:
-            return losses.bipolar_mean_squared_error
-        if name not in CROSS_ENTROPIES or set(config) - {"from_logits", "label_smoothing"}:
-            return None
-        if config.get("from_logits", False) == self.softmax:
-            return None
-        smoothing = config.get("label_smoothing", 0.0)
-        return lambda scores, labels: _cross_entropy(scores, labels, smoothing)
 
-
-def numpy_engine(source: Source, device: str = "auto") -> NumPyEngine | None:
-    """Return what computes a network by NumPy; None where a framework has to, or is asked for.
+class KerasEngine:
+    """A network with its weights, computed by a framework, which this starts.
 
     Raises:
-        InputError: the weights cannot be read, or belong to another network.
+        InputError: the framework or the device is not there, or as for `numpy_engine`.
+    """
+
+    def __init__(self, source: Source, device: str = "auto") -> None:
+        self.config, backend = source.config, source.config.trainer.backend
+        self.device = start_framework(backend, device)
+        self.description = f"{backend} on {self.device.description}"
+        with self.device.scope():
+            self.network = source.build()
+        self.parameters: int = self.network.count_params()
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Return the outputs, float32 (n, classes), for uint8 images (n, height, width, channels).
+
+        Raises:
+            InputError: these do not become the network's input.
+        """
+        with self.device.scope():
+            scaled = scale_images(self.config, images)
+            return np.asarray(self.network.predict(scaled, verbose=0), "float32")
+
+    def score(self, data: Dataset, split: str, patch: Patch = None) -> Scores:
+        """Score a split of a data set, see `modelzoo.training.evaluation.score`."""
+        from modelzoo.training.evaluation import compile_for_scoring, score
+
+        with self.device.scope():
+            pipeline = open_pipeline(self.config, data)
+            compile_for_scoring(self.network, self.config)
+            if not pipeline.images_in(split):
+                raise InputError(f"{data.name}: has no images in the {split} split")
+            return score(self.network, pipeline, split, patch)
+
+
+def start_engine(source: Source, device: str = "auto") -> Engine:
+    """Return what computes a network: NumPy, if it can and no framework is asked for.
+
+    Args:
+        source: the network and its weights.
+        device: "auto" or "cpu"; any other one is a framework's.
+
+    Raises:
+        InputError: the weights cannot be read, or belong to another network, or as for
+            `KerasEngine`.
     """
     config = source.config
-    preprocessing, network = _preprocessing(config), config.network
-    if (
-        device.startswith("gpu")
-        or config.is_asked("trainer.backend")
-        or preprocessing is None
-        or network is None
-        or not is_computed(network)
-    ):
-        return None
-    arrays = arrays_for(network, read_stored(source.weights))
-    scores = _before_softmax(network)
-    return NumPyEngine(Forward(preprocessing), Forward(scores, arrays), scores is not network)
+    if device in ("auto", "cpu") and not config.is_asked("trainer.backend"):
+        preprocessing, network = _preprocessing(config), config.network
+        if preprocessing and network and is_computed(network):
+            scores = _before_softmax(network)
+            arrays = arrays_for(network, read_stored(source.weights))
+            softmax = scores is not network
+            loss = _loss(config.compile.loss, softmax)
+            return NumPyEngine(Forward(preprocessing), Forward(scores, arrays), softmax, loss)
+    return KerasEngine(source, device)
 
 
 def _preprocessing(config: Config) -> Network | None:
@@ -126,6 +174,20 @@ def _before_softmax(network: Network) -> Network:
             layers.append(msgspec.structs.replace(last, activation=None))
         return replace(network, layers=tuple(layers))
     return network
+
+
+def _loss(spec: KerasObject, softmax: bool) -> Loss | None:
+    """Return the loss that a configuration names, of scores; None if only Keras computes it."""
+    name, given = (spec, {}) if isinstance(spec, str) else (spec["class_name"], spec["config"])
+    if name == "MAPCriterion" and set(given) <= {"j"}:
+        return lambda scores, labels: losses.map_criterion(-scores, labels, given.get("j", 1))
+    if name == "BipolarMeanSquaredError" and not given:
+        return losses.bipolar_mean_squared_error
+    if name not in CROSS_ENTROPIES or set(given) - {"from_logits", "label_smoothing"}:
+        return None
+    if given.get("from_logits", False) == softmax:
+        return None
+    return lambda scores, labels: _cross_entropy(scores, labels, given.get("label_smoothing", 0.0))
 
 
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray, smoothing: float) -> float:

@@ -1,4 +1,7 @@
-"""Score a network on a split, show where it errs, and hold what a finished run has reached."""
+"""Score a network on a split, show where it errs, and hold what a finished run has reached.
+
+Importing this starts no framework.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import keras
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.data.pipeline import InputPipeline, Patch
-from modelzoo.data.preprocessor import CROPS
 from modelzoo.data.source import Dataset
-from modelzoo.networks import keras_objects
 
 if TYPE_CHECKING:
+    import keras
     import pandas as pd
+
+    from modelzoo.data.pipeline import InputPipeline, Patch
 
 Unit: TypeAlias = Literal["probability", "score"]
 CERTAIN = 0.6  # a prediction whose largest probability is smaller is marked as uncertain
@@ -86,6 +88,7 @@ class Evaluation:
     confusion: np.ndarray
     class_names: list[str]
     parameters: int
+    engine: str  # what computed
     golden_difference: float | None = None
 
 
@@ -140,8 +143,16 @@ def is_uncertain(values: Iterable[float], unit: Unit) -> bool | None:
     return max(values) < CERTAIN if unit == "probability" else None
 
 
+def class_labels(scores: Scores, data: Dataset) -> list[str]:
+    """Return a name for every output of the network, also for those that the data set lacks."""
+    known, outputs = data.class_names, scores.probabilities.shape[1]
+    return [*known[:outputs], *(f"class {label}" for label in range(len(known), outputs))]
+
+
 def compile_for_scoring(model: keras.Model, config: Config) -> None:
     """Give a network the configuration's loss and metrics; it needs no optimizer to be scored."""
+    from modelzoo.networks import keras_objects
+
     section = config.compile
     model.compile(
         optimizer="sgd",
@@ -157,6 +168,8 @@ def make_metrics(config: Config) -> list[Any]:
     The best epoch is chosen by its value on the validation images, so it has this name even where
     the configuration has "acc".
     """
+    from modelzoo.networks import keras_objects
+
     metrics = [
         keras_objects.make("metric", spec, f"compile.metrics.{index}")
         for index, spec in enumerate(config.compile.metrics)
@@ -169,6 +182,10 @@ def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch 
 
     With a `patch`, (height, width), the probabilities of a picture are the mean over ten patches.
     """
+    import keras
+
+    from modelzoo.data.preprocessor import CROPS
+
     began = time.perf_counter()
     batches = pipeline.scoring_batches(split, patch)
     labels = pipeline.labels(split)

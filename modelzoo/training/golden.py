@@ -15,11 +15,9 @@ import numpy as np
 from modelzoo.config import Config
 from modelzoo.config.published import Golden, PublishedWeights, Scores
 from modelzoo.support.errors import RunError
-from modelzoo.training.prepare import build_network, scale_images
 
 if TYPE_CHECKING:
-    import keras
-
+    from modelzoo.training.engine import Engine
     from modelzoo.training.evaluation import Evaluation
 
 ACCURACY_TOLERANCE = 0.001  # of a published number that is measured again
@@ -37,32 +35,31 @@ def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
     return coarse.repeat(4, axis=1).repeat(4, axis=2)[:, : shape[0], : shape[1]]
 
 
-def answers(config: Config, network: keras.Model, seed: int, count: int) -> np.ndarray:
+def answers(config: Config, engine: Engine, seed: int, count: int) -> np.ndarray:
     """Return the network's outputs for golden pictures: float64, (count, classes)."""
-    images = golden_images(seed, count, config.image_shape)
-    return np.asarray(network.predict(scale_images(config, images), verbose=0), "float64")
+    return engine.predict(golden_images(seed, count, config.image_shape)).astype("float64")
 
 
 def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) -> Golden:
     """Return the golden outputs of a file of weights, to be written into the YAML."""
-    from modelzoo.weights.reader import load_weights
+    from modelzoo.training.engine import start_engine
+    from modelzoo.training.resolve import Source
 
-    network = build_network(config)
-    load_weights(network, weights)
-    rows = answers(config, network, seed, count).round(6)
+    engine = start_engine(Source(config, weights, config.name))
+    rows = answers(config, engine, seed, count).round(6)
     # Scores may be hundreds, and rounding moves them by so much more than probabilities.
     tolerance = 1e-4 if np.abs(rows).max() <= 1 else 0.01
     return Golden(seed=seed, outputs=rows.tolist(), tolerance=tolerance)
 
 
-def check_golden(config: Config, network: keras.Model, golden: Golden) -> float:
+def check_golden(config: Config, engine: Engine, golden: Golden) -> float:
     """Compare a network with its golden outputs; return the largest difference.
 
     Raises:
         RunError: it is larger than the tolerance, or there are other classes.
     """
     wanted = np.asarray(golden.outputs)
-    found = answers(config, network, golden.seed, len(wanted))
+    found = answers(config, engine, golden.seed, len(wanted))
     if found.shape != wanted.shape:
         raise RunError(f"{config.name}: answers {found.shape}, golden outputs are {wanted.shape}")
     difference = float(np.abs(found - wanted).max())

@@ -96,9 +96,9 @@ def notices_on_history(
 
 def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
     """Return the confusion matrix, and the mistakes that the network was most confident of."""
-    from modelzoo.training.evaluation import are_probabilities
+    from modelzoo.training.evaluation import are_probabilities, class_labels
 
-    worst, names = scores.worst(), class_labels(scores, pipeline)
+    worst, names = scores.worst(), class_labels(scores, pipeline.data)
     confidence = scores.probabilities[worst].max(axis=1)
     if not are_probabilities(scores.probabilities):
         confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
@@ -110,12 +110,6 @@ def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
         mistakes_predicted=[names[label] for label in scores.predicted[worst]],
         mistakes_confidence=[float(value) for value in confidence],
     )
-
-
-def class_labels(scores: Scores, pipeline: InputPipeline) -> list[str]:
-    """Return a name for every output of the network, also for those that the data set lacks."""
-    known, outputs = pipeline.data.class_names, scores.probabilities.shape[1]
-    return [*known[:outputs], *(f"class {label}" for label in range(len(known), outputs))]
 
 
 def write_results(run: Run) -> None:
