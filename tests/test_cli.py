@@ -112,6 +112,9 @@ assert main(['info', 'alexnet', '--layers']) == 0
 assert main(['info', 'neocognitron', '--json']) == 0
 assert main(['draw', 'architecture', 'alexnet', '--format', 'json']) == 0
 from modelzoo.charts import report
+assert main(['evaluate', '--model', 'lenet5', '--dataset', 'mnist5k', '--json']) == 0
+from PIL import Image; Image.linear_gradient('L').save('gradient.png')
+assert main(['predict', '--model', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
 assert main(['info', 'lenet']) == 2
 assert main(['info', 'lenet5', '--layers', '--set', 'model.kernel_size=15']) == 2
 assert main(['train', '--model', 'lenet']) == 2

@@ -1,0 +1,112 @@
+"""What computes an answer: NumPy, with Keras' numbers, unless a framework has to."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelzoo import cli
+from modelzoo.api import evaluate
+from modelzoo.config import list_models, load_config
+from modelzoo.data.datasets import load_dataset
+from modelzoo.networks import keras_objects
+from modelzoo.training.engine import KerasEngine, NumPyEngine, _loss, start_engine
+from modelzoo.training.resolve import resolve
+from modelzoo.training.trainer import Trainer
+
+PUBLISHED = {
+    each.sha256: f"{model}/{each.name}"
+    for model in list_models()
+    for each in load_config(model).weights
+    if "package" in each.sources
+}
+LOSSES = [
+    "sparse_categorical_crossentropy",
+    {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}},
+    "categorical_crossentropy",
+    {"class_name": "CategoricalCrossentropy", "config": {"label_smoothing": 0.1}},
+    {"class_name": "MAPCriterion", "config": {"j": 10.0}},
+    "MAPCriterion",
+    "BipolarMeanSquaredError",
+]
+
+
+def some_images(shape: tuple[int, int, int], count: int) -> np.ndarray:
+    """Test images that need no network, in the shape of a network."""
+    name = "mnist5k" if shape[2] == 1 else "shapes"
+    return np.asarray(load_dataset(name, image_shape=shape).x_test[:count])
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED.values()))
+def test_published_weights_answer_as_in_keras(name: str) -> None:
+    """Whatever the size of the batch."""
+    source = resolve(name)
+    engine = start_engine(source)
+    assert isinstance(engine, NumPyEngine)
+    images = some_images(source.config.image_shape, 1000 if engine.parameters < 100_000 else 50)
+    found, few = engine.predict(images), min(200, len(images))
+    wanted = KerasEngine(source, "cpu").predict(images[:few])
+    assert found.dtype == wanted.dtype == "float32"
+    scale = max(1.0, float(np.abs(wanted).max()))
+    np.testing.assert_allclose(found[:few], wanted, atol=1e-5 * scale)
+    for size in (1, 7):
+        np.testing.assert_allclose(engine.predict(images[:size]), found[:size], atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("spec", LOSSES, ids=str)
+def test_losses_are_keras_own(spec: object) -> None:
+    """Of logits where the loss takes them, else of what a softmax makes of them.
+
+    Called by themselves, those of Keras cut off probabilities below 1e-7.
+    """
+    generator = np.random.default_rng(0)
+    scores = generator.normal(0, 3, (50, 10)).astype("float32")
+    labels = generator.integers(0, 10, 50)
+    softmax = "rossentropy" in str(spec) and "from_logits" not in str(spec)
+    loss = _loss(spec, softmax)  # type: ignore[arg-type]
+    outputs = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True) if softmax else scores
+    targets = labels if "parse" in str(spec) else np.eye(10, dtype="float32")[labels]
+    made = keras_objects.make("loss", spec, "compile.loss")
+    made = made if callable(made) else keras_objects.keras.losses.get(made)
+    wanted = float(np.mean(made(targets, outputs)))
+    assert loss is not None and loss(scores, labels) == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("spec", ["hinge", "mean_squared_error", LOSSES[1]], ids=str)
+def test_other_losses_are_left_to_keras(spec: object) -> None:
+    """So are logits of a network that ends in a softmax."""
+    assert _loss(spec, softmax=True) is None  # type: ignore[arg-type]
+
+
+def test_scores_are_those_of_a_framework(capsys: pytest.CaptureFixture[str]) -> None:
+    """And `--backend` asks for one; each says what computed."""
+    rows = []
+    for asked in ([], ["--backend", "tensorflow"]):
+        command = ["evaluate", "--model", "lenet5", "--dataset", "mnist5k", *asked]
+        assert cli.main(command) == 0
+        rows.append(capsys.readouterr().out.splitlines()[-1])
+    assert "(NumPy " in rows[0] and "(tensorflow on CPU" in rows[1]
+    assert rows[0].partition(", ")[0] == rows[1].partition(", ")[0]  # the accuracy
+    one, other = (float(row.partition("loss ")[2][:6]) for row in rows)
+    assert one == pytest.approx(other, abs=1e-4)
+
+
+def test_a_layer_that_numpy_lacks_is_left_to_keras(tmp_path: Path) -> None:
+    """In the network or before it; and so is a split that is drawn."""
+    source = resolve("lenet5")
+    changes = {"data": {"preprocessing": [{"class_name": "Equalization", "config": {}}]}}
+    other = source.config.with_values(changes, "a test", asked=False)
+    engine = start_engine(type(source)(other, source.weights, "lenet5"))
+    assert isinstance(engine, KerasEngine)
+    found = evaluate(load_config("lenet5", dataset="mnist5k"), split="validation")
+    assert found.engine.startswith("tensorflow on CPU")
+
+
+def test_an_old_run_is_computed_too(tmp_path: Path) -> None:
+    """Weights of a run, matched without Keras."""
+    config = load_config("mlp", dataset="mnist5k", overrides=["fit.epochs=1"])
+    run = Trainer(config, device="cpu", out=tmp_path / "run").fit()
+    found = evaluate(tmp_path / "run", notify=lambda notice: None)
+    assert found.engine.startswith("NumPy")
+    assert found.scores.accuracy == run.metrics["test_accuracy"]
+    assert found.scores.loss == pytest.approx(run.metrics["test_loss"], rel=1e-4)
