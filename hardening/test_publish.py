@@ -9,7 +9,7 @@ import yaml
 import modelzoo
 from modelzoo.config.published import parse_weights
 from modelzoo.support.errors import InputError
-from modelzoo.weights.reader import load_weights
+from modelzoo.training.resolve import resolve
 from publish_weights import entry_text, fold_scaling, publish
 
 STANDARDISED = [{"class_name": "Rescaling", "config": {"scale": 0.02, "offset": -1.5}}]
@@ -59,11 +59,11 @@ def test_what_is_published_can_be_loaded_and_measured(run, tmp_path):
     assert again == [entry]
     measured = yaml.safe_load((run / "metrics.json").read_text())["test_accuracy"]
     assert abs(entry.scores.accuracy - measured) < 0.003 and entry.scores.dataset == "digits"
-    network = modelzoo.build("lenet5")
-    load_weights(network, file)
+    from modelzoo.training.engine import KerasEngine
     from modelzoo.training.golden import check_golden
 
-    check_golden(modelzoo.load_config("lenet5"), network, entry.golden)
+    source = resolve("lenet5", file)
+    check_golden(source.config, KerasEngine(source, "cpu"), entry.golden)
 
 
 def test_only_a_finished_run_of_that_network_is_published(run, tmp_path):

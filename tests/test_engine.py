@@ -85,7 +85,7 @@ def test_scores_are_those_of_a_framework(capsys: pytest.CaptureFixture[str]) -> 
         command = ["evaluate", "--model", "lenet5", "--dataset", "mnist5k", *asked]
         assert cli.main(command) == 0
         rows.append(capsys.readouterr().out.splitlines()[-1])
-    assert "(NumPy " in rows[0] and "(tensorflow on CPU" in rows[1]
+    assert "(NumPy " in rows[0] and "(tensorflow on cpu" in rows[1]
     assert rows[0].partition(", ")[0] == rows[1].partition(", ")[0]  # the accuracy
     one, other = (float(row.partition("loss ")[2][:6]) for row in rows)
     assert one == pytest.approx(other, abs=1e-4)
@@ -99,7 +99,7 @@ def test_a_layer_that_numpy_lacks_is_left_to_keras(tmp_path: Path) -> None:
     engine = start_engine(type(source)(other, source.weights, "lenet5"))
     assert isinstance(engine, KerasEngine)
     found = evaluate(load_config("lenet5", dataset="mnist5k"), split="validation")
-    assert found.engine.startswith("tensorflow on CPU")
+    assert found.engine.startswith("tensorflow on cpu")
 
 
 def test_an_old_run_is_computed_too(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from modelzoo.config import list_models, load_config
 from modelzoo.config.sources import parse_source
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.hashes import record_path, sha256_of, state_of
+from modelzoo.training.engine import KerasEngine
 from modelzoo.training.golden import check_golden, golden_images, make_golden
+from modelzoo.training.resolve import resolve
 from modelzoo.weights import store
 
 with h5py.File(memory := io.BytesIO(), "w") as written:
@@ -334,10 +336,9 @@ def test_published_weights_are_what_they_say(model, entry):
     if shipped is None:
         pytest.skip("not shipped in the package")
     assert state_of(shipped, entry.sha256, entry.bytes) == "good"
-    network = modelzoo.load(model, weights=entry.name)
-    assert entry.parameters in (None, network.count_params())
-    config = load_config(model, dataset=entry.scores.dataset)
-    assert check_golden(config, network, entry.golden) <= entry.golden.tolerance
+    engine = KerasEngine(resolve(model, entry.name, dataset=entry.scores.dataset), "cpu")
+    assert entry.parameters in (None, engine.parameters)
+    assert check_golden(engine.config, engine, entry.golden) <= entry.golden.tolerance
 
 
 def test_the_package_holds_no_file_that_nothing_describes():
@@ -351,7 +352,7 @@ def test_nan_and_another_shape_are_no_golden_outputs():
     from modelzoo.config.published import Golden
 
     class Stub:
-        def predict(self, images: np.ndarray, verbose: int) -> np.ndarray:
+        def predict(self, images: np.ndarray) -> np.ndarray:
             return np.full((len(images), 10), np.nan, "float32")
 
     config = load_config("lenet5")

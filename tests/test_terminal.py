@@ -94,7 +94,7 @@ def test_evaluation_and_study_fit_80_columns(monkeypatch, capsys):
     images, labels = np.zeros((20, 1, 1, 1), np.uint8), np.arange(20)
     data = Dataset("drawn", images, labels, images, labels, tuple(names), "a note " * 20)
     scores = Scores("test", 0.1, 0.5, labels, np.eye(20), 1.0)
-    evaluation = Evaluation(scores, data, confusion, names, 0)
+    evaluation = Evaluation(scores, data, confusion, names, 0, "tensorflow on cpu:0")
     show(Namespace(json=False), None, evaluation_lines("lenet5", evaluation))
     columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
     row: dict[str, Any] = dict.fromkeys(columns, 0.5)

@@ -105,7 +105,7 @@ class KerasEngine:
     def __init__(self, source: Source, device: str = "auto") -> None:
         self.config, backend = source.config, source.config.trainer.backend
         self.device = start_framework(backend, device)
-        self.description = f"{backend} on {self.device.description}"
+        self.description = f"{backend} on {self.device.name}"
         with self.device.scope():
             self.network = source.build()
         self.parameters: int = self.network.count_params()
