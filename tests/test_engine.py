@@ -91,13 +91,15 @@ def test_scores_are_those_of_a_framework(capsys: pytest.CaptureFixture[str]) -> 
     assert one == pytest.approx(other, abs=1e-4)
 
 
-def test_a_layer_that_numpy_lacks_is_left_to_keras(tmp_path: Path) -> None:
-    """In the network or before it; and so is a split that is drawn."""
+def test_what_numpy_lacks_is_left_to_keras() -> None:
+    """Before the network; and so are other precisions, and a split that is drawn."""
     source = resolve("lenet5")
     changes = {"data": {"preprocessing": [{"class_name": "Equalization", "config": {}}]}}
     other = source.config.with_values(changes, "a test", asked=False)
     engine = start_engine(type(source)(other, source.weights, "lenet5"))
     assert isinstance(engine, KerasEngine)
+    half = load_config("mlp", overrides=["trainer.precision=mixed_bfloat16"])
+    assert isinstance(start_engine(type(source)(half, resolve("mlp").weights, "mlp")), KerasEngine)
     found = evaluate(load_config("lenet5", dataset="mnist5k"), split="validation")
     assert found.engine.startswith("tensorflow on cpu")
 

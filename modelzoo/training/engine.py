@@ -144,7 +144,8 @@ def start_engine(source: Source, device: str = "auto") -> Engine:
             `KerasEngine`.
     """
     config = source.config
-    if device in ("auto", "cpu") and not config.is_asked("trainer.backend"):
+    is_asked = device not in ("auto", "cpu") or config.is_asked("trainer.backend")
+    if not is_asked and config.trainer.precision == "float32":
         preprocessing, network = _preprocessing(config), config.network
         if preprocessing and network and is_computed(network):
             scores = _before_softmax(network)
