@@ -80,9 +80,9 @@ def test_scores_name_the_weights_of_another_data_set():
     source = resolve("lenet5", dataset="digits", for_scores=True)
     assert (source.label, source.dataset, source.trained_on) == ("lenet5/mnist", "digits", "mnist")
     assert "lenet5/mnist was trained on mnist, not on digits" in source.notice
-    assert source.published_accuracy is None
+    assert source.published_scores(source.dataset) is None
     own = resolve("lenet5", for_scores=True)
-    assert own.notice is None and own.published_accuracy == 0.9923
+    assert own.notice is None and own.published_scores(own.dataset).accuracy == 0.9923
 
 
 def test_a_run_s_weights_bring_the_run_s_configuration(run):

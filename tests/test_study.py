@@ -45,14 +45,14 @@ def test_packaged_studies_are_valid(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"variants": None}, "variants: should hold sections"),
-        ({"variants": {"a": 3}}, "variants.a: should hold sections, or nothing"),
+        ({"variants": None}, "study.variants: expected object"),
+        ({"variants": {"a": 3}}, "study.variants.a: expected object"),
         ({"variants": {"a b": None, "a-b": None}}, "two names make the same folder"),
         ({"base": "lenet6"}, "unknown model 'lenet6'; did you mean 'lenet5'"),
-        ({"base": 5}, "base: should be a text"),
-        ({"dataset": None}, "dataset: should be a text"),
-        ({"common": [1]}, "common: should hold sections"),
-        ({"extra": 1}, "unknown section 'extra'"),
+        ({"base": 5}, "study.base: expected str"),
+        ({"dataset": None}, "study.dataset: expected str"),
+        ({"common": [1]}, "study.common: expected object"),
+        ({"extra": 1}, "unknown key study.extra"),
         ({"variants": {"a": {"fit": {"epoch": 5}}}}, "variants.a: unknown key fit.epoch; did you"),
     ],
 )

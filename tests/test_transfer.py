@@ -9,6 +9,13 @@ from modelzoo.config import load_config
 from modelzoo.training.fine_tuning import find_start, freeze, head_of, load_start
 
 
+def started(network, weights, classes: int) -> str:
+    """Start a network from weights; return what is said of it."""
+    asked = [f"trainer.weights={weights}", f"model.num_classes={classes}"]
+    config, path = find_start(load_config("lenet5", overrides=asked))
+    return load_start(network, path, config)
+
+
 def weights_of(network) -> dict[str, list[np.ndarray]]:
     return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
 
@@ -21,8 +28,7 @@ def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 def test_a_head_of_other_classes_is_new_and_all_else_is_copied():
     network = modelzoo.build("lenet5", num_classes=5)
     before = weights_of(network)
-    start = find_start(load_config("lenet5", overrides=["trainer.weights=mnist"]))
-    message = load_start(network, start, 5)
+    message = started(network, "mnist", 5)
     assert message.endswith("\noutput: 10 -> 5 classes, newly initialised")
     expected = weights_of(modelzoo.load("lenet5", "mnist"))
     after = weights_of(network)
@@ -33,8 +39,7 @@ def test_a_head_of_other_classes_is_new_and_all_else_is_copied():
 
 def test_a_head_of_the_same_classes_is_copied():
     network = modelzoo.build("lenet5")
-    start = find_start(load_config("lenet5", overrides=["trainer.weights=mnist"]))
-    assert "anew" not in load_start(network, start, 10)
+    assert "anew" not in started(network, "mnist", 10)
     expected = weights_of(modelzoo.load("lenet5", "mnist"))
     for name, weights in weights_of(network).items():
         assert_same(weights, expected[name])
@@ -54,8 +59,7 @@ def test_weights_of_pytorch_get_a_new_head_too(tmp_path):
     maps = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, name="c")(inputs))
     network = keras.Model(inputs, keras.layers.Dense(3, name="f")(maps), name="small")
     before = weights_of(network)
-    config = load_config("lenet5", overrides=[f"trainer.weights={tmp_path / 'start.pth'}"])
-    assert "f: 7 -> 3 classes" in load_start(network, find_start(config), 3)
+    assert "f: 7 -> 3 classes" in started(network, tmp_path / "start.pth", 3)
     np.testing.assert_array_equal(
         network.get_layer("c").get_weights()[0], state["c.weight"].permute(2, 3, 1, 0).numpy()
     )

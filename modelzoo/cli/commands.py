@@ -37,7 +37,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    from modelzoo.training.golden import check_against_published, published_scores
+    from modelzoo.training.golden import check_against_published
 
     source = chosen_source(options, for_scores=True)
     published = source.published
@@ -55,7 +55,8 @@ def evaluate(options: argparse.Namespace) -> None:
         golden=published.golden if published and options.check else None,
         crops=options.crops,
     )
-    promised, scores = published_scores(published, result), result.scores
+    scores = result.scores
+    promised = source.published_scores(result.data.name, scores.split)
     failure: RunError | None = None
     said = [f"published: {promised}"] if promised else []
     if options.check and published:

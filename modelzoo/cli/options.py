@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.cli.printing import print_notice
-from modelzoo.config import Config
+from modelzoo.config import Config, load_config
 from modelzoo.config.layers import nested
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed
@@ -72,7 +72,7 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
 
     folder = RunFolder(options.resume)
     folder.check_is_begun()
-    own, (asked, _) = folder.read_config(), chosen_config(options, model=folder.config)
+    own, (asked, _) = load_config(folder.config), chosen_config(options, model=folder.config)
     start, sha256 = own.trainer.weights, own.trainer.weights_sha256
     names = {  # what an option may say of the run itself
         "model": (own.name, folder.path, folder.config),

@@ -48,7 +48,8 @@ def attack(options: argparse.Namespace) -> None:
     if figure is not None:
         charts[f"{name}-pictures"] = figure
     # Weights are published with their accuracy on the whole test set of one data set.
-    published = source.published_accuracy if source.dataset == data.name else None
+    scores = source.published_scores(data.name)
+    published = scores.accuracy if scores else None
     summary = {
         "model": label,
         "published_accuracy": published,

@@ -93,9 +93,6 @@ class ShowProgress(keras.callbacks.Callback):
         self.seconds_before = progress.seconds  # that the epoch took before this process
         self.done_before = progress.epochs_done + self.first_step / steps  # in epochs
         self.shown = Progress(steps, console=console, interval=LINE_INTERVAL)
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Look at the clock."""
         self.began = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

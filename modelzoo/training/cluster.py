@@ -44,15 +44,10 @@ class TensorFlowConfig(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Cluster:
-    """The worker processes of one training.
+    """The worker processes of one training."""
 
-    Attributes:
-        addresses: HOST:PORT of each worker; empty for a process that trains alone.
-        index: which of them this process is. Worker 0, the chief, writes the run's files.
-    """
-
-    addresses: tuple[str, ...] = ()
-    index: int = 0
+    addresses: tuple[str, ...] = ()  # HOST:PORT of each; none for a process that trains alone
+    index: int = 0  # of this process; worker 0, the chief, writes the run's files
 
     @property
     def is_chief(self) -> bool:
@@ -63,12 +58,7 @@ class Cluster:
 def read_cluster(
     trainer: Trainer, device: str, environment: Mapping[str, str] = os.environ
 ) -> Cluster:
-    """Return the cluster that the environment describes, if `distribute` is "workers".
-
-    Args:
-        trainer: the section of a configuration.
-        device: as for `modelzoo.Trainer`.
-        environment: holds TF_CONFIG, or what `srun` sets; TF_CONFIG is preferred.
+    """Return the cluster that TF_CONFIG, or else `srun`, describes, if `distribute` is "workers".
 
     Raises:
         InputError: this cannot be distributed so, or the environment does not say who takes part.
@@ -104,11 +94,7 @@ def read_cluster(
 
 
 def parse_tf_config(text: str) -> Cluster:
-    """Return the cluster in TF_CONFIG: workers, or a chief and workers.
-
-    Raises:
-        InputError: not JSON, or not such a cluster; the message shows how it should be.
-    """
+    """Return the cluster in TF_CONFIG: workers, or a chief and workers."""
     try:
         config = msgspec.json.decode(text, type=TensorFlowConfig)
     except msgspec.DecodeError as error:
@@ -128,9 +114,6 @@ def parse_slurm(environment: Mapping[str, str]) -> Cluster:
 
     TensorFlow's SlurmClusterResolver sorts the nodes by name, so that n10 comes before n9 and
     ranks and addresses no longer match, and fails on nodes without GPUs; hence this.
-
-    Raises:
-        InputError: a variable is missing, or the tasks are not distributed in blocks.
     """
     missing = [name for name in SLURM if name not in environment]
     if missing:
@@ -221,11 +204,7 @@ def start_workers(cluster: Cluster) -> Any:
 
 
 def patience() -> int:
-    """Return the seconds that workers wait for one another.
-
-    Raises:
-        InputError: the environment variable is not a whole number from 1.
-    """
+    """Return the seconds that workers wait for one another."""
     text = os.environ.get(PATIENCE) or str(DEFAULT_PATIENCE)
     if not text.isdecimal() or not 1 <= int(text) <= 86_400:
         raise InputError(f"{PATIENCE}={text:.80}: should be whole seconds from 1 to 86400")

@@ -23,15 +23,10 @@ UNUSED = ("IPython", "jax", "matplotlib", "pandas", "sklearn")
 
 @dataclass(frozen=True)
 class Device:
-    """A device that is really there.
+    """A device that is really there."""
 
-    Attributes:
-        name: as Keras calls it, "cpu:0" or "gpu:1".
-        description: what it is, for people: "CPU: AMD EPYC, 2 cores".
-    """
-
-    name: str
-    description: str
+    name: str  # as Keras calls it, "cpu:0" or "gpu:1"
+    description: str  # for people: "CPU: AMD EPYC, 2 cores"
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which Keras puts variables and computations on this device."""

@@ -50,11 +50,7 @@ class Distribution:
         return contextlib.nullcontext()
 
     def check(self, config: Config, network: keras.Model, pipeline: InputPipeline) -> None:
-        """Refuse what would train something else than one replica does.
-
-        Raises:
-            InputError: too few pictures, or an optimizer or a learning rule that is not suited.
-        """
+        """Raise an InputError for what would train something else than one replica does."""
         import keras
 
         if self.replicas == 1:
@@ -104,11 +100,7 @@ class Distribution:
         return pipeline.training_batches(first_step), validation, class_weight
 
     def agree(self, what: str) -> None:
-        """Make sure that all workers hold the same text.
-
-        Raises:
-            InputError: in all workers, if one holds another.
-        """
+        """Raise an InputError in all workers, unless they hold the same text."""
 
     @contextlib.contextmanager
     def own_errors(self, advice: str) -> Iterator[None]:
@@ -131,12 +123,8 @@ class TensorFlowReplicas(Distribution):
 
         super().__init__(strategy.num_replicas_in_sync, cluster)
         self.strategy = strategy
-        if self.workers > 1:
-            self.lost = (
-                errors.UnavailableError,
-                errors.AbortedError,
-                errors.DeadlineExceededError,
-            )
+        gone = (errors.UnavailableError, errors.AbortedError, errors.DeadlineExceededError)
+        self.lost = gone if self.workers > 1 else ()
         # TensorFlow counts the slices of a process where Keras expects the steps of an epoch.
         warnings.filterwarnings("ignore", "Your input ran out of data")
 
@@ -182,11 +170,8 @@ class TensorFlowReplicas(Distribution):
         """Compare a checksum among all workers."""
         import tensorflow as tf
 
-        if self.workers == 1:
-            return
         own = tf.constant([zlib.crc32(what.encode())], tf.int64)
-        found = self.strategy.gather(own, axis=0)
-        if len(set(found.numpy().tolist())) > 1:
+        if self.workers > 1 and len(set(self.strategy.gather(own, axis=0).numpy().tolist())) > 1:
             raise InputError(
                 "--distribute workers: the workers do not train the same: configuration, data set "
                 "or saved epochs differ. Give all the same command, files and versions"
@@ -238,11 +223,7 @@ def start_distribution(
 ) -> Distribution:
     """Return what `trainer.distribute` asks for, once the framework has started.
 
-    Args:
-        trainer: the section of a configuration.
-        cluster: from `read_cluster`.
-        device: that was chosen.
-        notify: called with a message where there is only one replica.
+    Where that is one replica, `notify` is called with a message.
 
     Raises:
         InputError: this process can no longer be one of several.

@@ -29,24 +29,14 @@ RANKED_AT_ONCE = 5_000  # images: ranks of 1,000 classes take 8 kB each
 
 @dataclass(frozen=True)
 class Scores:
-    """What a network reached on a split.
-
-    Attributes:
-        split: "train", "validation" or "test".
-        loss: mean over the images, as the configuration's loss measures it, without the penalties
-            of regularizers.
-        accuracy: share of images whose most probable class is the true one, 0 to 1.
-        labels: true class numbers, (n,).
-        probabilities: (n, classes); of a network that gives none, its scores.
-        seconds: that scoring took.
-    """
+    """What a network reached on a split: "train", "validation" or "test"."""
 
     split: str
-    loss: float
-    accuracy: float
-    labels: np.ndarray
-    probabilities: np.ndarray
-    seconds: float
+    loss: float  # mean over the images, without the penalties of regularizers
+    accuracy: float  # share of images whose most probable class is the true one, 0 to 1
+    labels: np.ndarray  # true class numbers, (n,)
+    probabilities: np.ndarray  # (n, classes); of a network that gives none, its scores
+    seconds: float  # that scoring took
 
     @property
     def predicted(self) -> np.ndarray:
@@ -63,7 +53,7 @@ class Scores:
         for start in range(0, len(self.labels), RANKED_AT_ONCE):
             part = slice(start, start + RANKED_AT_ONCE)
             best = most_probable(self.probabilities[part], count)
-            hits += int((best == self.labels[part, np.newaxis]).any(axis=1).sum())
+            hits += int((best == self.labels[part, np.newaxis]).sum())
         return hits / len(self.labels)
 
     def confusion(self) -> np.ndarray:
@@ -94,25 +84,16 @@ class Evaluation:
 
 @dataclass
 class Run:
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        folder: where its files are.
-        config: the resolved configuration.
-        model: the network with the weights of the best validation epoch, compiled for scoring.
-        history: a row an epoch.
-        metrics: what metrics.json holds.
-        is_chief: False in all but the first of several workers, which write no files.
-    """
-
-    folder: Path
-    config: Config
-    model: keras.Model
-    history: pd.DataFrame
-    metrics: dict[str, Any]
+    folder: Path  # where its files are
+    config: Config  # resolved
+    model: keras.Model  # with the weights of the best validation epoch, compiled for scoring
+    history: pd.DataFrame  # a row an epoch
+    metrics: dict[str, Any]  # what metrics.json holds
     pipeline: InputPipeline
-    scores: Scores
-    is_chief: bool = True
+    scores: Scores  # on the test set
+    is_chief: bool = True  # False in all but the first of several workers, which write no files
 
     def evaluate(self, split: str = "test") -> dict[str, float]:
         """Return loss and accuracy on a split; the test set was scored once, when the run ended."""
@@ -196,8 +177,8 @@ def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch 
             probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
             loss = float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
         else:
-            probabilities = np.asarray(model.predict(batches, verbose=0), "float32")
-            probabilities = probabilities.reshape(len(labels), CROPS, -1).mean(axis=1)
+            patches = np.asarray(model.predict(batches, verbose=0), "float32")
+            probabilities = patches.reshape(len(labels), CROPS, -1).mean(axis=1)
             targets = pipeline.encode(keras.ops.convert_to_tensor(labels.astype("int32")))
             predicted = keras.ops.convert_to_tensor(probabilities)
             loss = float(model.compute_loss(y=targets, y_pred=predicted))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,33 +20,19 @@ if TYPE_CHECKING:
 ALL_BUT_HEAD = "all-but-head"
 
 
-@dataclass(frozen=True)
-class Start:
-    """The weights that a training starts from.
-
-    Attributes:
-        name: what `trainer.weights` should say to find them again: "lenet5/mnist", or a path.
-        path: of the file.
-        sha256: of the file.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-
-
-def find_start(config: Config, *, allow_unverified: bool = False) -> Start | None:
-    """Return the weights that `trainer.weights` names, or None. Starts no framework.
+def find_start(config: Config, *, allow_unverified: bool = False) -> tuple[Config, Path | None]:
+    """Find the weights that `trainer.weights` names, and return their file, if they name any.
 
     They are a published name of this network, NETWORK/NAME of another configuration, the path of a
-    file or of a run's folder, or an address.
+    file or of a run's folder, or an address. The configuration that is returned says how to find
+    the same ones again, and their SHA-256. Starts no framework.
 
     Raises:
         InputError: there are no such weights, or not with the hash in `trainer.weights_sha256`.
     """
     weights, sha256 = config.trainer.weights, config.trainer.weights_sha256
     if weights is None:
-        return None
+        return config, None
     network, _, name = weights.rpartition("/")
     source = config
     if network in list_models() and any(w.name == name for w in load_config(network).weights):
@@ -69,7 +54,9 @@ def find_start(config: Config, *, allow_unverified: bool = False) -> Start | Non
         packaged = source.name in list_models() and published in load_config(source.name).weights
         # A run's folder does not hold the YAML that somebody has written weights into.
         weights = f"{source.name}/{published.name}" if packaged else str(path)
-    return Start(without_password(weights), path, found)  # it is written into the run's files
+    # What is written into the run's files names no password.
+    values = {"weights": without_password(weights), "weights_sha256": found}
+    return config.with_values({"trainer": values}, "the start"), path
 
 
 def head_of(network: keras.Model, num_classes: int) -> Any:
@@ -78,24 +65,25 @@ def head_of(network: keras.Model, num_classes: int) -> Any:
     return last if last.weights[-1].shape[-1] == num_classes else None
 
 
-def load_start(network: keras.Model, start: Start, num_classes: int) -> str:
-    """Copy the weights into the network, and say in words what was copied.
+def load_start(network: keras.Model, path: Path, config: Config) -> str:
+    """Copy the weights that `find_start` found into the network, and say what was copied.
 
     A head for another number of classes keeps the weights that it was initialised with.
 
     Raises:
         InputError: any other layer differs; the network is unchanged then.
     """
-    head = head_of(network, num_classes)
-    units = load_weights(network, start.path, new_head=head is not None)
-    message = f"starting from {start.name} (SHA-256 {start.sha256})"
+    classes, trainer = config.model.num_classes, config.trainer
+    head = head_of(network, classes)
+    units = load_weights(network, path, new_head=head is not None)
+    message = f"starting from {trainer.weights} (SHA-256 {trainer.weights_sha256})"
     if units is None:
         return message
-    return f"{message}\n{head.name}: {units} -> {num_classes} classes, newly initialised"
+    return f"{message}\n{head.name}: {units} -> {classes} classes, newly initialised"
 
 
 def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int) -> list[str]:
-    """Keep layers from being trained; return their names.
+    """Keep layers of a network that is not compiled from being trained; return their names.
 
     A frozen batch normalisation works with the statistics that it has.
 
@@ -103,12 +91,8 @@ def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int
         network: not compiled yet.
         patterns: names of layers, in which * stands for anything, or "all-but-head".
         num_classes: by which the head is known.
-
-    Raises:
-        InputError: a pattern fits no layer that has weights, or nothing is left to be trained.
     """
-    layers = weighted_layers(network)
-    head = head_of(network, num_classes)
+    layers, head = weighted_layers(network), head_of(network, num_classes)
     frozen: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         if pattern == ALL_BUT_HEAD and head is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.config.published import Golden, PublishedWeights, Scores
+from modelzoo.config.published import Golden, PublishedWeights
 from modelzoo.support.errors import RunError
 
 if TYPE_CHECKING:
@@ -53,11 +53,7 @@ def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) ->
 
 
 def check_golden(config: Config, engine: Engine, golden: Golden) -> float:
-    """Compare a network with its golden outputs; return the largest difference.
-
-    Raises:
-        RunError: it is larger than the tolerance, or there are other classes.
-    """
+    """Return the largest difference from the golden outputs; a RunError, if it is too large."""
     wanted = np.asarray(golden.outputs)
     found = answers(config, engine, golden.seed, len(wanted))
     if found.shape != wanted.shape:
@@ -71,26 +67,14 @@ def check_golden(config: Config, engine: Engine, golden: Golden) -> float:
     return difference
 
 
-def published_scores(published: PublishedWeights | None, result: Evaluation) -> Scores | None:
-    """Return the published scores of the same data and split as a measurement, if any."""
-    if published is None:
-        return None
-    measured = (result.data.name, result.scores.split)
-    same = measured == (published.scores.dataset, published.scores.split)
-    return published.scores if same else None
-
-
 def check_against_published(published: PublishedWeights, result: Evaluation) -> str:
-    """Compare a measurement with the published numbers.
-
-    Returns:
-        What was compared, and found equal.
+    """Compare a measurement with the published numbers; say which were found equal.
 
     Raises:
         RunError: a number differs by more than `ACCURACY_TOLERANCE`, or was measured on other data.
     """
     scores, found = published.scores, result.scores
-    if published_scores(published, result) is None:
+    if (result.data.name, found.split) != (scores.dataset, scores.split):
         raise RunError(
             f"--check: measured on {result.data.name} ({found.split}), but {published.name} is "
             f"published for {scores.dataset} ({scores.split}): there is nothing to compare with"

@@ -23,11 +23,7 @@ if TYPE_CHECKING:  # these start the framework; a device must be chosen before
 
 
 def build_network(config: Config) -> keras.Model:
-    """Build a configuration's network in its precision.
-
-    Raises:
-        InputError: an argument of the `model` section is out of range.
-    """
+    """Build a configuration's network in its precision."""
     network = config.network
 
     import keras
@@ -70,13 +66,8 @@ def open_dataset(
     """Load a configuration's data set; return it with the configuration that fits it.
 
     Every picture has the shape that preprocessing expects. Where the data set is out of reach,
-    another may have come in its place: the configuration names the one that came.
-
-    Args:
-        config: its `data` and `image` say what is loaded, and how.
-        notify: called with each notice.
-        is_new: the network is about to be trained from scratch, and so can be given the data set's
-            classes. Otherwise it has to have as many already.
+    another may have come in its place: the configuration names the one that came. If `is_new`, the
+    network is about to be trained, and gets the data set's classes; else it has to have as many.
 
     Raises:
         InputError: the data set cannot be had, or has more classes than the network.
@@ -94,11 +85,8 @@ def fit_config_to_data(
 ) -> Config:
     """Return the configuration with as many validation images as a small data set can spare.
 
-    Args:
-        config: unless it asks for a number of validation images.
-        data: that it is trained or scored on.
-        notify: for a network that is about to be trained from scratch: it gets the data set's
-            label and class names, and as many classes, unless their number was set by hand.
+    With `notify`, the network is about to be trained: it gets the data set's class names, and as
+    many classes, unless their number was set by hand.
 
     Raises:
         InputError: the data set has more classes than the network.
@@ -154,12 +142,9 @@ def class_weights(
     Args:
         chosen: `fit.class_weight`: weights by class number, of which those left out are 1, or
             "balanced": in inverse proportion to the images of each class, with a mean of 1 over
-            all images, as scikit-learn computes it.
+            all images, as scikit-learn computes it. A class without images has the weight 1.
         labels: class numbers of the training images, those for validation left out.
         classes: units of the network's output.
-
-    Returns:
-        None if there are no weights. A class without images has the weight 1, which nothing uses.
     """
     if chosen is None:
         return None

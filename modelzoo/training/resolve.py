@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelzoo.config import Config, list_models, load_config, split_reference
-from modelzoo.config.published import PublishedWeights
+from modelzoo.config.published import PublishedWeights, Scores
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import is_there
 from modelzoo.weights.find import find_weights, named_weights, no_weights
@@ -19,21 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """A network with its weights, not yet built.
+    """A network with its weights, not yet built."""
 
-    Attributes:
-        config: for the data set that the weights were trained on, unless another was asked for.
-        weights: their file.
-        label: "lenet5/mnist", the name of a run's folder, or that of the network.
-        published: the weights' entry; None for a file, an address or a run.
-        trained_on: the data set that the weights were trained on; None if unknown.
-    """
-
-    config: Config
-    weights: Path
-    label: str
-    published: PublishedWeights | None = None
-    trained_on: str | None = None
+    config: Config  # for the data set that the weights were trained on, or that was asked for
+    weights: Path  # their file
+    label: str  # "lenet5/mnist", the name of a run's folder, or that of the network
+    published: PublishedWeights | None = None  # None for a file, an address or a run
+    trained_on: str | None = None  # a data set; None if unknown
 
     @property
     def dataset(self) -> str:
@@ -45,12 +37,10 @@ class Source:
         """What `--json` calls the weights: their published name, or their file."""
         return self.published.name if self.published else str(self.weights)
 
-    @property
-    def published_accuracy(self) -> float | None:
-        """On the test set of the configuration's data set, 0 to 1; None if none is published."""
+    def published_scores(self, dataset: str, split: str = "test") -> Scores | None:
+        """Return what is published of the weights on a split of a data set, if anything."""
         scores = self.published.scores if self.published else None
-        same = scores and (scores.dataset, scores.split) == (self.dataset, "test")
-        return scores.accuracy if scores and same else None
+        return scores if scores and (scores.dataset, scores.split) == (dataset, split) else None
 
     @property
     def notice(self) -> str | None:

@@ -32,12 +32,9 @@ SHOWN = 5  # names of classes in one line
 def notices_on_classes(
     labels: np.ndarray, names: Sequence[str], is_weighted: bool = False
 ) -> list[str]:
-    """Return what is wrong with the classes of the training images.
+    """Return what is wrong with the class numbers of the training images.
 
-    Args:
-        labels: class numbers of the training images, those for validation left out.
-        names: of the classes.
-        is_weighted: whether `fit.class_weight` already answers an imbalance.
+    An imbalance is no notice if they are weighted already.
     """
     counts, notices = np.bincount(labels, minlength=len(names)), []
     missing = [name for name, count in zip(names, counts, strict=True) if not count]
@@ -126,9 +123,6 @@ def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
         path: the folder of the run.
         suffix: "png", "svg", "html" or "json".
         out: folder for the files, whose names then start with the run's; the run's own if None.
-
-    Raises:
-        InputError: the folder holds no finished run, or a damaged one.
     """
     data = load_report_data(path)
     drawn = charts_of_run(RunFolder(path).read_history(), data)

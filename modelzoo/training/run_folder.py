@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import filelock
 import numpy as np
 
-from modelzoo.config import Config, load_config
+from modelzoo.config import Config
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import (
     as_typed,
@@ -43,17 +44,17 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.config, self.history = self.path / "config.yaml", self.path / "history.csv"
-        self.best_weights = self.path / "best.weights.h5"
-        self.model, self.metrics = self.path / "model.keras", self.path / "metrics.json"
-        self.state = self.path / "state.npz"
-        self.previous_state = self.path / "state.previous.npz"
+        self.path = path = Path(path)
+        self.config, self.history = path / "config.yaml", path / "history.csv"
+        self.best_weights, self.model = path / "best.weights.h5", path / "model.keras"
+        self.state, self.previous_state = path / "state.npz", path / "state.previous.npz"
+        self.metrics = path / "metrics.json"
         self._lock = filelock.FileLock(self.path / LOCK)
         self._made: list[Path] = []  # folders that were not there before
         self._has_config = False  # one that is worth nothing without a state
         self._chosen = self.state  # which of the two is read
         self.warning = ""  # of what was chosen, in words
+        self._again = f"python -m train --config {as_typed(self.config)} --out ANOTHER"
 
     @property
     def is_begun(self) -> bool:
@@ -77,8 +78,12 @@ class RunFolder:
         """
         folder = cls(path)
         folder._made = [each for each in (path, *path.parents) if not is_there(each)]
-        try:
-            path.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as undo:
+            undo.callback(folder.release)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be a run's folder: {error.strerror}") from None
             folder._has_config = is_there(path / LOCK)  # a training was killed
             folder.lock()
             if folder.is_begun:
@@ -89,12 +94,7 @@ class RunFolder:
             ours = {LOCK, folder.config.name} if folder._has_config else {LOCK}
             if any(each.name not in ours for each in path.iterdir()):
                 raise InputError(f"{path}: is not empty; choose another --out")
-        except OSError as error:
-            folder.release()
-            raise InputError(f"{path}: cannot be a run's folder: {error.strerror}") from None
-        except BaseException:
-            folder.release()
-            raise
+            undo.pop_all()
         for made in folder._made:
             sync_folder(made.parent)
         return folder
@@ -158,10 +158,6 @@ class RunFolder:
         head = f"# Resolved by modelzoo: {command}\n"
         write_text(self.config, head + config.to_yaml())
 
-    def read_config(self) -> Config:
-        """Read the resolved configuration back."""
-        return load_config(config_file=self.config)
-
     def write_history(self, rows: Sequence[dict[str, float]]) -> None:
         """Write history.csv; further metrics of the configuration follow the fixed columns."""
         known = [name for name in HISTORY if not rows or any(name in row for row in rows)]
@@ -169,11 +165,7 @@ class RunFolder:
         write_csv(self.history, [*known, *others], rows)
 
     def read_history(self) -> "pd.DataFrame":
-        """Return history.csv, a row an epoch.
-
-        Raises:
-            InputError: it is missing, or no table.
-        """
+        """Return history.csv, a row an epoch."""
         import pandas as pd
 
         try:
@@ -186,11 +178,7 @@ class RunFolder:
         return history
 
     def read_metrics(self) -> dict[str, Any]:
-        """Return metrics.json.
-
-        Raises:
-            InputError: it is missing, or holds no JSON object.
-        """
+        """Return metrics.json."""
         try:
             metrics = json.loads(ordinary(self.metrics).read_bytes())
         except (OSError, ValueError, RecursionError) as error:
@@ -221,8 +209,7 @@ class RunFolder:
         if state in ("damaged", "missing"):
             raise InputError(
                 f"{self.best_weights}: is {state}; the run cannot go on without the weights of its "
-                f"best epoch, {progress.best_epoch}.\n"
-                f"Train it again: python -m train --config {as_typed(self.config)} --out ANOTHER"
+                f"best epoch, {progress.best_epoch}.\nTrain it again: {self._again}"
             )
 
     def save_state(self, arrays: Iterable[np.ndarray], progress: Progress) -> None:
@@ -258,10 +245,7 @@ class RunFolder:
                 self.warning = f"{problem}; going on from the state before it"
             self._chosen = path
             return state
-        raise InputError(
-            f"{problem}\nNothing can be resumed from it; train again: "
-            f"python -m train --config {as_typed(self.config)} --out ANOTHER"
-        )
+        raise InputError(f"{problem}\nNothing can be resumed from it; train again: {self._again}")
 
 
 class SharedRunFolder(RunFolder):
@@ -285,10 +269,8 @@ class SharedRunFolder(RunFolder):
 
 def default_path(model: str, dataset: str) -> Path:
     """Return runs/<model>-<dataset>-<time>, one that is not there yet."""
-    label = "".join(
-        letter if letter.isalnum() else "_" for letter in dataset.removeprefix("folder:")
-    )
-    stem = f"{model}-{label[-40:]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    label = re.sub(r"\W", "_", dataset.removeprefix("folder:"))[-40:]
+    stem = f"{model}-{label}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = Path("runs") / stem, 1
     while path.exists():
         number += 1

@@ -1,14 +1,15 @@
 """Train variants of one network, and compare their curves: what does each change do?"""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
 
 from modelzoo.config import Config, load_config, packaged_folder
-from modelzoo.config.layers import Layer, check_top_level, read_yaml
+from modelzoo.config.layers import read_yaml
+from modelzoo.config.sections import convert
 from modelzoo.support.errors import InputError, unknown
 from modelzoo.support.files import is_there, write_csv, write_text
 from modelzoo.training.resolve import configure
@@ -19,23 +20,27 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 STUDIES = packaged_folder() / "studies"
-KEYS = ("title", "base", "dataset", "common", "variants")
+Sections = dict[str, Any]
 COLUMNS = ("train_accuracy", "val_accuracy", "test_accuracy", "epochs", "best_epoch", "seconds")
+
+
+class StudyFile(msgspec.Struct, forbid_unknown_fields=True):
+    """The keys of a study's YAML: a network, and what each variant of it changes."""
+
+    title: str
+    base: str
+    dataset: str
+    variants: Annotated[dict[Any, Sections | None], msgspec.Meta(min_length=1)]
+    common: Sections | None = None
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a YAML of a study says.
+    """What a YAML of a study says."""
 
-    Attributes:
-        name: of the file, and of the folder that the runs go to.
-        title: what is asked.
-        variants: a complete configuration for each name, in order.
-    """
-
-    name: str
+    name: str  # of the file, and of the folder that the runs go to
     title: str
-    variants: dict[str, Config]
+    variants: dict[str, Config]  # a complete configuration for each name, in order
 
 
 def list_studies() -> list[str]:
@@ -59,23 +64,22 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
     if not is_there(path):
         raise unknown("study", str(study), list_studies())
     layer = read_yaml(path)
-    check_top_level(layer, KEYS)
-    base, _ = configure(_text(layer, "base"), dataset=_text(layer, "dataset"))
-    common = base.with_values(_sections(path, layer.values, "common"), f"{path}: common")
-    variants = _sections(path, layer.values, "variants")
-    if not variants:
-        raise InputError(f"{path}: variants: should hold sections below the names of variants")
+    given = convert(
+        layer.values, StudyFile, lambda key: layer.place(key.removeprefix("study.")), "study"
+    )
+    base, _ = configure(given.base, dataset=given.dataset)
+    common = base.with_values(given.common or {}, f"{path}: common")
     configs = {
-        str(name): common.with_values(
-            _sections(path, variants, name, "variants."), f"{path}: variants.{name}"
-        ).with_overrides(overrides or [])
-        for name in variants
+        str(name): common.with_values(values or {}, f"{path}: variants.{name}").with_overrides(
+            overrides or []
+        )
+        for name, values in given.variants.items()
     }
-    return Study(path.stem, _text(layer, "title"), configs)
+    return Study(path.stem, given.title, configs)
 
 
 def run_study(
-    study: Study, out: Path, *, device: str = "auto", console: Console | None = None
+    study: Study, out: Path, *, device: str = "auto", console: "Console | None" = None
 ) -> list[Path]:
     """Train all variants, and write their table and their curves.
 
@@ -142,14 +146,13 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
         InputError: the metrics.json of a run is missing or damaged.
     """
     rows = []
-    for name, folder in folders.items():
-        file = RunFolder(folder)
-        metrics = file.read_metrics()
-        for column in COLUMNS:
-            value = metrics.get(column)
-            if not isinstance(value, int | float) and (column, value) != ("val_accuracy", None):
-                raise InputError(f"{file.metrics}: {column}: {value!r:.80} should be a number")
+    for name, path in folders.items():
+        folder = RunFolder(path)
+        metrics = folder.read_metrics()
         values = {column: metrics.get(column) for column in COLUMNS}
+        for column, value in values.items():
+            if not isinstance(value, int | float) and (column, value) != ("val_accuracy", None):
+                raise InputError(f"{folder.metrics}: {column}: {value!r:.80} should be a number")
         trained, validated = values["train_accuracy"], values["val_accuracy"]
         gap = None if validated is None else trained - validated
         rows.append({"variant": name, **values, "gap": gap})
@@ -179,17 +182,3 @@ def _check_same(path: Path, config: Config) -> None:
 def _asked(path: Path) -> Path:
     """Return where the configuration stands that a variant was trained for."""
     return path.with_name(f"{path.name}.yaml")
-
-
-def _text(layer: Layer, key: str) -> str:
-    value = layer.values.get(key)
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{layer.place(key)}: {key}: should be a text")
-    return value
-
-
-def _sections(path: Path, values: dict[Any, Any], key: Any, above: str = "") -> dict[str, Any]:
-    value = values.get(key)
-    if value is not None and not isinstance(value, dict):
-        raise InputError(f"{path}: {above}{key}: should hold sections, or nothing")
-    return value or {}

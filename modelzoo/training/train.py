@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ from modelzoo.training.callbacks import EpochOrder, ShowProgress
 from modelzoo.training.device import Device
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Run, Scores, compile_for_scoring, score
-from modelzoo.training.fine_tuning import Start, load_start
+from modelzoo.training.fine_tuning import load_start
 from modelzoo.training.prepare import class_weights, open_dataset
 from modelzoo.training.results import notices_on_classes, notices_on_history, write_results
 from modelzoo.training.run_folder import RunFolder, default_path
@@ -36,7 +37,7 @@ def train(
     distribution: Distribution,
     console: Console,
     folder: RunFolder | None = None,
-    start: Start | None = None,
+    start: Path | None = None,
 ) -> Run:
     """Open the data, build the network, fit it, score it once, and write what the run leaves.
 
@@ -46,7 +47,7 @@ def train(
         distribution: over how many devices and processes.
         console: where progress and notices go.
         folder: a new one; one that holds a run, which goes on; or None for a new one under runs/.
-        start: weights that a new run begins with.
+        start: the file of the weights that a new run begins with.
 
     Raises:
         InputError: the parts do not fit each other, or the folder holds another run's state.
@@ -68,7 +69,7 @@ def train(
         del data  # the session keeps what it needs of it
         if start is not None:
             with distribution.scope():
-                say(load_start(session.network, start, config.model.num_classes))
+                say(load_start(session.network, start, config))
         if folder is None:
             folder = at_end.enter_context(RunFolder.create(default_path(config.name, name)))
         saving = Saving(session, folder, console)

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelzoo.config import Config
+from modelzoo.config import Config, load_config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.support.errors import InputError
 from modelzoo.support.terminal import make_console, tell
 from modelzoo.training.cluster import Cluster, read_cluster
 from modelzoo.training.device import start_framework
 from modelzoo.training.distribution import start_distribution
-from modelzoo.training.fine_tuning import Start, find_start
+from modelzoo.training.fine_tuning import find_start
 from modelzoo.training.run_folder import RunFolder, SharedRunFolder
 
 if TYPE_CHECKING:
@@ -115,10 +115,7 @@ class Trainer:
         cluster = read_cluster(self.config.trainer, self.device)
         if self.config.trainer.distribute == "workers" and self.out is None:
             raise InputError("--distribute workers: needs --out, a folder that all workers see")
-        start = find_start(self.config, allow_unverified=self.allow_unverified)
-        if start:
-            found = {"weights": start.name, "weights_sha256": start.sha256}
-            self.config = self.config.with_values({"trainer": found}, "the start")
+        self.config, start = find_start(self.config, allow_unverified=self.allow_unverified)
         kind = RunFolder if cluster.is_chief else SharedRunFolder
         with contextlib.nullcontext() if self.out is None else kind.create(self.out) as folder:
             return _train(self.config, self.device, cluster, self.console, folder, start)
@@ -149,7 +146,7 @@ def resume(
         InputError: the folder holds no run, or its files are damaged.
     """
     # The configuration says how to train, and so who may lock the folder.
-    config = SharedRunFolder.open(Path(path)).read_config()
+    config = load_config(config_file=SharedRunFolder.open(Path(path)).config)
     if distribute is not None:
         config = config.with_values({"trainer": {"distribute": distribute}}, "--distribute")
     if epochs is not None:
@@ -172,7 +169,7 @@ def _train(
     cluster: Cluster,
     console: Console | None,
     folder: RunFolder | None,
-    start: Start | None = None,
+    start: Path | None = None,
 ) -> Run:
     """Start the framework, and train."""
     shown = (console or make_console(stderr=True)) if cluster.is_chief else make_console(quiet=True)
