@@ -46,7 +46,7 @@ def test_packaged_studies_are_valid(name):
     ("changes", "message"),
     [
         ({"variants": None}, "study.variants: expected object"),
-        ({"variants": {"a": 3}}, "study.variants.a: expected object"),
+        ({"variants": {"a": 3}}, "study.variants: expected object | null, got int: {'a': 3}"),
         ({"variants": {"a b": None, "a-b": None}}, "two names make the same folder"),
         ({"base": "lenet6"}, "unknown model 'lenet6'; did you mean 'lenet5'"),
         ({"base": 5}, "study.base: expected str"),

@@ -83,7 +83,7 @@ def load_start(network: keras.Model, path: Path, config: Config) -> str:
 
 
 def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int) -> list[str]:
-    """Keep layers of a network that is not compiled from being trained; return their names.
+    """Keep layers from being trained; return their names.
 
     A frozen batch normalisation works with the statistics that it has.
 

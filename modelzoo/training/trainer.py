@@ -100,7 +100,6 @@ class Trainer:
             )
         self.allow_unverified, self.device, self.console = allow_unverified, device, console
         self.out = None if out is None else Path(out)
-        check_dataset_name(self.config.data.dataset)
 
     def fit(self) -> Run:
         """Train, score the test set once with the best weights, and write the run's files.
@@ -111,7 +110,8 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the batch in progress is done and
                 everything is saved; the second raises it at once.
         """
-        # Weights and a folder that cannot be used are refused before the framework takes its time.
+        # Data, weights and a folder that cannot be used are refused before the framework starts.
+        check_dataset_name(self.config.data.dataset)
         cluster = read_cluster(self.config.trainer, self.device)
         if self.config.trainer.distribute == "workers" and self.out is None:
             raise InputError("--distribute workers: needs --out, a folder that all workers see")
