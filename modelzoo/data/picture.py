@@ -49,7 +49,10 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
             io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
             Image.open(file, formats=_formats(file, name)) as opened,
         ):
-            _check_size(opened, name)
+            # Opening reads the header only: nothing has been decoded yet. Pillow would just warn,
+            # and a warning can't be made an error for one thread alone.
+            if opened.width * opened.height > MAX_PIXELS:
+                raise _too_large(name)
             return _upright(opened, least_size)
     except InputError:
         raise
@@ -97,13 +100,6 @@ def _formats(file: BinaryIO, name: str) -> tuple[str, ...]:
         )
     file.seek(0)
     return tuple(each for each in FORMATS if each != "TIFF")
-
-
-def _check_size(opened: Image.Image, name: str) -> None:
-    # Opening reads the header only: nothing has been decoded yet. Pillow would just warn, and a
-    # warning can't be made an error for one thread alone.
-    if opened.width * opened.height > MAX_PIXELS:
-        raise _too_large(name)
 
 
 def _too_large(name: str) -> InputError:
