@@ -11,6 +11,7 @@ from PIL import Image
 
 IN_A_PROCESS = """
 import resource, sys
+from modelzoo.config.sections import Data
 from modelzoo.data.folder import load_folder
 from modelzoo.data.pipeline import InputPipeline
 
@@ -18,8 +19,9 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 data = load_folder("pictures", (128, 128, 3))
-pipeline = InputPipeline(data, num_classes=4, batch_size=16, validation_split=0,
+settings = Data(dataset="pictures", batch_size=16, validation_split=0,
     augmentation=[{"class_name": "RandomPatch", "config": {"height": 112, "width": 112}}])
+pipeline = InputPipeline(data, settings, num_classes=4)
 pipeline.start_epoch(0)
 for step, (images, labels) in enumerate(pipeline.training_batches()):
     if step == 30:

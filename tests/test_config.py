@@ -252,7 +252,8 @@ def test_a_section_has_no_key_that_its_call_does_not_take():
     assert (hints["fit"], hints["ink"]) == (Fit, Ink)
     # The data set is opened before its pipeline, at a size, and brings its class names.
     opened = {"dataset", "class_names", "image_size"}
-    assert names(sections.Data) - opened <= names(InputPipeline)
+    used = set(re.findall(r"settings\.(\w+)", inspect.getsource(InputPipeline)))
+    assert names(sections.Data) - opened == used
     assert names(sections.Compile) <= names(keras.Model.compile)
     assert names(sections.Fit) <= names(keras.Model.fit)
     assert names(sections.Trainer) <= names(Trainer)

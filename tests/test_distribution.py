@@ -12,7 +12,7 @@ import pytest
 from waiting import HANGS
 
 from modelzoo import InputError, load_config
-from modelzoo.config.sections import Trainer
+from modelzoo.config.sections import Data, Trainer
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.source import Dataset
 from modelzoo.data.tensorflow_batches import ReplicaSlices
@@ -98,10 +98,10 @@ def test_slices_are_of_the_same_batches(augmented):
     data = Dataset("noise", images, labels, images[:6], labels[:6], ("a", "b", "c"))
     factors = {"height_factor": 0.3, "width_factor": 0.3}
     layers = [{"class_name": "RandomTranslation", "config": factors}] if augmented else []
-    options = {"num_classes": 3, "batch_size": 11, "validation_split": 0, "augmentation": layers}
+    settings = Data(dataset="noise", batch_size=11, validation_split=0, augmentation=layers)
 
     def batches(slices: ReplicaSlices | None) -> list:
-        pipeline = InputPipeline(data, **options)
+        pipeline = InputPipeline(data, settings, num_classes=3)
         found = pipeline.training_batches(0, slices, {0: 1.0, 1: 2.0, 2: 0.5} if slices else None)
         pipeline.start_epoch(3)
         return list(found.as_numpy_iterator())

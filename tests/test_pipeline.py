@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from modelzoo.config.sections import Data
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.data.source import Dataset, split_validation
@@ -24,8 +25,9 @@ def numbered(count: int = 50, classes: int = 5) -> Dataset:
 
 
 def pipeline(**options) -> InputPipeline:
-    settings = {"num_classes": 5, "batch_size": 16, "validation_split": 10}
-    return InputPipeline(numbered(), **{**settings, **options})
+    seed = options.pop("seed", 0)
+    settings = Data(**{"dataset": "numbered", "batch_size": 16, "validation_split": 10, **options})
+    return InputPipeline(numbered(), settings, num_classes=5, seed=seed)
 
 
 def epoch_of(one: InputPipeline, number: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from modelzoo import charts
+from modelzoo.config.sections import Data
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.source import Dataset
 from modelzoo.training.study import list_studies, load_study
@@ -77,10 +78,13 @@ def test_training_images_are_fewer_and_the_validation_images_the_same():
     labels = np.arange(600) % 3
     images = np.zeros((600, 4, 4, 1), np.uint8)
     data = Dataset("made", images, labels, images[:9], labels[:9], ("a", "b", "c"), "")
-    options = {"num_classes": 3, "batch_size": 10, "validation_split": 60}
-    whole = InputPipeline(data, **options)
-    few = InputPipeline(data, training_images=90, **options)
+
+    def pipeline(training_images: int | None) -> InputPipeline:
+        settings = Data(dataset="made", validation_split=60, training_images=training_images)
+        return InputPipeline(data, settings, num_classes=3)
+
+    whole, few = pipeline(None), pipeline(90)
     assert np.bincount(few.labels("train")).tolist() == [30, 30, 30]
     assert set(few.indices["train"]) < set(whole.indices["train"])
     np.testing.assert_array_equal(few.indices["validation"], whole.indices["validation"])
-    assert InputPipeline(data, training_images=9999, **options).images_in("train") == 540
+    assert pipeline(9999).images_in("train") == 540

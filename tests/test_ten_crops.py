@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from modelzoo import cli
@@ -135,14 +136,8 @@ def test_a_photograph_becomes_the_central_square(tmp_path, monkeypatch):
         assert data.class_names == ("n01440764", "n01443537")
         image = data.x_test[0]
         assert image[:, 2:-2, 1].max() == 0  # of what lies beside the square, nothing is left
-        pipeline = InputPipeline(
-            data,
-            num_classes=2,
-            batch_size=2,
-            validation_split=0,
-            preprocessing=config.data.preprocessing,
-            augmentation=config.data.augmentation,
-        )
+        settings = replace(config.data, batch_size=2, validation_split=0)
+        pipeline = InputPipeline(data, settings, num_classes=2)
         scored, _ = next(iter(pipeline.scoring_batches("test")))
         margin = (256 - side) // 2
         centre = image[margin : margin + side, margin : margin + side].astype("float32")

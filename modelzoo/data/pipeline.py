@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from modelzoo.config.sections import Data
 from modelzoo.data.batches import BatchSource, NumpyBatches
 from modelzoo.data.preprocessor import CROPS, MIXING_LAYERS, Preprocessor, ten_crops
 from modelzoo.data.source import Dataset, split_validation
@@ -34,42 +35,28 @@ class InputPipeline:
 
     Args:
         data: the data set; its test images are never used for anything but scoring.
+        settings: the section `data` of a configuration. The last batch of an epoch may be smaller
+            than its `batch_size`; images for validation are drawn class by class, the same for
+            every seed, and so are `training_images` of the others.
         num_classes: units of the network's output, for one-hot labels.
-        batch_size: pictures in a training batch; the last of an epoch may be smaller.
-        validation_split: share (float) or number (int) of training images kept for validation,
-            the same for every seed, drawn class by class.
-        training_images: how many of the others to train on, chosen in the same way; None for all.
-        preprocessing, augmentation: Keras layers, see `Preprocessor`.
-        label_mode: "int", or "categorical" for one-hot labels.
         seed: of the order and the augmentation.
 
     Raises:
         InputError: a split that leaves no training images, or an unknown layer.
     """
 
-    def __init__(
-        self,
-        data: Dataset,
-        *,
-        num_classes: int,
-        batch_size: int,
-        validation_split: float,
-        training_images: int | None = None,
-        preprocessing: Sequence[Any] = (),
-        augmentation: Sequence[Any] = (),
-        label_mode: str = "int",
-        seed: int = 0,
-    ) -> None:
-        self.data, self.batch_size, self.seed = data, batch_size, seed
-        self.num_classes = num_classes if label_mode == "categorical" else None
-        self.preprocessor = Preprocessor(preprocessing, augmentation)
+    def __init__(self, data: Dataset, settings: Data, *, num_classes: int, seed: int = 0) -> None:
+        self.data, self.batch_size, self.seed = data, settings.batch_size, seed
+        self.num_classes = num_classes if settings.label_mode == "categorical" else None
+        self.preprocessor = Preprocessor(settings.preprocessing, settings.augmentation)
         for layer in self.preprocessor.augmentation:
             name = type(layer).__name__
-            if name in MIXING_LAYERS and label_mode != "categorical":
+            if name in MIXING_LAYERS and self.num_classes is None:
                 raise InputError(f"data.label_mode: {name} mixes labels; set it to categorical")
-        train, validation = split_validation(data.y_train, validation_split)
-        if training_images is not None and training_images < len(train):
-            _, chosen = split_validation(data.y_train[train], training_images)
+        train, validation = split_validation(data.y_train, settings.validation_split)
+        wanted = settings.training_images
+        if wanted is not None and wanted < len(train):
+            _, chosen = split_validation(data.y_train[train], wanted)
             train = train[chosen]
         self.indices = {
             "train": train,

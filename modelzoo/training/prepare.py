@@ -128,10 +128,8 @@ def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
     """Make the input pipeline that the configuration's `data` section describes."""
     from modelzoo.data.pipeline import InputPipeline
 
-    opened = ("dataset", "class_names", "image_size")  # what `open_dataset` has used
-    options = {k: v for k, v in asdict(config.data).items() if k not in opened}
     seed, num_classes = config.trainer.seed, config.model.num_classes
-    return InputPipeline(data, num_classes=num_classes, seed=seed, **options)
+    return InputPipeline(data, config.data, num_classes=num_classes, seed=seed)
 
 
 def class_weights(
