@@ -46,7 +46,11 @@ class Distribution:
         self.is_chief = cluster.is_chief
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which the trained network is made, compiled, changed and fitted."""
+        """Return the context in which the trained network is made, compiled and changed."""
+        return contextlib.nullcontext()
+
+    def fitting(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which it is fitted."""
         return contextlib.nullcontext()
 
     def check(self, config: Config, network: keras.Model, pipeline: InputPipeline) -> None:
@@ -212,6 +216,8 @@ class JaxReplicas(Distribution):
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the distribution's scope."""
         return self.engine.scope()
+
+    fitting = scope
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
         """Remember which layers are those of the network."""
