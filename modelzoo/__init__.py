@@ -12,7 +12,9 @@ if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr
     from modelzoo.analysis.explain import features as features
     from modelzoo.analysis.explain import saliency as saliency
     from modelzoo.api import build as build
+    from modelzoo.api import evaluate as evaluate
     from modelzoo.api import load as load
+    from modelzoo.api import predict as predict
     from modelzoo.api import preprocess as preprocess
     from modelzoo.config import Config as Config
     from modelzoo.config import list_models as list_models
@@ -24,7 +26,7 @@ if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr
     from modelzoo.training.trainer import resume as resume
 
 _PUBLIC = {
-    "modelzoo.api": ("build", "load", "preprocess"),
+    "modelzoo.api": ("build", "evaluate", "load", "predict", "preprocess"),
     "modelzoo.config": ("Config", "list_models", "load_config"),
     "modelzoo.support.errors": ("InputError", "RunError"),
     "modelzoo.analysis.explain": ("features", "saliency"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from msgspec.structs import asdict
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modelzoo.config.published import Golden
+    from modelzoo.networks.forward import Forward
     from modelzoo.training.evaluation import Evaluation, Unit
 
 
@@ -43,13 +44,35 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     return build_network(config)
 
 
+Reference: TypeAlias = "str | Path | Config"
+
+
+@overload
 def load(
-    model: str | Path | Config,
+    model: Reference,
     weights: str | Path | None = None,
     *,
+    engine: Literal["numpy"],
     sha256: str | None = None,
     allow_unverified: bool = False,
-) -> keras.Model:
+) -> Forward: ...
+@overload
+def load(
+    model: Reference,
+    weights: str | Path | None = None,
+    *,
+    engine: Literal["keras"] = "keras",
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> keras.Model: ...
+def load(
+    model: Reference,
+    weights: str | Path | None = None,
+    *,
+    engine: Literal["keras", "numpy"] = "keras",
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> keras.Model | Forward:
     """Build a network and load weights into it, fetching them if they are not on this machine.
 
     Args:
@@ -57,19 +80,31 @@ def load(
         weights: a published name, the path of an .h5 or .pth file or of a run's folder, or the
             address of a file. By default the weights of the run that `model` names, or the first
             ones that are published for the configuration's data set.
+        engine: "numpy" starts no framework.
         sha256: of a custom file; an address needs it, or `allow_unverified`.
         allow_unverified: take a file whose SHA-256 is not published. Its hash is written down
             then, and later copies have to match it.
 
     Returns:
-        A `keras.Model`, not compiled.
+        A `keras.Model`, not compiled; with "numpy" a `modelzoo.networks.forward.Forward`, whose
+        `predict` and `features` take the same input, float32 (n, *input_shape).
 
     Raises:
         InputError: no such weights, they are unavailable, or they belong to another network or
-            data set.
+            data set; NumPy does not compute the network.
+
+    Example:
+        >>> network = load("lenet5/mnist", engine="numpy")
+        >>> network.predict(np.zeros((1, 28, 28, 1), "float32")).shape
+        (1, 10)
     """
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
-    return source.build()
+    if engine == "keras":
+        return source.build()
+    forward = source.forward()
+    if forward is None:
+        raise InputError(f"{source.label}: has layers that only Keras computes")
+    return forward
 
 
 def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:

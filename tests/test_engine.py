@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import modelzoo
 from modelzoo import cli
 from modelzoo.api import evaluate
 from modelzoo.config import list_models, load_config
@@ -112,3 +113,13 @@ def test_an_old_run_is_computed_too(tmp_path: Path) -> None:
     assert found.engine.startswith("NumPy")
     assert found.scores.accuracy == run.metrics["test_accuracy"]
     assert found.scores.loss == pytest.approx(run.metrics["test_loss"], rel=1e-4)
+
+
+def test_a_network_is_loaded_without_keras():
+    network = modelzoo.load("lenet5/mnist", engine="numpy")
+    images = modelzoo.preprocess("lenet5", some_images((28, 28, 1), 5))
+    outputs = network.predict(images)
+    kept = dict(network.features(images))
+    assert kept["C1"].shape == (5, 24, 24, 6) and np.array_equal(kept["output"], outputs)
+    wanted = modelzoo.load("lenet5/mnist").predict(images, verbose=0)
+    np.testing.assert_allclose(outputs, wanted, atol=1e-5)

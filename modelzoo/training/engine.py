@@ -26,8 +26,6 @@ from modelzoo.support.errors import InputError
 from modelzoo.training.device import start_framework
 from modelzoo.training.evaluation import Scores
 from modelzoo.training.prepare import open_pipeline, scale_images
-from modelzoo.weights.reader import arrays_for
-from modelzoo.weights.stored import read_stored
 
 if TYPE_CHECKING:
     from modelzoo.data.pipeline import Patch
@@ -146,13 +144,11 @@ def start_engine(source: Source, device: str = "auto") -> Engine:
     config = source.config
     is_asked = device not in ("auto", "cpu") or config.is_asked("trainer.backend")
     if not is_asked and config.trainer.precision == "float32":
-        preprocessing, network = _preprocessing(config), config.network
-        if preprocessing and network and is_computed(network):
-            scores = _before_softmax(network)
-            arrays = arrays_for(network, read_stored(source.weights))
-            softmax = scores is not network
+        preprocessing, forward = _preprocessing(config), source.forward(_before_softmax)
+        if preprocessing and forward:
+            softmax = forward.network != config.network
             loss = _loss(config.compile.loss, softmax)
-            return NumPyEngine(Forward(preprocessing), Forward(scores, arrays), softmax, loss)
+            return NumPyEngine(Forward(preprocessing), forward, softmax, loss)
     return KerasEngine(source, device)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,9 @@ from modelzoo.weights.find import find_weights, named_weights, no_weights
 
 if TYPE_CHECKING:
     import keras
+
+    from modelzoo.networks import Network
+    from modelzoo.networks.forward import Forward
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,24 @@ class Source:
             f"{self.label} was trained on {self.trained_on}, not on {self.dataset}: the classes "
             f"that it predicts are counted as those of {self.dataset}"
         )
+
+    def forward(self, change: Callable[[Network], Network] | None = None) -> Forward | None:
+        """Return the network as NumPy computes it; None if it has other layers.
+
+        `change` may take away layers without weights, or an activation.
+
+        Raises:
+            InputError: the weights cannot be read, or belong to another network.
+        """
+        from modelzoo.networks.forward import Forward, is_computed
+        from modelzoo.weights.reader import arrays_for
+        from modelzoo.weights.stored import read_stored
+
+        network = self.config.network
+        if network is None or not is_computed(network):
+            return None
+        computed = change(network) if change else network
+        return Forward(computed, arrays_for(network, read_stored(self.weights)))
 
     def build(self) -> keras.Model:
         """Build the network and load the weights into it. A framework runs by then."""
