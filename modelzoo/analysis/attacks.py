@@ -18,7 +18,7 @@ import numpy as np
 from modelzoo.analysis.explain import input_gradient
 
 FULL_RANGE = 255.0
-BATCH_SIZE = 256
+BATCH_SIZE = 256  # pictures computed at once
 
 
 def log_odds(scores: Any, labels: Any) -> Any:
@@ -50,8 +50,6 @@ def fgsm(
     images: np.ndarray,
     labels: np.ndarray,
     strength: float,
-    *,
-    batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
     """Take one step of the whole strength along the sign of the gradient.
 
@@ -61,7 +59,6 @@ def fgsm(
         images: (n, height, width, channels), uint8, or float32 in 0..255.
         labels: (n,), right classes.
         strength: 0 to 1, a share of the range 0..255.
-        batch_size: pictures computed at once.
 
     Returns:
         float32 of the shape of `images`. A pixel without any gradient is left alone.
@@ -69,7 +66,7 @@ def fgsm(
     Reference:
         Goodfellow, Shlens, Szegedy (2015), Explaining and harnessing adversarial examples, ICLR.
     """
-    searches = _searches(model, images, labels, strength, batch_size)
+    searches = _searches(model, images, labels, strength)
     return np.concatenate([each.uphill(each.images, each.budget) for each in searches])
 
 
@@ -83,17 +80,16 @@ def pgd(
     step_size: float | None = None,
     restarts: int = 1,
     seed: int = 0,
-    batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
     """Climb in small steps, each brought back to within the strength, from several points.
 
     The climbs begin at the point of FGSM and at `restarts` random points. Of all points on the way,
     the original and that of FGSM among them, each picture keeps the best: one that is read wrongly
     before one that is not, then one of higher loss. So whatever FGSM fools, PGD fools at the same
-    strength, by construction (with the same `batch_size`: another one rounds differently).
+    strength, by construction.
 
     Args:
-        model: as for `fgsm`, and so are the next three and `batch_size`.
+        model: as for `fgsm`, and so are the next three.
         images: pictures.
         labels: right classes.
         strength: 0 to 1.
@@ -101,8 +97,7 @@ def pgd(
         step_size: share of the range 0..255 that a step changes a pixel by; by default
             2.5 * strength / steps, which crosses the allowed region and leaves some way to turn.
         restarts: climbs from random points.
-        seed: of the random points; they do not depend on `batch_size`.
-        batch_size: pictures computed at once.
+        seed: of the random points.
 
     Returns:
         float32 of the shape of `images`.
@@ -114,7 +109,7 @@ def pgd(
     step = np.float32(FULL_RANGE * (2.5 * strength / steps if step_size is None else step_size))
     generators = [np.random.default_rng([seed, climb]) for climb in range(restarts)]
     found = []
-    for search in _searches(model, images, labels, strength, batch_size):
+    for search in _searches(model, images, labels, strength):
         search.keep(search.images)
         search.climb(search.uphill(search.images, search.budget), steps, step)
         for generator in generators:
@@ -124,10 +119,10 @@ def pgd(
     return np.concatenate(found)
 
 
-def answers(model: keras.Model, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def answers(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return the class that a model answers to each picture in 0..255, (n,)."""
-    starts = range(0, len(images), batch_size)
-    batches = (images[start : start + batch_size].astype("float32") for start in starts)
+    starts = range(0, len(images), BATCH_SIZE)
+    batches = (images[start : start + BATCH_SIZE].astype("float32") for start in starts)
     return np.concatenate([model.predict_on_batch(batch).argmax(axis=1) for batch in batches])
 
 
@@ -181,8 +176,8 @@ def _rounded_up(values: np.ndarray) -> np.ndarray:
 
 
 def _searches(
-    model: Any, images: np.ndarray, labels: np.ndarray, strength: float, batch_size: int
+    model: Any, images: np.ndarray, labels: np.ndarray, strength: float
 ) -> Iterator[_Search]:
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
+    for start in range(0, len(images), BATCH_SIZE):
+        batch = slice(start, start + BATCH_SIZE)
         yield _Search(model, images[batch], labels[batch], strength)

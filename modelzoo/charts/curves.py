@@ -121,15 +121,16 @@ def lines_and_points(
     tooltip: Sequence[alt.Tooltip],
     *,
     dash: dict[str, Any] | None = None,
-    size: int = 45,
-    opacity: Any = MARKED,
+    dots: tuple[int, Any] = (45, MARKED),
 ) -> list[alt.Chart]:
     """Return lines told apart by colour and dash, and their points, by colour and shape.
 
     `field` of a row is the name of its line, by which `looks` has what it looks like, in the order
     of the legend. `dash` encodes another field; by default it stands for the line, too, but not
-    in the legend, where it would break up the outlines of the points.
+    in the legend, where it would break up the outlines of the points. `dots`: their size and
+    opacity.
     """
+    size, opacity = dots
     told = told_apart(field, looks, legend, "color", "shape")
     base = alt.Chart(data_of(rows)).encode(**axes, color=told["color"])
     points = base.mark_point(filled=True, size=size)

@@ -134,5 +134,5 @@ def _accuracy_lines(rows: Rows, names: Sequence[str], axis_title: str) -> list[a
         alt.Tooltip("accuracy:Q", title="Accuracy", format=".2%"),
     ]
     looks = dict(zip(names, LOOKS, strict=False))
-    axes, shown = {"x": x, "y": y}, alt.value(1)
-    return lines_and_points(rows, "series", looks, axes, legend, tooltip, size=55, opacity=shown)
+    axes, dots = {"x": x, "y": y}, (55, alt.value(1))
+    return lines_and_points(rows, "series", looks, axes, legend, tooltip, dots=dots)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import asdict
 
@@ -20,6 +20,7 @@ from modelzoo.convert.importing.candidates import (
     with_activations,
 )
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
+from modelzoo.convert.importing.imported import Imported
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset, takes_image_options
 from modelzoo.data.source import Dataset
@@ -29,9 +30,6 @@ from modelzoo.support.errors import InputError
 from modelzoo.training.prepare import fit_config_to_data
 from modelzoo.training.resolve import Source, configure
 from modelzoo.weights.reader import arrays_for, in_pixel_order
-
-if TYPE_CHECKING:
-    from modelzoo.convert.importing.import_file import Imported
 
 
 def fit_file(
