@@ -199,6 +199,7 @@ def test_initial_weights_are_within_the_paper_s_bounds():
         lambda: ConnectionTableConv2D([[1, 0]], 3),  # the second output map sees nothing
         lambda: ConnectionTableConv2D([[1, 2]], 3),
         lambda: ConnectionTableConv2D([[1]], 3).build((None, 8, 8, 2)),
+        lambda: ConnectionTableConv2D([[1]], 3, padding="full"),
         lambda: EuclideanRBF([1, -1]).build((None, 2)),
         lambda: EuclideanRBF([[1, -1]]).build((None, 3)),
         lambda: MAPCriterion(j=0),

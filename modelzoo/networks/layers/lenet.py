@@ -66,6 +66,8 @@ class ConnectionTableConv2D(PaperLayer):
         super().__init__(**kwargs)
         self.connection_table = np.asarray(connection_table)
         kinds.check_table(self.connection_table.tolist())
+        if padding not in ("valid", "same"):
+            raise ValueError(f'padding: {padding!r} should be "valid" or "same"')
         self.kernel_size, self.strides = pair(kernel_size), pair(strides)
         self.padding, self.padding_value = padding, padding_value
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
