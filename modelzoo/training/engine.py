@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import msgspec
@@ -19,7 +20,7 @@ from modelzoo.config import Config
 from modelzoo.data.source import Dataset, ImageSource
 from modelzoo.networks import Network, reference
 from modelzoo.networks.forward import Forward, is_computed
-from modelzoo.networks.layer import KerasObject
+from modelzoo.networks.layer import KerasObject, read_spec
 from modelzoo.networks.network import read_layers
 from modelzoo.networks.reference import losses
 from modelzoo.support.errors import InputError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from modelzoo.data.pipeline import Patch
     from modelzoo.training.resolve import Source
 
-AT_ONCE = 1024  # images read and scaled together
+AT_ONCE = 2**22  # values of the images that are read and scaled together: 16 MB of float32
 CROSS_ENTROPIES = (
     "CategoricalCrossentropy", "SparseCategoricalCrossentropy",
     "categorical_crossentropy", "sparse_categorical_crossentropy",
@@ -85,7 +86,8 @@ class NumPyEngine:
         )
 
     def _scores(self, images: ImageSource) -> np.ndarray:
-        parts = (images[at : at + AT_ONCE] for at in range(0, len(images), AT_ONCE))
+        size = max(1, AT_ONCE // math.prod(images.shape[1:]))
+        parts = (images[at : at + size] for at in range(0, len(images), size))
         prepared = map(self.preprocessing.predict, parts)
         return np.concatenate([self.network.predict(each) for each in prepared])
 
@@ -97,7 +99,8 @@ class KerasEngine:
     """A network with its weights, computed by a framework, which this starts.
 
     Raises:
-        InputError: the framework or the device is not there, or as for `numpy_engine`.
+        InputError: the framework or the device is not there; the weights cannot be read, or
+            belong to another network.
     """
 
     def __init__(self, source: Source, device: str = "auto") -> None:
@@ -175,16 +178,14 @@ def _before_softmax(network: Network) -> Network:
 
 def _loss(spec: KerasObject, softmax: bool) -> Loss | None:
     """Return the loss that a configuration names, of scores; None if only Keras computes it."""
-    name, given = (spec, {}) if isinstance(spec, str) else (spec["class_name"], spec["config"])
-    if name == "MAPCriterion" and set(given) <= {"j"}:
+    name, given = read_spec(spec, "compile.loss")
+    if softmax and name in CROSS_ENTROPIES and set(given) <= {"label_smoothing"}:
+        return partial(_cross_entropy, smoothing=given.get("label_smoothing", 0.0))
+    if not softmax and name == "MAPCriterion" and set(given) <= {"j"}:
         return lambda scores, labels: losses.map_criterion(-scores, labels, given.get("j", 1))
-    if name == "BipolarMeanSquaredError" and not given:
+    if not softmax and name == "BipolarMeanSquaredError" and not given:
         return losses.bipolar_mean_squared_error
-    if name not in CROSS_ENTROPIES or set(given) - {"from_logits", "label_smoothing"}:
-        return None
-    if given.get("from_logits", False) == softmax:
-        return None
-    return lambda scores, labels: _cross_entropy(scores, labels, given.get("label_smoothing", 0.0))
+    return None
 
 
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray, smoothing: float) -> float:
