@@ -3,10 +3,10 @@
     pip install adversarial-robustness-toolbox torch
     python benchmarks/attacks_against_art.py [--model lenet5/mnist] [--images 500]
 
-Both attack the same Keras network on the PyTorch backend, on the same test pictures, at the same
+Both attack the same Keras network on the PyTorch backend, on the same test images, at the same
 strengths. ART climbs the cross-entropy of the scores, we climb their log-odds (see
 `modelzoo.analysis.attacks`). Prints for each strength the accuracy after each attack, the share
-of pixels whose FGSM perturbation is the same, and how many pictures both FGSMs fool of those that
+of pixels whose FGSM perturbation is the same, and how many images both FGSMs fool of those that
 either does.
 """
 

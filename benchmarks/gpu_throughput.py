@@ -6,10 +6,10 @@
     python -m benchmarks.gpu_throughput --device cpu --steps 2 --batch 8 --model lenet5
 
 tensorflow, jax and torch are our trainer on that backend of Keras; pytorch is a plain loop over the
-same layers. alexnet_owt has the layers of torchvision's AlexNet. Pictures are noise, uint8, in the
+same layers. alexnet_owt has the layers of torchvision's AlexNet. Images are noise, uint8, in the
 memory of the host, of the size that the network's pipeline opens (256x256 for ImageNet), and go
 through each network's own scaling and augmentation; the plain loop crops one place a batch, mirrors
-half of the pictures, and scales, on the device. Each framework trains in a fresh process, in turn;
+half of the images, and scales, on the device. Each framework trains in a fresh process, in turn;
 the first epoch of `--steps` steps is left out, two are timed. What is not installed, or sees no
 GPU, is left out with a line that says so.
 """
@@ -196,7 +196,7 @@ def _allow_tf32(framework: str, *, allowed: bool) -> None:
 
 
 def _noise(model: str, count: int) -> tuple[Any, Any]:
-    """Return pictures of the size that a network's pipeline opens, and labels of all classes."""
+    """Return images of the size that a network's pipeline opens, and labels of all classes."""
     import numpy as np
 
     side, channels = SIDES.get(model, (28, 28))[0], 1 if model == "lenet5" else 3

@@ -1,9 +1,9 @@
-"""A large folder of pictures: how fast it is read and trained from, and that memory stays flat.
+"""A large folder of images: how fast it is read and trained from, and that memory stays flat.
 
     python benchmarks/large_folder.py [--pictures 200000] [--batches 60] [--pipeline-only]
 
-Writes a folder of JPEG pictures of about 300x250, in 100 classes, into a temporary place and takes
-it away at the end. The pictures are a few hundred different ones, each written many times under
+Writes a folder of JPEG images of about 300x250, in 100 classes, into a temporary place and takes
+it away at the end. The images are a few hundred different ones, each written many times under
 names of its own: files of their own for the disk and its cache, but the same bytes. Then it
 measures, for the whole number and for a tenth of it, in a process each, on the same threads:
 
@@ -13,7 +13,7 @@ measures, for the whole number and for a tenth of it, in a process each, on the 
   shifted, scaled;
 - training alexnet_2012, and the memory of the process along the way.
 
-Pictures that the disk's cache holds are read from there: write more than memory holds for figures
+Images that the disk's cache holds are read from there: write more than memory holds for figures
 that include the disk. Memory is read from /proc, on Linux.
 """
 
@@ -35,12 +35,12 @@ from typing import Any
 
 CLASSES = 100
 DIFFERENT = 300
-DECODED = 2000  # pictures, for the figure of decoding alone
+DECODED = 2000  # images, for the figure of decoding alone
 TEST_PICTURES = 200
 
 
 def encoded_pictures() -> list[bytes]:
-    """Return the bytes of DIFFERENT JPEG pictures of about 300x250 and 8 kB."""
+    """Return the bytes of DIFFERENT JPEG images of about 300x250 and 8 kB."""
     import io
 
     import numpy as np
@@ -74,7 +74,7 @@ def write_folder(root: Path, pictures: int) -> None:
         for number in range(count):
             path = folders[number % CLASSES] / f"picture{number:07}.jpg"
             path.write_bytes(files[number % DIFFERENT])
-    print(f"{pictures:,} pictures of {mean / 1000:.1f} kB ({DIFFERENT} different ones) written")
+    print(f"{pictures:,} images of {mean / 1000:.1f} kB ({DIFFERENT} different ones) written")
 
 
 class Memory(threading.Thread):
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--pipeline-batches", type=int, default=0, help="0 for an epoch (0)")
     parser.add_argument("--pipeline-only", action="store_true", help="train no network")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--folder", help="where the pictures go for a while")
+    parser.add_argument("--folder", help="where the images go for a while")
     parser.add_argument("--only", choices=MEASUREMENTS, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -36,13 +36,13 @@ def organize(seed: int) -> keras.Model:
 
 
 def answers(cells: keras.Model, pictures: np.ndarray) -> np.ndarray:
-    """Return what the 24 cells of UC3 put out for each picture, (n, 24)."""
+    """Return what the 24 cells of UC3 put out for each image, (n, 24)."""
     scaled = modelzoo.preprocess("neocognitron", pictures)
     return keras.ops.convert_to_numpy(cells(scaled))[:, 0, 0]
 
 
 def strongest(cells: keras.Model, pictures: np.ndarray) -> np.ndarray:
-    """Return the plane of UC3 that answers most strongly to each picture; -1 if none does."""
+    """Return the plane of UC3 that answers most strongly to each image; -1 if none does."""
     outputs = answers(cells, pictures)
     return np.where(outputs.max(axis=1) > 0, outputs.argmax(axis=1), -1)
 
@@ -57,7 +57,7 @@ def others_silent(cells: keras.Model, own: list[int]) -> list[float]:
 
 
 def everywhere(kind: str) -> list[np.ndarray]:
-    """Return for each digit its pictures at all positions, changed as `kind` says."""
+    """Return for each digit its images at all positions, changed as `kind` says."""
     matrix = np.array(digits.DISTORTIONS[kind]) if kind in digits.DISTORTIONS else None
     pictures = [digits.at_every_position(digits.draw(n, matrix)) for n in range(5)]
     if kind.endswith("cells turned over"):

@@ -113,7 +113,7 @@ def _best(call: Callable[[], Any], repeats: int) -> float:
 
 
 def costs(config: Config) -> dict[str, Any]:
-    """Return what a network needs: operations for one picture, bytes of its arrays in float32.
+    """Return what a network needs: operations for one image, bytes of its arrays in float32.
 
     Returns:
         `forward` and `training` operations of an image (see `modelzoo.networks.network`),

@@ -35,7 +35,7 @@ VARIANTS = {  # in the order in which each adds to the one before
         "bfloat16": "products in bfloat16",
     },
 }
-SIZES = {"lenet5": (128, 300), "alexnet": (32, 40)}  # pictures in a batch, steps
+SIZES = {"lenet5": (128, 300), "alexnet": (32, 40)}  # images in a batch, steps
 
 
 def measure(network: str, variant: str) -> float:

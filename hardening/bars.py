@@ -1,4 +1,4 @@
-"""A small data set that a network can learn in a second: noisy pictures of one bright bar."""
+"""A small data set that a network can learn in a second: noisy images of one bright bar."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def draw_bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noisy 28x28 pictures of one bright bar, whose height is the class, 0 to 9."""
+    """Return noisy 28x28 images of one bright bar, whose height is the class, 0 to 9."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 10
     images = generator.integers(0, 60, (count, 28, 28), dtype=np.uint8)

@@ -34,7 +34,7 @@ def step_of_ours(name: str, images: np.ndarray, labels: np.ndarray):
 
 @pytest.fixture
 def batch(request):
-    """Return eight pictures from 0 to 1 as the network takes them, and one-hot labels."""
+    """Return eight images from 0 to 1 as the network takes them, and one-hot labels."""
     generator = np.random.default_rng(0)
     shape = {"lenet5": (28, 28, 1), "alexnet": (32, 32, 3)}[request.param]
     images = generator.random((8, *shape), dtype="float32")

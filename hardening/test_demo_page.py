@@ -250,9 +250,9 @@ def test_a_picture_is_dropped_or_chosen(visit, digits, tmp_path):  # noqa: F811
 @marked
 def test_a_file_that_is_no_picture_is_said_on_the_page(visit, tmp_path):
     path = tmp_path / "notes.png"
-    path.write_text("not a picture")
+    path.write_text("not an image")
     visit.page.locator("input[type=file]").set_input_files(path)
-    visit.page.get_by_text("is not a picture that can be read").wait_for()
+    visit.page.get_by_text("is not an image that can be read").wait_for()
     visit.draw(SEVEN)
     visit.sees("7")
 

@@ -158,7 +158,7 @@ def difference(first: Path, second: Path) -> float:
 
 @pytest.mark.parametrize("name", ["uneven", "augmented"])
 def test_two_devices_train_what_one_does(runs, name):
-    """A mean of the slices' means, or another order of pictures, would train something else."""
+    """A mean of the slices' means, or another order of images, would train something else."""
     one, two = runs / f"{name}-one", runs / f"{name}-two"
     assert difference(one, two) < 1e-6
     assert metrics(one)["test_accuracy"] == metrics(two)["test_accuracy"]

@@ -27,7 +27,7 @@ PAGES = sorted(path.name for path in DOCS.glob("*.md") if BLOCK.search(path.read
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder that holds what the pages speak of: pictures, and the results of runs."""
+    """Return a folder that holds what the pages speak of: images, and the results of runs."""
     pictures, labels = draw_shapes(60, seed=0)
     for number, (pixels, label) in enumerate(zip(pictures, labels, strict=True)):
         if label < 3:

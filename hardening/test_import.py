@@ -149,7 +149,7 @@ def test_scaling_and_padding_are_found(
     )
     assert found.scores is not None
     assert found.scores.accuracy > 0.9
-    # These pictures are dark at their edges: padding before and after scaling score alike.
+    # These images are dark at their edges: padding before and after scaling score alike.
     assert found.tried
     assert found.tried[0][0].geometry.startswith(
         "as they are" if size == 28 else "padded by 2 to 32x32"

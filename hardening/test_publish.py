@@ -67,7 +67,7 @@ def test_what_is_published_can_be_loaded_and_measured(run, tmp_path):
 
 
 def test_only_a_finished_run_of_that_network_is_published(run, tmp_path):
-    """An empty folder, and a network for other pictures."""
+    """An empty folder, and a network for other images."""
     with pytest.raises(InputError, match="is no finished run"):
         publish(tmp_path, "lenet5", "digits", folder=tmp_path)
     with pytest.raises(InputError, match="other things than alexnet"):

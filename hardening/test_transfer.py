@@ -51,7 +51,7 @@ def train(digits, tmp_path, monkeypatch):
 
 
 def test_an_epoch_from_weights_goes_further_than_one_from_scratch(train):
-    """On 300 pictures of three classes; most of the way to all right."""
+    """On 300 images of three classes; most of the way to all right."""
     scratch, tuned = train(), train(weights="mnist")
     assert tuned.metrics["test_accuracy"] > 0.95
     assert tuned.metrics["test_accuracy"] > scratch.metrics["test_accuracy"] + 0.15

@@ -108,7 +108,7 @@ def load(
 
 
 def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
-    """Scale pictures as a network's weights expect them.
+    """Scale images as a network's weights expect them.
 
     Args:
         model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, or a configuration.
@@ -144,9 +144,9 @@ def evaluate(
         split: "train", "validation" or "test".
         device: as for `Trainer`.
         notify: called with each notice, such as a data set that had to be replaced.
-        golden: what the network should answer to pictures made from a seed.
-        crops: 10 to average the probabilities of ten patches of each picture: corners, centre and
-            their mirror images. Pictures must be opened larger than what the network takes.
+        golden: what the network should answer to images made from a seed.
+        crops: 10 to average the probabilities of ten patches of each image: corners, centre and
+            their mirror images. Images must be opened larger than what the network takes.
 
     Raises:
         InputError: weights, data or device cannot be used, the classes do not fit, or there is
@@ -182,17 +182,17 @@ def evaluate(
 
 
 def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, int]:
-    """Return the height and width of the patches that are cut from pictures opened at a size.
+    """Return the height and width of the patches that are cut from images opened at a size.
 
     Raises:
-        InputError: another number than ten, or pictures that are no larger than a patch.
+        InputError: another number than ten, or images that are no larger than a patch.
     """
     if crops != 10:
-        raise InputError(f"--crops {crops}: there are 1 (the whole picture) and 10")
+        raise InputError(f"--crops {crops}: there are 1 (the whole image) and 10")
     height, width, _ = entry_shape(config.model.input_shape, config.data.preprocessing)
     if opened[0] < height or opened[1] < width or tuple(opened[:2]) == (height, width):
         raise InputError(
-            f"--crops 10: pictures are opened at {opened[0]}x{opened[1]}, which leaves nothing to "
+            f"--crops 10: images are opened at {opened[0]}x{opened[1]}, which leaves nothing to "
             f"cut patches of {height}x{width} from; data.image_size opens them larger"
         )
     return height, width
@@ -228,7 +228,7 @@ def predict(
     top: int = 3,
     device: str = "auto",
 ) -> list[Prediction]:
-    """Classify picture files of any size and kind.
+    """Classify image files of any size and kind.
 
     Args:
         model: from `resolve`, or what it takes. The configuration's `image` says how a file is
@@ -242,7 +242,7 @@ def predict(
         A prediction for each file. Blank images get no class, see `Prediction.problem`.
 
     Raises:
-        InputError: a file is not a picture that can be read; none is classified then.
+        InputError: a file is not an image that can be read; none is classified then.
     """
     import numpy as np
 

@@ -220,7 +220,7 @@ def _round_network(
 def zero_blind_taps(network: keras.Model) -> int:
     """Set to 0 what can never meet anything but padding; return how many numbers those are.
 
-    A 3x3 kernel over a 1x1 map with "same" padding sees a picture with its centre alone: the rest
+    A 3x3 kernel over a 1x1 map with "same" padding sees an image with its centre alone: the rest
     keeps what it was initialised with, and changes no answer.
     """
     import keras

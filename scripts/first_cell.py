@@ -56,6 +56,6 @@ device = start_framework()  # TensorFlow, on a GPU if there is one
 import altair as alt
 import keras
 
-alt.renderers.enable("png")  # charts as pictures: they also show without a network
+alt.renderers.enable("png")  # charts as images: they also show without a network
 print(f"modelzoo {modelzoo.__version__}, Python {platform.python_version()}")
 print(f"Keras {keras.__version__} on {keras.backend.backend()}, {device.description}")

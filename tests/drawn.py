@@ -1,4 +1,4 @@
-"""What is really drawn: charts as pictures, and the pictures in their data."""
+"""What is really drawn: charts as images, and the images in their data."""
 
 import base64
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""The layers that change AlexNet's training pictures: what they do, and that it can be repeated."""
+"""The layers that change AlexNet's training images: what they do, and that it can be repeated."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def pictures(*shape: int) -> np.ndarray:
 
 
 def places(images: np.ndarray, patches: np.ndarray) -> list[tuple[int, int]]:
-    """Where each patch lies in its picture, by the value of its first pixel."""
+    """Where each patch lies in its image, by the value of its first pixel."""
     width, channels = images.shape[2:]
     starts = (patches[:, 0, 0, 0] - images[:, 0, 0, 0]) // channels
     found = [(int(start) // width, int(start) % width) for start in starts]
@@ -46,12 +46,12 @@ def test_the_central_patch_is_taken_in_use():
     expected = keras.layers.CenterCrop(5, 4)(images)
     assert np.array_equal(RandomPatch(5, 4)(images), expected)
     assert np.array_equal(RandomPatch(8, 9)(images, training=True), images)
-    with pytest.raises(ValueError, match="do not fit into pictures of 8x9"):
+    with pytest.raises(ValueError, match="do not fit into images of 8x9"):
         RandomPatch(9, 9)(images)
 
 
 def test_colour_shifts_have_the_covariance_of_the_paper():
-    """Along each eigenvector, by its eigenvalue times a Gaussian of 0.1; one shift a picture."""
+    """Along each eigenvector, by its eigenvalue times a Gaussian of 0.1; one shift an image."""
     images = np.full((4000, 2, 3, 3), 100.0, "float32")
     shifts = np.asarray(PCAColorAugmentation(seed=0)(images, training=True)) - images
     assert np.ptp(shifts, axis=(1, 2)).max() == 0

@@ -22,7 +22,7 @@ fit: {epochs: 1}
 
 
 def tiny_arrays() -> dict[str, np.ndarray]:
-    """60 training and 30 test pictures, a stripe in another place for each class."""
+    """60 training and 30 test images, a stripe in another place for each class."""
     labels = np.arange(60) % 3
     images = np.zeros((60, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
@@ -47,7 +47,7 @@ def files(tmp_path_factory):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     Image.fromarray(noise).save(folder / "right.png")
     for name in ("text.png", "full/thesis.txt", "a_file"):
-        (folder / name).write_text("this is not a picture\n")
+        (folder / name).write_text("this is not an image\n")
     return folder
 
 
@@ -191,9 +191,9 @@ BAD_COMMANDS = [
     ("draw kernels lenet5 --filter emboss", "--filter"),
     ("draw kernels lenet5 --layer F5", "--layer F5", "C1, C3"),
     ("draw activations --out {files}/text.png", "text.png"),
-    ("features lenet5 {files}/text.png", "not a picture"),
+    ("features lenet5 {files}/text.png", "not an image"),
     ("features lenet5 --layer C2 {files}/right.png", "'C2'"),
-    ("filters {files}/text.png", "not a picture"),
+    ("filters {files}/text.png", "not an image"),
     ("filters {files}/right.png --filter blur", "'blur'"),
     ("plot {files} {files}", "twice"),
     ("plot {files}/a {files}/b", "history.csv", "No such file"),

@@ -68,7 +68,7 @@ def test_cifar10_jpeg75_is_labelled_as_what_it_is():
     data = load_dataset("cifar10_jpeg75", image_shape=(227, 227, 3))
     assert data.name == "cifar10_jpeg75" and "not CIFAR-10" in data.note
     assert data.class_names[0] == "airplane" and "brought to 227x227x3" in data.note
-    assert isinstance(data.x_train, ResizedImages), "8 GB of pictures must not fill the memory"
+    assert isinstance(data.x_train, ResizedImages), "8 GB of images must not fill the memory"
     assert data.x_train[[0, -1]].shape == (2, 227, 227, 3)
 
 
@@ -90,7 +90,7 @@ def test_mnist5k_is_what_the_digest_says():
 
 
 def numbered_mnist() -> dict[str, np.ndarray]:
-    """Return pictures whose two halves write their number in the base of 256; its last digit."""
+    """Return images whose two halves write their number in the base of 256; its last digit."""
     train, test = 8000, 3000
 
     def pictures(count: int) -> np.ndarray:
@@ -217,9 +217,9 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("floats", {"x_train": np.zeros((20, 8, 8))}, "x_train is float64, not uint8"),
     ("four channels", {"x_train": np.zeros((20, 8, 8, 4), np.uint8)}, "has the shape"),
     ("empty", {"x_train": np.zeros((0, 8, 8), np.uint8)}, "x_train is empty"),
-    ("other sizes", {"x_test": np.zeros((10, 9, 9), np.uint8)}, "its pictures are"),
-    ("too few labels", {"y_train": np.zeros(19, np.uint8)}, "for 20 pictures"),
-    ("one-hot labels", {"y_train": np.zeros((20, 10), np.uint8)}, "for 20 pictures"),
+    ("other sizes", {"x_test": np.zeros((10, 9, 9), np.uint8)}, "its images are"),
+    ("too few labels", {"y_train": np.zeros(19, np.uint8)}, "for 20 images"),
+    ("one-hot labels", {"y_train": np.zeros((20, 10), np.uint8)}, "for 20 images"),
     ("half labels", {"y_train": np.full(20, 0.5)}, "not whole numbers"),
     ("huge", {"y_test": np.full(10, 2**64 - 1, np.uint64)}, "not within"),
     ("nine names", {"class_names": np.array(list("abcdefghi"))}, "not within 0..8"),
@@ -400,7 +400,7 @@ def test_offline_opens_no_socket_and_announces_nothing(name, caches, monkeypatch
     assert not caches.exists() and capsys.readouterr() == ("", "")
 
 
-# Shapes of pictures
+# Shapes of images
 
 
 def test_grey_becomes_colour_and_colour_grey():

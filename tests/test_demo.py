@@ -148,12 +148,12 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (url(b"no picture"), "the file is not a picture that can be read"),
-        (url(b""), "the file is not a picture"),
+        (url(b"no image"), "the file is not an image that can be read"),
+        (url(b""), "the file is not an image"),
         (url(bomb()), "more than 80 million pixels"),
         (url(png(np.zeros((9, 9), np.uint8))[:40]), "the file is"),
-        ("data:image/png;base64,%%%", "No picture arrived"),
-        ("/etc/passwd", "No picture arrived"),
+        ("data:image/png;base64,%%%", "No image arrived"),
+        ("/etc/passwd", "No image arrived"),
         ("data:;base64," + "A" * 27_000_000, "larger than 20 MB"),
     ],
 )

@@ -120,7 +120,7 @@ def test_slices_are_of_the_same_batches(augmented):
 
 
 def test_no_replica_is_without_a_picture():
-    """Convolutions refuse an empty batch; a picture of weight 0 changes nothing."""
+    """Convolutions refuse an empty batch; an image of weight 0 changes nothing."""
     slices = ReplicaSlices(4, 0, 4)
     assert np.diff(slices.bounds(2)).tolist() == [0, 1, 0, 1]
     assert slices.scoring_size(count=10, size=9) == 6  # 9 and 1, 8 and 2, 7 and 3 will not do

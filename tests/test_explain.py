@@ -1,4 +1,4 @@
-"""What a network sees: features of named layers, gradients by the picture, on every backend."""
+"""What a network sees: features of named layers, gradients by the image, on every backend."""
 
 import keras
 import numpy as np

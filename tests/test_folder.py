@@ -1,4 +1,4 @@
-"""Folders of pictures are read a batch at a time, in a fixed order, or refused with a reason."""
+"""Folders of images are read a batch at a time, in a fixed order, or refused with a reason."""
 
 import os
 import pickle
@@ -26,7 +26,7 @@ def draw(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 
 
 @pytest.fixture
 def root(tmp_path):
-    """Three classes, five training and two test pictures each, of several kinds and sizes."""
+    """Three classes, five training and two test images each, of several kinds and sizes."""
     for name, colour in COLOURS.items():
         for number in range(5):
             suffix = ("png", "bmp", "gif", "PNG", "jpg")[number]
@@ -90,7 +90,7 @@ BLACK = (0, 0, 0)
         (lambda root: (root / "train").rename(root / "other"), "train", "no such folder"),
         (lambda root: (root / "test").rename(root / "val"), "test", "no such folder"),
         (lambda root: draw(root / "test" / "dog" / "0.png", BLACK), "test/dog", "is not in"),
-        (lambda root: (root / "train" / "dog").mkdir(), "train/dog", "no picture in it"),
+        (lambda root: (root / "train" / "dog").mkdir(), "train/dog", "no image in it"),
         (
             lambda root: draw(root / "train" / "dog" / "in" / "0.png", BLACK),
             "train/dog",

@@ -1,4 +1,4 @@
-"""Pictures of every kind come out as a network takes them, and bad files are one clear error."""
+"""Images of every kind come out as a network takes them, and bad files are one clear error."""
 
 import os
 import struct
@@ -78,7 +78,7 @@ def test_a_small_digit_in_a_noisy_photograph_is_found(tmp_path):
 
 
 def test_a_faint_thin_digit_in_a_large_picture_is_found(tmp_path):
-    """A pencil's line four pixels wide is not lost when a large picture is searched."""
+    """A pencil's line four pixels wide is not lost when a large image is searched."""
     image = Image.new("L", (3000, 2250), 180)
     points = [(340, 260), (430, 260), (375, 430)]
     ImageDraw.Draw(image).line(points, fill=110, width=4, joint="curve")
@@ -260,11 +260,11 @@ def bad_files(folder: Path) -> dict[str, Path]:
     whole = saved(red_and_blue((200, 200)), folder / "whole.png").read_bytes()
     files = {
         "is empty": b"",
-        "is not a picture": b"seven, said the text file",
+        "is not an image": b"seven, said the text file",
         "is damaged": whole[: len(whole) // 2],
         "million pixels": bomb(30_000, 30_000),
     }
-    paths = {"there is no picture": folder / "missing.png", "is a folder": folder}
+    paths = {"there is no image": folder / "missing.png", "is a folder": folder}
     for number, (message, content) in enumerate(files.items()):
         paths[message] = folder / f"bad{number}.png"
         paths[message].write_bytes(content)

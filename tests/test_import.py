@@ -147,7 +147,7 @@ def as_keras_2(path: Path, version: str) -> None:
 
 
 def outputs_after_import(path: Path, pictures: np.ndarray, *overrides: str) -> np.ndarray:
-    """Import a file and return what the outcome computes for raw pictures."""
+    """Import a file and return what the outcome computes for raw images."""
     plain_pixels = "data.preprocessing=[]"
     found = import_file(path, out=path.parent / "out", overrides=[plain_pixels, *overrides])
     network = load(found.yaml, found.weights)
@@ -340,7 +340,7 @@ def test_an_imported_neocognitron_still_organizes_itself(tmp_path):
     assert np.allclose(np.asarray(ours(images)), np.asarray(network(images)), rtol=0, atol=1e-6)
 
 
-# Pictures smaller than the input
+# Images smaller than the input
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def at_home(tmp_path, monkeypatch):
 
 
 def png(number: int) -> bytes:
-    """Return a picture that carries its number in every pixel."""
+    """Return an image that carries its number in every pixel."""
     file = io.BytesIO()
     Image.new("RGB", (20 + number, 30), (number, number, number)).save(file, "PNG")
     return file.getvalue()
@@ -55,7 +55,7 @@ class Column(list):
         return self
 
     def __getitem__(self, positions: Any) -> Any:
-        if positions == slice(None):  # of labels; pictures would fill the memory
+        if positions == slice(None):  # of labels; images would fill the memory
             return {key: np.array(self.columns[key]) for key in self.columns if key == "label"}
         assert isinstance(positions, list)  # a batch of records at once
         return {k: [values[each] for each in positions] for k, values in self.columns.items()}
@@ -112,7 +112,7 @@ THREE = records(3)
 
 
 def check_numbers(data: Any, train: int, test: int) -> None:
-    """Every picture is there, with its label, and is read at random."""
+    """Every image is there, with its label, and is read at random."""
     assert (len(data.x_train), len(data.x_test)) == (train, test)
     assert data.class_names == tuple(CLASSES) and data.image_shape == SHAPE
     positions = np.array([5, 0, 11, 3, 7])
@@ -132,7 +132,7 @@ def test_a_data_set_of_hugging_face(monkeypatch, labelled):
     assert takes_image_options("hf:owner/name") and not takes_image_options("mnist")
     data = load_dataset("hf:owner/name", image_shape=SHAPE, fit="cover", ink="as_is")
     check_numbers(data, 12, 4 if labelled else 6)
-    assert data.note == ("" if labelled else "The test pictures are its split validation.")
+    assert data.note == ("" if labelled else "The test images are its split validation.")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_data_set_of_hugging_face(monkeypatch, labelled):
         ({"test": THREE}, "parquet", "no split train; it has test"),
         ({"train": records(3, False), "test": THREE}, "parquet", "labels from -1 to -1"),
         ({"train": {"image": [b""]}}, "parquet", r"classes \(ClassLabel\), and has no"),
-        ({"train": {"label": [0]}}, "parquet", r"pictures \(Image\), and has none"),
+        ({"train": {"label": [0]}}, "parquet", r"images \(Image\), and has none"),
         ({"train": THREE, "test": THREE}, "pandas", "kept as pandas; only arrow"),
     ],
 )
@@ -158,12 +158,12 @@ def test_a_broken_picture_is_named(monkeypatch):
     splits["train"]["image"][6] = {"bytes": png(6)[:40], "path": None}
     stand_in_for_datasets(monkeypatch, splits, "parquet")
     data = load_dataset("hf:owner/name", image_shape=SHAPE)
-    with pytest.raises(InputError, match="hf:owner/name train, picture 6: the file is"):
+    with pytest.raises(InputError, match="hf:owner/name train, image 6: the file is"):
         data.x_train[:]
 
 
 def test_a_record_opens_no_file_outside_of_its_data_set(monkeypatch, tmp_path):
-    """It may name one in place of carrying it: any picture on this machine, or `..` to it."""
+    """It may name one in place of carrying it: any image on this machine, or `..` to it."""
     inside, outside = tmp_path / "HF_HOME" / "hub" / "1.png", tmp_path / "private.png"
     inside.parent.mkdir(parents=True)
     for path in (inside, outside):
@@ -179,7 +179,7 @@ def test_a_record_opens_no_file_outside_of_its_data_set(monkeypatch, tmp_path):
     data = load_dataset("hf:owner/name", image_shape=SHAPE)
     assert data.x_train[0][0, 0, 0] == 1
     for number in range(1, len(named)):
-        with pytest.raises(InputError, match=f"picture {number}: a record names the file"):
+        with pytest.raises(InputError, match=f"image {number}: a record names the file"):
             data.x_train[number : number + 1]
 
 

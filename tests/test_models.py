@@ -287,7 +287,7 @@ class TestEveryModel:
             assert re.fullmatch("(paper|torchvision[^:]*): .+; ours: .+", deviation), deviation
 
     def test_output_is_a_distribution_or_a_score_for_any_batch(self, name):
-        """A softmax sums to 1, and a picture is answered the same alone and among others."""
+        """A softmax sums to 1, and an image is answered the same alone and among others."""
         model = small(name)
         images = np.random.default_rng(0).random((3, *model.input_shape[1:]), "float32")
         three, one = np.asarray(model(images)), np.asarray(model(images[:1]))

@@ -247,7 +247,7 @@ def test_saliency_keeps_the_picture_and_its_largest_value(tmp_path, digit):
     np.testing.assert_array_equal(small["Picture"], digit[..., 0])
     dark = np.argwhere((small["Saliency"] != 255).any(axis=-1))
     np.testing.assert_array_equal(dark, [[3, 5]])
-    overlay = small["Saliency over the picture"].astype(int)
+    overlay = small["Saliency over the image"].astype(int)
     assert overlay[7, 10].min() == 255 and overlay[0, 0].max() == 80
     assert chart.to_dict()["layer"][-1]["encoding"]["color"]["scale"]["domain"] == [0, 0.25]
     drawn(chart, tmp_path)
@@ -258,7 +258,7 @@ def test_wrong_pictures_are_refused(digit):
         charts.saliency(digit.astype(float), np.zeros((28, 28)), "7")
     with pytest.raises(InputError, match="uint8"):
         charts.feature_maps(digit[..., 0], {}, [], name="x")
-    with pytest.raises(InputError, match="of one picture"):
+    with pytest.raises(InputError, match="of one image"):
         charts.feature_maps(digit, {"C1": np.zeros((1, 2, 2, 3))}, [], name="x")
 
 

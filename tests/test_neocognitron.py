@@ -25,7 +25,7 @@ LAYERS = {
     "C, of other sizes": {"area": 2, "strides": 2, "padding": PADS, "saturation": 0.2},
 }
 
-ODD = (1, 7, 5, 2)  # one picture, of odd sizes
+ODD = (1, 7, 5, 2)  # one image, of odd sizes
 CASES = [("float64", (2, 6, 6, 2)), ("float64", ODD), ("float32", ODD)]
 
 
@@ -98,7 +98,7 @@ def test_reinforcement_agrees_with_numpy(name):
 
 
 def test_learning_selectivity_decides_who_learns_not_what_is_answered():
-    """Two thresholds: a plane that answers a picture may be too unlike it to be reinforced."""
+    """Two thresholds: a plane that answers an image may be too unlike it to be reinforced."""
     picture = np.abs(np.random.default_rng(6).normal(size=(1, 7, 7, 2))).astype("float32")
     answers, reinforced = [], []
     for rate in (None, 9.0):
@@ -178,7 +178,7 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def trained(batch_size, steps, labels, pictures=None, epochs=1) -> keras.Model:
-    """Return the network after `epochs` over 20 pictures in a fixed order."""
+    """Return the network after `epochs` over 20 images in a fixed order."""
     keras.utils.set_random_seed(0)
     model = build("neocognitron", organizing_steps=steps)
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -256,6 +256,6 @@ def test_patterns_stand_everywhere_once():
 
 @pytest.mark.slow
 def test_the_command_reads_the_digits_anywhere(tmp_path):
-    """`python -m train --model neocognitron`: 408 test pictures, all places in the field."""
+    """`python -m train --model neocognitron`: 408 test images, all places in the field."""
     run = Trainer(load_config("neocognitron"), out=tmp_path / "run").fit()
     assert run.metrics["test_images"] == 408 and run.metrics["test_accuracy"] > 0.97  # 0.998

@@ -17,7 +17,7 @@ SHIFT = {
 
 
 def numbered(count: int = 50, classes: int = 5) -> Dataset:
-    """Return pictures that carry their own number in every pixel."""
+    """Return images that carry their own number in every pixel."""
     images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((8, 8, 1), np.uint8)
     labels = np.arange(count) % classes
     names = tuple("abcde"[:classes])

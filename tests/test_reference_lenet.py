@@ -38,7 +38,7 @@ def test_a_map_sees_only_the_maps_of_its_column():
 
 
 def test_the_border_is_background():
-    """A picture of background only is the same everywhere, also where the window hangs over."""
+    """An image of background only is the same everywhere, also where the window hangs over."""
     x, kernel = np.full((1, 6, 6, 1), -1.0), sample(5, 5, 1)
     options = {"strides": 2, "padding": "same", "padding_value": -1.0}
     output = reference.connection_table_conv2d(x, kernel, np.zeros(1), [[1]], **options)

@@ -1,4 +1,4 @@
-"""Attacks and corruptions: what they promise of every picture, and the commands around them."""
+"""Attacks and corruptions: what they promise of every image, and the commands around them."""
 
 import csv
 import functools
@@ -53,7 +53,7 @@ def victim(request):
 
 
 def linear_model(weights: np.ndarray) -> keras.Model:
-    """Return scores = pictures @ weights, for pictures of 1 x len(weights) pixels."""
+    """Return scores = images @ weights, for images of 1 x len(weights) pixels."""
     inputs = keras.Input((1, len(weights), 1))
     dense = keras.layers.Dense(weights.shape[1], use_bias=False)
     model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
@@ -116,7 +116,7 @@ def test_strength_0_changes_nothing(victim):
 @pytest.mark.slow
 @pytest.mark.parametrize("strength", [0.03, 0.1])
 def test_pgd_is_never_weaker_than_fgsm(victim, strength):
-    """Picture by picture, also where its own steps lead nowhere: of size 0."""
+    """Image by image, also where its own steps lead nowhere: of size 0."""
     model, images, labels = victim
     weak = fgsm(model, images, labels, strength)
     by_fgsm = answers(model, weak) != labels
@@ -194,7 +194,7 @@ def test_strength_0_of_every_kind_is_the_picture_itself():
 
 
 def test_strengths_in_pixels_follow_the_size_of_the_picture():
-    """From 0; no square is larger than the picture."""
+    """From 0; no square is larger than the image."""
     assert strengths_for("shift", 28) == [0, 1, 2, 3, 4, 5, 6]
     assert strengths_for("shift", 227) == [0, 8, 16, 24, 32, 40, 48]
     assert strengths_for("occlusion", 10) == [0, 4, 8]

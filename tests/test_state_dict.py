@@ -84,7 +84,7 @@ def run(*command: str) -> tuple[int, dict[str, Any], str]:
 
 
 def assert_same(torch_network: Any, ours: Any, count: int) -> None:
-    """Compare probabilities, logits, and gradients by the pictures, which meet every weight."""
+    """Compare probabilities, logits, and gradients by the images, which meet every weight."""
     import tensorflow as tf
     import torch
 

@@ -1,4 +1,4 @@
-"""Ten crops: corners, centre and mirror images, averaged as by hand; and how pictures get there."""
+"""Ten crops: corners, centre and mirror images, averaged as by hand; and how images get there."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_the_ten_patches(shape):
 
 @pytest.fixture
 def trained(bars):
-    """A run on 24x20 patches of 28x28 pictures, by command."""
+    """A run on 24x20 patches of 28x28 images, by command."""
     Path("cropped.yaml").write_text(CROPPED)
     assert cli.main(["train", "--model", "cropped.yaml", "--out", "run", "--device", "cpu"]) == 0
     return Path("run"), load_config("run")
@@ -119,7 +119,7 @@ def test_what_has_nothing_to_cut_from_is_refused(bars, refuses):
 
 
 def test_a_photograph_becomes_the_central_square(tmp_path, monkeypatch):
-    """The paper: shorter side to 256, then the central 256x256; and a named folder of pictures."""
+    """The paper: shorter side to 256, then the central 256x256; and a named folder of images."""
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
     pixels = np.zeros((320, 640, 3), np.uint8)
     pixels[:, 160:480, 0] = np.arange(320)[None, :] % 256  # the central square

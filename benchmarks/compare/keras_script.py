@@ -149,7 +149,7 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
 
 
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
-    """Seconds to score the test set, network and pictures being loaded."""
+    """Seconds to score the test set, network and images being loaded."""
     _, (x_test, y_test) = prepared("mnist")
     model = lenet5()
     model.load_weights(settings["weights"])
@@ -159,12 +159,12 @@ def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
 
 
 def lenet5_first_result(settings: Settings) -> dict[str, Any]:
-    """Load network and pictures, score the test set; the parent times the whole process."""
+    """Load network and images, score the test set; the parent times the whole process."""
     return {"facts": lenet5_evaluate(settings)["facts"]}
 
 
 def latency(settings: Settings) -> dict[str, Any]:
-    """Milliseconds from one uint8 picture to its probabilities in NumPy."""
+    """Milliseconds from one uint8 image to its probabilities in NumPy."""
     _, (x_test, _) = plain_data.load("mnist")
     model = lenet5()
     model.load_weights(settings["weights"])

@@ -98,7 +98,7 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
 
 
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
-    """Seconds to score the test set, network and pictures being loaded."""
+    """Seconds to score the test set, network and images being loaded."""
     from modelzoo import load_config
     from modelzoo.api import evaluate
 
@@ -111,7 +111,7 @@ def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
 
 
 def latency(settings: Settings) -> dict[str, Any]:
-    """Milliseconds from one uint8 picture to its probabilities in NumPy."""
+    """Milliseconds from one uint8 image to its probabilities in NumPy."""
     import modelzoo
     from modelzoo.analysis.explain import on_pictures
     from modelzoo.data.datasets import load_dataset

@@ -111,7 +111,7 @@ def alexnet_learning(settings: Settings) -> dict[str, Any]:
 
 
 def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
-    """Seconds to score the test set, network and pictures being loaded."""
+    """Seconds to score the test set, network and images being loaded."""
     _, test = prepared("mnist")
     model = _published(settings)
     began = time.perf_counter()
@@ -120,13 +120,13 @@ def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
 
 
 def lenet5_first_result(settings: Settings) -> dict[str, Any]:
-    """Load network and pictures, score the test set; the parent times the whole process."""
+    """Load network and images, score the test set; the parent times the whole process."""
     return {"facts": lenet5_evaluate(settings)["facts"]}
 
 
 @torch.no_grad()
 def latency(settings: Settings) -> dict[str, Any]:
-    """Milliseconds from one uint8 picture to its probabilities in NumPy."""
+    """Milliseconds from one uint8 image to its probabilities in NumPy."""
     _, (x_test, _) = plain_data.load("mnist")
     model = _published(settings).eval()
     samples = []

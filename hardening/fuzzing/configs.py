@@ -59,7 +59,7 @@ class Configs:
 
 
 class Trainings:
-    """Mutated configurations, each trained for an epoch of 12 pictures."""
+    """Mutated configurations, each trained for an epoch of 12 images."""
 
     def prepare(self, seeds: Path) -> None:
         """Read ours but for the largest."""

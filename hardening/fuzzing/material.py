@@ -17,7 +17,7 @@ fit: {epochs: 1}
 
 
 def tiny_arrays(side: int = 28, channels: int = 1, classes: int = 3) -> dict[str, np.ndarray]:
-    """48 training and 24 test pictures, a stripe in another place for each class."""
+    """48 training and 24 test images, a stripe in another place for each class."""
     labels = np.arange(48) % classes
     images = np.zeros((48, side, side, channels), np.uint8)
     for image, label in zip(images, labels, strict=True):

@@ -1,4 +1,4 @@
-"""Pictures of five formats: mutated, and bombs whose headers promise gigabytes."""
+"""Images of five formats: mutated, and bombs whose headers promise gigabytes."""
 
 import io
 import random
@@ -18,7 +18,7 @@ HEADER = tuple(range(0, 200, 8))
 
 
 def make_pictures() -> dict[str, bytes]:
-    """Return small right pictures of many kinds, by name."""
+    """Return small right images of many kinds, by name."""
     noise = np.random.default_rng(0).integers(0, 256, (37, 41, 4), np.uint8)
     modes: dict[str, Image.Image] = {
         "RGB": Image.fromarray(noise[..., :3]),
@@ -97,7 +97,7 @@ def bomb(pictures: dict[str, bytes], chance: random.Random) -> tuple[str, bytes]
 
 
 class Pictures:
-    """Mutated pictures: read in every way, given to `predict` and `filters`, in a data set."""
+    """Mutated images: read in every way, given to `predict` and `filters`, in a data set."""
 
     def prepare(self, seeds: Path) -> None:
         """Make them."""
@@ -139,7 +139,7 @@ def _read(path: Path, content: bytes, chance: random.Random) -> None:
 
 
 def _in_a_folder(path: Path, right: bytes, chance: random.Random) -> None:
-    """Give the picture to a data set of others."""
+    """Give the image to a data set of others."""
     from modelzoo.data.datasets import load_dataset
 
     root = path.parent / "pictures"

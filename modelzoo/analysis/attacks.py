@@ -1,9 +1,9 @@
-"""Adversarial pictures: every pixel changed by a little, so that a network errs.
+"""Adversarial images: every pixel changed by a little, so that a network errs.
 
-A model here takes pictures as they are stored, float32 in 0..255, and returns a score a class:
+A model here takes images as they are stored, float32 in 0..255, and returns a score a class:
 `explain.on_pictures(explain.before_softmax(network), config)`. The strength of an attack is the
 most that it changes a pixel of a channel (the L-infinity norm), as a share of the range 0..255: 0.1
-allows 25.5 grey levels. Adversarial pictures stay within 0..255 and within the strength, exactly;
+allows 25.5 grey levels. Adversarial images stay within 0..255 and within the strength, exactly;
 they are float32, not rounded to whole grey levels.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from modelzoo.analysis.explain import input_gradient
 
 FULL_RANGE = 255.0
-BATCH_SIZE = 256  # pictures computed at once
+BATCH_SIZE = 256  # images computed at once
 
 
 def log_odds(scores: Any, labels: Any) -> Any:
@@ -33,7 +33,7 @@ def log_odds(scores: Any, labels: Any) -> Any:
         labels: (n,), right classes.
 
     Returns:
-        (n,), float32; a picture that is read wrongly has at least 0.
+        (n,), float32; an image that is read wrongly has at least 0.
 
     Reference:
         Carlini, Wagner (2017), Towards evaluating the robustness of neural networks, section V.B,
@@ -54,7 +54,7 @@ def fgsm(
     """Take one step of the whole strength along the sign of the gradient.
 
     Args:
-        model: from pictures in 0..255 to scores, see above; or a function `model(pictures,
+        model: from images in 0..255 to scores, see above; or a function `model(images,
             training=False)` of the same kind.
         images: (n, height, width, channels), uint8, or float32 in 0..255.
         labels: (n,), right classes.
@@ -84,13 +84,13 @@ def pgd(
     """Climb in small steps, each brought back to within the strength, from several points.
 
     The climbs begin at the point of FGSM and at `restarts` random points. Of all points on the way,
-    the original and that of FGSM among them, each picture keeps the best: one that is read wrongly
+    the original and that of FGSM among them, each image keeps the best: one that is read wrongly
     before one that is not, then one of higher loss. So whatever FGSM fools, PGD fools at the same
     strength, by construction.
 
     Args:
         model: as for `fgsm`, and so are the next three.
-        images: pictures.
+        images: images.
         labels: right classes.
         strength: 0 to 1.
         steps: of each climb.
@@ -120,14 +120,14 @@ def pgd(
 
 
 def answers(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return the class that a model answers to each picture in 0..255, (n,)."""
+    """Return the class that a model answers to each image in 0..255, (n,)."""
     starts = range(0, len(images), BATCH_SIZE)
     batches = (images[start : start + BATCH_SIZE].astype("float32") for start in starts)
     return np.concatenate([model.predict_on_batch(batch).argmax(axis=1) for batch in batches])
 
 
 class _Search:
-    """The points around a batch of pictures within a strength, and the best one seen of each."""
+    """The points around a batch of images within a strength, and the best one seen of each."""
 
     def __init__(self, model: Any, images: np.ndarray, labels: np.ndarray, strength: float) -> None:
         self.model, self.labels = model, np.asarray(labels)

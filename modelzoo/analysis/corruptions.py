@@ -1,6 +1,6 @@
-"""Pictures changed as the world changes them: shifted, rotated, noisy, in part covered.
+"""Images changed as the world changes them: shifted, rotated, noisy, in part covered.
 
-Everything takes and returns uint8 pictures, (n, height, width, channels), and starts no framework.
+Everything takes and returns uint8 images, (n, height, width, channels), and starts no framework.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GREY = 128  # of the square that covers a part
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Move pictures by whole pixels. Zeros come in, and what leaves the field is lost."""
+    """Move images by whole pixels. Zeros come in, and what leaves the field is lost."""
     height, width = images.shape[1:3]
     above, beside = abs(down), abs(right)
     padded = np.pad(images, ((0, 0), (above, above), (beside, beside), (0, 0)))
@@ -27,7 +27,7 @@ def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Turn pictures counter-clockwise about their centres, bilinearly. Zeros come in."""
+    """Turn images counter-clockwise about their centres, bilinearly. Zeros come in."""
     result = np.empty_like(images)
     for picture, target in zip(images, result, strict=True):
         flat = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
@@ -46,11 +46,11 @@ def noisy(images: np.ndarray, sigma: float, generator: np.random.Generator) -> n
 
 
 def occluded(images: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
-    """Cover a square of `side` pixels, wholly inside the picture at a random place, with grey 128.
+    """Cover a square of `side` pixels, wholly inside the image at a random place, with grey 128.
 
     Reference:
         Zeiler, Fergus (2014), Visualizing and understanding convolutional networks, section 4.2,
-        who move such a square over a picture.
+        who move such a square over an image.
     """
     result = images.copy()
     room = np.array(images.shape[1:3]) - side
@@ -64,13 +64,13 @@ Change = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]
 
 
 class Kind(NamedTuple):
-    """A way to change pictures by a strength from 0, which leaves them as they are.
+    """A way to change images by a strength from 0, which leaves them as they are.
 
     Attributes:
         title: with the unit of the strength, for an axis.
-        strengths: by default; of pictures of 28 pixels a side where they are in pixels.
-        change: returns the changed pictures, once for each direction.
-        largest: strength that makes sense; None for whole pixels, at most the picture's side.
+        strengths: by default; of images of 28 pixels a side where they are in pixels.
+        change: returns the changed images, once for each direction.
+        largest: strength that makes sense; None for whole pixels, at most the image's side.
     """
 
     title: str
@@ -81,7 +81,7 @@ class Kind(NamedTuple):
     def variants(
         self, images: np.ndarray, strength: float, draw: np.random.Generator
     ) -> Iterable[np.ndarray]:
-        """Return the changed pictures, once for each direction, or once as they are."""
+        """Return the changed images, once for each direction, or once as they are."""
         return self.change(images, strength, draw) if strength else [images]
 
 
@@ -120,7 +120,7 @@ def check_kinds(names: Sequence[str]) -> list[str]:
 
 
 def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -> list[float]:
-    """Return the strengths of a kind for pictures whose shorter side has so many pixels.
+    """Return the strengths of a kind for images whose shorter side has so many pixels.
 
     By default those of the kind, in pixels times the side's multiple of 28, up to the side.
 

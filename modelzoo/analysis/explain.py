@@ -1,4 +1,4 @@
-"""What a network sees in a picture: features of its layers, and the pixels an answer hangs on.
+"""What a network sees in an image: features of its layers, and what influences a prediction.
 
 Everything here runs on TensorFlow, JAX and PyTorch.
 """
@@ -24,9 +24,9 @@ def on_pictures(network: keras.Model, config: Config) -> keras.Model:
         config: its configuration.
 
     Returns:
-        A model of the same outputs that takes pictures as they are stored, float32 in 0..255, of
+        A model of the same outputs that takes images as they are stored, float32 in 0..255, of
         shape (batch, height, width, channels). It shares the network's weights, and gradients
-        flow through it to the pictures.
+        flow through it to the images.
     """
     from modelzoo.data.preprocessor import Preprocessor
 
@@ -62,9 +62,9 @@ def features(
 
     Args:
         network: a functional `keras.Model`.
-        images: pictures as `modelzoo.preprocess` returns them, (n, *input_shape).
+        images: images as `modelzoo.preprocess` returns them, (n, *input_shape).
         layers: names of layers, in the order wanted; by default all but the input, from it on.
-        batch_size: pictures computed at once.
+        batch_size: images computed at once.
 
     Returns:
         float32 arrays (n, *output shape) by the name of their layer.
@@ -88,11 +88,11 @@ def features(
 def input_gradient(
     function: Callable[[Any], Any], images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values of a function of pictures, and their gradients by the pictures.
+    """Return the values of a function of images, and their gradients by the images.
 
     Args:
         function: takes a float32 tensor of the shape of `images`, and returns a value for each
-            picture, (n,), made by Keras operations. The value of one picture must not depend on
+            image, (n,), made by Keras operations. The value of one image must not depend on
             another's.
         images: (n, height, width, channels), float32.
 
@@ -130,7 +130,7 @@ def saliency(
 
     Args:
         network: a classifier. Its softmax, if it has one, is left out (see `before_softmax`); to
-            ask about pictures as they are stored, pass `on_pictures(before_softmax(network), …)`.
+            ask about images as they are stored, pass `on_pictures(before_softmax(network), …)`.
         images: (n, height, width, channels), as the network takes them.
         classes: (n,), the class whose score is followed; by default the one that is answered.
 

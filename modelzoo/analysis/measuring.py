@@ -1,4 +1,4 @@
-"""Accuracy of networks on attacked and corrupted test pictures, and a few of these to look at.
+"""Accuracy of networks on attacked and corrupted test images, and a few of these to look at.
 
 One batch at a time is in memory.
 """
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from modelzoo.training.resolve import Source
 
-MOST_AT_ONCE = 256  # pictures
-LARGE_BATCH_BYTES = 64_000_000  # of float32 pictures
-SHOWN = 5  # adversarial pictures
+MOST_AT_ONCE = 256  # images
+LARGE_BATCH_BYTES = 64_000_000  # of float32 images
+SHOWN = 5  # adversarial images
 Row = dict[str, Any]
 Attack = Callable[["keras.Model", np.ndarray, np.ndarray, float], np.ndarray]
 Change = Callable[[np.ndarray, np.ndarray], Iterable[np.ndarray]]
 
 
 class Pictures(NamedTuple):
-    """Test pictures of a data set, all or some: uint8 (n, height, width, channels), int64 (n,)."""
+    """Test images of a data set, all or some: uint8 (n, height, width, channels), int64 (n,)."""
 
     data: Dataset
     images: ImageSource
@@ -47,7 +47,7 @@ class Pictures(NamedTuple):
         return f"{which} test images of {self.data.name}"
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the images and labels that are computed at once, fewer of large pictures."""
+        """Yield the images and labels that are computed at once, fewer of large images."""
         bytes_each = 4 * int(np.prod(self.images.shape[1:]))
         size = min(MOST_AT_ONCE, max(1, LARGE_BATCH_BYTES // bytes_each))
         for start in range(0, len(self.labels), size):
@@ -55,7 +55,7 @@ class Pictures(NamedTuple):
 
 
 def build_scores(source: Source) -> tuple[keras.Model, bool]:
-    """Return a model from pictures in 0..255 to scores, and whether they go into a softmax."""
+    """Return a model from images in 0..255 to scores, and whether they go into a softmax."""
     from modelzoo.analysis.explain import before_softmax, on_pictures
 
     network = source.build()
@@ -64,10 +64,10 @@ def build_scores(source: Source) -> tuple[keras.Model, bool]:
 
 
 def check_comparable(networks: Sequence[Source]) -> None:
-    """Refuse networks that cannot be shown the same test pictures, before anything is opened.
+    """Refuse networks that cannot be shown the same test images, before anything is opened.
 
     Raises:
-        InputError: two have the same name, are for other data sets, or take pictures of other
+        InputError: two have the same name, are for other data sets, or take images of other
             shapes.
     """
     first, names = networks[0], [network.label for network in networks]
@@ -83,7 +83,7 @@ def check_comparable(networks: Sequence[Source]) -> None:
         shapes = [as_text(each.config.image_shape) for each in (first, other)]
         if shapes[0] != shapes[1]:
             raise InputError(
-                f"{first.label} takes pictures of {shapes[0]}, {other.label} of {shapes[1]}: "
+                f"{first.label} takes images of {shapes[0]}, {other.label} of {shapes[1]}: "
                 "they cannot be shown the same ones"
             )
 
@@ -91,7 +91,7 @@ def check_comparable(networks: Sequence[Source]) -> None:
 def open_pictures(
     networks: Sequence[Source], count: int | None, seed: int, notify: Callable[[str], None]
 ) -> Pictures:
-    """Open the test pictures that all the networks are measured on.
+    """Open the test images that all the networks are measured on.
 
     Args:
         networks: at least one; several have passed `check_comparable`.
@@ -100,7 +100,7 @@ def open_pictures(
         notify: called with each notice.
 
     Raises:
-        InputError: the data set cannot be had, has fewer pictures, or more classes than a network.
+        InputError: the data set cannot be had, has fewer images, or more classes than a network.
     """
     from modelzoo.training.prepare import check_classes, open_dataset
 
@@ -122,7 +122,7 @@ def attack_rows(
     methods: Mapping[str, Attack],
     strengths: Sequence[float],
 ) -> list[Row]:
-    """Return a row a method and strength, with the accuracy over the pictures, 0 to 1."""
+    """Return a row a method and strength, with the accuracy over the images, 0 to 1."""
 
     def begin(row: Row) -> tuple[keras.Model, Change]:
         attack, strength = methods[row["method"]], row["strength"]
@@ -143,10 +143,10 @@ def corruption_rows(
     strengths: Mapping[str, Sequence[float]],
     seed: int,
 ) -> list[Row]:
-    """Return a row a network, kind and strength; every network is shown the same pictures.
+    """Return a row a network, kind and strength; every network is shown the same images.
 
-    `accuracy`, 0 to 1, is over all pictures and directions. `brightness` is the sum of all pixels
-    as a share of that of the pictures as they are: on a black ground, how much of the ink a shift
+    `accuracy`, 0 to 1, is over all images and directions. `brightness` is the sum of all pixels
+    as a share of that of the images as they are: on a black ground, how much of the ink a shift
     or a turn leaves in the field.
     """
 
@@ -185,7 +185,7 @@ def _measured(
                     light += int(changed.sum(dtype="float64"))
                     light_before += int(images.sum(dtype="float64"))
                 done += len(labels)
-                line = partial("{}: {:.0%} of all pictures done".format, what, done / total)
+                line = partial("{}: {:.0%} of all images done".format, what, done / total)
                 progress.show(done, line, what=what)
             brightness = light / light_before if light_before else None
             measured.append({**row, "accuracy": right / answered, "brightness": brightness})
@@ -199,7 +199,7 @@ def pictures_chart(
     rows: Sequence[Row],
     label: str,
 ) -> Chart | None:
-    """Return pictures that the first method fools, each of another class; None without a strength.
+    """Return images that the first method fools, each of another class; None without a strength.
 
     `network` is what `build_scores` returned, and `rows` what `attack_rows` did for these methods.
     """

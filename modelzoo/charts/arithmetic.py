@@ -81,11 +81,11 @@ def convolution_steps(
 ) -> Chart:
     """Return convolution step by step: the patch, the kernel, their products, the growing output.
 
-    The kernel is laid on the picture without turning it, as networks do, and moves by one pixel.
+    The kernel is laid on the image without turning it, as networks do, and moves by one pixel.
 
     Args:
         picture: a matrix of numbers; more than 12 rows or columns are hard to read.
-        kernel: a matrix of numbers, no larger than the picture.
+        kernel: a matrix of numbers, no larger than the image.
         steps: how many of the steps are drawn below each other: the first ones and the last.
         slider: draw one step, chosen with a slider, in place of some below each other. Only a page
             has a slider; elsewhere it is the first step.
@@ -104,7 +104,7 @@ def convolution_steps(
         done = np.where(np.arange(sums.size).reshape(sums.shape) <= step, sums, np.nan)
         product = f"= products, sum {number_text(sums[row, column])}"
         grids = [  # name, heading, values, the values that its colours are scaled by, top
-            ("picture", f"step {step + 1}: picture", picture, picture, top),
+            ("picture", f"step {step + 1}: image", picture, picture, top),
             ("kernel", "× kernel", kernel, kernel, beside),
             ("products", product, products[row, column], products, beside),
             ("output", "→ output", done, sums, top),

@@ -1,4 +1,4 @@
-"""Figures without axes: pictures, text and rectangles at places in pixels.
+"""Figures without axes: images, text and rectangles at places in pixels.
 
 Places are of upper left corners, from that of the figure; a size is (height, width).
 """
@@ -23,7 +23,7 @@ PLACE: Row = {
 }
 TO: Row = {"x2": alt.X2("x2:Q"), "y2": alt.Y2("y2:Q")}
 LINE = 14  # pixels between lines of text
-OUTLINE = "#b5babf"  # of pictures
+OUTLINE = "#b5babf"  # of images
 TEXT: Row = {
     "align": "left",
     "baseline": "top",
@@ -37,7 +37,7 @@ PICTURE: Row = {"align": "left", "baseline": "top", "smooth": False, "aspect": F
 
 
 class Canvas:
-    """What is drawn: pictures lowest, and what was begun later above what was begun before.
+    """What is drawn: images lowest, and what was begun later above what was begun before.
 
     Marks that look the same form a layer.
     """
@@ -68,7 +68,7 @@ class Canvas:
         return size
 
     def image(self, address: str, size: Size, x: float, y: float, alternative: str) -> None:
-        """Draw the picture at an address."""
+        """Draw the image at an address."""
         row = {"x": x, "y": y, "picture": address, "alternative": alternative}
         tooltip = alt.Tooltip("alternative:N", title="")
         encoding = {"url": "picture:N", "description": "alternative:N", "tooltip": tooltip}
@@ -98,7 +98,7 @@ def scaled(shape: Sequence[int], side: float) -> Size:
 
 
 def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
-    """Return a picture as a PNG in a data URI; a small one is enlarged, each pixel a square.
+    """Return an image as a PNG in a data URI; a small one is enlarged, each pixel a square.
 
     The PNG has up to twice the `side` on the page, for screens and files of double density. What
     is larger is reduced to that, or to `most` pixels: fewer keep a report small.
@@ -121,7 +121,7 @@ def image_of(pixels: np.ndarray) -> Image.Image:
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
         raise InputError(
-            f"a picture of shape {pixels.shape} and type {pixels.dtype}: give uint8 of shape "
+            f"an image of shape {pixels.shape} and type {pixels.dtype}: give uint8 of shape "
             "(height, width, 1 or 3)"
         )
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

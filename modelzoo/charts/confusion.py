@@ -28,8 +28,8 @@ TOOLTIP = [
     alt.Tooltip("share:Q", title="Share of the true class", format=".2%"),
 ]
 MISTAKES_SHOWN = 24
-SIDE, COLUMNS = 112, 6  # pixels of a picture's longer side; pictures in a row
-CAPTION_LETTERS = 22  # as many fit below a picture
+SIDE, COLUMNS = 112, 6  # pixels of an image's longer side; images in a row
+CAPTION_LETTERS = 22  # as many fit below an image
 WRONG = {**TEXT, "color": "#a33f00", "fontWeight": "bold"}
 
 
@@ -93,7 +93,7 @@ def mistakes(
     *,
     total: int | None = None,
 ) -> Chart:
-    """Return the most confident mistakes as pictures, at most 24.
+    """Return the most confident mistakes as images, at most 24.
 
     Args:
         images: uint8, shape (n, height, width, channels) with 1, 3 or 4 channels.
@@ -103,7 +103,7 @@ def mistakes(
         total: how many mistakes there were, if `images` are a choice of them.
 
     Raises:
-        InputError: the images are not uint8 pictures.
+        InputError: the images are not uint8 images.
     """
     if not len(images):
         return message("No mistakes.")
@@ -171,7 +171,7 @@ def _cells(
 
 
 def _caption(answer: str, confidence: float) -> list[str]:
-    """Return the line below a picture, or two where the confidence needs one of its own."""
+    """Return the line below an image, or two where the confidence needs one of its own."""
     caption = f"read as: {printable(str(answer))}"
     if np.isnan(confidence):
         return [caption]

@@ -1,4 +1,4 @@
-"""What a network sees in a picture: the maps of its layers, and the pixels that decide."""
+"""What a network sees in an image: the maps of its layers, and the pixels that decide."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ TILE, GAP, LEFT = 52, 4, 190  # pixels: a map's longer side, between two, room f
 COLUMNS = 16  # maps in a row
 STRIP, UNIT, UNITS_SHOWN = 128, 7, 1024  # units in a row, pixels of a unit, units at most
 BRIGHT = 99  # percentile from which on values are white: one alone would leave the others black
-PICTURE, BAR, BARS = 112, 18, 300  # pixels: the picture, height of a bar, length of the longest
+PICTURE, BAR, BARS = 112, 18, 300  # pixels: the image, height of a bar, length of the longest
 LONGEST, LETTER = 28, 6.2  # letters of the name of a class; pixels of a letter
 ROW_GAP = 14
-SIDE, SIDE_GAP, CAPTION = 224, 24, 20  # pixels: a picture, between two, its caption
+SIDE, SIDE_GAP, CAPTION = 224, 24, 20  # pixels: an image, between two, its caption
 LIGHT, DARK = (255, 255, 255), (122, 30, 0)  # least and largest saliency
-MARK = (213, 94, 0)  # vermillion, laid over the picture
+MARK = (213, 94, 0)  # vermillion, laid over the image
 
 Answer = tuple[str, float]
 Tile = tuple[np.ndarray, float, float, float, str]  # pixels, longer side, place, what they are
@@ -38,7 +38,7 @@ def feature_maps(
     kinds: Mapping[str, str] | None = None,
     most: int = MAPS_SHOWN,
 ) -> Chart:
-    """Return a picture, the feature maps of each layer for it, and the answer as bars.
+    """Return an image, the feature maps of each layer for it, and the answer as bars.
 
     Within a layer, grey goes from its least value (black) to its largest 1% (white). Units of a
     dense layer are a strip of cells, from left to right in rows of 128, 1,024 of them at most.
@@ -46,7 +46,7 @@ def feature_maps(
     Args:
         picture: uint8, (height, width, 1 or 3).
         features: by the name of the layer, in the order in which they are drawn, (height, width,
-            maps) or (units,); what `modelzoo.analysis.explain.features` returns, for one picture.
+            maps) or (units,); what `modelzoo.analysis.explain.features` returns, for one image.
         answer: classes with their values; drawn in this order, ten at most.
         name: of the network, for the title.
         unit: what the values of the answer are.
@@ -54,11 +54,11 @@ def feature_maps(
         most: maps drawn of a layer; the chart names how many are left out.
 
     Raises:
-        InputError: the picture or a layer is of another kind.
+        InputError: the image or a layer is of another kind.
     """
     high, wide, *channels = picture.shape
     size = f"{high} × {wide}, {'grey' if channels == [1] else 'colour'}"
-    first: Tile = (picture, PICTURE, 0, 0, "The picture")
+    first: Tile = (picture, PICTURE, 0, 0, "The image")
     lines = [(["picture", size], [first], 0)]
     for layer, values in features.items():
         kind, grey = (kinds or {}).get(layer, ""), _as_grey(layer, values)
@@ -78,22 +78,22 @@ def feature_maps(
         widest, y = max(widest, right), y + high + ROW_GAP
     canvas.label(0, y, ["answer", unit], NOTE)
     bottom = _draw_bars(canvas, answer, unit, y)
-    title = f"What {printable(name)} makes of a picture"
+    title = f"What {printable(name)} makes of an image"
     subtitle = "In each layer from its least value (black) to its largest 1% (white)"
     return canvas.chart(widest, bottom, title, subtitle)
 
 
 def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
-    """Return a picture, the saliency of its pixels, and both laid over each other.
+    """Return an image, the saliency of its pixels, and both laid over each other.
 
     Args:
         picture: uint8, (height, width, 1 or 3).
-        values: (height, width), from 0, what `modelzoo.saliency` returns for the picture as it is
+        values: (height, width), from 0, what `modelzoo.saliency` returns for the image as it is
             stored: the change of the class's score for a grey value more in that pixel.
         answer: the class whose score was followed.
 
     Raises:
-        InputError: the picture is of another kind.
+        InputError: the image is of another kind.
     """
     largest = float(np.max(values)) or 1.0
     share = (np.asarray(values, "float64") / largest)[..., np.newaxis]
@@ -102,7 +102,7 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
     shown = {
         "Picture": picture,
         "Saliency": np.rint(LIGHT + share * (np.array(DARK) - LIGHT)).astype("uint8"),
-        "Saliency over the picture": np.rint((1 - share) * pale + share * MARK).astype("uint8"),
+        "Saliency over the image": np.rint((1 - share) * pale + share * MARK).astype("uint8"),
     }
     canvas = Canvas()
     high, wide = scaled(picture.shape, SIDE)
@@ -117,7 +117,7 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
     unseen = {"x": 0, "y": 0, "x2": 0, "y2": 0, "value": 0}  # for the sake of its legend
     color = alt.Color("value:Q", scale=scale, legend=legend)
     canvas.draw("rect", [unseen], {**TO, "color": color}, aria=False)
-    title = f"The pixels that an answer hangs on: {printable(answer)}"
+    title = f"The pixels that influence the prediction: {printable(answer)}"
     subtitle = "Saliency: change of the score of this class for one grey value more in a pixel"
     return canvas.chart(2 * step + wide, CAPTION + high, title, subtitle)
 
@@ -127,7 +127,7 @@ def _as_grey(layer: str, values: np.ndarray) -> np.ndarray:
     if values.ndim not in (1, 3) or not values.size:
         raise InputError(
             f"feature_maps: {layer} has the shape {values.shape}: it should be "
-            "(height, width, maps) or (units,), of one picture"
+            "(height, width, maps) or (units,), of one image"
         )
     values = np.asarray(values, "float64")
     low, end = values.min(), np.percentile(values, BRIGHT)
@@ -147,7 +147,7 @@ def _label(layer: str, kind: str, values: np.ndarray) -> list[str]:
 
 
 def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[Tile], int]:
-    """Return maps, or rows of units, as pictures, and how many of them are left out."""
+    """Return maps, or rows of units, as images, and how many of them are left out."""
     name = printable(layer)
     tiles: list[Tile] = []
     if grey.ndim == 3 and grey.shape[:2] != (1, 1):

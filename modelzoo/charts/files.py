@@ -51,7 +51,7 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
         body = f"<main>{chart_box('chart', label)}</main>"
         content = render_page(label, body, {"chart": spec}).encode()
     else:
-        import vl_convert  # loads a JavaScript engine, which only pages and pictures need
+        import vl_convert  # loads a JavaScript engine, which only pages and images need
 
         if suffix == ".svg":
             content = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode()

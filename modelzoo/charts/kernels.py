@@ -1,4 +1,4 @@
-"""Kernels as colours, pictures and numbers: those that were learned, and those made by hand."""
+"""Kernels as colours, images and numbers: those that were learned, and those made by hand."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ def kernels(weights: np.ndarray, title: str, *, most: int = KERNELS_SHOWN) -> Ch
 
     Args:
         weights: (height, width, input maps, kernels), as `kernel_of` returns them; NaN where a
-            kernel does not see an input map. With 3 input maps they are drawn as colour pictures,
+            kernel does not see an input map. With 3 input maps they are drawn as colour images,
             where mid-grey is 0. Otherwise each input map has a row, and colours tell negative
             from positive.
         title: what they are, such as "lenet5: C1".

@@ -1,4 +1,4 @@
-"""Accuracy against the strength of a change or an attack, and pictures that were attacked."""
+"""Accuracy against the strength of a change or an attack, and images that were attacked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,8 +22,8 @@ from modelzoo.charts.style import (
 MOST_SERIES = len(LOOKS)
 METHOD_TITLES = {"fgsm": "FGSM", "pgd": "PGD"}
 GREY_LEVELS = 255
-CAPTION_LETTERS = 20  # as many fit below a picture
-SIDE, LABEL_WIDTH, STEP = 112, 116, 136  # pixels: a picture, the labels, from picture to picture
+CAPTION_LETTERS = 20  # as many fit below an image
+SIDE, LABEL_WIDTH, STEP = 112, 116, 136  # pixels: an image, the labels, from image to image
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -58,7 +58,7 @@ def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
 
     Args:
         rows: with `method` ("fgsm" or "pgd"), `strength` as a share of 0..255, and `accuracy`.
-        title: names the network and the pictures.
+        title: names the network and the images.
         chance: accuracy of guessing: 1 / classes.
     """
     shown = [{**row, "series": METHOD_TITLES[row["method"]]} for row in rows]
@@ -84,12 +84,12 @@ def adversarial_pictures(
     strength: float,
     title: str,
 ) -> Chart:
-    """Return pictures in a row, below them what was added, magnified, and below that the sums.
+    """Return images in a row, below them what was added, magnified, and below that the sums.
 
     Args:
         images: uint8, (n, height, width, channels) with 1 or 3 channels.
         adversarial: float32 in 0..255, of the same shape; rounded to whole grey levels here.
-        captions: the lines below each picture, and those below its adversarial one.
+        captions: the lines below each image, and those below its adversarial one.
         strength: of the attack, above 0: the largest change as a share of 0..255.
         title: names attack and network.
     """

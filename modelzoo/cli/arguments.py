@@ -117,13 +117,13 @@ COMMANDS = (
         "evaluate --model runs/lenet5-mnist-20260101-120000",
         *CONFIGURATION,
         flag("--check", "fail if the published accuracy does not hold"),
-        choice("--crops", (1, 10), "patches of each picture (1)", type=int, default=1),
+        choice("--crops", (1, 10), "patches of each image (1)", type=int, default=1),
         choice("--split", ("test", "validation", "train"), "images (test)", default="test"),
         *DEVICE,
     ),
     command(
         "predict",
-        "Classify pictures.",
+        "Classify images.",
         "predict --model runs/lenet5-mnist-20260101-120000 digit.png",
         *CONFIGURATION,
         value("images", "IMAGE", IMAGE_FILES, nargs="+"),
@@ -184,7 +184,7 @@ COMMANDS = (
         *WEIGHTS,
         choice("--format", ("onnx", "saved_model", "litert"), "of the file", required=True),
         OUT,
-        flag("--scaled", "take scaled pictures, not pixels of 0..255"),
+        flag("--scaled", "take scaled images, not pixels of 0..255"),
         JSON,
     ),
     command(
@@ -212,7 +212,7 @@ COMMANDS = (
     ),
     command(
         "features",
-        "Draw what each layer makes of a picture, and which pixels the answer hangs on.",
+        "Draw the feature maps of each layer, and the pixels that influence the prediction.",
         "features lenet5 digit.png --out charts",
         NETWORK,
         IMAGE,

@@ -72,7 +72,7 @@ def packaged_networks() -> list[str]:
 def load(found: Mapping[str, Source]) -> dict[str, Network]:
     """Build networks and load their weights, by their label."""
     backend = next(iter(found.values())).config.trainer.backend
-    start_framework(backend, "cpu")  # one small picture at a time
+    start_framework(backend, "cpu")  # one small image at a time
     from modelzoo.demo.answer import Network
 
     # It takes the first calls of several networks for one that is traced again and again.

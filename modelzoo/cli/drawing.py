@@ -40,7 +40,7 @@ OF_ONE_KIND = {"layer": "kernels", "filter": "convolution"}
 
 
 def draw(options: argparse.Namespace) -> None:
-    """Draw something that needs no picture; `options.what` says what."""
+    """Draw something that needs no image; `options.what` says what."""
     what = options.what
     given = [option for option in NETWORK if getattr(options, option)]
     if what in OF_A_NETWORK and options.model is None:
@@ -69,7 +69,7 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def features(options: argparse.Namespace) -> None:
-    """Draw what each layer of a network makes of a picture, and the pixels its answer hangs on."""
+    """Draw the feature maps of each layer for an image, and the pixels behind the prediction."""
     source = chosen_source(options)
     config = source.config
     read = read_image(options.image, config.image_shape, **asdict(config.image))
@@ -118,7 +118,7 @@ def features(options: argparse.Namespace) -> None:
 
 
 def filters(options: argparse.Namespace) -> None:
-    """Apply hand-made kernels to a photograph: a figure of all, and a picture of each."""
+    """Apply hand-made kernels to a photograph: a figure of all, and an image of each."""
     names = find_filters(options.filter or ())
     pixels, notes = read_photograph(options.image, grey=options.grey)
     done = [apply_filter(pixels, name) for name in names]
@@ -191,7 +191,7 @@ def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str
 def _see(
     config: Config, network: keras.Model, pixels: np.ndarray, layers: Sequence[str] | None
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Return what the layers put out for one picture, the answer, and its saliency."""
+    """Return what the layers put out for one image, the answer, and its saliency."""
     from modelzoo.analysis import explain
 
     *inner, last = network.layers[1:]

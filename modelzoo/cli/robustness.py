@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def attack(options: argparse.Namespace) -> None:
-    """Measure accuracy against strength, draw it and some adversarial pictures."""
+    """Measure accuracy against strength, draw it and some adversarial images."""
     strengths = sorted({0.0, *options.strengths})
     (source,) = _sources(options, [options.model])
     label = source.label
@@ -81,9 +81,9 @@ def robustness(options: argparse.Namespace) -> None:
         models = {source.label: measuring.build_scores(source)[0] for source in sources}
         rows = measuring.corruption_rows(models, pictures, strengths, options.seed)
     axis_titles = {name: kind.title for name, kind in KINDS.items()}
-    title = f"Accuracy on changed pictures, {pictures.described}"
+    title = f"Accuracy on changed images, {pictures.described}"
     charts = {"robustness": corruption_curves(rows, axis_titles, title)}
-    head = f"{pictures.described}; every network is shown the same pictures"
+    head = f"{pictures.described}; every network is shown the same images"
     _finish(options, pictures, rows, charts, {"models": list(models)}, (head, ""))
 
 

@@ -26,7 +26,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What was measured, and on what: `evaluate --check` measures it again.
 
     Attributes:
-        accuracy, top5_accuracy: shares of pictures whose class is the first, or among the first 5.
+        accuracy, top5_accuracy: shares of images whose class is the first, or among the first 5.
         loss: may be missing where whoever published the weights did not say it.
     """
 
@@ -45,9 +45,9 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Probabilities for pictures that are made from a seed, so that any machine can compare.
+    """Probabilities for images that are made from a seed, so that any machine can compare.
 
-    `modelzoo.training.golden` makes and compares them: a row of `outputs` for each picture.
+    `modelzoo.training.golden` makes and compares them: a row of `outputs` for each image.
     """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)]

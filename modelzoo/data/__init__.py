@@ -1,1 +1,1 @@
-"""Data sets and pictures, and the batches that networks are trained and scored on."""
+"""Data sets and images, and the batches that networks are trained and scored on."""

@@ -19,13 +19,13 @@ class BatchSource:
     """One pass over a split, or, in training, one after the other.
 
     Attributes:
-        images: the pictures of the whole data set, uint8.
+        images: the images of the whole data set, uint8.
         labels: their class numbers.
-        order: positions of the pictures, as they come; a training epoch shuffles it in place.
+        order: positions of the images, as they come; a training epoch shuffles it in place.
         seeds: of the augmentation of each batch, (batches, states, 2), changed in place, too.
-        batch_size: pictures in a batch; the last may be smaller.
+        batch_size: images in a batch; the last may be smaller.
         first_step: batches of an epoch that are not made, since they were trained on already.
-        finish: makes what the network takes of pictures, labels and a row of `seeds`.
+        finish: makes what the network takes of images, labels and a row of `seeds`.
     """
 
     images: ImageSource
@@ -47,7 +47,7 @@ class BatchSource:
         return isinstance(self.images, np.ndarray)
 
     def chosen(self, step: Any, order: Any = None) -> Any:
-        """Return the positions of the pictures of batch number `step`."""
+        """Return the positions of the images of batch number `step`."""
         order = self.order if order is None else order
         return order[step * self.batch_size : (step + 1) * self.batch_size]
 
@@ -72,7 +72,7 @@ class NumpyBatches(keras.utils.PyDataset):
         return batches.finish(self._images(step), labels, batches.seeds[step])
 
     def _images(self, step: int) -> np.ndarray:
-        """Return the pictures of a batch; files of those that follow are read in the meantime."""
+        """Return the images of a batch; files of those that follow are read in the meantime."""
         batches = self.batches
         if batches.in_memory:
             return batches.images[batches.chosen(step)]

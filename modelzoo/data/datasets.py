@@ -37,7 +37,7 @@ PUBLISHED = Path(__file__).parent / "files" / "published.txt"
 LIMITS = Limits(silence=15.0, attempts=2)
 IMAGENET = """\
 imagenet is not in {folder}, and can't be fetched: ask for ILSVRC 2012 at https://image-net.org
-Put its pictures at {folder}/imagenet/train/CLASS/* and those of its validation set at
+Put its images at {folder}/imagenet/train/CLASS/* and those of its validation set at
 {folder}/imagenet/test/CLASS/*, or name another folder that holds both: --dataset folder:PATH
 """
 
@@ -64,7 +64,7 @@ def dataset_names() -> list[str]:
 
 
 def picture_folder(name: str) -> Path | None:
-    """Where the picture files of a data set lie: `folder:PATH`, or a folder in the data folder.
+    """Where the image files of a data set lie: `folder:PATH`, or a folder in the data folder.
 
     None for a data set of arrays: those that are fetched or made, and any `<name>.npz`.
     """
@@ -97,14 +97,14 @@ def check_dataset_name(name: str) -> None:
     if not _is_safe(name):
         raise InputError(
             f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
-            f"{known} Your own pictures: folder:PATH"
+            f"{known} Your own images: folder:PATH"
         )
     if name == "imagenet":  # may not be redistributed
         raise InputError(IMAGENET.format(folder=data_folder()) + known)
     near = difflib.get_close_matches(name, names, 1)
     raise InputError(
         f"there is no data set {name}{f'; did you mean {near[0]}?' if near else ''}\n{known}\n"
-        f"Your own: put {name}.npz into {data_folder()}, or name a folder of pictures: folder:PATH"
+        f"Your own: put {name}.npz into {data_folder()}, or name a folder of images: folder:PATH"
     )
 
 
@@ -116,14 +116,14 @@ def load_dataset(
     ink: Ink = "as_is",
     notify: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Load a data set by its name, or a person's own pictures as `folder:PATH`.
+    """Load a data set by its name, or a person's own images as `folder:PATH`.
 
     Args:
         name: one of `dataset_names()`, `folder:PATH` that holds train/CLASS/*, test/CLASS/*,
             `tfds:NAME` of TensorFlow Datasets, or `hf:OWNER/NAME` of Hugging Face.
-        image_shape: height, width and channels that every picture is brought to; None: as it is.
+        image_shape: height, width and channels that every image is brought to; None: as it is.
         fit: as in `read_image`, where `takes_image_options`. Arrays are prepared already: their
-            pictures are resized, whatever it is.
+            images are resized, whatever it is.
         ink: as in `read_image`, where `takes_image_options`.
         notify: called with a notice where `mnist` can't be reached, and `mnist5k` comes in its
             place: nothing measured on it can pass for MNIST's. It stands in for `mnist16`, too.
@@ -136,7 +136,7 @@ def load_dataset(
         if takes_image_options(name):
             raise InputError(
                 f"{name} needs an image_shape: height, width, channels\n"
-                "Its pictures may be of any size, and a network takes one."
+                "Its images may be of any size, and a network takes one."
             )
     else:
         image_shape = check_image_shape(image_shape)
@@ -212,7 +212,7 @@ def _note(data: Dataset, known: KnownSet) -> str:
         return known.note
     train, test = known.images
     return (
-        f"{size[0]:,} training and {size[1]:,} test pictures, "
+        f"{size[0]:,} training and {size[1]:,} test images, "
         f"not the {train:,} and {test:,} of the published {data.name}."
     )
 

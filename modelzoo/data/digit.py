@@ -1,16 +1,16 @@
-"""Bring a picture of a handwritten digit to the form in which MNIST has its digits."""
+"""Bring an image of a handwritten digit to the form in which MNIST has its digits."""
 
 import numpy as np
 from PIL import Image
 
-SEARCH_SIDE = 256  # pixels; the picture is reduced to this to find the digit in it
+SEARCH_SIDE = 256  # pixels; the image is reduced to this to find the digit in it
 DIGIT_SIDE = 112  # and the digit to this, whose averaging takes a camera's noise away
 BOX = 20 / 28  # MNIST scales a digit into 20x20 of its 28x28 pixels
-LEAST_CONTRAST = 12  # grey levels; below this a picture is taken as blank
+LEAST_CONTRAST = 12  # grey levels; below this an image is taken as blank
 
 
 def has_light_ground(grey: Image.Image) -> bool:
-    """Whether the border of a grey picture is nearer to its lightest than to its darkest value."""
+    """Whether the border of a grey image is nearer to its lightest than to its darkest value."""
     pixels = np.asarray(_reduced(grey, SEARCH_SIDE), np.float64)
     border = float(np.median(border_pixels(pixels)))
     low, high = float(pixels.min()), float(pixels.max())
@@ -18,7 +18,7 @@ def has_light_ground(grey: Image.Image) -> bool:
 
 
 def border_pixels(pixels: np.ndarray) -> np.ndarray:
-    """The pixels (n, ...) of a frame around the picture that is a twentieth of its side wide."""
+    """The pixels (n, ...) of a frame around the image that is a twentieth of its side wide."""
     height, width = pixels.shape[:2]
     edge = max(1, min(height, width) // 20)
     inner = np.zeros((height, width), bool)
@@ -101,7 +101,7 @@ def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
 def _with_margin(
     rows: slice, columns: slice, scale: float, size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) in the larger picture, with ground left around it."""
+    """The box (left, top, right, bottom) in the larger image, with ground left around it."""
     margin = 2 + 0.15 * max(rows.stop - rows.start, columns.stop - columns.start)
     return (
         max(0, int((columns.start - margin) * scale)),

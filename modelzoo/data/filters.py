@@ -64,7 +64,7 @@ class Filtered(NamedTuple):
 
 
 def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read a picture, upright, at most 1,024 pixels wide and high.
+    """Read an image, upright, at most 1,024 pixels wide and high.
 
     Args:
         path: PNG, JPEG, GIF, BMP, TIFF or WebP.
@@ -74,7 +74,7 @@ def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray
         uint8 (height, width, 1 or 3), and in words what was changed.
 
     Raises:
-        InputError: there is no such file, or it is no picture.
+        InputError: there is no such file, or it is no image.
     """
     picture = open_picture(Path(path), (LARGEST, LARGEST))
     image, notes = picture.image, list(picture.notes)
@@ -90,7 +90,7 @@ def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray
 
 
 def apply_filter(pixels: np.ndarray, name: str) -> Filtered:
-    """Slide a kernel over each channel of a picture; the picture is reflected at its borders.
+    """Slide a kernel over each channel of an image; the image is reflected at its borders.
 
     Results are cut off at 0 and 255. Kernels that sum to 0, those of edges and lines, give 0 on
     even ground: their results are halved and added to 128, so that mid-grey is no edge.
@@ -100,13 +100,13 @@ def apply_filter(pixels: np.ndarray, name: str) -> Filtered:
         name: one of `FILTERS`.
 
     Raises:
-        InputError: there is no such filter, or the array is no picture.
+        InputError: there is no such filter, or the array is no image.
     """
     found = find_filter(name)
     kernel = found.kernel
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or not pixels.size:
         raise InputError(
-            f"apply_filter: a picture of shape {pixels.shape} and type {pixels.dtype}: give uint8 "
+            f"apply_filter: an image of shape {pixels.shape} and type {pixels.dtype}: give uint8 "
             "of shape (height, width, channels)"
         )
     up, left = (side // 2 for side in kernel.shape)

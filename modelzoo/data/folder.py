@@ -1,4 +1,4 @@
-"""A person's own pictures in folders, read a batch at a time, however many there are."""
+"""A person's own images in folders, read a batch at a time, however many there are."""
 
 import itertools
 import os
@@ -17,7 +17,7 @@ LAYOUT = "The layout is PATH/train/CLASS/pictures and PATH/test/CLASS/pictures."
 
 
 class FolderImages(EncodedImages):
-    """The pictures of `folder`/CLASS/*, each read, checked and fitted when it is indexed.
+    """The images of `folder`/CLASS/*, each read, checked and fitted when it is indexed.
 
     Args:
         folder: holds one folder a class.
@@ -41,7 +41,7 @@ class FolderImages(EncodedImages):
         self._names = np.array([os.fsencode(name) for name in every])
 
     def path(self, position: int) -> Path:
-        """The file of the picture at `position`."""
+        """The file of the image at `position`."""
         return self._folders[self.labels[position]] / os.fsdecode(self._names[position])
 
     def _sources(self, positions: np.ndarray) -> list[Path]:
@@ -65,14 +65,14 @@ def load_folder(
     fit: Fit = "cover",
     ink: Ink = "as_is",
 ) -> Dataset:
-    """Load the pictures under `path` as a data set whose pictures are read as they are needed.
+    """Load the images under `path` as a data set whose images are read as they are needed.
 
-    Hidden files and files whose names do not end like a picture's are passed over. A link that
+    Hidden files and files whose names do not end like an image's are passed over. A link that
     leads out of `path` is refused.
 
     Args:
         path: holds train/CLASS/* and test/CLASS/*.
-        image_shape: height, width and channels that every picture is brought to.
+        image_shape: height, width and channels that every image is brought to.
         fit: as in `read_image`.
         ink: as in `read_image`.
 
@@ -124,11 +124,11 @@ def _picture_names(folder: Path, root: Path) -> list[str]:
                 names.append(entry.name)
             has_folders = has_folders or entry.is_dir()
     if not names:
-        deeper = " Pictures in folders within it are not looked for." if has_folders else ""
+        deeper = " Images in folders within it are not looked for." if has_folders else ""
         raise InputError(
-            f"{folder}: there is no picture in it\n"
+            f"{folder}: there is no image in it\n"
             f"Looked for {', '.join(sorted(SUFFIXES))}.{deeper}\n"
-            "Put pictures in, or take the empty class away."
+            "Put images in, or take the empty class away."
         )
     return sorted(names)
 
@@ -138,5 +138,5 @@ def _refuse_links_out(path: Path, root: Path) -> None:
     if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
         raise InputError(
             f"{path} is a link that leads out of {root}\n"
-            "Copy the pictures in, or name the folder that holds them all."
+            "Copy the images in, or name the folder that holds them all."
         )

@@ -66,7 +66,7 @@ def at_every_position(pattern: np.ndarray) -> np.ndarray:
 
 
 def with_noise(pictures: np.ndarray, cells: int, seed: int) -> np.ndarray:
-    """Return the pictures with this many cells of each, chosen at random, turned over."""
+    """Return the images with this many cells of each, chosen at random, turned over."""
     random = np.random.RandomState(seed)
     noisy = pictures.copy().reshape(len(pictures), -1)
     for picture in noisy:
@@ -75,10 +75,10 @@ def with_noise(pictures: np.ndarray, cells: int, seed: int) -> np.ndarray:
 
 
 def presentations(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return 20 pictures of each digit, each at a position of its own chosen at random.
+    """Return 20 images of each digit, each at a position of its own chosen at random.
 
     Returns:
-        Pictures (100, 16, 16, 1), uint8, and their digits (100,), int64.
+        Images (100, 16, 16, 1), uint8, and their digits (100,), int64.
     """
     random = np.random.RandomState(seed)
     digits = np.arange(PRESENTATIONS * len(CLASSES)) % len(CLASSES)
@@ -88,7 +88,7 @@ def presentations(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def everywhere() -> tuple[np.ndarray, np.ndarray]:
-    """Return the pictures of each digit at every position, (n, 16, 16, 1), and their digits."""
+    """Return the images of each digit at every position, (n, 16, 16, 1), and their digits."""
     places = [at_every_position(draw(digit)) for digit in range(len(CLASSES))]
     digits = np.repeat(np.arange(len(places)), [len(pictures) for pictures in places])
     return np.concatenate(places), digits

@@ -54,12 +54,12 @@ def read_image(
     fit: Fit = "cover",
     ink: Ink = "as_is",
 ) -> PreparedImage:
-    """Read a PNG, JPEG, GIF, BMP, TIFF or WebP picture of any size and kind.
+    """Read a PNG, JPEG, GIF, BMP, TIFF or WebP image of any size and kind.
 
     Args:
         source: the path of the file, or what is in it.
         shape: height, width and channels (1 or 3) of the result.
-        fit: how the picture comes to that size, unless it has it already:
+        fit: how the image comes to that size, unless it has it already:
             `digit` as MNIST was made: the strokes, levelled, scaled to 20/28 of each side and
             centred by their mass; `contain` whole, padded in the colour of its border; `cover` the
             sides that stick out cut off; `stretch` without its aspect ratio.
@@ -69,10 +69,10 @@ def read_image(
         uint8 pixels of `shape`, a note for each change, and the problem of a blank image.
 
     Raises:
-        InputError: an option is wrong, or the file is missing, not a picture, damaged or too large.
+        InputError: an option is wrong, or the file is missing, not an image, damaged or too large.
     """
     height, width, channels = check_image_options(shape, fit, ink)
-    # Twice the size leaves the antialiasing its work. A digit may be a small part of its picture.
+    # Twice the size leaves the antialiasing its work. A digit may be a small part of its image.
     least_size = None if fit == "digit" else (2 * width, 2 * height)
     picture = open_picture(source if isinstance(source, bytes) else Path(source), least_size)
     problem = ""
@@ -155,7 +155,7 @@ def _fitted(
 
 
 class EncodedImages(LazyImages):
-    """Pictures each of which is read, checked and fitted when it is indexed, by several threads.
+    """Images each of which is read, checked and fitted when it is indexed, by several threads.
 
     Args:
         count: how many there are.
@@ -169,7 +169,7 @@ class EncodedImages(LazyImages):
 
     @abstractmethod
     def _sources(self, positions: np.ndarray) -> Sequence[Any]:
-        """Return where `_read_one` finds the pictures at these positions: files, or bytes."""
+        """Return where `_read_one` finds the images at these positions: files, or bytes."""
 
     def _read_one(self, position: int, source: Any) -> np.ndarray:
         return read_image(source, self._image_shape, fit=self._fit, ink=self._ink).pixels
@@ -177,7 +177,7 @@ class EncodedImages(LazyImages):
     def _read(self, positions: np.ndarray) -> np.ndarray:
         batch = np.empty((len(positions), *self._image_shape), np.uint8)
         run = map if len(positions) < 4 else _readers().map  # a few are not worth waking threads
-        # An error ends this at once: the first is raised, and the pictures behind it are not read.
+        # An error ends this at once: the first is raised, and the images behind it are not read.
         for row, pixels in enumerate(run(self._read_one, positions, self._sources(positions))):
             batch[row] = pixels
         return batch
@@ -185,7 +185,7 @@ class EncodedImages(LazyImages):
 
 @functools.cache
 def _readers() -> ThreadPoolExecutor:
-    """The threads that read pictures, for all sources; a source itself holds none."""
+    """The threads that read images, for all sources; a source itself holds none."""
     return ThreadPoolExecutor(READERS, thread_name_prefix="read-pictures")
 
 

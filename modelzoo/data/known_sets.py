@@ -127,7 +127,7 @@ def load_shapes() -> Dataset:
 def load_fukushima_digits() -> Dataset:
     """Draw five digits: 20 times each at random places to train, and everywhere to test."""
     train, test = fukushima_digits.presentations(), fukushima_digits.everywhere()
-    note = "Five digits drawn by modelzoo; the test pictures are the same digits at other places."
+    note = "Five digits drawn by modelzoo; the test images are the same digits at other places."
     return Dataset("fukushima_digits", *train, *test, fukushima_digits.CLASSES, note)
 
 
@@ -163,7 +163,7 @@ def make_mnist16(mnist: Dataset) -> Dataset:
 
 
 def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Dataset:
-    """Set aside every fifth picture of each class, and mix the rest."""
+    """Set aside every fifth image of each class, and mix the rest."""
     is_test = np.zeros(len(labels), bool)
     for label in range(len(DIGITS)):
         is_test[np.flatnonzero(labels == label)[::5]] = True

@@ -94,7 +94,7 @@ class TfdsSet:
 class HuggingFaceSet:
     """OWNER/NAME or OWNER/NAME:CONFIGURATION, as on the Hub, through the package `datasets`.
 
-    A path, with a slash at its beginning, is a folder of Parquet files or of pictures. Records lie
+    A path, with a slash at its beginning, is a folder of Parquet files or of images. Records lie
     in Arrow files that are mapped into memory.
     """
 
@@ -195,7 +195,7 @@ class LibraryImages(EncodedImages):
         try:
             return super()._read_one(position, self._content(source))
         except InputError as error:
-            raise InputError(f"{self.name}, picture {position}: {error}") from None
+            raise InputError(f"{self.name}, image {position}: {error}") from None
 
 
 def library_of(name: str) -> type[LibrarySet] | None:
@@ -231,7 +231,7 @@ def load_library_set(
 
     Raises:
         DatasetUnavailable: there is none, or it cannot be fetched.
-        InputError: it is not one for the classification of pictures, or has nothing to test on.
+        InputError: it is not one for the classification of images, or has nothing to test on.
     """
     rest = check_library_name(name, library)
     try:
@@ -244,7 +244,7 @@ def load_library_set(
         offline = "; MODELZOO_OFFLINE is set" if is_offline() else ""
         raise DatasetUnavailable(f"{name} can't be loaded: {reason_of(error)}{offline}") from error
     label = _the_only(name, "classes (ClassLabel)", opened.features, opened.kinds[0], "label")
-    image = _the_only(name, "pictures (Image)", opened.features, opened.kinds[1], "image")
+    image = _the_only(name, "images (Image)", opened.features, opened.kinds[1], "image")
     class_names = tuple(opened.features[label].names)
     test_split, y_test = _test_split(name, opened, label)
     arrays: list[Any] = []
@@ -254,7 +254,7 @@ def load_library_set(
         content = opened.content
         arrays.append(LibraryImages(where, len(labels), read, content, image_shape, fit, ink))
         arrays.append(labels)
-    note = "" if test_split == "test" else f"The test pictures are its split {test_split}."
+    note = "" if test_split == "test" else f"The test images are its split {test_split}."
     x_train, y_train, x_test, y_test = arrays
     return Dataset(name, x_train, y_train, x_test, y_test, class_names, note)
 
@@ -267,7 +267,7 @@ def _the_only(name: str, what: str, features: Mapping[str, Any], kind: type, usu
     count = f"{len(found)} of them: {', '.join(found)}" if found else "none"
     raise InputError(
         f"{name} should have one feature with {what}, and has {count}\n"
-        "Only data sets for the classification of pictures can be trained on."
+        "Only data sets for the classification of images can be trained on."
     )
 
 

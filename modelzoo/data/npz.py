@@ -17,7 +17,7 @@ SMALL = 2**24  # bytes
 LARGEST_LABEL = 100_000  # more classes than this is a mistake, and would fill memory with names
 EXPECTED = (
     "It must hold x_train, x_test: uint8 (n, height, width) or (n, height, width, 1 or 3),\n"
-    "and y_train, y_test: one whole number from 0 a picture. Replace the file or remove it."
+    "and y_train, y_test: one whole number from 0 an image. Replace the file or remove it."
 )
 
 
@@ -82,7 +82,7 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
         raise ValueError(f"{name} holds Python objects, which are never unpickled")
     size = math.prod(shape) * dtype.itemsize
     if not all(0 <= side < 2**40 for side in shape) or size != stored:
-        raise ValueError(f"{name} is said to be {shape} of {dtype}, but {stored:,} bytes are there")
+        raise ValueError(f"{name} claims to be {shape} of {dtype}, but {stored:,} bytes are there")
     if size > max(SMALL, MAX_EXPANSION * entry.compress_size):
         raise ValueError(
             f"{name} would grow from {entry.compress_size:,} to {size:,} bytes: it may be made to "
@@ -105,7 +105,7 @@ def _checked(name: str, arrays: dict[str, np.ndarray], class_names: tuple[str, .
         raise ValueError(f"it lacks {', '.join(missing)}")
     x_train, x_test = _images(arrays, "x_train"), _images(arrays, "x_test")
     if x_train.shape[1:] != x_test.shape[1:]:
-        raise ValueError(f"its pictures are {x_train.shape[1:]} and {x_test.shape[1:]}")
+        raise ValueError(f"its images are {x_train.shape[1:]} and {x_test.shape[1:]}")
     names = class_names
     if "class_names" in arrays:
         names = _class_names(arrays["class_names"])
@@ -135,7 +135,7 @@ def _labels(arrays: dict[str, np.ndarray], key: str, count: int, classes: int) -
     if labels.dtype.kind not in "iu":
         raise ValueError(f"{key} is {labels.dtype}, not whole numbers")
     if labels.shape not in ((count,), (count, 1)):  # Keras gives CIFAR's labels as a column
-        raise ValueError(f"{key} has the shape {labels.shape} for {count} pictures")
+        raise ValueError(f"{key} has the shape {labels.shape} for {count} images")
     largest = (classes or LARGEST_LABEL) - 1
     if labels.min() < 0 or labels.max() > largest:
         raise ValueError(f"{key} runs {labels.min()}..{labels.max()}, not within 0..{largest}")

@@ -1,4 +1,4 @@
-"""Open one picture file, whatever is in it, as 8-bit grey or colour without transparency."""
+"""Open one image file, whatever is in it, as 8-bit grey or colour without transparency."""
 
 import io
 import stat
@@ -23,7 +23,7 @@ ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height change places
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright 8-bit picture of mode L or RGB, its size in the file, and what was done to it."""
+    """An upright 8-bit image of mode L or RGB, its size in the file, and what was done to it."""
 
     image: Image.Image
     size: tuple[int, int]  # width, height, before any reduction while decoding
@@ -31,7 +31,7 @@ class Picture:
 
 
 def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None) -> Picture:
-    """Read a picture.
+    """Read an image.
 
     Args:
         source: the path of a PNG, JPEG, GIF, BMP, TIFF or WebP file, or what is in such a file.
@@ -39,7 +39,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
             not below this width and height. That makes folders of photographs quick to read.
 
     Raises:
-        InputError: there is no such file, it is not a picture, or it is damaged or far too large.
+        InputError: there is no such file, it is not an image, or it is damaged or far too large.
     """
     name = "the file" if isinstance(source, bytes) else str(source)
     if isinstance(source, Path):
@@ -58,7 +58,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
         raise
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{name} is not a picture that can be read\n"
+            f"{name} is not an image that can be read\n"
             f"Its content is none of {', '.join(FORMATS)}, whatever its name says."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -66,7 +66,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     except Exception as error:  # on a damaged file Pillow raises a dozen unrelated kinds
         raise InputError(
             f"{name} is damaged or of an unusual kind: {reason_of(error)}\n"
-            "Open it in a picture program and save it as PNG, or leave it out."
+            "Open it in an image program and save it as PNG, or leave it out."
         ) from error
 
 
@@ -74,11 +74,11 @@ def _check_file(path: Path) -> None:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise InputError(f"there is no picture {path}\nCheck the path.") from error
+        raise InputError(f"there is no image {path}\nCheck the path.") from error
     if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path} is a folder\nName the pictures in it, one by one.")
+        raise InputError(f"{path} is a folder\nName the images in it, one by one.")
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-        raise InputError(f"{path} is not a file\nName a picture file.")
+        raise InputError(f"{path} is not a file\nName an image file.")
     if status.st_size == 0:
         raise InputError(f"{path} is empty\nIts copy or download has failed: fetch it again.")
 
@@ -130,7 +130,7 @@ def _upright(opened: Image.Image, least_size: tuple[int, int] | None) -> Picture
 def _orientation(opened: Image.Image) -> int:
     try:
         orientation = opened.getexif().get(ORIENTATION, 1)
-    except Exception:  # broken EXIF is no reason to refuse a picture that can be seen
+    except Exception:  # broken EXIF is no reason to refuse an image that can be seen
         return 1
     return orientation if orientation in range(2, 9) else 1
 
@@ -170,7 +170,7 @@ def _scaled_to_eight_bits(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def _on_ground(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Put a picture with transparency on white, or on black if white would hide its content."""
+    """Put an image with transparency on white, or on black if white would hide its content."""
     pixels = np.asarray(image)
     alpha = pixels[..., 3]
     if alpha.min() == 255:

@@ -1,6 +1,6 @@
-"""The input pipeline: which pictures, in which order, scaled and augmented how, a batch at a time.
+"""The input pipeline: which images, in which order, scaled and augmented how, a batch at a time.
 
-Pictures stay uint8 in memory (or files on the disk) until their batch is made. The order of an
+Images stay uint8 in memory (or files on the disk) until their batch is made. The order of an
 epoch follows from (seed, epoch) alone, and the random augmentation of a batch from (seed, epoch,
 step): so a run that resumes within an epoch sees what an uninterrupted one would have seen, and
 reads none of the batches before.
@@ -26,7 +26,7 @@ from modelzoo.support.errors import InputError
 if TYPE_CHECKING:
     from modelzoo.data.tensorflow_batches import ReplicaSlices, TensorFlowBatches
 
-Patch = tuple[int, int] | None  # height and width of the ten patches of each picture
+Patch = tuple[int, int] | None  # height and width of the ten patches of each image
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
 
 
@@ -66,11 +66,11 @@ class InputPipeline:
         self._order = np.array(train)
         self._seeds = self.preprocessor.batch_seeds(seed, 0, self.steps_per_epoch)
         self._on_new_epoch: Callable[[], None] = lambda: None
-        self._tensors: dict[str, Any] = {}  # of "train" and "test", where pictures are in memory
+        self._tensors: dict[str, Any] = {}  # of "train" and "test", where images are in memory
         self._unreadable: InputError | None = None
 
     def images_in(self, split: str) -> int:
-        """Return the number of pictures in "train", "validation" or "test"."""
+        """Return the number of images in "train", "validation" or "test"."""
         return len(self.indices[split])
 
     def labels(self, split: str) -> np.ndarray:
@@ -78,7 +78,7 @@ class InputPipeline:
         return self._arrays(split)[1][self.indices[split]]
 
     def images(self, split: str, positions: np.ndarray) -> np.ndarray:
-        """Return the uint8 pictures at some positions of a split."""
+        """Return the uint8 images at some positions of a split."""
         return self._arrays(split)[0][self.indices[split][positions]]
 
     def encode(self, labels: Any) -> Any:
@@ -135,7 +135,7 @@ class InputPipeline:
     ) -> Any:
         """Return batches of a split in a fixed order, as large as memory allows without harm.
 
-        With a `patch`, (height, width), ten patches of each picture take its place; with a
+        With a `patch`, (height, width), ten patches of each image take its place; with a
         `slices`, on TensorFlow, there are these only.
         """
         size = int(np.prod(self.data.image_shape)) * 4
@@ -156,7 +156,7 @@ class InputPipeline:
         return made if isinstance(made, NumpyBatches) else made.dataset()
 
     def first_images(self, count: int = 2) -> tuple[Any, Any]:
-        """Return a few training pictures and labels as `fit` gets them, to try a network on."""
+        """Return a few training images and labels as `fit` gets them, to try a network on."""
         chosen = np.arange(min(count, self.images_in("train")))
         labels = keras.ops.convert_to_tensor(self.labels("train")[chosen].astype("int32"))
         images = keras.ops.convert_to_tensor(self.images("train", chosen))
@@ -190,7 +190,7 @@ class InputPipeline:
         return TensorFlowBatches(batches, pixels, read, slices, whole_first)
 
     def _as_tensor(self, split: str) -> Any:
-        """Return a split's pictures, in memory, as a tensor, which takes the array's place."""
+        """Return a split's images, in memory, as a tensor, which takes the array's place."""
         import tensorflow as tf
 
         part = "test" if split == "test" else "train"
@@ -204,7 +204,7 @@ class InputPipeline:
 
     @contextlib.contextmanager
     def own_errors(self) -> Iterator[None]:
-        """Raise the InputError of a picture that cannot be read, which TensorFlow would wrap."""
+        """Raise the InputError of an image that cannot be read, which TensorFlow would wrap."""
         self._unreadable = None
         try:
             yield
@@ -214,7 +214,7 @@ class InputPipeline:
             raise
 
     def _read(self, split: str, chosen: np.ndarray) -> np.ndarray:
-        """Return the pictures at some positions, and note why one cannot be read."""
+        """Return the images at some positions, and note why one cannot be read."""
         try:
             return self._arrays(split)[0][chosen]
         except InputError as error:

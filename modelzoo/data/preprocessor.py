@@ -15,11 +15,11 @@ CROPS = 10  # patches of an image whose predictions are averaged, as AlexNet was
 
 
 class Preprocessor:
-    """The layers that every picture passes before the network, and those for training pictures.
+    """The layers that every image passes before the network, and those for training images.
 
     Args:
         preprocessing: Keras layers by class name and configuration, as `data.preprocessing`.
-        augmentation: the same, applied to training pictures first, on pixels of 0..255.
+        augmentation: the same, applied to training images first, on pixels of 0..255.
     """
 
     def __init__(self, preprocessing: Sequence[Any] = (), augmentation: Sequence[Any] = ()) -> None:
@@ -27,7 +27,7 @@ class Preprocessor:
         self.augmentation = _make_layers(augmentation, "data.augmentation")
 
     def __call__(self, images: Any) -> Any:
-        """Return float32 pictures as the network expects them, from uint8 ones."""
+        """Return float32 images as the network expects them, from uint8 ones."""
         images = keras.ops.cast(images, "float32")
         for index, layer in enumerate(self.layers):
             _check_size(layer, images.shape, f"data.preprocessing.{index}")
@@ -86,7 +86,7 @@ class Preprocessor:
 
 
 def ten_crops(images: Any, height: int, width: int) -> Any:
-    """Return the four corners of each picture and its centre, then the mirror image of each.
+    """Return the four corners of each image and its centre, then the mirror image of each.
 
     Args:
         images: (n, at least `height`, at least `width`, channels).
@@ -94,7 +94,7 @@ def ten_crops(images: Any, height: int, width: int) -> Any:
         width: of a patch.
 
     Returns:
-        (10 n, height, width, channels): ten patches in a row for each picture.
+        (10 n, height, width, channels): ten patches in a row for each image.
 
     Reference:
         Krizhevsky, Sutskever, Hinton (2012), section 4.1.
@@ -110,7 +110,7 @@ def ten_crops(images: Any, height: int, width: int) -> Any:
 
 
 def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:
-    """Refuse a layer that would make immense pictures, before it takes memory for them.
+    """Refuse a layer that would make immense images, before it takes memory for them.
 
     Raises:
         InputError: as `check_features`.
@@ -118,7 +118,7 @@ def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:
     try:
         made = layer.compute_output_shape((None, *shape[1:]))
     except (NotImplementedError, AttributeError, TypeError, ValueError):
-        return  # a layer that does not say, or takes no pictures: it will complain itself
+        return  # a layer that does not say, or takes no images: it will complain itself
     if isinstance(made, tuple) and None not in made[1:]:
         check_features(where, made[1:])
 

@@ -14,24 +14,24 @@ Outline = np.ndarray  # (n, 2) points inside the unit circle
 
 
 def draw_shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `count` pictures, as many of each class, in an order that mixes the classes.
+    """Draw `count` images, as many of each class, in an order that mixes the classes.
 
     Size, place, rotation, both colours and a shading of the background are drawn at random and say
     nothing of the class: only the form does.
 
     Args:
-        count: how many pictures.
-        seed: the same seed gives the same pictures.
+        count: how many images.
+        seed: the same seed gives the same images.
 
     Returns:
-        uint8 pictures (count, 32, 32, 3) and int64 classes (count,), positions in `SHAPES`.
+        uint8 images (count, 32, 32, 3) and int64 classes (count,), positions in `SHAPES`.
     """
     # RandomState, because NumPy promises that its stream will never change.
     random = np.random.RandomState(seed)
     labels = random.permutation(np.arange(count) % len(SHAPES))
     coverage = np.stack([_coverage(SHAPES[label], random) for label in labels])
     fill, background = _two_colours(count, random)
-    slope = random.uniform(-1, 1, (count, 2)) * 40  # grey levels across the picture
+    slope = random.uniform(-1, 1, (count, 2)) * 40  # grey levels across the image
     ramp = np.linspace(-0.5, 0.5, SIDE)
     shading = slope[:, 0, None, None] * ramp[:, None] + slope[:, 1, None, None] * ramp
     pictures = background[:, None, None, :] + shading[..., None]  # (n, 32, 32, 3)
@@ -55,7 +55,7 @@ def _coverage(name: str, random: np.random.RandomState) -> np.ndarray:
 
 
 def _two_colours(count: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """A fill and a background for each picture, far enough apart in luma to be seen."""
+    """A fill and a background for each image, far enough apart in luma to be seen."""
     fill = random.uniform(0, 255, (count, 3))
     background = random.uniform(0, 255, (count, 3))
     luma = np.array([0.299, 0.587, 0.114])

@@ -42,9 +42,9 @@ def as_text(shape: tuple[int, ...]) -> str:
 
 
 class LazyImages(ABC):
-    """Pictures that are made when they are indexed: memory holds one batch, not all of them.
+    """Images that are made when they are indexed: memory holds one batch, not all of them.
 
-    Indexing follows NumPy: an integer gives one picture (h, w, c), a slice or an array of integers
+    Indexing follows NumPy: an integer gives one image (h, w, c), a slice or an array of integers
     or booleans gives a uint8 batch (n, h, w, c). A slice of everything reads everything: split a
     lazy source by splitting the indices.
     """
@@ -67,12 +67,12 @@ class LazyImages(ABC):
         return self._read(positions)
 
     def __array__(self, *args: object, **kwargs: object) -> Never:
-        # Without this NumPy would quietly read every picture into one array.
-        raise TypeError("these pictures are read as they are needed: index them in batches")
+        # Without this NumPy would quietly read every image into one array.
+        raise TypeError("these images are read as they are needed: index them in batches")
 
     @abstractmethod
     def _read(self, positions: np.ndarray) -> np.ndarray:
-        """The pictures at these positions, each in 0..len-1, as one uint8 batch."""
+        """The images at these positions, each in 0..len-1, as one uint8 batch."""
 
 
 ImageSource: TypeAlias = np.ndarray | LazyImages
@@ -80,12 +80,12 @@ ImageSource: TypeAlias = np.ndarray | LazyImages
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set and a test set of pictures, all of one shape, with the names of the classes.
+    """A training set and a test set of images, all of one shape, with the names of the classes.
 
     Attributes:
         name: the label that stands wherever a figure measured on this data is shown.
-        x_train, x_test: uint8 pictures (n, height, width, channels), 0..255.
-        y_train, y_test: int64 (n,), the position of each picture's class in `class_names`.
+        x_train, x_test: uint8 images (n, height, width, channels), 0..255.
+        y_train, y_test: int64 (n,), the position of each image's class in `class_names`.
         class_names: one name a class.
         note: what a reader of a figure measured on this data must know; may be empty.
     """
@@ -100,20 +100,20 @@ class Dataset:
 
     @property
     def image_shape(self) -> ImageShape:
-        """Height, width and channels of every picture."""
+        """Height, width and channels of every image."""
         height, width, channels = self.x_train.shape[1:]
         return height, width, channels
 
 
 def with_image_shape(dataset: Dataset, image_shape: ImageShape) -> Dataset:
-    """Return the data set with every picture brought to `image_shape`, and a note that says so.
+    """Return the data set with every image brought to `image_shape`, and a note of that.
 
     Grey becomes colour by repeating, colour becomes grey as ITU-R 601 luma, and the size changes by
     bilinear resizing with antialiasing; the aspect ratio is not kept.
     """
     if dataset.image_shape == image_shape:
         return dataset
-    change = f"{as_text(dataset.image_shape)} pictures brought to {as_text(image_shape)}."
+    change = f"{as_text(dataset.image_shape)} images brought to {as_text(image_shape)}."
     return replace(
         dataset,
         x_train=_resized(dataset.x_train, image_shape),
@@ -130,7 +130,7 @@ def _resized(images: ImageSource, image_shape: ImageShape) -> ImageSource:
 
 
 class ResizedImages(LazyImages):
-    """An array of pictures, each brought to another shape when it is asked for."""
+    """An array of images, each brought to another shape when it is asked for."""
 
     def __init__(self, images: np.ndarray, image_shape: ImageShape) -> None:
         super().__init__(len(images), image_shape)
@@ -141,7 +141,7 @@ class ResizedImages(LazyImages):
 
 
 def convert(images: np.ndarray, image_shape: ImageShape) -> np.ndarray:
-    """Return uint8 pictures (n, h, w, c) with the height, width and channels of `image_shape`."""
+    """Return uint8 images (n, h, w, c) with the height, width and channels of `image_shape`."""
     height, width, channels = image_shape
     converted = np.empty((len(images), *image_shape), np.uint8)
     for start in range(0, len(images), CHUNK):
@@ -155,7 +155,7 @@ def convert(images: np.ndarray, image_shape: ImageShape) -> np.ndarray:
 
 
 def to_grey(images: np.ndarray) -> np.ndarray:
-    """Return (..., 1) grey pictures, by the ITU-R 601 luma in the integers that Pillow uses."""
+    """Return (..., 1) grey images, by the ITU-R 601 luma in the integers that Pillow uses."""
     if images.shape[-1] == 1:
         return images
     red, green, blue = np.moveaxis(images.astype(np.uint32), -1, 0)
@@ -167,7 +167,7 @@ def _resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
     resized = np.empty((len(images), height, width, images.shape[-1]), np.uint8)
     for picture, target in zip(images, resized, strict=True):
         flat = picture[..., 0] if picture.shape[-1] == 1 else picture
-        # Pillow widens its bilinear filter when it shrinks a picture: that is the antialiasing.
+        # Pillow widens its bilinear filter when it shrinks an image: that is the antialiasing.
         result = Image.fromarray(flat).resize((width, height), Image.Resampling.BILINEAR)
         target[...] = np.asarray(result).reshape(target.shape)
     return resized

@@ -30,7 +30,7 @@ class ReplicaSlices:
         return [size * edge // self.replicas for edge in edges]
 
     def scoring_size(self, count: int, size: int) -> int:
-        """Return a batch size up to `size` whose last batch has a picture for every replica."""
+        """Return a batch size up to `size` whose last batch has an image for every replica."""
         while 0 < count % size < self.replicas and size > self.replicas:
             size -= 1
         return size
@@ -38,7 +38,7 @@ class ReplicaSlices:
     def cut(self, batch: Any, index: Any) -> Any:
         """Return slice number `index` of this process, in TensorFlow's graph.
 
-        An empty one, which convolutions refuse, gets the first picture, which `weigh` gives
+        An empty one, which convolutions refuse, gets the first image, which `weigh` gives
         weight 0.
         """
         edges = tf.stack(self.bounds(tf.shape(batch, out_type=tf.int64)[0]))
@@ -77,8 +77,8 @@ class TensorFlowBatches:
 
     Args:
         batches: what they are made of.
-        pixels: the pictures as a tensor, if they are in memory.
-        read: takes positions and returns the pictures there, if they are not.
+        pixels: the images as a tensor, if they are in memory.
+        read: takes positions and returns the images there, if they are not.
         slices: of every batch, in place of the whole.
         whole_first: slices are cut from finished batches, as augmentation is drawn for a whole one;
             else they are gathered alone.
@@ -120,7 +120,7 @@ class TensorFlowBatches:
         return dataset.prefetch(tf.data.AUTOTUNE if batches.in_memory else READ_AHEAD)
 
     def _gather(self, index: Any) -> tuple[Any, Any, Any]:
-        """Return pictures, labels and seeds of a batch, or of one of its slices."""
+        """Return images, labels and seeds of a batch, or of one of its slices."""
         step = index // self.cut_first.count if self.cut_first else index
         chosen = self.batches.chosen(step, self.order)
         if self.cut_first:

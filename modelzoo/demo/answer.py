@@ -1,4 +1,4 @@
-"""What a network says of one picture: its values, the features of its layers, an adversarial copy.
+"""What a network says of one image: its values, the features of its layers, an adversarial copy.
 
 Knows nothing of the page that shows it.
 """
@@ -21,7 +21,7 @@ SAME_VALUES = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatt
 
 
 class Network:
-    """A trained network that answers one picture at a time.
+    """A trained network that answers one image at a time.
 
     Its functions are traced once, for a batch of one, when it is made.
 
@@ -54,7 +54,7 @@ class Network:
         self.unit = unit_of(values[np.newaxis])
 
     def answer(self, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the answer to a picture (height, width, channels) in 0..255, and the features.
+        """Return the answer to an image (height, width, channels) in 0..255, and the features.
 
         Returns:
             Probabilities or scores, (classes,); and what each layer puts out, (height, width, maps)
@@ -65,7 +65,7 @@ class Network:
         return values, dict(zip(self.kinds, features, strict=True))
 
     def adversarial(self, pixels: np.ndarray, label: int, strength: float) -> np.ndarray:
-        """Return the picture changed so that a class becomes less likely, float32 in 0..255.
+        """Return the image changed so that a class becomes less likely, float32 in 0..255.
 
         Args:
             pixels: (height, width, channels) in 0..255.

@@ -1,4 +1,4 @@
-// The drawing area. Its value is a picture file as a data URL: the drawing as PNG, an example, or a
+// The drawing area. Its value is an image file as a data URL: the drawing as PNG, an example, or a
 // file that was dropped, chosen or pasted, byte for byte. An empty value is an empty sheet.
 const PEN = 18;  // of 256 pixels, about what MNIST's strokes are of their 28
 const PAUSE = 100;  // milliseconds between answers while a stroke is being drawn
@@ -8,7 +8,7 @@ const message = element.querySelector(".mz-message");
 const file = element.querySelector("input[type=file]");
 const context = canvas.getContext("2d");
 let drawing = false;
-let foreign = false;  // the sheet shows a picture, which a new stroke replaces
+let foreign = false;  // the sheet shows an image, which a new stroke replaces
 let timer = null;
 
 function clear() {
@@ -84,7 +84,7 @@ function open(chosen) {
   if (!chosen) return;
   if (chosen.size > props.max_bytes) {
     message.textContent =
-      "The file is larger than " + props.max_bytes / 1e6 + " MB. Make the picture smaller first.";
+      "The file is larger than " + props.max_bytes / 1e6 + " MB. Make the image smaller first.";
     return;
   }
   const reader = new FileReader();

@@ -36,7 +36,7 @@ INVITATION = (
 )
 STRENGTH = 0.1
 MOST_STRENGTH = 0.3
-MOST_WAITING = 20  # questions at once, whoever asks; each may hold a picture of MAX_FILE_BYTES
+MOST_WAITING = 20  # questions at once, whoever asks; each may hold an image of MAX_FILE_BYTES
 FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "sans-serif")  # none has to be fetched
 MONOSPACE = ("Consolas", "Menlo", "Liberation Mono", "monospace")
 
@@ -47,7 +47,7 @@ Parts = tuple[str, str, str, str]  # HTML: headline, values, feature maps, adver
 def answer(
     networks: Mapping[str, Network], picture: str | None, chosen: str, strength: float
 ) -> Parts:
-    """Return what the page shows for a picture; what goes wrong is a message on it.
+    """Return what the page shows for an image; what goes wrong is a message on it.
 
     `picture` is the data URL of a file, or nothing; `strength` a share (0..1) of 0..255.
     """
@@ -95,12 +95,12 @@ def picture_bytes(url: str) -> bytes:
     if len(content) > MAX_FILE_BYTES * 4 // 3 + 4:
         raise InputError(
             f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB. "
-            "Make the picture smaller first."
+            "Make the image smaller first."
         )
     with contextlib.suppress(ValueError):  # no base64
         if head.startswith("data:"):
             return base64.b64decode(content, validate=True)
-    raise InputError("No picture arrived. Choose it again.")
+    raise InputError("No image arrived. Choose it again.")
 
 
 def examples() -> list[dict[str, str]]:
@@ -180,7 +180,7 @@ def make_page(networks: Mapping[str, Network]) -> Any:
         blocks,
         path="/",
         show_error=False,
-        max_file_size=1,  # byte: pictures come with the event, no file is uploaded
+        max_file_size=1,  # byte: images come with the event, no file is uploaded
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,

@@ -1,4 +1,4 @@
-"""An answer as HTML. All pictures are inside it: nothing is written to the disk or fetched."""
+"""An answer as HTML. All images are inside it: nothing is written to the disk or fetched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def headline(network: Network, values: np.ndarray) -> str:
 
 
 def bars(network: Network, values: np.ndarray, given: PreparedImage) -> str:
-    """Return the value of each class, and the picture that the network was given."""
+    """Return the value of each class, and the image that the network was given."""
     title, hint, low, high = "Probabilities", "", 0.0, 1.0
     if network.unit == "score":
         title, low, high = "Scores", float(values.min()), float(values.max())
@@ -53,12 +53,12 @@ def bars(network: Network, values: np.ndarray, given: PreparedImage) -> str:
     return (
         f'<h2>{title}</h2>{hint}<div class="mz-sides">'
         f'<ol class="mz-bars{" mz-wide" if wide else ""}">{"".join(rows)}</ol>{picture}</div>'
-        + (f'<p class="mz-note">Picture: {notes}.</p>' if notes else "")
+        + (f'<p class="mz-note">Image: {notes}.</p>' if notes else "")
     )
 
 
 def feature_maps(network: Network, features: dict[str, np.ndarray]) -> str:
-    """Return a picture for each layer, labelled with the layer, its kind and its shape."""
+    """Return an image for each layer, labelled with the layer, its kind and its shape."""
     figures = []
     for name, values in features.items():
         picture, low, high = mosaic(values)
@@ -97,20 +97,20 @@ def adversarial_pictures(
     after: tuple[np.ndarray, np.ndarray],
     strength: float,
 ) -> str:
-    """Return a picture, its change, magnified, and the sum; `before` and `after` have answers."""
+    """Return an image, its change, magnified, and the sum; `before` and `after` have answers."""
     (pixels, values), (changed, new_values) = before, after
     change = changed - pixels
     largest = float(np.abs(change).max())
     factor = 127 / largest if largest else 1.0
     answer, new_answer = ("{} ({})".format(*_best(network, each)) for each in (values, new_values))
     if values.argmax() != new_values.argmax():
-        verdict = f"The changed picture is taken for <strong>{new_answer}</strong>."
+        verdict = f"The changed image is taken for <strong>{new_answer}</strong>."
     else:
         verdict = f"It takes more than this: the answer stays <strong>{new_answer}</strong>."
     figures = [
-        figure(pixels, f"Picture: {answer}", 140),
+        figure(pixels, f"Image: {answer}", 140),
         figure(np.rint(128 + factor * change), f"Change, magnified {factor:.3g} times", 140),
-        figure(np.rint(changed), f"Changed picture: {new_answer}", 140),
+        figure(np.rint(changed), f"Changed image: {new_answer}", 140),
     ]
     return (
         f'<p class="mz-verdict">{verdict}</p><div class="mz-row">{"".join(figures)}</div>'
@@ -149,7 +149,7 @@ def _rows(count: int) -> int:
 
 
 def figure(pixels: np.ndarray, caption: str, width: int) -> str:
-    """Return a picture (height, width, channels) in 0..255 with its caption below."""
+    """Return an image (height, width, channels) in 0..255 with its caption below."""
     text = html.escape(caption)
     return (
         f'<figure><img src="{data_uri(pixels.astype(np.uint8))}" width="{width}" '

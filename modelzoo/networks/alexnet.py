@@ -75,14 +75,14 @@ def alexnet(
     kernel_regularizer: KerasObject | None = None,
     name: str = "alexnet",
 ) -> Network:
-    """Build AlexNet, by default with the paper's two towers, and its adaptations to small pictures.
+    """Build AlexNet, by default with the paper's two towers, and its adaptations to small images.
 
     Layers: conv1 norm1 pool1 conv2 ... conv5 pool5, then fc6 drop6 fc7 drop7 fc8. Normalisation
     and pooling follow the activation, as in the paper. Wherever a list is allowed, it holds one
     value a layer; a single value serves all layers.
 
     Args:
-        input_shape: [height, width, channels] of a picture.
+        input_shape: [height, width, channels] of an image.
         num_classes: units of the output layer.
         conv_maps: feature maps of each convolution.
         kernel_size: n or, in a list, [height, width].

@@ -1,4 +1,4 @@
-"""The codes that the output units of LeNet-5 compare F6 with: a little picture for each class."""
+"""The codes that the output units of LeNet-5 compare F6 with: a little image for each class."""
 
 CODE_HEIGHT, CODE_WIDTH = 12, 7  # 84 units in F6
 

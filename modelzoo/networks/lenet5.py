@@ -48,7 +48,7 @@ def lenet5(
     Wherever a list is allowed, it holds one value a layer; a single value serves all layers.
 
     Args:
-        input_shape: [height, width, channels] of a picture.
+        input_shape: [height, width, channels] of an image.
         num_classes: units of the output layer.
         conv_maps: feature maps of each convolution.
         kernel_size: n or, in a list, [height, width].

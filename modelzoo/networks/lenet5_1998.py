@@ -45,7 +45,7 @@ def lenet5_1998(
     that here as everywhere the largest wins; it is what `MAPCriterion` takes.
 
     Args:
-        input_shape: [height, width, channels] of a picture, at least 32x32.
+        input_shape: [height, width, channels] of an image, at least 32x32.
         num_classes: output units; at most 10 with the codes "digits".
         connection_table: 0 or 1 in a row for each map of C1 and S2, and a column for each map of
             C3 and S4, which says what C3 sees of S2. The default is the paper's table I.

@@ -29,7 +29,7 @@ def lenet_1989(
     units, also those of the output, are squashed by 1.7159 tanh(2/3 x).
 
     Args:
-        input_shape: [height, width, channels] of a picture.
+        input_shape: [height, width, channels] of an image.
         num_classes: output units.
         connection_table: 0 or 1 in a row for each map of H1 and a column for each map of H2,
             which says what H2 sees of H1.

@@ -43,7 +43,7 @@ def neocognitron(
     list is allowed, it holds one value a module, an S-layer with its C-layer.
 
     Args:
-        input_shape: [height, width, channels] of a picture.
+        input_shape: [height, width, channels] of an image.
         num_classes: units of the read-out.
         planes: S-planes, and as many C-planes, of each module.
         s_size: cells in an S-plane, n or [height, width]; it says how many modules there are.

@@ -14,7 +14,7 @@ Synapses = list[tuple[Any, Any]]  # a and b of each S-layer, from the input on
 class SelfOrganizing(keras.Model):
     """A functional model whose `train_step` reinforces its S-cells, then trains what follows.
 
-    In each of the first `steps` batches, every picture is shown by itself, and all S-layers are
+    In each of the first `steps` batches, every image is shown by itself, and all S-layers are
     reinforced by it, before the next is shown: the batch size makes no difference. Labels are not
     looked at. In every batch, also after those, Keras' own step trains the layers that have
     trainable weights: a read-out on top.
@@ -54,7 +54,7 @@ class SelfOrganizing(keras.Model):
         return trainable, others, optimizer, metrics
 
     def _organize(self, images: Any) -> None:
-        """Reinforce the S-cells by each picture of a batch in turn, if there are steps left."""
+        """Reinforce the S-cells by each image of a batch in turn, if there are steps left."""
         layers = [layer for layer in self.layers if isinstance(layer, SCells)]
         before = [tuple(ops.convert_to_tensor(each) for each in (s.a, s.b)) for s in layers]
 
@@ -71,7 +71,7 @@ class SelfOrganizing(keras.Model):
             layer.b.assign(b)
 
     def _show(self, picture: Any, synapses: Synapses) -> Synapses:
-        """Return the synapses that one picture, of shape (1, height, width, channels), leaves."""
+        """Return the synapses that one image, of shape (1, height, width, channels), leaves."""
         after: Synapses = []
         for layer in self.layers:
             if isinstance(layer, SCells):

@@ -2,7 +2,7 @@
 
 Data parallelism: each replica of the network takes a slice of every batch, and all apply the mean
 gradient over the whole batch. `data.batch_size` is that whole batch, so that N replicas train what
-one would: the same pictures in the same order, but for the order in which floats are summed.
+one would: the same images in the same order, but for the order in which floats are summed.
 
 Importing this starts no framework.
 """
@@ -73,7 +73,7 @@ class Distribution:
             )
         if type(network).train_step is not keras.Model.train_step:
             raise InputError(
-                f"--distribute: {config.name} learns by a rule of its own, picture by picture; "
+                f"--distribute: {config.name} learns by a rule of its own, image by image; "
                 "train it with --distribute none"
             )
         if keras.backend.backend() != "tensorflow":
@@ -140,7 +140,7 @@ class TensorFlowReplicas(Distribution):
         """Synchronize batch normalisation, and build what `fit` would build.
 
         To learn a batch's shape, `fit` would take one from the pipeline before the first epoch
-        and average its pictures over the replicas, which fails where slices differ in size.
+        and average its images over the replicas, which fails where slices differ in size.
         """
         for layer in model._flatten_layers():
             if hasattr(layer, "synchronized"):  # over the whole batch

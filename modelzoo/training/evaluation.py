@@ -161,7 +161,7 @@ def make_metrics(config: Config) -> list[Any]:
 def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch = None) -> Scores:
     """Score a compiled network on a whole split, the last smaller batch included.
 
-    With a `patch`, (height, width), the probabilities of a picture are the mean over ten patches.
+    With a `patch`, (height, width), the probabilities of an image are the mean over ten patches.
     """
     import keras
 

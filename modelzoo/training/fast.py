@@ -95,8 +95,8 @@ class InShares(keras.layers.Layer):
         ends = [count * index // shares for index in range(shares + 1)]
         parts, logits = [], []
         for start, end in itertools.pairwise(ends):
-            # A batch may have fewer pictures than there are shares, and layers refuse none at all:
-            # such a share computes a picture of another, and drops it.
+            # A batch may have fewer images than there are shares, and layers refuse none at all:
+            # such a share computes an image of another, and drops it.
             part = self.network(inputs[start : ops.maximum(end, start + 1)], training=training)
             parts.append(part[: end - start])
             if hasattr(part, "_keras_logits"):
@@ -130,7 +130,7 @@ class LargeDense(Rewritten):
     """A Dense layer whose input's gradient is a BatchMatMul.
 
     It is the product with the transposed kernel, and TensorFlow's MatMul copies a transposed array
-    before it multiplies: for 4096 x 4096 weights and 32 pictures that takes 4 times as long.
+    before it multiplies: for 4096 x 4096 weights and 32 images that takes 4 times as long.
     """
 
     def product(self, inputs: Any) -> Any:

@@ -24,7 +24,7 @@ ACCURACY_TOLERANCE = 0.001  # of a published number that is measured again
 
 
 def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Return pictures of soft blobs: uint8, (count, *shape).
+    """Return images of soft blobs: uint8, (count, *shape).
 
     NumPy promises that RandomState gives the same bits in every version, as it does not for
     `default_rng`. Blocks of 4x4 pixels let the convolutions see more than noise.
@@ -36,7 +36,7 @@ def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def answers(config: Config, engine: Engine, seed: int, count: int) -> np.ndarray:
-    """Return the network's outputs for golden pictures: float64, (count, classes)."""
+    """Return the network's outputs for golden images: float64, (count, classes)."""
     return engine.predict(golden_images(seed, count, config.image_shape)).astype("float64")
 
 

@@ -65,7 +65,7 @@ def open_dataset(
 ) -> tuple[Dataset, Config]:
     """Load a configuration's data set; return it with the configuration that fits it.
 
-    Every picture has the shape that preprocessing expects. Where the data set is out of reach,
+    Every image has the shape that preprocessing expects. Where the data set is out of reach,
     another may have come in its place: the configuration names the one that came. If `is_new`, the
     network is about to be trained, and gets the data set's classes; else it has to have as many.
 
@@ -162,20 +162,20 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
 
     images = np.asarray(images)
     if images.dtype != np.uint8:
-        raise InputError(f"preprocess: pictures should be uint8 in 0..255, not {images.dtype}")
+        raise InputError(f"preprocess: images should be uint8 in 0..255, not {images.dtype}")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     opened, wanted = config.image_shape, tuple(config.model.input_shape)
     # A layer that crops would silently enlarge them, or take their middle.
     if config.data.image_size and images.shape[1:3] not in (opened[:2], wanted[:2]):
         raise InputError(
-            f"preprocess: pictures are {images.shape[1]}x{images.shape[2]}, but {config.name} "
+            f"preprocess: images are {images.shape[1]}x{images.shape[2]}, but {config.name} "
             f"opens them at {opened[0]}x{opened[1]} (data.image_size)"
         )
     prepared = Preprocessor(config.data.preprocessing).to_numpy(images)
     if prepared.shape[1:] != wanted:
         raise InputError(
-            f"preprocess: pictures of {images.shape[1:]} become {prepared.shape[1:]}, "
+            f"preprocess: images of {images.shape[1:]} become {prepared.shape[1:]}, "
             f"but {config.name} takes {wanted}"
         )
     return prepared

@@ -184,7 +184,7 @@ class Saving(keras.callbacks.Callback):
         """Return the error that ends a run whose numbers are none any more."""
         return RunError(
             f"{what} (learning rate {self.session.learning_rate:g}). Lower the learning rate, or "
-            "look for pictures or labels that are not what they seem"
+            "look for images or labels that are not what they seem"
         )
 
     def _keep_best(self) -> None:

@@ -27,7 +27,7 @@ from modelzoo.training.prepare import build_network, open_pipeline
 
 
 class Session:
-    """A compiled network, its pictures and its callbacks, all tried on two pictures.
+    """A compiled network, its images and its callbacks, all tried on two images.
 
     Attributes:
         network: what is saved and scored; of Keras' layers and ours.
@@ -86,7 +86,7 @@ class Session:
         return fitted
 
     def _rehearse(self) -> None:
-        """Try two pictures: what does not fit together is refused before a run begins."""
+        """Try two images: what does not fit together is refused before a run begins."""
         what, wanted = "compile.optimizer", tuple(self.network.input_shape[1:])
         try:
             _ = self.learning_rate

@@ -306,7 +306,7 @@ def _check_size(checked: CheckedFile, path: str, dataset: Any) -> None:
     if size > most or stored > checked.size:
         raise checked.refuse(
             path,
-            f"is said to be {shape} ({size:,} bytes), but only {stored:,} bytes of it are stored",
+            f"claims to be {shape} ({size:,} bytes), but only {stored:,} bytes of it are stored",
         )
     if dataset.chunks is not None:
         each = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize

@@ -40,7 +40,7 @@ class Exported:
         images: their number.
         difference: the largest between its outputs and the network's; of scores, as a share of the
             largest score.
-        same_answers: pictures of which both name the same class.
+        same_answers: images of which both name the same class.
     """
 
     path: Path
@@ -65,9 +65,9 @@ def export(
 ) -> Exported:
     """Write a network with its weights as a file that needs neither modelzoo nor Keras.
 
-    The file takes a batch of any size of pictures as they are stored, (batch, height, width,
+    The file takes a batch of any size of images as they are stored, (batch, height, width,
     channels), float32 in 0..255, scales them itself, and gives probabilities, or the scores of a
-    network without softmax. It is run on 100 pictures before it is moved into place.
+    network without softmax. It is run on 100 images before it is moved into place.
 
     Args:
         model: a packaged name, a path to a YAML, the folder of a run, or a configuration.
@@ -75,7 +75,7 @@ def export(
         format: "onnx", "saved_model" (a folder) or "litert" (a .tflite, with a .json beside it for
             the facts that the other two hold inside).
         out: the folder for it; its name says network and weights.
-        scaled: it takes what `modelzoo.preprocess` returns in place of pictures as they are stored.
+        scaled: it takes what `modelzoo.preprocess` returns in place of images as they are stored.
         sha256: of a custom file.
         allow_unverified: take weights whose SHA-256 is not published.
 
@@ -163,7 +163,7 @@ def export_network(
 
 
 def find_pictures(config: Config) -> tuple[str, np.ndarray]:
-    """Return what to check a file on, in words, and the pictures: uint8, (100, h, w, c).
+    """Return what to check a file on, in words, and the images: uint8, (100, h, w, c).
 
     They are test images of the configuration's data set if it is on this machine, else of mnist5k,
     which comes with this package. Nothing is fetched for them.

@@ -115,7 +115,7 @@ FORMATS = {
 
 
 def _in_batches(answer: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
-    """Run one picture, then the others together: the size of a batch is free."""
+    """Run one image, then the others together: the size of a batch is free."""
     batches = (batch for batch in np.split(images, [1]) if len(batch))
     return np.concatenate([np.asarray(answer(batch)) for batch in batches])
 

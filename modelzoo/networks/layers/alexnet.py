@@ -64,11 +64,11 @@ class LocalResponseNormalization(PaperLayer):
 
 @keras.saving.register_keras_serializable(package="modelzoo")
 class PCAColorAugmentation(PaperLayer):
-    """Shift the colour of each picture by a random amount along the principal components of RGB.
+    """Shift the colour of each image by a random amount along the principal components of RGB.
 
-    Every pixel of a picture moves by P (a * l): P holds the eigenvectors of the covariance of RGB
-    values as columns, l the eigenvalues, and the three numbers a are drawn for each picture from a
-    Gaussian around 0. Pictures are left as they are unless `training=True`.
+    Every pixel of an image moves by P (a * l): P holds the eigenvectors of the covariance of RGB
+    values as columns, l the eigenvalues, and the three numbers a are drawn for each image from a
+    Gaussian around 0. Images are left as they are unless `training=True`.
 
     Args:
         standard_deviation: of a.
@@ -124,9 +124,9 @@ class PCAColorAugmentation(PaperLayer):
 
 @keras.saving.register_keras_serializable(package="modelzoo")
 class RandomPatch(PaperLayer):
-    """Cut a patch out of each picture, at a place drawn for each; all places are equally likely.
+    """Cut a patch out of each image, at a place drawn for each; all places are equally likely.
 
-    `keras.layers.RandomCrop` cuts all pictures of a batch at the same place. Without
+    `keras.layers.RandomCrop` cuts all images of a batch at the same place. Without
     `training=True` the patch is the central one; of an odd rest, the larger half lies after it.
 
     Args:
@@ -138,7 +138,7 @@ class RandomPatch(PaperLayer):
     Output shape: (batch, height, width, channels).
 
     Raises:
-        ValueError: a picture is smaller than the patch.
+        ValueError: an image is smaller than the patch.
 
     Example:
         >>> RandomPatch(227, 227)(keras.ops.ones((2, 256, 256, 3)), training=True).shape
@@ -161,7 +161,7 @@ class RandomPatch(PaperLayer):
         rows, columns = inputs.shape[1] - self.height, inputs.shape[2] - self.width
         if rows < 0 or columns < 0:
             raise ValueError(
-                f"patches of {self.height}x{self.width} do not fit into pictures of "
+                f"patches of {self.height}x{self.width} do not fit into images of "
                 f"{inputs.shape[1]}x{inputs.shape[2]}"
             )
         if training:
@@ -187,15 +187,15 @@ class RandomPatch(PaperLayer):
         return ops.map(cut, (inputs, down, right))
 
     def _places(self, inputs: Any, rest: int) -> Any:
-        """Draw a whole number from 0 to `rest` for each picture."""
+        """Draw a whole number from 0 to `rest` for each image."""
         shape = (ops.shape(inputs)[0],)
         return keras.random.randint(shape, 0, rest + 1, dtype="int32", seed=self.seed_generator)
 
 
 def _moved(images: Any, down: Any, right: Any) -> Any:
-    """Return pictures whose pixel (0, 0) is what was (down, right); exact, nothing is blended.
+    """Return images whose pixel (0, 0) is what was (down, right); exact, nothing is blended.
 
-    A translation by whole pixels: gathering the rows and columns of each picture by index takes
+    A translation by whole pixels: gathering the rows and columns of each image by index takes
     index arrays of the size of the batch.
     """
     down, right = ops.cast(down, "float32"), ops.cast(right, "float32")

@@ -25,7 +25,7 @@ class ConnectionTableConv2D(PaperLayer):
         kernel_size: n or (height, width).
         strides: n or (vertical, horizontal).
         padding: "valid" or "same"; as in TensorFlow, "same" adds half of what is missing before
-            the picture and half after it, where an odd row or column goes.
+            the image and half after it, where an odd row or column goes.
         padding_value: what "same" pads with, such as the value of the background.
         kernel_initializer: Keras initializer of the kernels, (height, width, connections).
         bias_initializer: Keras initializer of the biases.

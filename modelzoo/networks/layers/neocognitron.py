@@ -130,15 +130,15 @@ class SCells(ShuntingCells):
         self.reinforcement, self.column = reinforcement, column
 
     def reinforce(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
-        """Show one picture to the cells, and reinforce the planes that have a representative.
+        """Show one image to the cells, and reinforce the planes that have a representative.
 
         Args:
             inputs: (1, height, width, input planes).
-            a: the synapses before the picture, as are `b`; the layer's own stay as they are.
+            a: the synapses before the image, as are `b`; the layer's own stay as they are.
             b: the inhibitory ones.
 
         Returns:
-            The outputs of the cells as the picture finds them, and a and b after it.
+            The outputs of the cells as the image finds them, and a and b after it.
         """
         sums = self._sums(inputs, a, b)
         outputs = competing = self._outputs(*sums, self.selectivity)
@@ -148,7 +148,7 @@ class SCells(ShuntingCells):
         return outputs, a + added_a, b + added_b
 
     def _changes(self, picture: Any, outputs: Any) -> tuple[Any, Any]:
-        """Return what one picture adds to a and b, by the areas that the representatives saw."""
+        """Return what one image adds to a and b, by the areas that the representatives saw."""
         found, places = self._representatives(outputs)
         padded = ops.pad(picture, [*self.padding, (0, 0)])
         height, width, planes = padded.shape

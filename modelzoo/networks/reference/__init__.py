@@ -3,7 +3,7 @@
 The tests compare the Keras layers with these functions; a reader can check these against the
 papers. Clarity comes before speed. The cells of the Neocognitron are in `neocognitron`.
 
-Conventions, which no function departs from unless it says so:
+Conventions, unless a function says otherwise:
 
 * Images are channels-last: (images, height, width, channels). Kernels are (kernel height, kernel
   width, input channels / groups, filters), as in Keras.

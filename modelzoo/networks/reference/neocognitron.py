@@ -81,7 +81,7 @@ def representatives(outputs: npt.ArrayLike, column: int) -> dict[int, tuple[int,
     position and overlap; one that is larger than the plane is cut to its size. Outputs that differ
     by less than 0.05 % may count as equal, and of equal ones the first is taken.
 
-    outputs (height, width, planes), for one picture. Returns {plane: (row, column)}.
+    outputs (height, width, planes), for one image. Returns {plane: (row, column)}.
     """
     outputs = graded(outputs)
     rows, columns = (min(column, side) for side in outputs.shape[:2])
@@ -116,7 +116,7 @@ def reinforce(
     column: int,
     pads: Pads = NO_PADS,
 ) -> tuple[Array, Array]:
-    """Return a and b after one picture, (height, width, input planes): equations 7 and 8."""
+    """Return a and b after one image, (height, width, input planes): equations 7 and 8."""
     a, b, c = np.array(a), np.array(b), np.asarray(c)
     padded = _surround(np.asarray(picture)[np.newaxis], pads)[0]
     outputs = s_cells(padded[np.newaxis], a, b, c, selectivity)[0]
