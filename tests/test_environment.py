@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from modelzoo import cli
-from modelzoo.config.sources import file_at, parse_source
+from modelzoo.config.published import file_at, parse_source
 from modelzoo.support.environment import in_home
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed

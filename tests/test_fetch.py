@@ -25,7 +25,7 @@ import pytest
 from waiting import HANGS, text_of, wait_for
 
 import modelzoo
-from modelzoo.config.sources import WeightsFile, file_at, redirect_problem
+from modelzoo.config.published import WeightsFile, file_at, redirect_problem
 from modelzoo.support.errors import InputError
 from modelzoo.support.hashes import read_record, record_path
 from modelzoo.weights import store
@@ -533,7 +533,7 @@ def test_two_addresses_do_not_share_a_file():
 
 FETCH = """
 import sys
-from modelzoo.config.sources import WeightsFile
+from modelzoo.config.published import WeightsFile
 from modelzoo.weights import store
 file = WeightsFile("net/one", "net/one.weights.h5", (sys.argv[1],), sys.argv[2],
                    int(sys.argv[3]), int(sys.argv[3]))

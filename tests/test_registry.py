@@ -15,7 +15,7 @@ import yaml
 import modelzoo
 from modelzoo import cli
 from modelzoo.config import list_models, load_config
-from modelzoo.config.sources import parse_source
+from modelzoo.config.published import parse_source
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.hashes import record_path, sha256_of, state_of
 from modelzoo.training.engine import KerasEngine

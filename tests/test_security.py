@@ -19,7 +19,7 @@ from modelzoo import cli
 from modelzoo.charts.report import load_report_data
 from modelzoo.cli import printing
 from modelzoo.config import load_config
-from modelzoo.config.sources import WeightsFile
+from modelzoo.config.published import WeightsFile
 from modelzoo.networks.keras_objects import make
 from modelzoo.support import environment, files, terminal
 from modelzoo.support.errors import InputError

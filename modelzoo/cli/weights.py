@@ -10,7 +10,7 @@ import msgspec
 
 from modelzoo.cli.printing import show, table_lines
 from modelzoo.config import list_models, load_config
-from modelzoo.config.sources import WeightsFile
+from modelzoo.config.published import WeightsFile
 from modelzoo.support.environment import cache_folder
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.hashes import read_record, state_of

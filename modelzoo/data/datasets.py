@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from modelzoo.config.sources import WeightsFile
+from modelzoo.config.published import WeightsFile
 from modelzoo.data.folder import check_folder, load_folder
 from modelzoo.data.images import Fit, Ink
 from modelzoo.data.known_sets import KNOWN_SETS, KnownSet

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelzoo.config import Config, list_models, load_config
-from modelzoo.config.sources import without_password
+from modelzoo.config.published import without_password
 from modelzoo.support.errors import InputError, suggest
 from modelzoo.support.hashes import sha256_of
 from modelzoo.weights.find import find_weights, named_weights

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelzoo.config import Config
-from modelzoo.config.published import PublishedWeights
-from modelzoo.config.sources import TORCH_SUFFIXES, check_sha256, file_at
+from modelzoo.config.published import TORCH_SUFFIXES, PublishedWeights, check_sha256, file_at
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import is_there
 from modelzoo.support.hashes import state_of

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.config.sources import TORCH_SUFFIXES
+from modelzoo.config.published import TORCH_SUFFIXES
 from modelzoo.networks.network import MOST
 from modelzoo.support.errors import InputError, reason_of
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from modelzoo.config.sources import Source, WeightsFile, parse_source, redirect_problem
+from modelzoo.config.published import Source, WeightsFile, parse_source, redirect_problem
 from modelzoo.support.environment import cache_folder, is_offline, mirror_prefix
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import replacing

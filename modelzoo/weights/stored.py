@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modelzoo.config.sources import TORCH_SUFFIXES
+from modelzoo.config.published import TORCH_SUFFIXES
 from modelzoo.networks.layer import Shape
 from modelzoo.weights.hdf5 import CheckedFile, open_checked
 from modelzoo.weights.state_dict import StateDict, open_state_dict

@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelzoo.convert.importing.candidates import packaged_network
 from modelzoo.convert.importing.imported import Imported
@@ -19,9 +18,6 @@ from modelzoo.support.version import __version__
 from modelzoo.training.resolve import configure
 from modelzoo.weights.hdf5 import check_signature
 from modelzoo.weights.stored import read_stored
-
-if TYPE_CHECKING:
-    pass
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
 

@@ -18,8 +18,7 @@ from modelzoo.weights.reader import Arrays, arrays_for, in_pixel_order
 from modelzoo.weights.stored import Stored
 
 if TYPE_CHECKING:
-    from modelzoo.convert.importing.pixels import Pixels
-    from modelzoo.convert.importing.search import Score
+    from modelzoo.convert.importing.search import Pixels, Score
     from modelzoo.training.evaluation import Scores
 
 # How people name the architecture beside weights: {} is the name of the weights.
