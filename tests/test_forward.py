@@ -41,7 +41,7 @@ def check(network: Network, seed: int, count: int = 3) -> None:
         layer.set_weights(drawn)
     images = generator.random((count, *network.input_shape), dtype="float32")
     computed = Forward(network, [layer.get_weights() for layer in weighted_layers(model)])
-    taps = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])
+    taps = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
     outputs = taps(images, training=False)
     expected = outputs if isinstance(outputs, list | tuple) else [outputs]
     for (name, found), wanted in zip(computed.features(images), expected, strict=True):
