@@ -182,9 +182,9 @@ def _loss(spec: KerasObject, softmax: bool) -> Loss | None:
     if softmax and name in CROSS_ENTROPIES and set(given) <= {"label_smoothing"}:
         return partial(_cross_entropy, smoothing=given.get("label_smoothing", 0.0))
     if not softmax and name == "MAPCriterion" and set(given) <= {"j"}:
-        return lambda scores, labels: losses.map_criterion(-scores, labels, given.get("j", 1))
+        return lambda scores, labels: reference.map_criterion(-scores, labels, given.get("j", 1))
     if not softmax and name == "BipolarMeanSquaredError" and not given:
-        return losses.bipolar_mean_squared_error
+        return reference.bipolar_mean_squared_error
     return None
 
 

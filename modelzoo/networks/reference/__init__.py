@@ -17,9 +17,5 @@ Conventions, unless a function says otherwise:
   the normalisations follow NumPy's broadcasting.
 """
 
-from modelzoo.networks.reference.convolution import *  # noqa: F403
-from modelzoo.networks.reference.losses import *  # noqa: F403
-from modelzoo.networks.reference.normalization import *  # noqa: F403
-from modelzoo.networks.reference.pooling import *  # noqa: F403
 from modelzoo.networks.reference.units import *  # noqa: F403
 from modelzoo.networks.reference.windows import *  # noqa: F403

@@ -6,10 +6,9 @@ recognition unaffected by shift in position, Biological Cybernetics 36, 193-202.
 """
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
-from modelzoo.networks.reference.convolution import conv2d, conv2d_gradient
-from modelzoo.networks.reference.windows import Array
+from modelzoo.networks.reference.windows import Array, conv2d, conv2d_gradient
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
 NO_PADS: Pads = ((0, 0), (0, 0))
@@ -25,10 +24,10 @@ def fall_off(area: int, decay: float) -> Array:
 
 
 def s_cells(
-    x: npt.ArrayLike,
-    a: npt.ArrayLike,
-    b: npt.ArrayLike,
-    c: npt.ArrayLike,
+    x: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    c: ArrayLike,
     selectivity: float,
     pads: Pads = NO_PADS,
 ) -> Array:
@@ -45,11 +44,11 @@ def s_cells(
 
 
 def s_cells_gradient(
-    x: npt.ArrayLike,
-    a: npt.ArrayLike,
-    b: npt.ArrayLike,
-    c: npt.ArrayLike,
-    upstream: npt.ArrayLike,
+    x: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    c: ArrayLike,
+    upstream: ArrayLike,
     selectivity: float,
     pads: Pads = NO_PADS,
 ) -> tuple[Array, Array, Array]:
@@ -73,7 +72,7 @@ def s_cells_gradient(
     return _cut(d_x, pads), d_a, (d_below * efficacy * inhibition).sum(axis=(0, 1, 2))
 
 
-def representatives(outputs: npt.ArrayLike, column: int) -> dict[int, tuple[int, int]]:
+def representatives(outputs: ArrayLike, column: int) -> dict[int, tuple[int, int]]:
     """Choose which S-cells are reinforced, section 3.
 
     The largest output of each S-column, a square of column x column positions of all planes, is a
@@ -98,7 +97,7 @@ def representatives(outputs: npt.ArrayLike, column: int) -> dict[int, tuple[int,
     return chosen
 
 
-def graded(outputs: npt.ArrayLike) -> Array:
+def graded(outputs: ArrayLike) -> Array:
     """Return the logarithm of outputs in whole steps of 1/2048, above 0; silent cells have 0."""
     outputs = np.asarray(outputs)
     logarithm = np.log(np.where(outputs > 0, outputs, 1))
@@ -106,10 +105,10 @@ def graded(outputs: npt.ArrayLike) -> Array:
 
 
 def reinforce(
-    picture: npt.ArrayLike,
-    a: npt.ArrayLike,
-    b: npt.ArrayLike,
-    c: npt.ArrayLike,
+    picture: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    c: ArrayLike,
     *,
     selectivity: float,
     reinforcement: float,
@@ -128,8 +127,8 @@ def reinforce(
 
 
 def c_cells(
-    x: npt.ArrayLike,
-    d: npt.ArrayLike,
+    x: ArrayLike,
+    d: ArrayLike,
     saturation: float = 0.5,
     stride: int = 1,
     pads: Pads = NO_PADS,
@@ -145,9 +144,9 @@ def c_cells(
 
 
 def c_cells_gradient(
-    x: npt.ArrayLike,
-    d: npt.ArrayLike,
-    upstream: npt.ArrayLike,
+    x: ArrayLike,
+    d: ArrayLike,
+    upstream: ArrayLike,
     saturation: float = 0.5,
     stride: int = 1,
     pads: Pads = NO_PADS,
@@ -174,7 +173,7 @@ def _energy(x: Array) -> Array:
     return np.asarray((x**2).sum(axis=-1, keepdims=True))
 
 
-def _c_sums(x: Array, d: npt.ArrayLike, stride: int) -> tuple[Array, Array, Array]:
+def _c_sums(x: Array, d: ArrayLike, stride: int) -> tuple[Array, Array, Array]:
     """Return d for each plane by itself, and the terms above and below the line of equation 4."""
     planes = x.shape[-1]
     kernel = np.repeat(np.asarray(d)[:, :, None, None], planes, axis=3)
@@ -182,7 +181,7 @@ def _c_sums(x: Array, d: npt.ArrayLike, stride: int) -> tuple[Array, Array, Arra
     return kernel, 1 + excitation, 1 + excitation.mean(axis=-1, keepdims=True)
 
 
-def _surround(x: npt.ArrayLike, pads: Pads) -> Array:
+def _surround(x: ArrayLike, pads: Pads) -> Array:
     return np.pad(np.asarray(x), ((0, 0), *pads, (0, 0)))
 
 
