@@ -301,7 +301,7 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
 
         start_framework(config.trainer.backend, "cpu")
         model = build(config)
-    from modelzoo.networks.to_keras import keras_rows
+    from modelzoo.networks.keras_objects import keras_rows
 
     return keras_rows(model)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.networks import BUILDERS, Network
-from modelzoo.networks.to_keras import to_keras
+from modelzoo.networks.keras_objects import to_keras
 from modelzoo.support.errors import InputError
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "linear", "elu")

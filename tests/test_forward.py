@@ -9,8 +9,8 @@ from random_networks import DRAWN, random_network
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import Network
 from modelzoo.networks.forward import ACTIVATIONS, Forward, is_computed
+from modelzoo.networks.keras_objects import to_keras
 from modelzoo.networks.network import read_layers
-from modelzoo.networks.to_keras import to_keras
 from modelzoo.weights.reader import weighted_layers
 
 ODD = [  # settings that no packaged network has

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from modelzoo.networks import keras_objects, reference
-from modelzoo.networks.initializers import FanInUniform
 from modelzoo.networks.layers import (
+    BipolarMeanSquaredError,
     ConnectionTableConv2D,
     EuclideanRBF,
+    FanInUniform,
     LocalResponseNormalization,
+    MAPCriterion,
     ScaledTanh,
     TrainableSubsampling,
     UnitBiasConv2D,
 )
-from modelzoo.networks.losses import BipolarMeanSquaredError, MAPCriterion
 from modelzoo.support.errors import InputError
 
 BACKEND = keras.backend.backend()

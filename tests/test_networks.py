@@ -13,10 +13,9 @@ from random_networks import DRAWN, check_against_keras, random_network
 from modelzoo import cli
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import BUILDERS, Network, reference
+from modelzoo.networks.keras_objects import keras_layer, to_keras
 from modelzoo.networks.kinds import KINDS
-from modelzoo.networks.network import as_specs, read_layers
-from modelzoo.networks.sequential import sequential
-from modelzoo.networks.to_keras import keras_layer, to_keras
+from modelzoo.networks.network import as_specs, read_layers, sequential
 from modelzoo.support.errors import InputError
 from modelzoo.training.prepare import build_network
 

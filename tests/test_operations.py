@@ -9,7 +9,7 @@ import modelzoo
 from modelzoo.api import describe
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import Network
-from modelzoo.networks.sequential import sequential
+from modelzoo.networks.network import sequential
 
 
 def described(name: str, **arguments: object) -> Network:

@@ -14,9 +14,7 @@ from modelzoo import Trainer, cli
 from modelzoo.api import build, preprocess
 from modelzoo.config import load_config
 from modelzoo.networks import BUILDERS, reference
-from modelzoo.networks.digit_codes import digit_codes, random_codes
-from modelzoo.networks.lenet5_1998 import TABLE_I
-from modelzoo.networks.lenet_1989 import EIGHT_OF_TWELVE
+from modelzoo.networks.lenet import EIGHT_OF_TWELVE, TABLE_I, class_codes
 
 ORIGINALS = ["lenet5_1998", "lenet_1989"]
 
@@ -43,7 +41,7 @@ def test_h2_sees_eight_of_the_twelve_maps_of_h1():
 
 def test_the_digits_are_twelve_by_seven_and_far_apart():
     """A slip in a drawing would make two codes alike, or a row too short."""
-    codes = np.array(digit_codes())
+    codes = np.array(class_codes("digits", 10))
     assert codes.shape == (10, 84) and set(codes.ravel()) == {-1, 1}
     distances = ((codes[:, np.newaxis] - codes) ** 2).sum(axis=-1)
     assert distances[~np.eye(10, dtype=bool)].min() == 44  # 3 and 8: 11 pixels
@@ -55,7 +53,7 @@ def test_random_codes_serve_any_number_of_classes():
     """Letters have no digits' bitmaps; the codes must be the same each time."""
     model = build("lenet5_1998", num_classes=26, codes="random")
     assert model.output_shape == (None, 26) and model.count_params() == 60_000
-    assert random_codes(26) == random_codes(26) != random_codes(26, seed=1)
+    assert class_codes("random", 26) == class_codes("random", 26)
     assert build("lenet5_1998", num_classes=4).output_shape == (None, 4)
 
 
@@ -91,7 +89,7 @@ def test_lenet5_1998_is_its_layers_in_numpy():
     x = reference.scaled_tanh(reference.trainable_subsampling(x, *weights["S4"]))
     x = reference.scaled_tanh(reference.conv2d(x, *weights["C5"]))
     x = reference.scaled_tanh(reference.dense(reference.flatten(x), *weights["F6"]))
-    penalties = reference.euclidean_rbf(x, digit_codes())
+    penalties = reference.euclidean_rbf(x, class_codes("digits", 10))
     np.testing.assert_allclose(model(images), -penalties, rtol=1e-4)
     np.testing.assert_allclose(
         keras.Model(model.input, model.get_layer("output").output)(images), penalties, rtol=1e-4

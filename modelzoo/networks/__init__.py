@@ -4,12 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from modelzoo.networks.alexnet import alexnet
-from modelzoo.networks.lenet5 import lenet5
-from modelzoo.networks.lenet5_1998 import lenet5_1998
-from modelzoo.networks.lenet_1989 import lenet_1989
+from modelzoo.networks.lenet import lenet5, lenet5_1998, lenet_1989
 from modelzoo.networks.neocognitron import neocognitron
 from modelzoo.networks.network import Network as Network
-from modelzoo.networks.sequential import sequential
+from modelzoo.networks.network import sequential
 
 BUILDERS: dict[str, Callable[..., Any]] = {
     "alexnet": alexnet,

@@ -1,4 +1,4 @@
-"""Make the Keras objects that a configuration names: {class_name: ..., config: {...}}.
+"""Make the Keras objects that a configuration names, and build a described network of them.
 
 A class is looked up in the one public Keras module where its kind lives, or among ours of that
 kind, and called with the configuration as keyword arguments. Nothing is deserialised, so no text
@@ -13,8 +13,11 @@ from typing import Any
 
 import keras
 
-from modelzoo.networks import initializers, layers, losses
-from modelzoo.networks.layer import read_spec
+from modelzoo.networks import layers
+from modelzoo.networks.kinds import OURS
+from modelzoo.networks.layer import Layer, read_spec
+from modelzoo.networks.layers.neocognitron import SelfOrganizing
+from modelzoo.networks.network import ROW_KEYS, Network
 from modelzoo.support.errors import InputError, reason_of, suggest
 
 # Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
@@ -27,11 +30,11 @@ ALSO = {"metric": ("accuracy", "acc")}  # compile chooses the right one from the
 KINDS: dict[str, tuple[type, list[Any]]] = {  # the base class, and the modules with what is made
     "optimizer": (keras.optimizers.Optimizer, [keras.optimizers]),
     "schedule": (keras.optimizers.schedules.LearningRateSchedule, [keras.optimizers.schedules]),
-    "loss": (keras.losses.Loss, [keras.losses, losses]),
+    "loss": (keras.losses.Loss, [keras.losses, layers]),
     "metric": (keras.metrics.Metric, [keras.metrics]),
     "layer": (keras.layers.Layer, [keras.layers, layers]),
     "callback": (keras.callbacks.Callback, [keras.callbacks]),
-    "initializer": (keras.initializers.Initializer, [keras.initializers, initializers]),
+    "initializer": (keras.initializers.Initializer, [keras.initializers, layers]),
     "regularizer": (keras.regularizers.Regularizer, [keras.regularizers]),
 }
 
@@ -48,7 +51,7 @@ def make(kind: str, spec: Any, where: str) -> Any:
     Raises:
         InputError: unknown class or argument (with the nearest), or a value that Keras refuses.
     """
-    if isinstance(spec, str) and kind in ("loss", "metric") and not hasattr(losses, spec):
+    if isinstance(spec, str) and kind in ("loss", "metric") and not hasattr(layers, spec):
         if spec not in ALSO.get(kind, ()):
             _check_function(KINDS[kind][1][0], kind, spec, where)
         return spec
@@ -70,6 +73,56 @@ def make(kind: str, spec: Any, where: str) -> Any:
         return cls(**arguments)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
         raise InputError(f"{where}: {name} refuses {given}: {reason_of(error)}") from None
+
+
+def to_keras(network: Network) -> keras.Model:
+    """Return the network as an uncompiled Keras model, its weights drawn by its initializers.
+
+    Input shape: (batch, height, width, channels), float.
+
+    Raises:
+        InputError: an activation, an initializer or a regularizer that Keras does not know.
+    """
+    inputs = keras.Input(network.input_shape, name="input")
+    outputs = inputs
+    for layer in network.layers:
+        outputs = keras_layer(layer)(outputs)
+    if network.learns_alone:
+        steps = network.organizing_steps
+        return SelfOrganizing(inputs, outputs, steps=steps, name=network.name)
+    return keras.Model(inputs, outputs, name=network.name)
+
+
+def keras_layer(layer: Layer) -> keras.layers.Layer:
+    """Return one layer, not yet built."""
+    arguments: dict[str, Any] = {}
+    for key, value in layer.arguments.items():
+        where = f"{layer.name}: {key}"
+        for kind in ("initializer", "regularizer"):
+            if key.endswith(kind):
+                value = make(kind, value, where)
+        if key == "activation":
+            check_activation(value, where)
+        arguments[key] = value
+    module: Any = layers if layer.kind in OURS else keras.layers
+    made: keras.layers.Layer = getattr(module, layer.kind)(name=layer.name, **arguments)
+    return made
+
+
+def keras_rows(model: keras.Model) -> list[dict[str, Any]]:
+    """Return what is known of the layers of a Keras model, under the keys of `Network.rows`."""
+    unknown = dict.fromkeys(ROW_KEYS)
+    return [
+        {
+            **unknown,
+            "name": layer.name,
+            "type": type(layer).__name__,
+            "output_shape": list(layer.output.shape[1:]),
+            "parameters": layer.count_params(),
+            "trainable_parameters": sum(math.prod(each.shape) for each in layer.trainable_weights),
+        }
+        for layer in model.layers
+    ]
 
 
 def check_activation(names: str | Sequence[str], where: str) -> None:

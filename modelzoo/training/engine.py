@@ -22,7 +22,6 @@ from modelzoo.networks import Network, reference
 from modelzoo.networks.forward import Forward, is_computed
 from modelzoo.networks.layer import KerasObject, read_spec
 from modelzoo.networks.network import read_layers
-from modelzoo.networks.reference import losses
 from modelzoo.support.errors import InputError
 from modelzoo.training.device import start_framework
 from modelzoo.training.evaluation import Scores

@@ -28,7 +28,7 @@ def build_network(config: Config) -> keras.Model:
 
     import keras
 
-    from modelzoo.networks.to_keras import to_keras
+    from modelzoo.networks.keras_objects import to_keras
 
     _check_keras_names(config)
     before = keras.config.dtype_policy()

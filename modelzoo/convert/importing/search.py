@@ -21,8 +21,8 @@ from modelzoo.convert.importing.candidates import ACTIVATIONS, activations_of, w
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.data.source import Dataset, ImageShape, convert, split_validation
 from modelzoo.networks import Network
+from modelzoo.networks.keras_objects import to_keras
 from modelzoo.networks.layer import Shape
-from modelzoo.networks.to_keras import to_keras
 from modelzoo.weights.reader import Arrays, fill
 
 MORE_ACTIVATIONS = (*ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")

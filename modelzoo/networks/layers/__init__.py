@@ -1,10 +1,16 @@
-"""Our Keras layers, by the network that they come from, named as in its paper."""
+"""Our Keras layers, by the network that they come from, with its losses and initial weights."""
 
-from modelzoo.networks.layers.alexnet import LocalResponseNormalization, PCAColorAugmentation
-from modelzoo.networks.layers.alexnet import RandomPatch as RandomPatch
+from modelzoo.networks.layers.alexnet import (
+    LocalResponseNormalization,
+    PCAColorAugmentation,
+    RandomPatch,
+)
 from modelzoo.networks.layers.lenet import (
+    BipolarMeanSquaredError,
     ConnectionTableConv2D,
     EuclideanRBF,
+    FanInUniform,
+    MAPCriterion,
     ScaledTanh,
     TrainableSubsampling,
     UnitBiasConv2D,
@@ -12,7 +18,7 @@ from modelzoo.networks.layers.lenet import (
 from modelzoo.networks.layers.neocognitron import CCells, SCells
 
 __all__ = [
-    "CCells", "ConnectionTableConv2D", "EuclideanRBF", "LocalResponseNormalization",
-    "PCAColorAugmentation", "RandomPatch", "SCells", "ScaledTanh", "TrainableSubsampling",
-    "UnitBiasConv2D",
+    "BipolarMeanSquaredError", "CCells", "ConnectionTableConv2D", "EuclideanRBF", "FanInUniform",
+    "LocalResponseNormalization", "MAPCriterion", "PCAColorAugmentation", "RandomPatch", "SCells",
+    "ScaledTanh", "TrainableSubsampling", "UnitBiasConv2D",
 ]  # fmt: skip

@@ -69,15 +69,16 @@ class Windows:
     def __init__(
         self,
         x: ArrayLike,
-        size: Pair = 2,
+        pool_size: Pair = 2,
         strides: Pair | None = None,  # None: windows side by side
         padding: Padding = "valid",
+        *,
         fill: float = 0.0,
     ) -> None:
         x = floats(x)
         if x.ndim != 4:
             raise ValueError(f"expected (images, height, width, channels), got shape {x.shape}")
-        window = _pair(size)
+        window = _pair(pool_size)
         self.strides = window if strides is None else _pair(strides)
         self.shape = x.shape
         self.margins = [
@@ -131,7 +132,7 @@ def conv2d(
     is what every framework calls convolution.
     """
     kernel = floats(kernel)
-    windows = Windows(x, kernel.shape[:2], strides, padding, padding_value)
+    windows = Windows(x, kernel.shape[:2], strides, padding, fill=padding_value)
     seen, grouped = _split(windows.values, kernel, groups)
     require_shape(np.asarray(bias), kernel.shape[3:], "bias")
     # n image, h row, w column, g group, c channel, i and j place in the kernel, f filter
@@ -150,7 +151,7 @@ def conv2d_gradient(
 ) -> tuple[Array, Array, Array]:
     """Derivatives (d_x, d_kernel, d_bias) of `conv2d`."""
     kernel, up = floats(kernel), floats(upstream)
-    windows = Windows(x, kernel.shape[:2], strides, padding, padding_value)
+    windows = Windows(x, kernel.shape[:2], strides, padding, fill=padding_value)
     seen, grouped = _split(windows.values, kernel, groups)
     require_shape(up, (*seen.shape[:3], kernel.shape[3]), "upstream")
     grouped_up = up.reshape(*seen.shape[:4], -1)
@@ -247,7 +248,7 @@ def max_pool2d(
 
     Reference: Krizhevsky et al. (2012), section 3.4 (size 3, stride 2). Deviations: none.
     """
-    windows = Windows(x, pool_size, strides, padding, -np.inf)
+    windows = Windows(x, pool_size, strides, padding, fill=-np.inf)
     return np.asarray(windows.values.max(axis=(-2, -1)))
 
 

@@ -1,0 +1,347 @@
+"""LeNet as its papers of 1989 and 1998 describe it, and LeNet-5 as it is built today."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from modelzoo.networks.kinds import (
+    Activation,
+    ConnectionTableConv2D,
+    Conv2D,
+    Dense,
+    EuclideanRBF,
+    Flatten,
+    Rescaling,
+    ScaledTanh,
+    TrainableSubsampling,
+    UnitBiasConv2D,
+    check_table,
+)
+from modelzoo.networks.layer import Count, Layer, Padding, Table
+from modelzoo.networks.network import Network, check_count, check_input_shape
+from modelzoo.networks.stages import (
+    ConvPadding,
+    Counts,
+    Pooling,
+    Rates,
+    Size,
+    Strides,
+    Words,
+    classify,
+    connect,
+    convolve,
+    per_layer,
+    pool,
+)
+from modelzoo.support.errors import InputError
+
+# Ours, since the paper keeps its own to itself: H2 map k sees the eight maps k, k + 1, ... of H1,
+# counted in a circle, so that each map of H1 is seen by eight maps of H2, too.
+EIGHT_OF_TWELVE = tuple(
+    tuple(int((row - column) % 12 < 8) for column in range(12)) for row in range(12)
+)
+# Table I of the paper: a row for each map of S2, a column for each map of C3.
+TABLE_I = (
+    (1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1),
+    (1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1),
+    (1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1),
+    (0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 1),
+    (0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1),
+    (0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1),
+)
+CODE_HEIGHT, CODE_WIDTH = 12, 7  # 84 units in F6
+# Drawn for this project. The paper shows its own bitmaps in a figure; these are not a copy of them.
+DIGITS = """
+.......  .......  .......  .......  .......
+..###..  ...##..  .#####.  .#####.  ....##.
+.##.##.  ..###..  ##...##  ##...##  ...###.
+##...##  .####..  .....##  .....##  ..####.
+##...##  ...##..  .....##  .....##  .##.##.
+##...##  ...##..  ....##.  ..####.  ##..##.
+##...##  ...##..  ...##..  .....##  ##..##.
+##...##  ...##..  ..##...  .....##  #######
+##...##  ...##..  .##....  .....##  ....##.
+.##.##.  ...##..  ##.....  ##...##  ....##.
+..###..  .######  #######  .#####.  ....##.
+.......  .......  .......  .......  .......
+
+.......  .......  .......  .......  .......
+#######  ...###.  #######  .#####.  .#####.
+##.....  ..##...  .....##  ##...##  ##...##
+##.....  .##....  .....##  ##...##  ##...##
+##.....  ##.....  ....##.  ##...##  ##...##
+######.  ##.###.  ....##.  .#####.  .######
+.....##  ###..##  ...##..  ##...##  .....##
+.....##  ##...##  ...##..  ##...##  .....##
+.....##  ##...##  ..##...  ##...##  ....##.
+##...##  ##...##  ..##...  ##...##  ...##..
+.#####.  .#####.  ..##...  .#####.  .###...
+.......  .......  .......  .......  .......
+"""
+
+
+def lenet_1989(
+    input_shape: Sequence[int] = (16, 16, 1),
+    num_classes: Count = 10,
+    *,
+    connection_table: Table = EIGHT_OF_TWELVE,
+    hidden_units: Count = 30,
+    name: str = "lenet_1989",
+) -> Network:
+    """Build the network: H1 and H2 share kernels but not biases, H3 and the output are dense.
+
+    H1 and H2 move by 2 pixels and see a background of -1 beyond the border of their input. All
+    units, also those of the output, are squashed by 1.7159 tanh(2/3 x).
+
+    Args:
+        input_shape: [height, width, channels] of an image.
+        num_classes: output units.
+        connection_table: 0 or 1 in a row for each map of H1 and a column for each map of H2,
+            which says what H2 sees of H1.
+        hidden_units: of H3.
+        name: name of the model.
+
+    Input shape: (batch, height, width, channels), float; background -1, foreground 1.
+
+    Output shape: (batch, num_classes); activations between -1.7159 and 1.7159, no probabilities.
+    The right unit should be at +1, the others at -1: `BipolarMeanSquaredError`.
+
+    Returns:
+        The network's description. With the defaults it has 9,760 parameters, all trainable:
+        H1 1,068, H2 2,592, H3 5,790, output 310; and 64,660 connections.
+
+    Raises:
+        InputError: an argument is out of range.
+
+    Reference:
+        LeCun, Boser, Denker, Henderson, Howard, Hubbard, Jackel (1989), Backpropagation applied
+        to handwritten zip code recognition, Neural Computation 1(4), 541-551.
+
+    Deviations from the paper:
+        which 8 of the 12 maps H2 sees is not printed; ours: 8 neighbours in a circle.
+        a scaled tanh without its constants; ours: 1.7159 and 2/3, those of 1998.
+        which side gets the odd row of the border is not printed; ours: 1 before and 2 after.
+        start of the biases not singled out; ours: 0.
+    """
+    _, _, channels = check_input_shape(input_shape)
+    maps, _ = check_table(connection_table)
+    shared: dict[str, Any] = {
+        "kernel_size": 5, "strides": 2, "padding": "same", "padding_value": -1.0
+    }  # fmt: skip
+    layers: tuple[Layer, ...] = (
+        UnitBiasConv2D(
+            name="H1",
+            connection_table=((1,) * maps,) * channels,
+            kernel_initializer=_fan_in(25 * channels),
+            **shared,
+        ),
+        ScaledTanh(name="H1_activation"),  # 8x8x12
+        UnitBiasConv2D(
+            name="H2",
+            connection_table=connection_table,
+            kernel_initializer=_fan_in(_inputs_by_kernel(connection_table)),
+            **shared,
+        ),
+        ScaledTanh(name="H2_activation"),  # 4x4x12
+        Flatten(name="flatten"),  # 192
+        Dense(name="H3", units=hidden_units, kernel_initializer="FanInUniform"),
+        ScaledTanh(name="H3_activation"),  # 30
+        # float32 even under mixed precision: the scores decide between classes
+        Dense(name="output", units=num_classes, kernel_initializer="FanInUniform", dtype="float32"),
+        ScaledTanh(name="output_activation", dtype="float32"),  # 10
+    )
+    return Network(name, tuple(input_shape), layers)
+
+
+def lenet5_1998(
+    input_shape: Sequence[int] = (32, 32, 1),
+    num_classes: Count = 10,
+    *,
+    connection_table: Table = TABLE_I,
+    codes: Literal["digits", "random"] = "digits",
+    name: str = "lenet5_1998",
+) -> Network:
+    """Build LeNet-5: C1 S2 C3 S4 C5 F6, each squashed by 1.7159 tanh(2/3 x), then RBF units.
+
+    The layer `output` gives the paper's penalties, squared distances of F6 to the code of each
+    class, of which the smallest wins. The network's own output, `score`, is their negative, so
+    that here as everywhere the largest wins; it is what `MAPCriterion` takes.
+
+    Args:
+        input_shape: [height, width, channels] of an image, at least 32x32.
+        num_classes: output units; at most 10 with the codes "digits".
+        connection_table: 0 or 1 in a row for each map of C1 and S2, and a column for each map of
+            C3 and S4, which says what C3 sees of S2. The default is the paper's table I.
+        codes: "digits", 7x12 bitmaps of +1 and -1, or "random" codes of the same length, for
+            other classes than digits.
+        name: name of the model.
+
+    Input shape: (batch, height, width, channels), float; background -0.1, foreground 1.175.
+
+    Output shape: (batch, num_classes); scores up to 0, no probabilities.
+
+    Returns:
+        The network's description. With the defaults it has 60,000 parameters, all trainable:
+        C1 156, S2 12, C3 1,516, S4 32, C5 48,120, F6 10,164; and 340,908 connections.
+
+    Raises:
+        InputError: an argument is out of range, or a window does not fit.
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
+        recognition, Proceedings of the IEEE 86(11), 2278-2324, sections II.B and II.C.
+
+    Deviations from the paper:
+        outputs are penalties, the smallest wins; ours: their negative, the largest wins.
+        bitmaps of its figure 3; ours: drawn again in the same 7x12.
+        start of the biases not singled out; ours: 0.
+    """
+    maps, _ = check_table(connection_table)
+    length = CODE_HEIGHT * CODE_WIDTH
+    check_count("the network", num_classes * length, "parameters")
+    layers: tuple[Layer, ...] = (
+        Conv2D(name="C1", filters=maps, kernel_size=5, kernel_initializer="FanInUniform"),
+        ScaledTanh(name="C1_activation"),  # 28x28x6
+        TrainableSubsampling(name="S2", coefficient_initializer=_fan_in(4)),
+        ScaledTanh(name="S2_activation"),  # 14x14x6
+        ConnectionTableConv2D(
+            name="C3",
+            connection_table=connection_table,
+            kernel_size=5,
+            kernel_initializer=_fan_in(_inputs_by_kernel(connection_table)),
+        ),
+        ScaledTanh(name="C3_activation"),  # 10x10x16
+        TrainableSubsampling(name="S4", coefficient_initializer=_fan_in(4)),
+        ScaledTanh(name="S4_activation"),  # 5x5x16
+        Conv2D(name="C5", filters=120, kernel_size=5, kernel_initializer="FanInUniform"),
+        ScaledTanh(name="C5_activation"),  # 1x1x120
+        Flatten(name="flatten"),
+        Dense(name="F6", units=length, kernel_initializer="FanInUniform"),
+        ScaledTanh(name="F6_activation"),  # 84
+        # float32 even under mixed precision: penalties are sums of 84 squares
+        EuclideanRBF(name="output", codes=class_codes(codes, num_classes), dtype="float32"),
+        Rescaling(name="score", scale=-1.0, dtype="float32"),
+    )
+    return Network(name, tuple(input_shape), layers)
+
+
+def class_codes(kind: str, num_classes: int) -> Any:
+    """Return what the output units compare F6 with: a row of 84 signs, +1 or -1, for each class.
+
+    The codes "digits" are +1 for ink and -1 for ground, row by row of a bitmap; "random" ones have
+    equal chances, and are the same on every machine.
+    """
+    if kind == "random":
+        import numpy as np  # takes longer to import than all of the configurations
+
+        signs = np.random.RandomState(0).randint(0, 2, (num_classes, CODE_HEIGHT * CODE_WIDTH))
+        return (2 * signs - 1).tolist()
+    if kind != "digits":
+        raise InputError(f"codes: {kind!r} is not one of digits, random")
+    if num_classes > 10:
+        raise InputError(
+            f"codes: there are bitmaps of ten digits, not of {num_classes} classes; "
+            "choose codes: random"
+        )
+    rows = [[line.split() for line in half.split("\n")] for half in DIGITS.strip().split("\n\n")]
+    bitmaps = ["".join(bitmap) for half in rows for bitmap in zip(*half, strict=True)]
+    return [[1 if mark == "#" else -1 for mark in each] for each in bitmaps[:num_classes]]
+
+
+def _fan_in(inputs: int | Sequence[int]) -> dict[str, Any]:
+    return {"class_name": "FanInUniform", "config": {"fan_in": inputs}}
+
+
+def _inputs_by_kernel(table: Table) -> list[int]:
+    """Return for each 5x5 kernel the inputs of its units: in table I 75, 100 or 150."""
+    joined = [sum(column) for column in zip(*table, strict=True)]
+    return [25 * maps for maps in joined for _ in range(maps)]
+
+
+def lenet5(
+    input_shape: Sequence[int] = (28, 28, 1),
+    num_classes: Count = 10,
+    *,
+    conv_maps: Counts = (6, 16),
+    kernel_size: Size = 5,
+    strides: Size = 1,
+    conv_padding: ConvPadding | Sequence[ConvPadding] = "valid",
+    conv_activation: Words = "tanh",
+    pooling: Pooling | Sequence[Pooling] = "average",
+    pool_size: Size = 2,
+    pool_strides: Strides = None,
+    pool_padding: Padding | Sequence[Padding] = "valid",
+    pool_activation: Words = "linear",
+    dense_units: Counts = (120, 84),
+    dense_activation: Words = "sigmoid",
+    dropout: Rates = 0.0,
+    output_activation: str = "softmax",
+    name: str = "lenet5",
+) -> Network:
+    """Build LeNet-5 (adapted) and the many networks that people publish under its name.
+
+    Layers take the paper's names: C1 S2 C3 S4 for convolutions and subsampling, F5 F6 for the
+    fully connected layers (a third convolution of 120 maps is C5), then `output`.
+    Wherever a list is allowed, it holds one value a layer; a single value serves all layers.
+
+    Args:
+        input_shape: [height, width, channels] of an image.
+        num_classes: units of the output layer.
+        conv_maps: feature maps of each convolution.
+        kernel_size: n or, in a list, [height, width].
+        strides: of the convolutions.
+        conv_padding: "valid", "same", or a number of rows and columns of zeros on every side.
+        conv_activation: name of a Keras activation.
+        pooling: "average", "max" or "none", after each convolution.
+        pool_size: pooling window.
+        pool_strides: None for the size of the window, so that windows do not overlap.
+        pool_padding: "valid" or "same".
+        pool_activation: name of a Keras activation; "linear" for none. The paper squashes here.
+        dense_units: units of each hidden fully connected layer; may be empty.
+        dense_activation: name of a Keras activation.
+        dropout: share of units dropped after each hidden fully connected layer, in [0, 1).
+        output_activation: name of a Keras activation.
+        name: name of the model.
+
+    Input shape: (batch, height, width, channels), float, scaled as the configuration says.
+
+    Output shape: (batch, num_classes); with "softmax", probabilities that sum to 1.
+
+    Returns:
+        The network's description. With the defaults it has 44,426 parameters.
+
+    Raises:
+        InputError: an argument is out of range or immense, or a window does not fit.
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document
+        recognition, Proceedings of the IEEE 86(11), 2278-2324.
+
+    Deviations from the paper, in the defaults: 28x28 input, not padded to 32x32; plain tanh, not
+    1.7159 tanh(2x/3); average pooling without a coefficient and bias a map and without a
+    squashing function; C3 sees all maps of S2, not those of Table I; 120 sigmoid units fully
+    connected to S4 (F5) for the convolution C5; sigmoid F6; softmax for the RBF units.
+    """
+    stages = per_layer(
+        locals(),
+        "conv_maps kernel_size strides conv_padding conv_activation "
+        "pooling pool_size pool_strides pool_padding pool_activation",
+    )
+    hidden = per_layer(locals(), "dense_units dense_activation dropout")
+    layers: list[Layer] = []
+    number = 0  # C1 S2 C3 ...: the paper numbers layers, not kinds of layers
+    for stage in stages:
+        number += 1
+        activation = stage.conv_activation
+        layers += convolve(f"C{number}", f"C{number}_padding", stage, activation=activation)
+        if stage.pooling != "none":
+            number += 1
+            layers += pool(f"S{number}", stage)
+            if stage.pool_activation != "linear":
+                squashed = f"S{number}_activation"
+                layers.append(Activation(name=squashed, activation=stage.pool_activation))
+    layers.append(Flatten(name="flatten"))
+    for each in hidden:
+        number += 1
+        layers += connect(f"F{number}", f"dropout{number}", each)
+    layers.append(classify("output", num_classes, output_activation))
+    return Network(name, tuple(input_shape), tuple(layers))
