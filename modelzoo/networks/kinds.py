@@ -53,7 +53,7 @@ class _Kernel(Layer, frozen=True, kw_only=True):
 
 
 class _Weighted(_Kernel, frozen=True, kw_only=True):
-    """What Keras' own layers with a kernel have in common."""
+    """One of Keras' own."""
 
     activation: str | None = None
     use_bias: bool = True
@@ -66,8 +66,6 @@ class _Weighted(_Kernel, frozen=True, kw_only=True):
 
 
 class Dense(_Weighted, frozen=True, kw_only=True):
-    """`keras.layers.Dense`."""
-
     units: Count
 
     def output_shape(self, inputs: Shape) -> Shape:
@@ -78,7 +76,7 @@ class Dense(_Weighted, frozen=True, kw_only=True):
 
 
 class Conv2D(_Weighted, frozen=True, kw_only=True):
-    """`keras.layers.Conv2D`, channels last."""
+    """Channels last."""
 
     filters: Count
     kernel_size: Size
@@ -104,8 +102,6 @@ class Conv2D(_Weighted, frozen=True, kw_only=True):
 
 
 class ConnectionTableConv2D(_Kernel, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.connection_table_conv2d.ConnectionTableConv2D`."""
-
     connection_table: Table
     kernel_size: Size
     strides: Size = 1
@@ -123,15 +119,13 @@ class ConnectionTableConv2D(_Kernel, frozen=True, kw_only=True):
 
 
 class UnitBiasConv2D(ConnectionTableConv2D, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.unit_bias_conv2d.UnitBiasConv2D`: a bias for each unit."""
+    """With a bias for each unit."""
 
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         return {"kernel": self.kernel(inputs), "bias": self.output_shape(inputs)}
 
 
 class AveragePooling2D(Layer, frozen=True, kw_only=True):
-    """`keras.layers.AveragePooling2D`."""
-
     per_pair: ClassVar[int] = 1
 
     pool_size: Size
@@ -140,14 +134,10 @@ class AveragePooling2D(Layer, frozen=True, kw_only=True):
 
 
 class MaxPooling2D(AveragePooling2D, frozen=True, kw_only=True):
-    """`keras.layers.MaxPooling2D`."""
-
     pool_size: Size = 2
 
 
 class GlobalAveragePooling2D(Layer, frozen=True, kw_only=True):
-    """`keras.layers.GlobalAveragePooling2D`."""
-
     per_pair: ClassVar[int] = 1
 
     def output_shape(self, inputs: Shape) -> Shape:
@@ -158,8 +148,6 @@ class GlobalAveragePooling2D(Layer, frozen=True, kw_only=True):
 
 
 class TrainableSubsampling(Layer, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.trainable_subsampling.TrainableSubsampling`."""
-
     pool_size: Size = 2
     reduction: Literal["sum", "mean"] = "sum"
     coefficient_initializer: KerasObject | None = None
@@ -173,15 +161,11 @@ class TrainableSubsampling(Layer, frozen=True, kw_only=True):
 
 
 class Flatten(Layer, frozen=True, kw_only=True):
-    """`keras.layers.Flatten`."""
-
     def output_shape(self, inputs: Shape) -> Shape:
         return (math.prod(inputs),)
 
 
 class ZeroPadding2D(Layer, frozen=True, kw_only=True):
-    """`keras.layers.ZeroPadding2D`."""
-
     padding: Margins = 1
 
     def output_shape(self, inputs: Shape) -> Shape:
@@ -189,7 +173,7 @@ class ZeroPadding2D(Layer, frozen=True, kw_only=True):
 
 
 class BatchNormalization(Layer, frozen=True, kw_only=True):
-    """`keras.layers.BatchNormalization`, of the last axis."""
+    """Of the last axis."""
 
     fixed: ClassVar[tuple[str, ...]] = ("moving_mean", "moving_variance")
     per_value: ClassVar[int] = 2
@@ -205,8 +189,6 @@ class BatchNormalization(Layer, frozen=True, kw_only=True):
 
 
 class LocalResponseNormalization(Layer, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.local_response_normalization.LocalResponseNormalization`."""
-
     k: Finite = 2.0
     n: Count = 5
     alpha: Finite = 1e-4
@@ -217,8 +199,6 @@ class LocalResponseNormalization(Layer, frozen=True, kw_only=True):
 
 
 class Rescaling(Layer, frozen=True, kw_only=True):
-    """`keras.layers.Rescaling`."""
-
     per_value: ClassVar[int] = 2
 
     scale: Finite | tuple[Finite, ...]
@@ -226,7 +206,7 @@ class Rescaling(Layer, frozen=True, kw_only=True):
 
 
 class Normalization(Layer, frozen=True, kw_only=True):
-    """`keras.layers.Normalization` with a mean and a variance that are known."""
+    """With a mean and a variance that are known."""
 
     per_value: ClassVar[int] = 2
 
@@ -235,34 +215,28 @@ class Normalization(Layer, frozen=True, kw_only=True):
 
 
 class Activation(Layer, frozen=True, kw_only=True):
-    """`keras.layers.Activation`."""
-
     activation: str
 
 
 class ReLU(Layer, frozen=True, kw_only=True):
-    """`keras.layers.ReLU`."""
-
     max_value: Finite | None = None
     negative_slope: Finite = 0.0
     threshold: Finite = 0.0
 
 
 class ScaledTanh(Layer, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.scaled_tanh.ScaledTanh`."""
-
     amplitude: Finite = 1.7159
     slope: Finite = 2 / 3
 
 
 class Dropout(Layer, frozen=True, kw_only=True):
-    """`keras.layers.Dropout`, which does nothing but in training."""
+    """Which does nothing but in training."""
 
     rate: Rate
 
 
 class EuclideanRBF(Layer, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.euclidean_rbf.EuclideanRBF`; its codes are no weights."""
+    """Its codes are no weights."""
 
     per_pair: ClassVar[int] = 3  # difference, square, sum
 
@@ -279,7 +253,7 @@ class EuclideanRBF(Layer, frozen=True, kw_only=True):
 
 
 class SCells(Layer, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.s_cells.SCells`; of its synapses, one a cell is inhibitory."""
+    """Of the synapses, one a cell is inhibitory."""
 
     fixed: ClassVar[tuple[str, ...]] = ("a", "b")
     per_pair: ClassVar[int] = 2
@@ -296,8 +270,7 @@ class SCells(Layer, frozen=True, kw_only=True):
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Neighbouring cells see neighbouring areas."""
-        return 1, 1
+        return 1, 1  # neighbouring cells see neighbouring areas
 
     def output_shape(self, inputs: Shape) -> Shape:
         return (*self.positions(inputs), self.planes)
@@ -315,8 +288,6 @@ class SCells(Layer, frozen=True, kw_only=True):
 
 
 class CCells(Layer, frozen=True, kw_only=True):
-    """`modelzoo.networks.layers.c_cells.CCells`."""
-
     per_pair: ClassVar[int] = 2
 
     area: Count

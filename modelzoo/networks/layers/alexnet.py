@@ -35,10 +35,6 @@ class LocalResponseNormalization(PaperLayer):
 
     Output shape: the same.
 
-    Example:
-        >>> LocalResponseNormalization()(keras.ops.ones((1, 2, 2, 8))).shape
-        TensorShape([1, 2, 2, 8])
-
     Reference:
         Krizhevsky, Sutskever, Hinton (2012), section 3.3.
 
@@ -80,11 +76,6 @@ class PCAColorAugmentation(PaperLayer):
     Input shape: (batch, height, width, 3), float.
 
     Output shape: the same. Values may leave `value_range`: nothing is clipped.
-
-    Example:
-        >>> layer = PCAColorAugmentation()
-        >>> layer(keras.ops.ones((2, 4, 4, 3)), training=True).shape
-        TensorShape([2, 4, 4, 3])
 
     Reference:
         Krizhevsky, Sutskever, Hinton (2012), section 4.1.
@@ -139,10 +130,6 @@ class RandomPatch(PaperLayer):
 
     Raises:
         ValueError: an image is smaller than the patch.
-
-    Example:
-        >>> RandomPatch(227, 227)(keras.ops.ones((2, 256, 256, 3)), training=True).shape
-        TensorShape([2, 227, 227, 3])
 
     Reference:
         Krizhevsky, Sutskever, Hinton (2012), section 4.1.

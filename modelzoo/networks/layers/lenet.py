@@ -1,4 +1,7 @@
-"""The layers, losses and initial weights of LeNet (1989) and LeNet-5 (1998) that Keras lacks."""
+"""The layers, losses and initial weights of LeNet (1989) and LeNet-5 (1998) that Keras lacks.
+
+The papers are those of the builders in `modelzoo.networks.lenet`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from keras import ops
 from modelzoo.networks import kinds
 from modelzoo.networks.layer import pair
 from modelzoo.networks.layers.paper_layer import PaperLayer
+from modelzoo.networks.reference.windows import padding_amounts
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
@@ -41,12 +45,8 @@ class ConnectionTableConv2D(PaperLayer):
     Raises:
         ValueError: a table that is no table of 0 and 1, or does not fit the input.
 
-    Example:
-        >>> ConnectionTableConv2D([[1, 0], [1, 1]], 3)(keras.ops.ones((1, 8, 8, 2))).shape
-        TensorShape([1, 6, 6, 2])
-
     Reference:
-        LeCun, Bottou, Bengio, Haffner (1998), section II.B and table I.
+        LeCun et al. (1998), section II.B and table I.
 
     Deviations: the kernel is not turned around, which every framework calls convolution.
     """
@@ -75,7 +75,6 @@ class ConnectionTableConv2D(PaperLayer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        """Make the kernels that exist, and the biases, in the shapes of the description."""
         table = self.connection_table
         described = self.kind(
             connection_table=table.tolist(),
@@ -90,8 +89,9 @@ class ConnectionTableConv2D(PaperLayer):
         self.bias = self.add_weight(
             shape=shapes["bias"], initializer=self.bias_initializer, name="bias"
         )
-        sides = zip(input_shape[1:], described.positions(input_shape[1:]), (0, 1), strict=False)
-        self._margins = [(0, 0), *(self._margin(*each) for each in sides), (0, 0)]
+        sides = zip(input_shape[1:3], self.kernel_size, self.strides, strict=True)
+        margins = [padding_amounts(*each, self.padding) for each in sides]
+        self._margins = [(0, 0), *margins, (0, 0)]
         # Where each place of the full kernel finds its values; those without any find the zeros
         # that `call` appends.
         connections = table.sum()
@@ -108,28 +108,15 @@ class ConnectionTableConv2D(PaperLayer):
         outputs = ops.conv(inputs, kernel, self.strides, "valid", data_format="channels_last")
         return outputs + self.bias
 
-    def _margin(self, size: int, windows: int, axis: int) -> tuple[int, int]:
-        """Return the rows or columns that "same" adds before and after."""
-        missing = max((windows - 1) * self.strides[axis] + self.kernel_size[axis] - size, 0)
-        return missing // 2, missing - missing // 2
-
 
 @keras.saving.register_keras_serializable(package="modelzoo")
 class UnitBiasConv2D(ConnectionTableConv2D):
     """A `ConnectionTableConv2D` with a bias for every unit, not one for each output map.
 
-    It takes the same arguments; a table of ones joins every output map to every input map.
-
-    Weights: `kernel` (height, width, connections); `bias` (new height, new width, output maps).
-
-    Example:
-        >>> layer = UnitBiasConv2D([[1] * 12], 5, strides=2, padding="same", padding_value=-1)
-        >>> layer(keras.ops.ones((1, 16, 16, 1))).shape
-        TensorShape([1, 8, 8, 12])
+    Its `bias` is of (new height, new width, output maps). A table of ones joins all maps.
 
     Reference:
-        LeCun et al. (1989), Backpropagation applied to handwritten zip code recognition, Neural
-        Computation 1, 541-551, layers H1 and H2.
+        LeCun et al. (1989), layers H1 and H2.
     """
 
     kind = kinds.UnitBiasConv2D
@@ -152,12 +139,8 @@ class TrainableSubsampling(PaperLayer):
 
     Output shape: (batch, height // pool height, width // pool width, maps).
 
-    Example:
-        >>> TrainableSubsampling()(keras.ops.ones((1, 28, 28, 6))).shape
-        TensorShape([1, 14, 14, 6])
-
     Reference:
-        LeCun, Bottou, Bengio, Haffner (1998), section II.B, layers S2 and S4.
+        LeCun et al. (1998), section II.B, layers S2 and S4.
 
     Deviations: none with "sum".
     """
@@ -176,7 +159,6 @@ class TrainableSubsampling(PaperLayer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make a coefficient and a bias for each map."""
         maps = (input_shape[-1],)
         self.coefficient = self.add_weight(
             shape=maps, initializer=self.coefficient_initializer, name="coefficient"
@@ -205,7 +187,7 @@ class ScaledTanh(PaperLayer):
     Output shape: the same; values between -amplitude and amplitude.
 
     Reference:
-        LeCun, Bottou, Bengio, Haffner (1998), equation 6 and appendix A.
+        LeCun et al. (1998), equation 6 and appendix A.
 
     Deviations: none.
     """
@@ -236,12 +218,8 @@ class EuclideanRBF(PaperLayer):
     Raises:
         ValueError: codes of another length than the input.
 
-    Example:
-        >>> EuclideanRBF([[1, -1], [-1, -1]])(keras.ops.ones((1, 2))).shape
-        TensorShape([1, 2])
-
     Reference:
-        LeCun, Bottou, Bengio, Haffner (1998), section II.B, equation 7.
+        LeCun et al. (1998), section II.B, equation 7.
 
     Deviations: none. (The paper keeps the codes fixed "at least initially"; here they stay so.)
     """
@@ -251,7 +229,6 @@ class EuclideanRBF(PaperLayer):
         self.codes = np.asarray(codes, "float32")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Check that the codes are as long as the input."""
         if self.codes.ndim != 2 or self.codes.shape[1] != input_shape[-1]:
             raise ValueError(
                 f"codes: {self.codes.shape}, but {input_shape[-1]} features reach them"
@@ -271,9 +248,8 @@ class MAPCriterion(keras.losses.Loss):
 
         y_D + log(exp(-j) + sum over i of exp(-y_i)),
 
-    which is -log p_D for p_i = exp(-y_i) / (exp(-j) + sum over k of exp(-y_k)): the probability
-    of class D where "none of them", the rubbish class, has the constant penalty j. It pulls the
-    penalty of the right class down and pushes those of the others up, but not far above j.
+    which is -log of the probability of D where "none of them", the rubbish class, has the constant
+    penalty j. It pulls the right class's penalty down and pushes the others up, to little above j.
 
     Args:
         j: the penalty of the rubbish class, larger than 0.
@@ -287,7 +263,7 @@ class MAPCriterion(keras.losses.Loss):
         ValueError: j is not above 0.
 
     Reference:
-        LeCun, Bottou, Bengio, Haffner (1998), section II.C, equation 9.
+        LeCun et al. (1998), section II.C, equation 9.
 
     Deviations: none. (The paper gives no value for j; the configuration states ours.)
     """
@@ -305,12 +281,10 @@ class MAPCriterion(keras.losses.Loss):
         self.j = j
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each image, (batch,)."""
         penalty = -ops.sum(y_true * y_pred, axis=-1)
         return penalty + ops.logaddexp(ops.logsumexp(y_pred, axis=-1), -self.j)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
         return {**super().get_config(), "j": self.j}
 
 
@@ -323,14 +297,12 @@ class BipolarMeanSquaredError(keras.losses.Loss):
         y_pred: activations (batch, classes).
 
     Reference:
-        LeCun et al. (1989), Backpropagation applied to handwritten zip code recognition, Neural
-        Computation 1, 541-551.
+        LeCun et al. (1989).
 
     Deviations: none. (The paper prints no formula; the mean here is over units and images.)
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each image, (batch,)."""
         return ops.mean(ops.square(2 * y_true - 1 - y_pred), axis=-1)
 
 
@@ -344,7 +316,7 @@ class FanInUniform(keras.initializers.Initializer):
         seed: of Keras' random numbers; None for another one each time.
 
     Reference:
-        LeCun et al. (1989), section 4; LeCun, Bottou, Bengio, Haffner (1998), appendix A.
+        LeCun et al. (1989), section 4; LeCun et al. (1998), appendix A.
 
     Deviations: none. (F counts the inputs of a unit without its bias, as the papers' tables do.)
     """
@@ -354,11 +326,9 @@ class FanInUniform(keras.initializers.Initializer):
         self._uniform = keras.initializers.RandomUniform(-2.4, 2.4, seed=seed)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
-        """Return the initial values."""
         values = self._uniform(shape, dtype=dtype)
         fan_in = math.prod(shape[:-1]) if self.fan_in is None else self.fan_in
         return values / ops.cast(np.asarray(fan_in), values.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, so that a saved model can be read again."""
         return {"fan_in": self.fan_in, "seed": self.seed}

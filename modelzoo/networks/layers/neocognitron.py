@@ -7,9 +7,8 @@ import numpy as np
 from keras import ops
 
 from modelzoo.networks.layers.paper_layer import PaperLayer
+from modelzoo.networks.reference.neocognitron import NO_PADS, Pads, fall_off
 
-Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
-NONE: Pads = ((0, 0), (0, 0))
 GRADES = 2048.0  # of each factor e, in which outputs compete
 LOWEST_GRADE = 2.0**18  # added, so that the grade of the smallest float32 is above 0
 Synapses = list[tuple[Any, Any]]  # a and b of each S-layer, from the input on
@@ -23,7 +22,7 @@ class ShuntingCells(PaperLayer):
         planes: int,
         area: int,
         *,
-        padding: Pads = NONE,
+        padding: Pads = NO_PADS,
         selectivity: float = 1.5,
         decay: float = 0.9,
         initial: float = 0.1,
@@ -34,7 +33,6 @@ class ShuntingCells(PaperLayer):
         self.selectivity, self.decay, self.initial = selectivity, decay, initial
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        """Make a, (area, area, input planes, planes), and b, (planes,)."""
         planes = input_shape[-1]
         weights = fall_off(self.area, self.decay)
         self.c = weights / (weights.sum() * planes)
@@ -100,14 +98,8 @@ class SCells(ShuntingCells):
 
     Output shape: (batch, height + padding - area + 1, width + padding - area + 1, planes).
 
-    Example:
-        >>> SCells(24, 5, padding=((2, 2), (2, 2)))(keras.ops.ones((1, 16, 16, 1))).shape
-        TensorShape([1, 16, 16, 24])
-
     Reference:
-        Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of
-        pattern recognition unaffected by shift in position, Biological Cybernetics 36, 193-202,
-        sections 2, 3 and 5.
+        Fukushima (1980), equations 1-3, 7 and 8, and section 5.
 
     Deviations: the paper does not print c nor the initial a. c is as above. a starts at `initial`
     times c, times a tuning to lines through the centre at the angle pi k / K, times
@@ -131,15 +123,10 @@ class SCells(ShuntingCells):
         self.reinforcement, self.column = reinforcement, column
 
     def reinforce(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
-        """Show one image to the cells, and reinforce the planes that have a representative.
+        """Show one image, (1, height, width, input planes), to cells with the synapses a and b.
 
-        Args:
-            inputs: (1, height, width, input planes).
-            a: the synapses before the image, as are `b`; the layer's own stay as they are.
-            b: the inhibitory ones.
-
-        Returns:
-            The outputs of the cells as the image finds them, and a and b after it.
+        Return the outputs of the cells as the image finds them, and a and b as it leaves them. The
+        layer's own synapses stay as they are.
         """
         sums = self._sums(inputs, a, b)
         outputs = competing = self._outputs(*sums, self.selectivity)
@@ -209,10 +196,6 @@ class CCells(PaperLayer):
     Output shape: (batch, (height + padding - area) // strides + 1, width likewise, planes); 0 to
     below 1.
 
-    Example:
-        >>> CCells(5, strides=2, padding=((4, 4), (4, 4)))(keras.ops.ones((1, 16, 16, 24))).shape
-        TensorShape([1, 10, 10, 24])
-
     Reference:
         Fukushima (1980), equations 4-6.
 
@@ -225,7 +208,7 @@ class CCells(PaperLayer):
         area: int,
         *,
         strides: int = 1,
-        padding: Pads = NONE,
+        padding: Pads = NO_PADS,
         saturation: float = 0.5,
         decay: float = 0.8,
         **kwargs: Any,
@@ -258,10 +241,8 @@ class SelfOrganizing(keras.Model):
     trainable weights: a read-out on top.
 
     Args:
-        args: inputs and outputs, as of `keras.Model`; `SCells` and `CCells` from the input on, in
-            one line, and then layers of other kinds.
+        args, kwargs: of `keras.Model`: a chain of `SCells` and `CCells`, and then other layers.
         steps: batches, counted by the optimizer, in which the S-cells are reinforced.
-        kwargs: `inputs`, `outputs`, `name`, … of `keras.Model`.
     """
 
     def __init__(self, *args: Any, steps: int = 0, **kwargs: Any) -> None:
@@ -269,11 +250,7 @@ class SelfOrganizing(keras.Model):
         self.steps = steps
 
     def train_step(self, *arguments: Any) -> Any:
-        """Train on one batch.
-
-        Args:
-            arguments: data, or state and data where the backend is JAX, as Keras hands them over.
-        """
+        """Train on one batch: Keras passes data, or state and data where the backend is JAX."""
         if keras.backend.backend() == "jax":
             state, data = arguments
             return super().train_step(self._organized_state(state, data[0]), data)
@@ -320,23 +297,15 @@ class SelfOrganizing(keras.Model):
         return after
 
     def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the model."""
         return {**super().get_config(), "steps": self.steps}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SelfOrganizing":
-        """Rebuild a model from what `get_config` returned."""
         config = dict(config)
         steps = config.pop("steps")
         model = super().from_config(config, custom_objects=custom_objects)
         model.steps = steps
         return model
-
-
-def fall_off(area: int, decay: float) -> np.ndarray:
-    """Return (area, area): decay**|v|, with |v| the distance from the middle, in cells."""
-    side = np.arange(area) - (area - 1) / 2
-    return decay ** np.hypot(side[:, None], side)
 
 
 def initial_tuning(area: int, input_planes: int, planes: int) -> np.ndarray:

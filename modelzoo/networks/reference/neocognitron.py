@@ -1,8 +1,7 @@
 """The cells of the Neocognitron in plain NumPy: forward, gradient, and how S-cells learn.
 
 The conventions are those of `modelzoo.networks.reference`. Equations and sections are those of
-Fukushima (1980), Neocognitron: a self-organizing neural network model for a mechanism of pattern
-recognition unaffected by shift in position, Biological Cybernetics 36, 193-202.
+Fukushima (1980); symbols, shapes and deviations those of `modelzoo.networks.layers`.
 """
 
 import numpy as np
@@ -15,12 +14,9 @@ NO_PADS: Pads = ((0, 0), (0, 0))
 
 
 def fall_off(area: int, decay: float) -> Array:
-    """Weights decay**|v| of a square of area x area cells, |v| counted from its middle."""
-    weights = np.empty((area, area))
-    for row, column in np.ndindex(area, area):
-        middle = (area - 1) / 2
-        weights[row, column] = decay ** np.sqrt((row - middle) ** 2 + (column - middle) ** 2)
-    return weights
+    """Return (area, area): decay**|v|, with |v| the distance from the middle, in cells."""
+    side = np.arange(area) - (area - 1) / 2
+    return np.asarray(decay ** np.hypot(side[:, None], side))
 
 
 def s_cells(
@@ -33,9 +29,7 @@ def s_cells(
 ) -> Array:
     """Outputs of S-planes: excitation over shunting inhibition, equations 1-3.
 
-    x (images, height, width, input planes), not negative; a (area, area, input planes, planes);
-    b (planes,); c (area, area), the V-cell's weights for each input plane; selectivity: r.
-    Returns (images, height + zeros - area + 1, width + zeros - area + 1, planes).
+    a (area, area, input planes, planes); b (planes,); c (area, area), for each input plane.
     """
     excitation, inhibition = _s_sums(_surround(x, pads), np.asarray(a), np.asarray(c))
     efficacy = 2 * selectivity / (1 + selectivity)
@@ -73,14 +67,11 @@ def s_cells_gradient(
 
 
 def representatives(outputs: ArrayLike, column: int) -> dict[int, tuple[int, int]]:
-    """Choose which S-cells are reinforced, section 3.
+    """Choose which S-cells are reinforced, section 3: return {plane: (row, column)}.
 
-    The largest output of each S-column, a square of column x column positions of all planes, is a
-    candidate. Of the candidates of a plane, the largest represents it. Columns lie at every
-    position and overlap; one that is larger than the plane is cut to its size. Outputs that differ
-    by less than 0.05 % may count as equal, and of equal ones the first is taken.
-
-    outputs (height, width, planes), for one image. Returns {plane: (row, column)}.
+    The largest of the outputs, (height, width, planes), in each S-column is a candidate. Of the
+    candidates of a plane, the largest represents it. Columns lie at every position and overlap;
+    one that is larger than the plane is cut to its size. Of equal outputs the first is taken.
     """
     outputs = graded(outputs)
     rows, columns = (min(column, side) for side in outputs.shape[:2])
@@ -133,11 +124,7 @@ def c_cells(
     stride: int = 1,
     pads: Pads = NO_PADS,
 ) -> Array:
-    """Outputs of C-planes: blurred S-planes under lateral inhibition, equations 4-6.
-
-    x (images, height, width, planes), not negative; d (area, area); saturation: alpha.
-    Returns (images, (height + zeros - area) // stride + 1, width likewise, planes), 0 to below 1.
-    """
+    """Outputs of C-planes: blurred S-planes under lateral inhibition, equations 4-6."""
     _, above, below = _c_sums(_surround(x, pads), d, stride)
     excess = np.maximum(above / below - 1, 0)
     return np.asarray(excess / (saturation + excess))

@@ -32,11 +32,7 @@ def dense_gradient(
 
 
 def euclidean_rbf(x: ArrayLike, codes: ArrayLike) -> Array:
-    """Squared distance of each image's features to the code of each class.
-
-    x (images, features), codes (classes, features). Returns (images, classes), from 0.
-    Reference: LeCun et al. (1998), equation 7. Deviations: none.
-    """
+    """Squared distance of each image's features to the code of each class: (images, classes)."""
     differences = floats(x)[:, np.newaxis] - floats(codes)
     return np.asarray((differences**2).sum(axis=-1))
 
@@ -72,10 +68,7 @@ def tanh_gradient(x: ArrayLike, upstream: ArrayLike) -> Array:
 
 
 def scaled_tanh(x: ArrayLike, amplitude: float = 1.7159, slope: float = 2.0 / 3.0) -> Array:
-    """A tanh(S x), in [-A, A]; the defaults make f(1) = 1 and f(-1) = -1 to within 3e-5.
-
-    Reference: LeCun et al. (1998), equation 6 and appendix A. Deviations: none.
-    """
+    """A tanh(S x), in [-A, A]."""
     return amplitude * tanh(slope * floats(x))
 
 
@@ -116,7 +109,6 @@ def softmax_gradient(x: ArrayLike, upstream: ArrayLike) -> Array:
 
 
 def _sum_over_neighbours(x: Array, n: int) -> Array:
-    """Sum of the n channels around each channel; fewer at the first and last channels."""
     if n < 1 or n % 2 == 0:
         raise ValueError(f"n must be odd and positive, not {n}")
     half = n // 2
@@ -127,11 +119,7 @@ def _sum_over_neighbours(x: Array, n: int) -> Array:
 def local_response_normalization(
     x: ArrayLike, k: float = 2.0, n: int = 5, alpha: float = 1e-4, beta: float = 0.75
 ) -> Array:
-    """Divide x by (k + alpha * sum of x**2 over n neighbouring channels)**beta; channels last.
-
-    n must be odd (ValueError); alpha isn't divided by n, as it is in Caffe and PyTorch.
-    Reference: Krizhevsky et al. (2012), section 3.3. Deviations: none.
-    """
+    """Divide x by (k + alpha * sum of x**2 over n neighbouring channels)**beta, for an odd n."""
     x = floats(x)
     return x * (k + alpha * _sum_over_neighbours(x**2, n)) ** -beta
 
@@ -251,7 +239,6 @@ def map_criterion(penalties: ArrayLike, labels: ArrayLike, j: float) -> float:
     """Mean over the images of y_D + log(exp(-j) + sum of exp(-y_i)); no overflow.
 
     penalties y (images, classes), labels D (images,) from 0.
-    Reference: LeCun et al. (1998), equation 9. Deviations: none.
     """
     y = floats(penalties)
     right = y[np.arange(len(y)), np.asarray(labels)]
@@ -259,10 +246,7 @@ def map_criterion(penalties: ArrayLike, labels: ArrayLike, j: float) -> float:
 
 
 def map_criterion_gradient(penalties: ArrayLike, labels: ArrayLike, j: float) -> Array:
-    """Derivative of `map_criterion` by the penalties.
-
-    1 at the right class, less the probability of each class beside the rubbish class.
-    """
+    """1 at the right class, less the probability of each class beside the rubbish class."""
     y = floats(penalties)
     total = np.logaddexp(np.logaddexp.reduce(-y, axis=1), -j)
     gradient = -np.exp(-y - total[:, np.newaxis])
@@ -274,7 +258,6 @@ def bipolar_mean_squared_error(outputs: ArrayLike, labels: ArrayLike) -> float:
     """Mean over images and units of (target - output)**2: +1 at the right class, -1 elsewhere.
 
     outputs (images, classes), labels (images,) from 0.
-    Reference: LeCun et al. (1989). Deviations: none.
     """
     return float((_differences(outputs, labels) ** 2).mean())
 
