@@ -6,6 +6,7 @@ written otherwise here is faster, and tests compare both with Keras. All is floa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
@@ -62,10 +63,8 @@ class Forward:
             yield name, x
 
     def _outputs(self, images: np.ndarray) -> Array:
-        x = _float32(images)
-        for _, step in self.steps:
-            x = step(x)
-        return x
+        ((_, outputs),) = deque(self.features(images), maxlen=1)
+        return outputs
 
 
 def is_computed(network: Network) -> bool:
@@ -133,14 +132,12 @@ def _surrounded(x: Array, margins: Margins, value: float = 0.0) -> Array:
 
 
 def _margins(layer: Any, inputs: Shape, window: Shape, strides: Shape) -> Margins:
-    padding = getattr(layer, "padding", "valid")
-    if isinstance(padding, str):
-        rows, columns = (
-            padding_amounts(inputs[axis], window[axis], strides[axis], padding)  # type: ignore
-            for axis in (0, 1)
-        )
-    else:
-        rows, columns = (pair(each) for each in pair(padding))
+    padding: Any = getattr(layer, "padding", "valid")
+    if padding not in ("valid", "same"):
+        vertical, horizontal = pair(padding)
+        return pair(vertical), pair(horizontal)
+    sides = zip(inputs[:2], window, strides, strict=True)
+    rows, columns = (padding_amounts(*side, padding) for side in sides)
     return rows, columns
 
 
@@ -162,12 +159,9 @@ def _conv2d(
 
     def step(x: Array) -> Array:
         padded = _surrounded(x, margins, value)
-        if groups == 1:
-            sums = columns(padded) @ matrices[0]
-        else:
-            parts = map(np.ascontiguousarray, np.split(padded, groups, axis=3))
-            pairs = zip(parts, matrices, strict=True)
-            sums = np.concatenate([columns(part) @ matrix for part, matrix in pairs], axis=1)
+        parts = map(np.ascontiguousarray, np.split(padded, groups, axis=3))
+        products = [columns(part) @ matrix for part, matrix in zip(parts, matrices, strict=True)]
+        sums = products[0] if groups == 1 else np.concatenate(products, axis=1)
         if bias is not None and bias.ndim == 1:
             sums += bias
         return sums.reshape(len(x), *places, filters)
@@ -200,7 +194,7 @@ def _places(layer: Any, inputs: Shape, fill: float = 0.0) -> Callable[[Array], I
     return places
 
 
-def _pooled(layer: Any, inputs: Shape, combine: Callable[..., Array], fill: float) -> Step:
+def _pooled(layer: Any, inputs: Shape, combine: Callable[..., Array], fill: float = 0) -> Step:
     """Return what combines the values of each window."""
     places = _places(layer, inputs, fill)
 
@@ -217,25 +211,17 @@ def _pooled(layer: Any, inputs: Shape, combine: Callable[..., Array], fill: floa
 def _blurred(layer: Any, inputs: Shape, weights: Array) -> Step:
     """Return what adds up the values of each window, those of every place times its weight."""
     places, weights = _places(layer, inputs), _float32(weights.ravel())
-
-    def step(x: Array) -> Array:
-        return sum(each * weight for each, weight in zip(places(x), weights, strict=True))
-
-    return step
-
-
-def _max_pooling2d(layer: Any, inputs: Shape) -> Step:
-    return _pooled(layer, inputs, np.maximum, -np.inf)
+    return lambda x: sum(each * by for each, by in zip(places(x), weights, strict=True))
 
 
 def _average_pooling2d(layer: Any, inputs: Shape) -> Step:
-    summed = _pooled(layer, inputs, np.add, 0.0)
+    summed = _pooled(layer, inputs, np.add)
     inside = summed(np.ones((1, *inputs), "float32"))  # a window that overhangs has fewer
     return lambda x: summed(x) / inside
 
 
 def _trainable_subsampling(layer: Any, inputs: Shape, coefficient: Array, bias: Array) -> Step:
-    summed = _pooled(layer, inputs, np.add, 0.0)
+    summed = _pooled(layer, inputs, np.add)
     scale = coefficient / (prod(layer.window) if layer.reduction == "mean" else 1)
     return lambda x: summed(x) * scale + bias
 
@@ -315,11 +301,6 @@ def _c_cells(layer: Any, inputs: Shape) -> Step:
     return step
 
 
-def _elementwise(make: Callable[[Any], Step]) -> Callable[..., Step]:
-    """Return a step that asks a layer alone, and not the shape of what reaches it."""
-    return lambda layer, inputs: make(layer)
-
-
 def _leaky(slope: float) -> Step:
     return lambda x: np.where(x > 0, x, np.float32(slope) * x)
 
@@ -350,36 +331,32 @@ ONLY_IN_TRAINING = (
     "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D",
 )  # fmt: skip
 STEPS: dict[str, Callable[..., Step]] = {
-    "Activation": _elementwise(lambda layer: ACTIVATIONS[layer.activation]),
+    "Activation": lambda layer, _: ACTIVATIONS[layer.activation],
     "AveragePooling2D": _average_pooling2d,
     "BatchNormalization": _batch_normalization,
     "CCells": _c_cells,
     "ConnectionTableConv2D": _connection_table_conv2d,
     "Conv2D": _conv2d,
     "Dense": _dense,
-    "ELU": _elementwise(lambda layer: lambda x: _elu(x, layer.alpha)),
-    "EuclideanRBF": _elementwise(
-        lambda layer: lambda x: reference.euclidean_rbf(x, np.float32(layer.codes))
-    ),
-    "Flatten": _elementwise(lambda layer: reference.flatten),
-    "GlobalAveragePooling2D": _elementwise(lambda layer: lambda x: x.mean(axis=(1, 2))),
-    "LeakyReLU": _elementwise(lambda layer: _leaky(layer.negative_slope)),
+    "ELU": lambda layer, _: lambda x: _elu(x, layer.alpha),
+    "EuclideanRBF": lambda layer, _: lambda x: reference.euclidean_rbf(x, np.float32(layer.codes)),
+    "Flatten": lambda layer, _: reference.flatten,
+    "GlobalAveragePooling2D": lambda layer, _: lambda x: x.mean(axis=(1, 2)),
+    "LeakyReLU": lambda layer, _: _leaky(layer.negative_slope),
     "LocalResponseNormalization": _local_response_normalization,
-    "MaxPooling2D": _max_pooling2d,
+    "MaxPooling2D": lambda layer, inputs: _pooled(layer, inputs, np.maximum, -np.inf),
     "Normalization": _normalization,
     "ReLU": _relu,
-    "Rescaling": _elementwise(
-        lambda layer: lambda x: x * np.float32(layer.scale) + np.float32(layer.offset)
-    ),
+    "Rescaling": lambda layer, _: lambda x: x * np.float32(layer.scale) + np.float32(layer.offset),
     "SCells": _s_cells,
-    "ScaledTanh": _elementwise(
-        lambda layer: lambda x: np.float32(layer.amplitude) * np.tanh(np.float32(layer.slope) * x)
+    "ScaledTanh": lambda layer, _: (
+        lambda x: np.float32(layer.amplitude) * np.tanh(np.float32(layer.slope) * x)
     ),
-    "Softmax": _elementwise(lambda layer: reference.softmax),
+    "Softmax": lambda layer, _: reference.softmax,
     "TrainableSubsampling": _trainable_subsampling,
     "UnitBiasConv2D": _connection_table_conv2d,
     "ZeroPadding2D": lambda layer, inputs: (
         lambda x: _surrounded(x, _margins(layer, inputs, (1, 1), (1, 1)))
     ),
-    **dict.fromkeys(ONLY_IN_TRAINING, _elementwise(lambda layer: lambda x: x)),
+    **dict.fromkeys(ONLY_IN_TRAINING, lambda layer, inputs: lambda x: x),
 }

@@ -53,7 +53,11 @@ class Network:
         object.__setattr__(self, "input_shape", check_input_shape(self.input_shape))
         if len(self.layers) > MAX_LAYERS:
             raise InputError(f"{len(self.layers):,} layers; at most {MAX_LAYERS} are built")
-        object.__setattr__(self, "layers", tuple(map(_checked, self.layers)))
+        checked = (  # arguments against their types
+            _converted(type(each), {"name": each.name, **each.arguments}, each.name or each.kind)
+            for each in self.layers
+        )
+        object.__setattr__(self, "layers", tuple(checked))
         names = Counter(layer.name for layer in self.layers)
         if twice := [name for name, count in names.items() if count > 1 or name == "input"]:
             raise InputError(f"two layers are called {twice[0]!r}")
@@ -137,17 +141,17 @@ def _row(layer: Layer, inputs: Shape) -> dict[str, Any]:
     values = (
         layer.name,
         layer.kind,
-        list(layer.output_shape(inputs)),
+        layer.output_shape(inputs),
         count_parameters(layer, inputs),
         layer.operations(inputs),
         count_parameters(layer, inputs, trainable=True),
         layer.connections(inputs),
-        layer.window and list(layer.window),
-        layer.steps and list(layer.steps),
-        as_plain(getattr(layer, "padding", None)),
+        layer.window,
+        layer.steps,
+        getattr(layer, "padding", None),
         getattr(layer, "activation", None),
     )
-    return dict(zip(ROW_KEYS, values, strict=True))
+    return dict(zip(ROW_KEYS, _plain(values), strict=True))
 
 
 def count_parameters(layer: Layer, inputs: Shape, *, trainable: bool = False) -> int:
@@ -190,7 +194,13 @@ def read_layers(specs: Sequence[KerasObject], where: str = "layers") -> tuple[La
     Raises:
         InputError: an unknown kind or argument (with the nearest right name), or a wrong value.
     """
-    layers = [_read_layer(spec, f"{where}.{number}") for number, spec in enumerate(specs)]
+    layers = []
+    for number, spec in enumerate(specs):
+        place = f"{where}.{number}"
+        kind, config = read_spec(spec, place)
+        if kind not in KINDS:
+            raise InputError(f"{place}: unknown layer {kind!r:.80}{suggest(kind, KINDS)}")
+        layers.append(_converted(KINDS[kind], config, f"{place} ({kind})"))
     taken = {layer.name for layer in layers}
     for index, layer in enumerate(layers):
         if not layer.name:  # a name like Keras': conv2d, conv2d_1, max_pooling2d
@@ -258,20 +268,8 @@ def sequential(
 
 def as_specs(layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """Return layers as `read_layers` takes them, in plain lists and dicts."""
-    return [
-        {
-            "class_name": layer.kind,
-            "config": as_plain({"name": layer.name, **layer.arguments}),
-        }
-        for layer in layers
-    ]
-
-
-def _read_layer(spec: KerasObject, where: str) -> Layer:
-    kind, config = read_spec(spec, where)
-    if kind not in KINDS:
-        raise InputError(f"{where}: unknown layer {kind!r:.80}{suggest(kind, KINDS)}")
-    return _converted(KINDS[kind], config, f"{where} ({kind})")
+    named = ((layer.kind, {"name": layer.name, **layer.arguments}) for layer in layers)
+    return [{"class_name": kind, "config": _plain(config)} for kind, config in named]
 
 
 def _converted(kind: type[Layer], values: Mapping[str, Any], where: str) -> Layer:
@@ -290,17 +288,9 @@ def _converted(kind: type[Layer], values: Mapping[str, Any], where: str) -> Laye
     raise InputError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}: {value!r:.80}")
 
 
-def _checked(layer: Layer) -> Layer:
-    """Return a layer whose arguments have been checked against their types."""
-    values = {"name": layer.name, **layer.arguments}
-    return _converted(type(layer), values, layer.name or layer.kind)
-
-
-def as_plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Return a value with lists in place of tuples, as YAML and JSON have them."""
-    if isinstance(value, dict):
-        return {key: as_plain(each) for key, each in value.items()}
-    return [as_plain(each) for each in value] if isinstance(value, list | tuple) else value
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _computed(network: Network) -> list[dict[str, Any]]:
