@@ -182,11 +182,7 @@ def evaluate(
 
 
 def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, int]:
-    """Return the height and width of the patches that are cut from images opened at a size.
-
-    Raises:
-        InputError: another number than ten, or images that are no larger than a patch.
-    """
+    """Return the height and width of the patches that are cut from images opened at a size."""
     if crops != 10:
         raise InputError(f"--crops {crops}: there are 1 (the whole image) and 10")
     height, width, _ = entry_shape(config.model.input_shape, config.data.preprocessing)

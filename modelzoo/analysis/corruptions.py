@@ -123,9 +123,6 @@ def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -
     """Return the strengths of a kind for images whose shorter side has so many pixels.
 
     By default those of the kind, in pixels times the side's multiple of 28, up to the side.
-
-    Raises:
-        InputError: a wanted strength is too large, or no whole number of pixels.
     """
     kind = KINDS[name]
     in_pixels, largest = kind.largest is None, kind.largest or side

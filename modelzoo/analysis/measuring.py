@@ -64,12 +64,7 @@ def build_scores(source: Source) -> tuple[keras.Model, bool]:
 
 
 def check_comparable(networks: Sequence[Source]) -> None:
-    """Refuse networks that cannot be shown the same test images, before anything is opened.
-
-    Raises:
-        InputError: two have the same name, are for other data sets, or take images of other
-            shapes.
-    """
+    """Refuse networks that cannot be shown the same test images, before anything is opened."""
     first, names = networks[0], [network.label for network in networks]
     check_dataset_name(first.dataset)
     for other in networks[1:]:
@@ -98,9 +93,6 @@ def open_pictures(
         count: that many, drawn without regard to their classes; None for all.
         seed: of the draw.
         notify: called with each notice.
-
-    Raises:
-        InputError: the data set cannot be had, has fewer images, or more classes than a network.
     """
     from modelzoo.training.prepare import check_classes, open_dataset
 

@@ -63,11 +63,7 @@ def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, s
 
 
 def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what `resume` shall change: a run goes on as it began but for length and devices.
-
-    Raises:
-        InputError: an option says otherwise than the run.
-    """
+    """Return what `resume` shall change: a run goes on as it began but for length and devices."""
     from modelzoo.training.run_folder import RunFolder
 
     folder = RunFolder(options.resume)

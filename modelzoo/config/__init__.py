@@ -90,11 +90,7 @@ class Config:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images that enter the preprocessing.
-
-        Raises:
-            InputError: the preprocessing adds more padding than the network's input has pixels.
-        """
+        """Height, width and channels of the images that enter the preprocessing."""
         data = self.data
         return entry_shape(self.model.input_shape, data.preprocessing, data.image_size)
 
@@ -204,11 +200,7 @@ def list_models() -> list[str]:
 
 
 def find_config(model: str | Path) -> Path:
-    """Return the YAML of a packaged name, of a run's folder, or the path itself.
-
-    Raises:
-        InputError: there is none; the message names the nearest name, or the missing path.
-    """
+    """Return the YAML of a packaged name, of a run's folder, or the path itself."""
     text = str(model)
     packaged = packaged_folder() / f"{text}.yaml"
     if re.fullmatch(r"\w[\w.-]*", text) and is_there(packaged):

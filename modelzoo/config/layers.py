@@ -104,12 +104,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> Layer:
-    """Read one YAML file into plain values, with the line of every key.
-
-    Raises:
-        InputError: it cannot be read, is not YAML, holds a tag or an alias, repeats a key, or is
-            not a mapping.
-    """
+    """Read one YAML file into plain values, with the line of every key."""
     text = _read_text(path)
     try:
         loader = _Loader(text, str(path))

@@ -74,11 +74,7 @@ class Source(NamedTuple):
 
 
 def parse_source(text: str) -> Source:
-    """Read a source as it stands in a YAML, on the command line or in MODELZOO_MIRROR.
-
-    Raises:
-        InputError: it is none, or an address that could be changed on its way.
-    """
+    """Read a source as it stands in a YAML, on the command line or in MODELZOO_MIRROR."""
     if text == "package":
         return Source("package")
     kind, colon, value = text.partition(":")
@@ -131,11 +127,7 @@ def without_password(url: str) -> str:
 
 
 def file_at(source: str, sha256: str | None) -> WeightsFile:
-    """Return a person's own file, given by its address.
-
-    Raises:
-        InputError: the address or the SHA-256 cannot be one.
-    """
+    """Return a person's own file, given by its address."""
     parsed = parse_source(source)
     if parsed.kind == "package":
         raise InputError("package: names no custom file")
@@ -241,11 +233,7 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 def parse_weights(values: Any, place: Place, folder: Path | None = None) -> list[PublishedWeights]:
-    """Check the `weights:` list of a configuration; `file:` sources are relative to `folder`.
-
-    Raises:
-        InputError: naming file, line and key.
-    """
+    """Check the `weights:` list of a configuration; `file:` sources are relative to `folder`."""
     if values is None:
         return []
     if not isinstance(values, list):

@@ -172,11 +172,7 @@ def all_keys() -> Iterator[str]:
 
 
 def read_section(section: str, values: Any, place: Place) -> Any:
-    """Return a section as its structure, defaults filled in.
-
-    Raises:
-        InputError: an unknown or missing key, or a wrong type or value, with its place.
-    """
+    """Return a section as its structure, defaults filled in."""
     values = {} if values is None else values
     struct = SECTIONS[section]
     if section == "model" and isinstance(values, dict):
@@ -189,11 +185,7 @@ def read_section(section: str, values: Any, place: Place) -> Any:
 
 
 def convert(values: Any, struct: type[Struct], place: Place, key: str) -> Struct:
-    """Return the plain values of a key as a structure.
-
-    Raises:
-        InputError: naming the place and the key of the first that is unknown, missing or wrong.
-    """
+    """Return the plain values of a key as a structure."""
     if not isinstance(values, dict):
         raise InputError(f"{place(key)}: {key}: should hold keys and values, not {values!r:.80}")
     value: Any = {str(name): each for name, each in values.items()}
@@ -264,9 +256,6 @@ def entry_shape(
     `ZeroPadding2D` makes images larger and `Cropping2D` smaller, so 32x32 images that were padded
     by 2 are opened at 28x28. All other layers are taken to keep the size, unless `image_size` says
     at which size images are opened: for layers that crop, such as `CenterCrop`.
-
-    Raises:
-        InputError: more padding than the network's input has pixels.
     """
     height, width, channels = input_shape
     if image_size is not None:

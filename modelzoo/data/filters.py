@@ -72,9 +72,6 @@ def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray
 
     Returns:
         uint8 (height, width, 1 or 3), and in words what was changed.
-
-    Raises:
-        InputError: there is no such file, or it is no image.
     """
     picture = open_picture(Path(path), (LARGEST, LARGEST))
     image, notes = picture.image, list(picture.notes)
@@ -98,9 +95,6 @@ def apply_filter(pixels: np.ndarray, name: str) -> Filtered:
     Args:
         pixels: uint8, (height, width, channels).
         name: one of `FILTERS`.
-
-    Raises:
-        InputError: there is no such filter, or the array is no image.
     """
     found = find_filter(name)
     kernel = found.kernel

@@ -75,9 +75,6 @@ def load_folder(
         image_shape: height, width and channels that every image is brought to.
         fit: as in `read_image`.
         ink: as in `read_image`.
-
-    Raises:
-        InputError: a folder is missing or empty, a class is in test only, or an option is wrong.
     """
     root = check_folder(path)
     class_names = _class_names(root, "train")

@@ -67,9 +67,6 @@ def read_image(
 
     Returns:
         uint8 pixels of `shape`, a note for each change, and the problem of a blank image.
-
-    Raises:
-        InputError: an option is wrong, or the file is missing, not an image, damaged or too large.
     """
     height, width, channels = check_image_options(shape, fit, ink)
     # Twice the size leaves the antialiasing its work. A digit may be a small part of its image.

@@ -136,9 +136,6 @@ def make_mnist16(mnist: Dataset) -> Dataset:
 
     The choice is plain random by a fixed seed; the size changes by bilinear resizing with
     antialiasing. A digit that fills 20x20 of 28x28 pixels fills 11x11 of 16x16.
-
-    Raises:
-        InputError: there are fewer images than that.
     """
     if len(mnist.y_train) < MNIST16_TRAINING or len(mnist.y_test) < MNIST16_TEST:
         raise InputError(

@@ -145,11 +145,7 @@ class HuggingFaceSet:
         return lambda positions: records[positions][image]
 
     def content(self, image: Any) -> bytes | Path:
-        """Return what is in the file of an image; those of a folder are named, not carried.
-
-        Raises:
-            InputError: the record names a file that is not the data set's: any on this machine.
-        """
+        """Return what is in the file of an image; those of a folder are named, not carried."""
         if image["bytes"] is not None:
             return image["bytes"]
         path = Path(image["path"] or "")
@@ -205,11 +201,7 @@ def library_of(name: str) -> type[LibrarySet] | None:
 
 
 def check_library_name(name: str, library: type[LibrarySet]) -> str:
-    """Return what stands behind the colon.
-
-    Raises:
-        InputError: it is no such name, or the package is not installed. Nothing is imported.
-    """
+    """Return what stands behind the colon."""
     rest = name.partition(":")[2]
     if not library.pattern.fullmatch(rest):
         raise InputError(f"{name:.100}: should be {library.should_be}")

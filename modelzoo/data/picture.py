@@ -37,9 +37,6 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
         source: the path of a PNG, JPEG, GIF, BMP, TIFF or WebP file, or what is in such a file.
         least_size: where a JPEG is larger, it may be decoded at 1/2, 1/4 or 1/8 of its size, but
             not below this width and height. That makes folders of photographs quick to read.
-
-    Raises:
-        InputError: there is no such file, it is not an image, or it is damaged or far too large.
     """
     name = "the file" if isinstance(source, bytes) else str(source)
     if isinstance(source, Path):

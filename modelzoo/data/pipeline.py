@@ -40,9 +40,6 @@ class InputPipeline:
             every seed, and so are `training_images` of the others.
         num_classes: units of the network's output, for one-hot labels.
         seed: of the order and the augmentation.
-
-    Raises:
-        InputError: a split that leaves no training images, or an unknown layer.
     """
 
     def __init__(self, data: Dataset, settings: Data, *, num_classes: int, seed: int = 0) -> None:

@@ -110,11 +110,7 @@ def ten_crops(images: Any, height: int, width: int) -> Any:
 
 
 def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:
-    """Refuse a layer that would make immense images, before it takes memory for them.
-
-    Raises:
-        InputError: as `check_features`.
-    """
+    """Refuse a layer that would make immense images, before it takes memory for them."""
     try:
         made = layer.compute_output_shape((None, *shape[1:]))
     except (NotImplementedError, AttributeError, TypeError, ValueError):

@@ -179,9 +179,6 @@ def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
     Args:
         labels: class numbers, (n,).
         size: a share if a float, a number of images if an int.
-
-    Raises:
-        InputError: nothing would be left to train on.
     """
     count = round(len(labels) * size) if isinstance(size, float) else size
     if count >= len(labels):

@@ -86,11 +86,7 @@ def about(network: Network) -> str:
 
 
 def picture_bytes(url: str) -> bytes:
-    """Return the file in a data URL.
-
-    Raises:
-        InputError: it holds none, or one that is too large.
-    """
+    """Return the file in a data URL."""
     head, _, content = url.partition(";base64,")
     if len(content) > MAX_FILE_BYTES * 4 // 3 + 4:
         raise InputError(

@@ -34,11 +34,7 @@ HEADERS = [
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port; 0 takes a free one.
-
-    Raises:
-        InputError: the port is in use or not allowed, or the host is none of this machine.
-    """
+    """Take a port; 0 takes a free one."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)

@@ -13,11 +13,7 @@ owns_process = False  # set by a command that is alone in its process, and may c
 
 
 def cache_folder() -> Path:
-    """Where modelzoo keeps what it fetches: $MODELZOO_HOME, or the user's cache folder.
-
-    Raises:
-        InputError: the user has no home folder.
-    """
+    """Where modelzoo keeps what it fetches: $MODELZOO_HOME, or the user's cache folder."""
     if home := os.environ.get("MODELZOO_HOME"):
         return in_home(home)
     try:

@@ -75,9 +75,6 @@ def staging(folder: Path) -> Iterator[Path]:
 
     For results of several files, and for folders. Otherwise nothing is left, nor is `folder` if it
     was made for this.
-
-    Raises:
-        InputError: the folder cannot be written to, the disk is full, or a name is taken.
     """
     made = [each for each in (folder, *folder.parents) if not is_there(each)]
     try:

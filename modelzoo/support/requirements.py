@@ -37,9 +37,6 @@ def check_installed(what: str, *packages: str) -> None:
     Args:
         what: needs them; begins the message.
         packages: import names, of `REQUIREMENTS`.
-
-    Raises:
-        InputError: some are missing; the message says how to install them.
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:

@@ -58,11 +58,7 @@ class Cluster:
 def read_cluster(
     trainer: Trainer, device: str, environment: Mapping[str, str] = os.environ
 ) -> Cluster:
-    """Return the cluster that TF_CONFIG, or else `srun`, describes, if `distribute` is "workers".
-
-    Raises:
-        InputError: this cannot be distributed so, or the environment does not say who takes part.
-    """
+    """Return the cluster of TF_CONFIG, or else of `srun`, if `distribute` is "workers"."""
     distribute = trainer.distribute
     if distribute == "none":
         return Cluster()

@@ -95,12 +95,7 @@ class NumPyEngine:
 
 
 class KerasEngine:
-    """A network with its weights, computed by a framework, which this starts.
-
-    Raises:
-        InputError: the framework or the device is not there; the weights cannot be read, or
-            belong to another network.
-    """
+    """A network with its weights, computed by a framework, which this starts."""
 
     def __init__(self, source: Source, device: str = "auto") -> None:
         self.config, backend = source.config, source.config.trainer.backend
@@ -138,10 +133,6 @@ def start_engine(source: Source, device: str = "auto") -> Engine:
     Args:
         source: the network and its weights.
         device: "auto" or "cpu"; any other one is a framework's.
-
-    Raises:
-        InputError: the weights cannot be read, or belong to another network, or as for
-            `KerasEngine`.
     """
     config = source.config
     is_asked = device not in ("auto", "cpu") or config.is_asked("trainer.backend")

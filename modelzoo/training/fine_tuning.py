@@ -26,9 +26,6 @@ def find_start(config: Config, *, allow_unverified: bool = False) -> tuple[Confi
     They are a published name of this network, NETWORK/NAME of another configuration, the path of a
     file or of a run's folder, or an address. The configuration that is returned says how to find
     the same ones again, and their SHA-256. Starts no framework.
-
-    Raises:
-        InputError: there are no such weights, or not with the hash in `trainer.weights_sha256`.
     """
     weights, sha256 = config.trainer.weights, config.trainer.weights_sha256
     if weights is None:
@@ -69,9 +66,6 @@ def load_start(network: keras.Model, path: Path, config: Config) -> str:
     """Copy the weights that `find_start` found into the network, and say what was copied.
 
     A head for another number of classes keeps the weights that it was initialised with.
-
-    Raises:
-        InputError: any other layer differs; the network is unchanged then.
     """
     classes, trainer = config.model.num_classes, config.trainer
     head = head_of(network, classes)

@@ -68,9 +68,6 @@ def open_dataset(
     Every image has the shape that preprocessing expects. Where the data set is out of reach,
     another may have come in its place: the configuration names the one that came. If `is_new`, the
     network is about to be trained, and gets the data set's classes; else it has to have as many.
-
-    Raises:
-        InputError: the data set cannot be had, or has more classes than the network.
     """
     name = config.data.dataset
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
@@ -87,9 +84,6 @@ def fit_config_to_data(
 
     With `notify`, the network is about to be trained: it gets the data set's class names, and as
     many classes, unless their number was set by hand.
-
-    Raises:
-        InputError: the data set has more classes than the network.
     """
     classes, images = len(data.class_names), len(data.y_train)
     values: dict[str, Any] = {}

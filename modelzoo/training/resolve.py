@@ -59,9 +59,6 @@ class Source:
         """Return the network as NumPy computes it; None if it has other layers.
 
         `change` may take away layers without weights, or an activation.
-
-        Raises:
-            InputError: the weights cannot be read, or belong to another network.
         """
         from modelzoo.networks.forward import Forward, is_computed
         from modelzoo.weights.reader import arrays_for
@@ -100,10 +97,6 @@ def configure(
         config_file: as for `load_config`.
         dataset: likewise; in place of the one that the weights were trained on.
         overrides: likewise.
-
-    Raises:
-        InputError: there is no such network, none of these weights are published for it, or
-            `model` names weights, and so does `weights`.
     """
     if isinstance(model, Config):
         return model, weights

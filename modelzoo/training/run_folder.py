@@ -230,9 +230,6 @@ class RunFolder:
         """Read the newest state of which every byte is as it was saved.
 
         `warning` says so if that is not the last one that was saved.
-
-        Raises:
-            InputError: no state is whole; nothing else in the folder is touched.
         """
         self.warning, problem = "", ""
         for path in filter(is_there, (self.state, self.previous_state)):

@@ -88,11 +88,7 @@ class Saving(keras.callbacks.Callback):
         self.running = arrays[len(session.variables(within_epoch=False)) :]
 
     def go_on(self) -> None:
-        """Mend what a kill has left of the run whose state was loaded; its files count again.
-
-        Raises:
-            InputError: the best weights are damaged.
-        """
+        """Mend what a kill has left of the run whose state was loaded; its files count again."""
         folder, progress = self.folder, self.progress
         if folder.warning:
             self.say(f"warning: {folder.warning}")

@@ -36,9 +36,6 @@ class Session:
         callbacks: those of the configuration.
         frozen: names of the layers that are not trained.
         placement: the device that the variables live on, as the framework names it.
-
-    Raises:
-        InputError: parts of the configuration do not fit each other, or the data.
     """
 
     def __init__(
@@ -136,11 +133,7 @@ class Session:
         return [*self.network.variables, *self.fitted.optimizer.variables, *running]
 
     def agree(self, epochs_done: int) -> None:
-        """Make sure that all workers train the same, before anything is written.
-
-        Raises:
-            InputError: they do not.
-        """
+        """Make sure that all workers train the same, before anything is written."""
         data = zlib.crc32(self.pipeline.labels("train").tobytes())
         state = f"{epochs_done} {data} {keras.__version__}"
         with self.distribution.own_errors("Start all of them again"):

@@ -56,9 +56,6 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
             network), `dataset`, `common` (sections that hold for all variants) and `variants`
             (sections by name).
         overrides: "SECTION.KEY=VALUE", for all variants.
-
-    Raises:
-        InputError: naming the file and the key.
     """
     path = STUDIES / f"{study}.yaml" if str(study) in list_studies() else Path(study)
     if not is_there(path):
@@ -95,9 +92,6 @@ def run_study(
 
     Returns:
         The paths of the table and the charts.
-
-    Raises:
-        InputError: the folder holds another study, or a variant cannot be trained.
     """
     folders = variant_folders(study, out)
     for name, config in study.variants.items():
@@ -141,9 +135,6 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
 
     `gap` is the accuracy on training images less that on validation images; both are None where
     none are kept for validation.
-
-    Raises:
-        InputError: the metrics.json of a run is missing or damaged.
     """
     rows = []
     for name, path in folders.items():

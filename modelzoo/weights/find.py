@@ -32,9 +32,6 @@ def find_weights(
         weights: a published name, a file, the folder of a run, or an address.
         sha256: of a custom file; an address needs it, or `allow_unverified`.
         allow_unverified: take a file whose SHA-256 is not published.
-
-    Raises:
-        InputError: there are no such weights, or they are unavailable or damaged.
     """
     published = named_weights(config, weights)
     if published is not None:

@@ -107,11 +107,7 @@ class CheckedFile(OpenFile):
         return found[0]
 
     def read(self, path: str) -> np.ndarray:
-        """Return an array in float32.
-
-        Raises:
-            InputError: its numbers are no floats, are damaged or missing, or are not all finite.
-        """
+        """Return an array in float32."""
         dataset = self.file[f"/{path}"]
         if dataset.dtype.name not in FLOATS:
             floats = ", ".join(FLOATS)

@@ -62,9 +62,6 @@ def arrays_for(network: Network | keras.Model, stored: Stored, *, new_head: bool
         network: described, or built.
         stored: what the file holds.
         new_head: the last layer may have another number of units in the file.
-
-    Raises:
-        InputError: a layer has no place, or a place no layer; both sides are shown.
     """
     places = _places_of(network)
     arrays: Arrays = []

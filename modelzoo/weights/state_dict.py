@@ -76,11 +76,7 @@ class StateDict(OpenFile):
     tensors: dict[str, Tensor] = field(default_factory=dict)  # in the order of the file
 
     def read(self, name: str) -> np.ndarray:
-        """Return a tensor as an array in float32.
-
-        Raises:
-            InputError: its numbers are damaged, or not all finite.
-        """
+        """Return a tensor as an array in float32."""
         tensor = self.tensors[name]
         content = self.archive.read(f"{self.folder}/data/{tensor.storage.key}")
         numbers = np.frombuffer(content, DTYPES[tensor.storage.kind])[tensor.offset :]
@@ -91,11 +87,7 @@ class StateDict(OpenFile):
 
 @contextlib.contextmanager
 def open_state_dict(path: Path) -> Iterator[StateDict]:
-    """Open a `.pth` file for reading, with everything but its numbers checked.
-
-    Raises:
-        InputError: it is no state dict of PyTorch 1.6 or later, or holds what none needs.
-    """
+    """Open a `.pth` file for reading, with everything but its numbers checked."""
     check_signature(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -135,11 +127,7 @@ def _check_archive(state: StateDict) -> None:
 
 
 def _described(state: StateDict) -> Any:
-    """Follow the instructions of `data.pkl`; return what they describe.
-
-    Raises:
-        InputError: an instruction that no state dict needs, or a name that stands for code.
-    """
+    """Follow the instructions of `data.pkl`; return what they describe."""
     entry = state.archive.getinfo(f"{state.folder}/data.pkl")
     if entry.file_size > MAX_PICKLE:
         raise state.refuse("data.pkl", f"has {entry.file_size:,} bytes; no network's is so long")

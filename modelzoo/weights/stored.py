@@ -75,12 +75,7 @@ class Stored:
 
 
 def read_stored(path: Path) -> Stored:
-    """Read a `.h5` or `.pth` file, after checking that every array belongs to a layer.
-
-    Raises:
-        InputError: the file is hostile, damaged or of another layout, a name points nowhere, an
-            array is left over, or its numbers are not floats or not all finite.
-    """
+    """Read a `.h5` or `.pth` file, after checking that every array belongs to a layer."""
     if path.suffix in TORCH_SUFFIXES:
         with open_state_dict(path) as state:
             return Stored(path, TORCH, _torch_layers(state))

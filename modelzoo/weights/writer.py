@@ -17,11 +17,7 @@ PER_VARIABLE = 8_192  # bytes that HDF5 needs for a variable's name and place, a
 
 
 def save_weights(network: keras.Model, path: Path) -> None:
-    """Write a `.weights.h5` of Keras 3.
-
-    Raises:
-        InputError: the folder cannot be written to, or the disk is full. `path` is as it was.
-    """
+    """Write a `.weights.h5` of Keras 3."""
     variables = list(network.variables)
     optimizer = getattr(network, "optimizer", None)
     if optimizer is not None:  # Keras writes its memory too

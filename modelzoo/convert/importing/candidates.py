@@ -72,9 +72,6 @@ def possible_networks(
     """Return the networks that a file's shapes leave possible, all linear, the plainest first.
 
     `natural` is the shape of the images that decide; `config` and `given` as above.
-
-    Raises:
-        InputError: nothing fits, or a name stands for a layer that is not known.
     """
     _check_chain(stored)
     hints = _pool_hints(stored)

@@ -39,11 +39,7 @@ def fit_file(
     overrides: Sequence[str],
     notify: Callable[[str], None],
 ) -> None:
-    """Complete an import but for its files; the arguments are those of `import_file`.
-
-    Raises:
-        InputError: no network fits, or nothing can decide which.
-    """
+    """Complete an import but for its files; the arguments are those of `import_file`."""
     given, config = model is not None, found.config
     if given and found.stored.is_torch:
         classes = found.stored.layers[-1].shapes[-1][-1]
@@ -79,11 +75,7 @@ def fit_file(
 
 
 def _by_configuration(found: Imported, config: Config) -> Network | None:
-    """Return the configuration's own network for the file's arrays; None if they do not fit.
-
-    Raises:
-        InputError: they do not, and the network is none whose settings can be varied.
-    """
+    """Return the configuration's own network for the file's arrays; None if they do not fit."""
     network = config.network
     if network is None:
         raise InputError(f"{config.name}: its builder gives no description of a network")
