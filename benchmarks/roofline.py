@@ -28,8 +28,8 @@ from benchmarks.compare.runner import ROOT
 from benchmarks.compare.works import OURS
 from benchmarks.results import write_results
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.support.environment import usable_cores
 from modelzoo.support.errors import InputError
-from modelzoo.support.machine import usable_cores
 
 SIZE = 2048  # of the matrices
 FLOAT = 4  # bytes of a float32

@@ -48,7 +48,7 @@ def measure(network: str, variant: str) -> float:
     import tensorflow as tf
 
     from modelzoo import load_config
-    from modelzoo.support.machine import usable_cores
+    from modelzoo.support.environment import usable_cores
     from modelzoo.training.prepare import build_network
 
     shares = usable_cores() if variant == "shares" else 1

@@ -12,7 +12,7 @@ from benchmarks.compare.__main__ import main
 from benchmarks.compare.works import LEARNING, SHOWN, WORKS, Contestant, chosen_works
 from benchmarks.results import write_results
 from benchmarks.speed_chart import speed_chart
-from modelzoo.support.machine import memory_peak
+from modelzoo.support.environment import memory_peak
 
 NETWORKS = {"lenet5": 44_426, "alexnet": 22_590_346}
 BATCHES = ["lenet5", "alexnet"]

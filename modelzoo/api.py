@@ -155,8 +155,7 @@ def evaluate(
     """
     from modelzoo.data.datasets import check_dataset_name
     from modelzoo.training.engine import KerasEngine, NumPyEngine, start_engine
-    from modelzoo.training.evaluation import Evaluation, class_labels
-    from modelzoo.training.golden import check_golden
+    from modelzoo.training.evaluation import Evaluation, check_golden, class_labels
     from modelzoo.training.prepare import open_dataset
 
     source = model if isinstance(model, Source) else resolve(model, weights, for_scores=True)

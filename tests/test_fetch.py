@@ -27,7 +27,7 @@ from waiting import HANGS, text_of, wait_for
 import modelzoo
 from modelzoo.config.published import WeightsFile, file_at, redirect_problem
 from modelzoo.support.errors import InputError
-from modelzoo.support.hashes import read_record, record_path
+from modelzoo.support.files import read_record, record_path
 from modelzoo.weights import store
 from modelzoo.weights.store import Limits, cached_path
 

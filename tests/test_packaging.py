@@ -13,7 +13,7 @@ from packaging.version import Version
 
 import modelzoo
 from modelzoo.data import picture
-from modelzoo.support import requirements
+from modelzoo.support import environment
 from modelzoo.support.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -51,17 +51,17 @@ def test_messages_advise_the_versions_of_pyproject():
     texts = {text for name in extras.keys() - {"test", "dev"} for text in extras[name]}
     optional = {text for text in texts if not text.startswith(("pillow", "tensorflow[and-cuda]"))}
     core = {text for text in PROJECT["dependencies"] if text.startswith("tensorflow")}
-    assert set(requirements.REQUIREMENTS.values()) == optional | core
-    assert any(text.startswith(requirements.GPU_REQUIREMENT) for text in extras["gpu"])
-    for name, text in requirements.REQUIREMENTS.items():
+    assert set(environment.REQUIREMENTS.values()) == optional | core
+    assert any(text.startswith(environment.GPU_REQUIREMENT) for text in extras["gpu"])
+    for name, text in environment.REQUIREMENTS.items():
         assert Requirement(text).name.replace("-", "_") in (name, "scikit_learn")
 
 
 def test_all_missing_packages_are_named_in_one_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else name)
-    requirements.check_installed("this", "gradio", "jax")
+    environment.check_installed("this", "gradio", "jax")
     with pytest.raises(InputError) as caught:
-        requirements.check_installed("the format onnx", "onnx", "gradio", "onnxruntime")
+        environment.check_installed("the format onnx", "onnx", "gradio", "onnxruntime")
     assert str(caught.value) == (
         "the format onnx needs onnx, onnxruntime, which are not installed\n"
         'Install them: pip install "onnx>=1.17" "onnxruntime>=1.20"'

@@ -17,9 +17,9 @@ from modelzoo import cli
 from modelzoo.config import list_models, load_config
 from modelzoo.config.published import parse_source
 from modelzoo.support.errors import InputError, RunError
-from modelzoo.support.hashes import record_path, sha256_of, state_of
+from modelzoo.support.files import record_path, sha256_of, state_of
 from modelzoo.training.engine import KerasEngine
-from modelzoo.training.golden import check_golden, golden_images, make_golden
+from modelzoo.training.evaluation import check_golden, golden_images, make_golden
 from modelzoo.training.resolve import resolve
 from modelzoo.weights import store
 

@@ -12,8 +12,7 @@ import pytest
 from modelzoo import InputError, resume
 from modelzoo.cli import program
 from modelzoo.support import files
-from modelzoo.training.run_folder import RunFolder, SharedRunFolder
-from modelzoo.training.state import Progress
+from modelzoo.training.run_folder import Progress, RunFolder, SharedRunFolder
 
 ARRAYS = [np.arange(6, dtype="float32").reshape(2, 3), np.array(7, "int64")]
 

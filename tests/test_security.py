@@ -23,8 +23,8 @@ from modelzoo.config.published import WeightsFile
 from modelzoo.networks.keras_objects import make
 from modelzoo.support import environment, files, terminal
 from modelzoo.support.errors import InputError
-from modelzoo.support.hashes import record_path, sha256_of
-from modelzoo.training import fine_tuning
+from modelzoo.support.files import record_path, sha256_of
+from modelzoo.training import prepare
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.weights import store
 from modelzoo.weights.store import cached_path
@@ -281,7 +281,7 @@ def test_the_cache_is_never_in_the_folder_that_all_share(monkeypatch):
 def test_the_password_in_an_address_is_not_written_down(tmp_path, monkeypatch):
     """A run's files name the weights that it began with."""
     (tmp_path / "w.h5").write_bytes(b"x")
-    monkeypatch.setattr(fine_tuning, "find_weights", lambda *_, **__: tmp_path / "w.h5")
+    monkeypatch.setattr(prepare, "find_weights", lambda *_, **__: tmp_path / "w.h5")
     start = {"trainer": {"weights": "https://me:se@cret@weights.example/w.h5"}}
-    found, _ = fine_tuning.find_start(load_config("lenet5").with_values(start, "test"))
+    found, _ = prepare.find_start(load_config("lenet5").with_values(start, "test"))
     assert found.trainer.weights == "https://weights.example/w.h5"

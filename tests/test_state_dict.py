@@ -20,7 +20,7 @@ from torch_files import state_dict_text, tensor_text, text
 import modelzoo
 from modelzoo import cli
 from modelzoo.config import load_config
-from modelzoo.support.hashes import sha256_of
+from modelzoo.support.files import sha256_of
 from modelzoo.weights.state_dict import STATE_KEYS, open_state_dict
 
 TORCHVISION = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"

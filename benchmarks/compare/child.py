@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelzoo.support.machine import memory_peak
+from modelzoo.support.environment import memory_peak
 
 Settings = dict[str, Any]
 

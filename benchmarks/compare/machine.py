@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from modelzoo.support.machine import processor_name, usable_cores, versions
+from modelzoo.support.environment import processor_name, usable_cores, versions
 
 # What decides how fast a processor multiplies matrices in 32 and in 16 bits.
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")

@@ -17,7 +17,7 @@ from modelzoo.charts.robustness import METHOD_TITLES, adversarial_pictures
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.source import Dataset, ImageSource, as_text
 from modelzoo.support.errors import InputError
-from modelzoo.support.progress import Progress
+from modelzoo.support.terminal import ProgressBar
 
 if TYPE_CHECKING:
     import keras
@@ -165,7 +165,7 @@ def _measured(
     from modelzoo.analysis.attacks import answers
 
     measured, done, total = [], 0, len(rows) * len(pictures.labels)
-    with Progress(total) as progress:
+    with ProgressBar(total) as progress:
         progress.begin()
         for row in rows:
             (model, change), what = begin(row), " ".join(map(str, row.values()))

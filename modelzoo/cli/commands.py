@@ -37,7 +37,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    from modelzoo.training.golden import check_against_published
+    from modelzoo.training.evaluation import check_against_published
 
     source = chosen_source(options, for_scores=True)
     published = source.published

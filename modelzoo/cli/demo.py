@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from modelzoo.config import list_models, load_config
 from modelzoo.demo import serve
 from modelzoo.demo.page import make_page
-from modelzoo.support.requirements import check_installed
+from modelzoo.support.environment import check_installed
 from modelzoo.support.terminal import say
 from modelzoo.training.device import start_framework
 from modelzoo.training.resolve import Source, resolve

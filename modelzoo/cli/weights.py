@@ -13,7 +13,7 @@ from modelzoo.config import list_models, load_config
 from modelzoo.config.published import WeightsFile
 from modelzoo.support.environment import cache_folder
 from modelzoo.support.errors import InputError, RunError
-from modelzoo.support.hashes import read_record, state_of
+from modelzoo.support.files import read_record, state_of
 from modelzoo.training.resolve import configure
 from modelzoo.weights.store import cached_path, fetch, packaged_path
 

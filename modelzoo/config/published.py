@@ -179,7 +179,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Probabilities for images that are made from a seed, so that any machine can compare.
 
-    `modelzoo.training.golden` makes and compares them: a row of `outputs` for each image.
+    `modelzoo.training.evaluation` makes and compares them: a row of `outputs` for each image.
     """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)]

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from modelzoo.data.digit import LEAST_CONTRAST, border_pixels, fit_digit, has_light_ground
 from modelzoo.data.picture import Picture, open_picture
 from modelzoo.data.source import ImageShape, LazyImages, as_text, check_image_shape
+from modelzoo.support.environment import usable_cores
 from modelzoo.support.errors import InputError
-from modelzoo.support.machine import usable_cores
 
 Fit: TypeAlias = Literal["digit", "contain", "cover", "stretch"]
 Ink: TypeAlias = Literal["as_is", "light"]

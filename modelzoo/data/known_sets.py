@@ -12,8 +12,8 @@ import numpy as np
 from modelzoo.data import fukushima_digits, shapes
 from modelzoo.data.npz import KEYS, read_arrays
 from modelzoo.data.source import Dataset, convert
+from modelzoo.support.environment import check_installed
 from modelzoo.support.errors import InputError
-from modelzoo.support.requirements import check_installed
 
 MNIST5K = Path(__file__).parent / "files" / "mnist5k.npz"  # its source and licence lie beside it
 

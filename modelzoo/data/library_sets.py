@@ -13,10 +13,9 @@ import numpy as np
 
 from modelzoo.data.images import EncodedImages, Fit, Ink
 from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape
-from modelzoo.support.environment import cache_folder, is_offline
+from modelzoo.support.environment import cache_folder, check_installed, is_offline
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import replacing
-from modelzoo.support.requirements import check_installed
 
 TEST_SPLITS = ("test", "validation", "valid", "val")  # the first that has labels is scored
 RECORDS = 1024  # of TFDS, read at a time for their labels

@@ -10,8 +10,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from modelzoo.support.environment import install_command
 from modelzoo.support.errors import InputError, reason_of
-from modelzoo.support.requirements import install_command
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 TIFF_PILLOW = (12, 3)  # older ones are known to overrun memory on crafted TIFF files

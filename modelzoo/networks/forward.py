@@ -19,7 +19,7 @@ from modelzoo.networks.layer import Layer, Shape, pair
 from modelzoo.networks.network import Network
 from modelzoo.networks.reference.neocognitron import fall_off
 from modelzoo.networks.reference.windows import Array, padding_amounts
-from modelzoo.support.machine import usable_cores
+from modelzoo.support.environment import usable_cores
 
 Step = Callable[[Array], Array]
 Margins = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)

@@ -1,13 +1,17 @@
 """What the environment says of this machine: where things are kept, and whether there is a net."""
 
 import contextlib
+import importlib.util
 import os
+import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
 
 from modelzoo.support.errors import InputError
+from modelzoo.support.version import __version__
 
 owns_process = False  # set by a command that is alone in its process, and may change what all share
 
@@ -49,3 +53,86 @@ def without_network() -> Iterator[None]:
 def mirror_prefix() -> str:
     """What MODELZOO_MIRROR says to try first: the address above `<model>/<file>`, or nothing."""
     return os.environ.get("MODELZOO_MIRROR", "").strip().rstrip("/")
+
+
+def processor_name() -> str:
+    """Return the processor's name where the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_peak() -> int | None:
+    """Return the most memory that this process has held, in bytes; None if it is unknown.
+
+    Linux' getrusage is asked last: it counts what the parent held when it started this process.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a figure may depend on."""
+    import importlib.metadata
+
+    found = {"python": platform.python_version(), "modelzoo": __version__}
+    for package in ("keras", "tensorflow", "jax", "torch", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+# By import name, with the version bounds of pyproject.toml; a test holds the two equal.
+REQUIREMENTS = {
+    "tensorflow": "tensorflow>=2.18",
+    "jax": "jax>=0.4.34",
+    "torch": "torch>=2.4",
+    "sklearn": "scikit-learn>=1.4",
+    "datasets": "datasets>=4.0",
+    "tensorflow_datasets": "tensorflow-datasets>=4.9.9",
+    "array_record": "array-record>=0.7.1",
+    "gradio": "gradio>=6.18",
+    "tf2onnx": "tf2onnx>=1.17",
+    "onnx": "onnx>=1.17",
+    "onnxruntime": "onnxruntime>=1.20",
+    "ai_edge_litert": "ai-edge-litert>=1.3",
+}
+GPU_REQUIREMENT = "tensorflow[and-cuda]"
+
+
+def install_command(*requirements: str) -> str:
+    """Return the command that installs requirements such as "jax>=0.4.34"."""
+    return " ".join(["pip install", *(f'"{each}"' for each in requirements)])
+
+
+def check_installed(what: str, *packages: str) -> None:
+    """Refuse to go on without the packages that something needs; none of them is imported.
+
+    Args:
+        what: needs them; begins the message.
+        packages: import names, of `REQUIREMENTS`.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        names, verb, them = ", ".join(missing), *(("are", "them") if missing[1:] else ("is", "it"))
+        raise InputError(
+            f"{what} needs {names}, which {verb} not installed\n"
+            f"Install {them}: {install_command(*(REQUIREMENTS[name] for name in missing))}"
+        )

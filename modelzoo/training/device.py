@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelzoo.support import environment
+from modelzoo.support.environment import (
+    GPU_REQUIREMENT,
+    check_installed,
+    install_command,
+    processor_name,
+    usable_cores,
+)
 from modelzoo.support.errors import InputError
-from modelzoo.support.machine import processor_name, usable_cores
-from modelzoo.support.requirements import GPU_REQUIREMENT, check_installed, install_command
 
 # Into how many devices the CPU is divided, to try what several GPUs would do.
 CPU_DEVICES = "MODELZOO_CPU_DEVICES"

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from modelzoo.support.environment import usable_cores
 from modelzoo.support.errors import InputError
-from modelzoo.support.machine import usable_cores
 from modelzoo.training.device import OPERATION_THREADS, Device
 
 LARGE_KERNEL = 1_000_000  # weights of a Dense layer from which TensorFlow's gradient is slow

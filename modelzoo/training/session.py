@@ -22,8 +22,7 @@ from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import compile_for_scoring, make_metrics
 from modelzoo.training.fast import accelerate
-from modelzoo.training.fine_tuning import freeze
-from modelzoo.training.prepare import build_network, open_pipeline
+from modelzoo.training.prepare import build_network, freeze, open_pipeline
 
 
 class Session:

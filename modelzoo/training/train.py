@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from modelzoo.config import Config
+from modelzoo.support.environment import memory_peak, versions
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed, replacing
-from modelzoo.support.machine import memory_peak, versions
 from modelzoo.support.terminal import tell
-from modelzoo.training.callbacks import EpochOrder, ShowProgress
+from modelzoo.training.callbacks import EpochOrder, Saving, ShowProgress
 from modelzoo.training.device import Device
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Run, Scores, compile_for_scoring, score
-from modelzoo.training.fine_tuning import load_start
-from modelzoo.training.prepare import class_weights, open_dataset
+from modelzoo.training.prepare import class_weights, load_start, open_dataset
 from modelzoo.training.results import notices_on_classes, notices_on_history, write_results
-from modelzoo.training.run_folder import RunFolder, default_path
-from modelzoo.training.saving import Saving
+from modelzoo.training.run_folder import Progress, RunFolder, default_path
 from modelzoo.training.session import Session
-from modelzoo.training.state import Progress
 from modelzoo.weights.reader import load_weights
 
 if TYPE_CHECKING:

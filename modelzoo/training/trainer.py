@@ -15,7 +15,7 @@ from modelzoo.support.terminal import make_console, tell
 from modelzoo.training.cluster import Cluster, read_cluster
 from modelzoo.training.device import start_framework
 from modelzoo.training.distribution import start_distribution
-from modelzoo.training.fine_tuning import find_start
+from modelzoo.training.prepare import find_start
 from modelzoo.training.run_folder import RunFolder, SharedRunFolder
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from pathlib import Path
 from modelzoo.config import Config
 from modelzoo.config.published import TORCH_SUFFIXES, PublishedWeights, check_sha256, file_at
 from modelzoo.support.errors import InputError
-from modelzoo.support.files import is_there
-from modelzoo.support.hashes import state_of
+from modelzoo.support.files import is_there, state_of
 from modelzoo.weights.store import fetch
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +18,7 @@ import numpy as np
 from modelzoo.networks import Network
 from modelzoo.networks.layer import Shape
 from modelzoo.support.errors import InputError
+from modelzoo.support.files import replacing
 from modelzoo.weights.stored import KERAS_3, Stored, StoredLayer, read_stored
 
 if TYPE_CHECKING:
@@ -193,3 +197,34 @@ def _differ_in_units(place: _Place, layer: StoredLayer) -> bool:
 
 def _text(shapes: Sequence[Shape]) -> str:
     return ", ".join("x".join(map(str, shape)) or "()" for shape in shapes[:6])
+
+
+PER_VARIABLE = 8_192  # bytes that HDF5 needs for a variable's name and place, at most
+
+
+def save_weights(network: keras.Model, path: Path) -> None:
+    """Write a `.weights.h5` of Keras 3."""
+    variables = list(network.variables)
+    optimizer = getattr(network, "optimizer", None)
+    if optimizer is not None:  # Keras writes its memory too
+        variables += optimizer.variables
+    sizes = [math.prod(variable.shape) for variable in variables]
+    with replacing(path) as temporary:
+        _check_space(temporary, 4 * sum(sizes) + PER_VARIABLE * len(sizes))
+        network.save_weights(temporary)
+
+
+def _check_space(path: Path, size: int) -> None:
+    """Raise OSError unless a file of `size` bytes can be written, where that can be known.
+
+    h5py leaves a broken file open when a disk is full: it prints tracebacks when the process ends,
+    and may crash it then.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:  # others: the file system cannot say
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise

@@ -20,10 +20,15 @@ from typing import Any, BinaryIO
 from modelzoo.config.published import Source, WeightsFile, parse_source, redirect_problem
 from modelzoo.support.environment import cache_folder, is_offline, mirror_prefix
 from modelzoo.support.errors import InputError, reason_of
-from modelzoo.support.files import replacing
-from modelzoo.support.hashes import read_record, record_path, sha256_of, state_of, write_record
-from modelzoo.support.progress import Progress
-from modelzoo.support.terminal import say
+from modelzoo.support.files import (
+    read_record,
+    record_path,
+    replacing,
+    sha256_of,
+    state_of,
+    write_record,
+)
+from modelzoo.support.terminal import ProgressBar, say
 
 PACKAGED = Path(__file__).parent / "files"
 RETRIED = {408, 425, 429, 500, 502, 503, 504}  # answers that may be another one in a moment
@@ -152,7 +157,7 @@ def _fetch(file: WeightsFile, sources: list[Source], reason: str, limits: Limits
 
     expected = file.sha256 or read_record(cached_path(file))
     answers: list[str] = []
-    with Progress(file.bytes, unit=DownloadColumn()) as progress:
+    with ProgressBar(file.bytes, unit=DownloadColumn()) as progress:
         if "damaged" in reason:
             progress.say(f"{file.label}: {reason}; fetching it again")
         for source in sources:
@@ -166,7 +171,7 @@ def _fetch(file: WeightsFile, sources: list[Source], reason: str, limits: Limits
 
 
 def _from_source(
-    source: Source, file: WeightsFile, expected: str | None, limits: Limits, progress: Progress
+    source: Source, file: WeightsFile, expected: str | None, limits: Limits, progress: ProgressBar
 ) -> Fetched:
     """Fetch a file from one source, asked again where that may help, or raise a Failure."""
     import pooch
@@ -219,7 +224,7 @@ class Download(io.RawIOBase):
     source: Source
     file: WeightsFile
     limits: Limits
-    progress: Progress
+    progress: ProgressBar
     size: int = 0  # bytes that have come
     output: BinaryIO = field(init=False)
 

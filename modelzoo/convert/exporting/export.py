@@ -12,11 +12,9 @@ from msgspec.structs import asdict
 from modelzoo.config import Config
 from modelzoo.convert.exporting.formats import FORMATS
 from modelzoo.data.datasets import load_dataset
-from modelzoo.support.environment import without_network
+from modelzoo.support.environment import check_installed, without_network
 from modelzoo.support.errors import InputError, RunError, reason_of, suggest
-from modelzoo.support.files import is_there, staging
-from modelzoo.support.hashes import sha256_of
-from modelzoo.support.requirements import check_installed
+from modelzoo.support.files import is_there, sha256_of, staging
 from modelzoo.support.version import __version__
 from modelzoo.training.resolve import Source, resolve
 

@@ -11,8 +11,7 @@ from modelzoo.convert.importing.candidates import packaged_network
 from modelzoo.convert.importing.imported import Imported
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.support.errors import InputError
-from modelzoo.support.files import write_text
-from modelzoo.support.hashes import sha256_of
+from modelzoo.support.files import sha256_of, write_text
 from modelzoo.support.terminal import on_one_line
 from modelzoo.support.version import __version__
 from modelzoo.training.resolve import configure
@@ -87,8 +86,7 @@ def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
 
 def _write(found: Imported) -> None:
     from modelzoo.training.prepare import build_network
-    from modelzoo.weights.reader import fill
-    from modelzoo.weights.writer import save_weights
+    from modelzoo.weights.reader import fill, save_weights
 
     network = build_network(found.config)
     fill(network, found.arrays)
