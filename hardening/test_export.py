@@ -12,7 +12,7 @@ from test_export import FORMATS, needs
 
 import modelzoo
 from modelzoo.config import list_models, load_config
-from modelzoo.convert.exporting.export import export_network
+from modelzoo.convert.exporting import export_network
 
 TRAINED = [
     (name, entry.name)

@@ -10,8 +10,7 @@ import pytest
 import modelzoo
 from modelzoo import InputError, RunError, cli
 from modelzoo.config import load_config
-from modelzoo.convert.exporting.export import find_pictures, largest_difference
-from modelzoo.convert.exporting.formats import FORMATS
+from modelzoo.convert.exporting import FORMATS, find_pictures, largest_difference
 from modelzoo.data.datasets import load_dataset
 
 
@@ -90,7 +89,7 @@ def test_a_file_is_float32_whatever_the_configuration_says(tmp_path, monkeypatch
         built["precision"] = config.trainer.precision
         built["dtype"] = {layer.compute_dtype for layer in network.layers}
 
-    monkeypatch.setattr("modelzoo.convert.exporting.export.export_network", note)
+    monkeypatch.setattr("modelzoo.convert.exporting.export_network", note)
     config = load_config("lenet5", overrides=["trainer.precision=mixed_bfloat16"])
     modelzoo.export(config, format="saved_model", out=tmp_path)
     assert built == {"precision": "float32", "dtype": {"float32"}}

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from modelzoo.data.digit import fit_digit
-from modelzoo.data.images import read_image
-from modelzoo.data.picture import MAX_PIXELS, reads_tiff
+from modelzoo.data.images import MAX_PIXELS, read_image, reads_tiff
 from modelzoo.support.errors import InputError
 
 MNIST = (28, 28, 1)

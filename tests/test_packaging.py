@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import modelzoo
-from modelzoo.data import picture
+from modelzoo.data import images
 from modelzoo.support import environment
 from modelzoo.support.errors import InputError
 
@@ -136,7 +136,7 @@ def test_colab_keeps_its_own_packages():
 def test_tiff_needs_a_newer_pillow_than_the_package():
     """Colab's Pillow may stay, so that TIFF has a bound of its own."""
     bound = Version(lower_bounds()["pillow"])
-    assert bound < Version("{}.{}".format(*picture.TIFF_PILLOW)) == Version("12.3")
+    assert bound < Version("{}.{}".format(*images.TIFF_PILLOW)) == Version("12.3")
 
 
 def test_type_checkers_see_every_public_name():

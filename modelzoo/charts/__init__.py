@@ -14,8 +14,8 @@ from modelzoo.charts.curves import curves_side_by_side as curves_side_by_side
 from modelzoo.charts.curves import training_curves as training_curves
 from modelzoo.charts.explanations import feature_maps as feature_maps
 from modelzoo.charts.explanations import saliency as saliency
-from modelzoo.charts.files import save as save
 from modelzoo.charts.kernels import filtered_pictures as filtered_pictures
 from modelzoo.charts.kernels import kernel_of as kernel_of
 from modelzoo.charts.kernels import kernels as kernels
 from modelzoo.charts.style import Chart as Chart
+from modelzoo.charts.style import save as save

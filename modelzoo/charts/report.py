@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from modelzoo import charts
-from modelzoo.charts.files import chart_box, render_page
+from modelzoo.charts.style import chart_box, render_page
 from modelzoo.config.layers import flat
 from modelzoo.data.npz import read_arrays
 from modelzoo.support.errors import InputError

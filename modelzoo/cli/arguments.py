@@ -136,7 +136,7 @@ COMMANDS = (
         "list",
         flag("--weights", "the published weights instead"),
         flag("--json", "one JSON array on stdout"),
-        run="commands:list_models",
+        run="commands:list_networks",
     ),
     command(
         "info",
@@ -154,7 +154,7 @@ COMMANDS = (
         value("names", "NAME", f"{A_NETWORK}; its first weights, or those named", nargs="+"),
         UNVERIFIED,
         JSON,
-        run="weights:pull",
+        run="commands:pull",
     ),
     command(
         "verify",
@@ -162,7 +162,7 @@ COMMANDS = (
         "verify lenet5",
         value("names", "NAME", f"{A_NETWORK} (all, and all fetched)", nargs="*"),
         JSON,
-        run="weights:verify",
+        run="commands:verify",
     ),
     command(
         "import",

@@ -22,7 +22,7 @@ from modelzoo.training.device import start_framework
 from modelzoo.training.resolve import Source, resolve
 
 if TYPE_CHECKING:
-    from modelzoo.demo.answer import Network
+    from modelzoo.demo.page import Network
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -73,7 +73,7 @@ def load(found: Mapping[str, Source]) -> dict[str, Network]:
     """Build networks and load their weights, by their label."""
     backend = next(iter(found.values())).config.trainer.backend
     start_framework(backend, "cpu")  # one small image at a time
-    from modelzoo.demo.answer import Network
+    from modelzoo.demo.page import Network
 
     # It takes the first calls of several networks for one that is traced again and again.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

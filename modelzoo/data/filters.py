@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from modelzoo.data.picture import open_picture
+from modelzoo.data.images import open_picture
 from modelzoo.networks import reference
 from modelzoo.support.errors import InputError, suggest
 

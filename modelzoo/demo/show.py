@@ -13,7 +13,7 @@ from modelzoo.charts.style import number_text
 
 if TYPE_CHECKING:  # it starts the framework
     from modelzoo.data.images import PreparedImage
-    from modelzoo.demo.answer import Network
+    from modelzoo.demo.page import Network
 
 
 def headline(network: Network, values: np.ndarray) -> str:

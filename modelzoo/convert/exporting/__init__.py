@@ -1,1 +1,0 @@
-"""A network becomes a file that runs without this package; what that file answers is checked."""
