@@ -141,9 +141,9 @@ def load_dataset(
     else:
         image_shape = check_image_shape(image_shape)
         if folder := picture_folder(name):
-            return replace(load_folder(folder, image_shape, fit, ink), name=name)
+            return replace(load_folder(folder, image_shape, fit=fit, ink=ink), name=name)
         if library := library_of(name):
-            return load_library_set(name, library, image_shape, fit, ink)
+            return load_library_set(name, library, image_shape, fit=fit, ink=ink)
     try:
         data = _load_named(name)
     except DatasetUnavailable as unavailable:

@@ -2,50 +2,19 @@
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from modelzoo.data.images import EncodedImages, Fit, Ink
+from modelzoo.data.images import EncodedImages, pixel_reader
 from modelzoo.data.source import Dataset, ImageShape
 from modelzoo.support.environment import in_home
 from modelzoo.support.errors import InputError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
 LAYOUT = "The layout is PATH/train/CLASS/pictures and PATH/test/CLASS/pictures."
-
-
-class FolderImages(EncodedImages):
-    """The images of `folder`/CLASS/*, each read, checked and fitted when it is indexed.
-
-    Args:
-        folder: holds one folder a class.
-        files: the names of the files of each class.
-        image_shape, fit, ink: as in `read_image`.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        files: Mapping[str, Sequence[str]],
-        image_shape: ImageShape,
-        fit: Fit = "cover",
-        ink: Ink = "as_is",
-    ) -> None:
-        self.labels = np.repeat(np.arange(len(files)), [len(names) for names in files.values()])
-        super().__init__(len(self.labels), image_shape, fit, ink)
-        self._folders = [folder / name for name in files]
-        # As bytes, the 1.2 million names of ImageNet take 30 MB.
-        every = itertools.chain.from_iterable(files.values())
-        self._names = np.array([os.fsencode(name) for name in every])
-
-    def path(self, position: int) -> Path:
-        """The file of the image at `position`."""
-        return self._folders[self.labels[position]] / os.fsdecode(self._names[position])
-
-    def _sources(self, positions: np.ndarray) -> list[Path]:
-        return [self.path(position) for position in positions]
 
 
 def check_folder(path: str | os.PathLike[str]) -> Path:
@@ -59,12 +28,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     return root
 
 
-def load_folder(
-    path: str | os.PathLike[str],
-    image_shape: ImageShape,
-    fit: Fit = "cover",
-    ink: Ink = "as_is",
-) -> Dataset:
+def load_folder(path: str | os.PathLike[str], image_shape: ImageShape, **options: Any) -> Dataset:
     """Load the images under `path` as a data set whose images are read as they are needed.
 
     Hidden files and files whose names do not end like an image's are passed over. A link that
@@ -73,10 +37,9 @@ def load_folder(
     Args:
         path: holds train/CLASS/* and test/CLASS/*.
         image_shape: height, width and channels that every image is brought to.
-        fit: as in `read_image`.
-        ink: as in `read_image`.
+        options: `fit` and `ink`, as in `read_image`.
     """
-    root = check_folder(path)
+    root, read = check_folder(path), pixel_reader(image_shape, **options)
     class_names = _class_names(root, "train")
     for foreign in _class_names(root, "test"):
         if foreign not in class_names:
@@ -84,17 +47,34 @@ def load_folder(
                 f"{root / 'test' / foreign}: the class {foreign} is not in {root / 'train'}\n"
                 "A network can't know a class that it was never shown: add it or take it away."
             )
-    train, test = (
-        FolderImages(
+    (x_train, y_train), (x_test, y_test) = (
+        images_of(
             split,
-            {name: _picture_names(split / name, root) for name in class_names},
+            {name: _image_names(split / name, root) for name in class_names},
             image_shape,
-            fit,
-            ink,
+            read,
         )
         for split in (root / "train", root / "test")
     )
-    return Dataset(f"folder:{path}", train, train.labels, test, test.labels, class_names)
+    return Dataset(f"folder:{path}", x_train, y_train, x_test, y_test, class_names)
+
+
+def images_of(
+    folder: Path,
+    files: Mapping[str, Sequence[str]],
+    image_shape: ImageShape,
+    read: Callable[[Path], np.ndarray],
+) -> tuple[EncodedImages, np.ndarray]:
+    """Return the images of `folder`/CLASS/*, whose names `files` has by class, and their labels."""
+    labels = np.repeat(np.arange(len(files)), [len(names) for names in files.values()])
+    folders = [folder / name for name in files]
+    # As bytes, the 1.2 million names of ImageNet take 30 MB.
+    names = np.array([os.fsencode(name) for name in itertools.chain.from_iterable(files.values())])
+
+    def paths(positions: np.ndarray) -> list[Path]:
+        return [folders[labels[each]] / os.fsdecode(names[each]) for each in positions]
+
+    return EncodedImages(len(labels), image_shape, paths, read), labels
 
 
 def _class_names(root: Path, split: str) -> tuple[str, ...]:
@@ -107,7 +87,7 @@ def _class_names(root: Path, split: str) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _picture_names(folder: Path, root: Path) -> list[str]:
+def _image_names(folder: Path, root: Path) -> list[str]:
     if not folder.is_dir():  # a class that the test set lacks is merely not tested
         return []
     names, has_folders = [], False

@@ -6,8 +6,7 @@ import functools
 import io
 import os
 import stat
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,31 +154,39 @@ def _fitted(
     return padded, f"{resized}, padded with the colour of its border"
 
 
+def pixel_reader(
+    shape: ImageShape, fit: Fit = "cover", ink: Ink = "as_is"
+) -> Callable[[Path | bytes], np.ndarray]:
+    """Return a function from a file, or what is in one, to its pixels; see `read_image`."""
+    shape = check_image_options(shape, fit, ink)
+    return lambda source: read_image(source, shape, fit=fit, ink=ink).pixels
+
+
 class EncodedImages(LazyImages):
     """Images each of which is read, checked and fitted when it is indexed, by several threads.
 
     Args:
         count: how many there are.
-        image_shape, fit, ink: as in `read_image`.
+        image_shape: of what `read` returns.
+        sources: returns what `read` takes for the images at some positions.
+        read: returns the pixels of one.
     """
 
-    def __init__(self, count: int, image_shape: ImageShape, fit: Fit, ink: Ink) -> None:
-        self._image_shape = check_image_options(image_shape, fit, ink)
-        super().__init__(count, self._image_shape)
-        self._fit, self._ink = fit, ink
-
-    @abstractmethod
-    def _sources(self, positions: np.ndarray) -> Sequence[Any]:
-        """Return where `_read_one` finds the images at these positions: files, or bytes."""
-
-    def _read_one(self, position: int, source: Any) -> np.ndarray:
-        return read_image(source, self._image_shape, fit=self._fit, ink=self._ink).pixels
+    def __init__(
+        self,
+        count: int,
+        image_shape: ImageShape,
+        sources: Callable[[np.ndarray], Sequence[Any]],
+        read: Callable[[Any], np.ndarray],
+    ) -> None:
+        super().__init__(count, image_shape)
+        self._sources, self._read_one = sources, read
 
     def _read(self, positions: np.ndarray) -> np.ndarray:
-        batch = np.empty((len(positions), *self._image_shape), np.uint8)
+        batch = np.empty((len(positions), *self.shape[1:]), np.uint8)
         run = map if len(positions) < 4 else _readers().map  # a few are not worth waking threads
         # An error ends this at once: the first is raised, and the images behind it are not read.
-        for row, pixels in enumerate(run(self._read_one, positions, self._sources(positions))):
+        for row, pixels in enumerate(run(self._read_one, self._sources(positions))):
             batch[row] = pixels
         return batch
 

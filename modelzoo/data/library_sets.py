@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from modelzoo.data.images import EncodedImages, Fit, Ink
+from modelzoo.data.images import EncodedImages, pixel_reader
 from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape
 from modelzoo.support.environment import cache_folder, check_installed, is_offline
 from modelzoo.support.errors import InputError, reason_of
@@ -19,6 +19,7 @@ from modelzoo.support.files import replacing
 
 TEST_SPLITS = ("test", "validation", "valid", "val")  # the first that has labels is scored
 RECORDS = 1024  # of TFDS, read at a time for their labels
+Records: TypeAlias = Callable[[list[int]], Sequence[Any]]  # from positions to the images there
 BUILDERS = ("arrow", "cache", "imagefolder", "parquet")  # "cache": what was prepared before
 
 
@@ -80,7 +81,7 @@ class TfdsSet:
             np.save(temporary, labels)
         return labels
 
-    def reader(self, split: str, image: str) -> Callable[[list[int]], Sequence[Any]]:
+    def reader(self, split: str, image: str) -> Records:
         """Return a function from positions to the images there, as `content` takes them."""
         records = self.splits[split]
         return lambda positions: [bytes(each[image]) for each in records.__getitems__(positions)]
@@ -137,7 +138,7 @@ class HuggingFaceSet:
         column = self.splits[split].with_format("numpy", columns=[label])[:][label]
         return np.asarray(column, np.int64)
 
-    def reader(self, split: str, image: str) -> Callable[[list[int]], Sequence[Any]]:
+    def reader(self, split: str, image: str) -> Records:
         """Return a function from positions to the images there: {"bytes": …, "path": …} each."""
         records = self.splits[split].select_columns([image])
         records = records.cast_column(image, self.kinds[1](decode=False))
@@ -159,40 +160,6 @@ LibrarySet: TypeAlias = TfdsSet | HuggingFaceSet
 LIBRARIES: dict[str, type[LibrarySet]] = {"tfds": TfdsSet, "hf": HuggingFaceSet}
 
 
-class LibraryImages(EncodedImages):
-    """A split of a library's data set, whose records are fetched by their numbers.
-
-    Args:
-        name: for messages: data set and split.
-        count: number of records.
-        read: returns the records at some positions.
-        content: returns what is in the file of one of them, or its path.
-        image_shape, fit, ink: as in `EncodedImages`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        count: int,
-        read: Callable[[list[int]], Sequence[Any]],
-        content: Callable[[Any], bytes | Path],
-        image_shape: ImageShape,
-        fit: Fit,
-        ink: Ink,
-    ) -> None:
-        super().__init__(count, image_shape, fit, ink)
-        self.name, self._records, self._content = name, read, content
-
-    def _sources(self, positions: np.ndarray) -> Sequence[Any]:
-        return self._records(positions.tolist())
-
-    def _read_one(self, position: int, source: Any) -> np.ndarray:
-        try:
-            return super()._read_one(position, self._content(source))
-        except InputError as error:
-            raise InputError(f"{self.name}, image {position}: {error}") from None
-
-
 def library_of(name: str) -> type[LibrarySet] | None:
     """Return the library that a name such as `hf:OWNER/NAME` begins with, if it does."""
     prefix, colon, _ = name.partition(":")
@@ -209,7 +176,7 @@ def check_library_name(name: str, library: type[LibrarySet]) -> str:
 
 
 def load_library_set(
-    name: str, library: type[LibrarySet], image_shape: ImageShape, fit: Fit, ink: Ink
+    name: str, library: type[LibrarySet], image_shape: ImageShape, **options: Any
 ) -> Dataset:
     """Load a data set whose images are read as they are needed; it is fetched if it must be.
 
@@ -217,14 +184,13 @@ def load_library_set(
         name: `tfds:NAME` or `hf:OWNER/NAME`.
         library: the one that the name begins with.
         image_shape: height, width and channels that every image is brought to.
-        fit: as in `read_image`.
-        ink: as in `read_image`.
+        options: `fit` and `ink`, as in `read_image`.
 
     Raises:
         DatasetUnavailable: there is none, or it cannot be fetched.
         InputError: it is not one for the classification of images, or has nothing to test on.
     """
-    rest = check_library_name(name, library)
+    rest, read = check_library_name(name, library), pixel_reader(image_shape, **options)
     try:
         opened = library(rest)
     except DatasetUnavailable:
@@ -240,11 +206,20 @@ def load_library_set(
     test_split, y_test = _test_split(name, opened, label)
     arrays: list[Any] = []
     for split, labels in (("train", opened.labels("train", label)), (test_split, y_test)):
+        where, records = f"{name} {split}", opened.reader(split, image)
         _check_labels(f"{name}: the split {split}", labels, len(class_names))
-        where, read = f"{name} {split}", opened.reader(split, image)
-        content = opened.content
-        arrays.append(LibraryImages(where, len(labels), read, content, image_shape, fit, ink))
-        arrays.append(labels)
+
+        def numbered(positions: np.ndarray, records: Records = records) -> list[tuple[int, Any]]:
+            numbers = positions.tolist()
+            return list(zip(numbers, records(numbers), strict=True))
+
+        def pixels(record: tuple[int, Any], where: str = where) -> np.ndarray:
+            try:
+                return read(opened.content(record[1]))
+            except InputError as error:
+                raise InputError(f"{where}, image {record[0]}: {error}") from None
+
+        arrays += [EncodedImages(len(labels), image_shape, numbered, pixels), labels]
     note = "" if test_split == "test" else f"The test images are its split {test_split}."
     x_train, y_train, x_test, y_test = arrays
     return Dataset(name, x_train, y_train, x_test, y_test, class_names, note)
