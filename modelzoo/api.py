@@ -195,24 +195,14 @@ def patch_size(config: Config, opened: Sequence[int], crops: int) -> tuple[int, 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A network's prediction for one image: classes with their values, the largest first.
-
-    Attributes:
-        file: the image.
-        classes: names and values; none for an image that shows nothing.
-        notes: how the image was brought to the network's input.
-        unit: what a value is; a network whose outputs do not sum to 1 gives scores.
-        uncertain: whether the largest probability is below `modelzoo.training.evaluation.CERTAIN`;
-            None for scores and without classes.
-        problem: why there are no classes; empty otherwise.
-    """
+    """A network's prediction for one image."""
 
     file: str
-    classes: list[tuple[str, float]]
-    notes: tuple[str, ...]
-    unit: Unit
-    uncertain: bool | None = None
-    problem: str = ""
+    classes: list[tuple[str, float]]  # names and values, the largest first
+    notes: tuple[str, ...]  # how it was brought to the network's input
+    unit: Unit  # a network whose outputs do not sum to 1 gives scores
+    uncertain: bool | None = None  # a small probability; None for scores and without classes
+    problem: str = ""  # why there are no classes: the image shows nothing
 
 
 def predict(

@@ -22,22 +22,13 @@ BATCH_SIZE = 256  # images computed at once
 
 
 def log_odds(scores: Any, labels: Any) -> Any:
-    """Return by how much the wrong classes are ahead of the right one: log((1 - p) / p).
+    """Return by how much the wrong classes are ahead of the right one: log((1 - p) / p), (n,).
 
     With p, the softmax of the right class, the cross-entropy is -log(p) = log(1 + exp(log_odds)):
     the signs of their gradients agree. Where the right score is ahead by 17 or more, though, p is 1
     in float32, and the gradient of the cross-entropy 0 or noise; that of the log-odds is not.
-
-    Args:
-        scores: (n, classes), any real numbers.
-        labels: (n,), right classes.
-
-    Returns:
-        (n,), float32; an image that is read wrongly has at least 0.
-
-    Reference:
-        Carlini, Wagner (2017), Towards evaluating the robustness of neural networks, section V.B,
-        on losses that vanish.
+    Reference: Carlini, Wagner (2017), Towards evaluating the robustness of neural networks, section
+    V.B, on losses that vanish.
     """
     scores = keras.ops.cast(scores, "float32")
     right = keras.ops.one_hot(labels, scores.shape[-1], dtype="float32")

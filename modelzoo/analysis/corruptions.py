@@ -64,19 +64,12 @@ Change = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]
 
 
 class Kind(NamedTuple):
-    """A way to change images by a strength from 0, which leaves them as they are.
+    """A way to change images by a strength from 0, which leaves them as they are."""
 
-    Attributes:
-        title: with the unit of the strength, for an axis.
-        strengths: by default; of images of 28 pixels a side where they are in pixels.
-        change: returns the changed images, once for each direction.
-        largest: strength that makes sense; None for whole pixels, at most the image's side.
-    """
-
-    title: str
-    strengths: Sequence[float]
-    change: Change
-    largest: float | None = None
+    title: str  # with the unit of the strength, for an axis
+    strengths: Sequence[float]  # by default; those in pixels of images of 28 pixels a side
+    change: Change  # returns the changed images, once for each direction
+    largest: float | None = None  # strength; None: a whole number of pixels, up to the side
 
     def variants(
         self, images: np.ndarray, strength: float, draw: np.random.Generator

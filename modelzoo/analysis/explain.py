@@ -16,12 +16,7 @@ from modelzoo.support.errors import InputError, suggest
 
 
 def on_pictures(network: keras.Model, config: Config) -> keras.Model:
-    """Put the configuration's `data.preprocessing` before a network.
-
-    Args:
-        network: what `modelzoo.load` or `modelzoo.build` returned for this configuration, or what
-            `before_softmax` made of it.
-        config: its configuration.
+    """Put the configuration's `data.preprocessing` before a network, or before its scores.
 
     Returns:
         A model of the same outputs that takes images as they are stored, float32 in 0..255, of
@@ -88,16 +83,10 @@ def features(
 def input_gradient(
     function: Callable[[Any], Any], images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values of a function of images, and their gradients by the images.
+    """Return the values of a function of images, (n,), and their gradients by the images, float32.
 
-    Args:
-        function: takes a float32 tensor of the shape of `images`, and returns a value for each
-            image, (n,), made by Keras operations. The value of one image must not depend on
-            another's.
-        images: (n, height, width, channels), float32.
-
-    Returns:
-        Values (n,) and gradients of the shape of `images`, float32.
+    The function takes a float32 tensor of the shape of `images`, (n, height, width, channels), and
+    is made of Keras operations; the value of one image must not depend on another's.
     """
     images = np.asarray(images, "float32")
     backend = keras.backend.backend()

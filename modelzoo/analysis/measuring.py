@@ -86,14 +86,7 @@ def check_comparable(networks: Sequence[Source]) -> None:
 def open_pictures(
     networks: Sequence[Source], count: int | None, seed: int, notify: Callable[[str], None]
 ) -> Pictures:
-    """Open the test images that all the networks are measured on.
-
-    Args:
-        networks: at least one; several have passed `check_comparable`.
-        count: that many, drawn without regard to their classes; None for all.
-        seed: of the draw.
-        notify: called with each notice.
-    """
+    """Open the test images that all networks are measured on: `count` drawn at random, or all."""
     from modelzoo.training.prepare import check_classes, open_dataset
 
     data, _ = open_dataset(networks[0].config, notify)
@@ -223,8 +216,7 @@ def pictures_chart(
 def telling_strength(rows: Sequence[Row]) -> float:
     """Return the least strength that at least halves the accuracy, or else the largest; 0 if none.
 
-    Args:
-        rows: of one method, by rising strength from 0.
+    The rows are those of one method, by rising strength from 0.
     """
     half = rows[0]["accuracy"] / 2
     halving = (row for row in rows[1:] if row["accuracy"] <= half)

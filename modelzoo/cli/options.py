@@ -47,8 +47,7 @@ def chosen_source(options: argparse.Namespace, **others: Any) -> Source:
 def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, str | Path | None]:
     """Read the configuration that options, SHORTCUTS too, and arguments of `configure` describe.
 
-    Returns:
-        The configuration, and the weights that NAME/WEIGHTS or --weights names, if any.
+    The weights that NAME/WEIGHTS or --weights names come with it, if any.
     """
     config, weights = configure(**arguments_of(configure, options) | others)
     for name, key in SHORTCUTS.items():

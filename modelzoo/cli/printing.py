@@ -173,18 +173,9 @@ def table_lines(
 ) -> list[str]:
     """Lay out a table in at most `width` columns, as far as words and the other columns allow.
 
-    Where it does not fit, the flexible column is broken at spaces, beside the other cells of its
-    row or, where that would leave it too narrow, in lines of its own below them.
-
-    Args:
-        heads: the name of each column, ">" before it for one that is aligned to the right; none
-            for a table without a head.
-        rows: a cell for each column.
-        width: in columns; None for that of stdout.
-        flexible: the position of the column that gives way, one of text.
-
-    Returns:
-        The lines, without spaces at their ends.
+    Where it does not fit, the column number `flexible` is broken at spaces, beside the other cells
+    of its row or, where that would leave it too narrow, in lines of its own below them. A head
+    that begins with ">" aligns its column to the right; a table without heads has none.
     """
     width = width or width_of(sys.stdout) or WIDTH
     sides = [head[:1] == ">" for head in heads] or [False] * len(rows[0])

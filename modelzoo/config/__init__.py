@@ -40,17 +40,9 @@ from modelzoo.support.files import is_there
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration, complete and checked.
+    """A configuration, complete and checked."""
 
-    Attributes:
-        name: the network's name, as in `--model` and in the name of a run.
-        about, model, data, image, compile, fit, trainer: the sections, defaults filled in.
-        weights: the published weights, the default first.
-        layers: what the files say, what the program found out in the data, and above both what
-            options and arguments ask for, in the order in which they were given.
-    """
-
-    name: str
+    name: str  # as in `--model`, and in the name of a run
     about: About
     model: Model
     data: Data
@@ -58,7 +50,7 @@ class Config:
     compile: Compile
     fit: Fit
     trainer: Trainer
-    weights: list[PublishedWeights]
+    weights: list[PublishedWeights]  # the default first
     layers: tuple[Layer, ...] = field(repr=False)
 
     @property
@@ -102,13 +94,10 @@ class Config:
     def with_values(
         self, values: Mapping[str, Any], origin: str, *, asked: bool = True
     ) -> "Config":
-        """Return this configuration with `values` in place of what was said before.
+        """Return this configuration with `values`, nested as in the YAML, in place of earlier ones.
 
-        Args:
-            values: sections with keys, nested as in the YAML.
-            origin: where they come from, for messages.
-            asked: False for what the program found out, such as a number of classes: it replaces
-                what the files say, but nothing that was asked for.
+        `origin` is where they come from, for messages. What was not `asked` for but found out by
+        the program, such as a number of classes, replaces only what files say.
         """
         return _assemble(self.name, [*self.layers, Layer(dict(values), origin, asked=asked)])
 

@@ -20,19 +20,12 @@ NUMBERS = (":int", ":float")  # the ends of YAML's tags
 
 @dataclass(frozen=True)
 class Layer:
-    """One source of keys: a YAML, a base of it, an option, an argument, or what a data set says.
+    """One source of keys: a YAML, a base of it, an option, an argument, or what a data set says."""
 
-    Attributes:
-        values: sections with keys, nested as in the YAML.
-        source: the path of the file, or the option.
-        lines: of each key, such as "fit.epochs", in a file.
-        asked: whether an option or an argument gives it, which lies above all that was read.
-    """
-
-    values: dict[str, Any]
-    source: str
-    lines: Mapping[str, int] = field(default_factory=dict)
-    asked: bool = False
+    values: dict[str, Any]  # sections with keys, nested as in the YAML
+    source: str  # the path of the file, or the option
+    lines: Mapping[str, int] = field(default_factory=dict)  # of each key, such as "fit.epochs"
+    asked: bool = False  # by an option or an argument, which lies above all that was read
 
     def place(self, key: str) -> str:
         """Return where `key` stands, for messages."""

@@ -31,22 +31,15 @@ Output = Annotated[float, Meta(ge=-1e9, le=1e9)]  # neither NaN nor infinite
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file to have: what to call it, where it may come from, and what proves that it is the one.
+    """A file to have: what it is called, where it may come from, and what proves that it is it."""
 
-    Attributes:
-        label: "lenet5/mnist", or the address that somebody gave.
-        file: the same path below the cache's `folder`, the package's weights and a mirror.
-        sha256: None if it is not published.
-        folder: below the cache folder: "weights", or "datasets" for the files of a data set.
-    """
-
-    label: str
-    file: str
+    label: str  # "lenet5/mnist", or the address that was given
+    file: str  # its path below `folder`, the package's weights and a mirror
     sources: tuple[str, ...]
-    sha256: str | None = None
+    sha256: str | None = None  # None if it is not published
     bytes: int | None = None
     max_bytes: int = LARGEST_FILE
-    folder: str = "weights"
+    folder: str = "weights"  # below the cache folder; "datasets" for those of a data set
 
     @property
     def is_own(self) -> bool:
@@ -155,18 +148,13 @@ def check_sha256(text: str) -> str:
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was measured, and on what: `evaluate --check` measures it again.
-
-    Attributes:
-        accuracy, top5_accuracy: shares of images whose class is the first, or among the first 5.
-        loss: may be missing where whoever published the weights did not say it.
-    """
+    """What was measured, and on what: `evaluate --check` measures it again."""
 
     dataset: Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
     split: Literal["train", "validation", "test"] = "test"
-    accuracy: Share
-    loss: Annotated[float, Meta(ge=0, le=1e9)] | None = None
-    top5_accuracy: Share | None = None
+    accuracy: Share  # share of images whose class is the first
+    loss: Annotated[float, Meta(ge=0, le=1e9)] | None = None  # None where it is not published
+    top5_accuracy: Share | None = None  # or among the first five
 
     def __str__(self) -> str:
         """Return them in words: "accuracy 0.9923, loss 0.0227 on mnist (test)"."""
@@ -188,29 +176,18 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of `weights:`.
-
-    Attributes:
-        name: what `--weights` takes, unique among the network's.
-        sources: tried in order: "package", "https://...", "gdrive:ID", "file:PATH" (from the
-            YAML's folder if relative).
-        sha256, bytes: of the file; mandatory unless `unverified`.
-        unverified: no hash is published: `--allow-unverified` is needed the first time.
-        max_bytes: where an unverified download is cut off.
-        format: "keras" for HDF5, "torch" for a state dict of PyTorch, converted at every load.
-        parameters: of the network, if it should be compared.
-    """
+    """One entry of `weights:`."""
 
     name: Annotated[str, Meta(pattern=NAME, description="letters, digits, '_' and '-', at most 64")]
-    sources: Annotated[list[str], Meta(min_length=1)]
+    sources: Annotated[list[str], Meta(min_length=1)]  # package, https://…, gdrive:ID, file:PATH
     scores: Scores
     recipe: Text
     licence: Text
-    sha256: Hash | None = None
+    sha256: Hash | None = None  # mandatory, as `bytes`, unless `unverified`
     bytes: Size | None = None
-    unverified: bool = False
-    max_bytes: Size | None = None
-    format: Literal["keras", "torch"] = "keras"
+    unverified: bool = False  # --allow-unverified is needed the first time
+    max_bytes: Size | None = None  # where an unverified download is cut off
+    format: Literal["keras", "torch"] = "keras"  # "torch" is converted at every load
     golden: Golden | None = None
     parameters: Size | None = None
     note: str = ""

@@ -32,28 +32,16 @@ TOLERANCE = 1e-4  # of a probability; of a score, as a share of the largest
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written and that answers as the network does.
+    """A file that was written and that answers as the network does."""
 
-    Attributes:
-        path: the file; of a SavedModel, its folder.
-        format: "onnx", "saved_model" or "litert".
-        bytes: its size.
-        facts: what it says of itself: classes, source, licence, SHA-256 of the weights, and so on.
-        pictures: what it was checked on, for people.
-        images: their number.
-        difference: the largest between its outputs and the network's; of scores, as a share of the
-            largest score.
-        same_answers: images of which both name the same class.
-    """
-
-    path: Path
+    path: Path  # of a SavedModel, its folder
     format: str
     bytes: int
-    facts: dict[str, Any]
-    pictures: str
-    images: int
-    difference: float
-    same_answers: int
+    facts: dict[str, Any]  # what it says of itself: classes, source, licence, SHA-256 …
+    pictures: str  # what it was checked on, in words
+    images: int  # their number
+    difference: float  # the largest; of scores, as a share of the largest score
+    same_answers: int  # images of which both name the same class
 
 
 def export(

@@ -16,25 +16,15 @@ READ_AHEAD = 2  # batches of files: one is being read while another is waited fo
 
 @dataclass(frozen=True)
 class BatchSource:
-    """One pass over a split, or, in training, one after the other.
+    """One pass over a split, or, in training, one after the other."""
 
-    Attributes:
-        images: the images of the whole data set, uint8.
-        labels: their class numbers.
-        order: positions of the images, as they come; a training epoch shuffles it in place.
-        seeds: of the augmentation of each batch, (batches, states, 2), changed in place, too.
-        batch_size: images in a batch; the last may be smaller.
-        first_step: batches of an epoch that are not made, since they were trained on already.
-        finish: makes what the network takes of images, labels and a row of `seeds`.
-    """
-
-    images: ImageSource
-    labels: np.ndarray
-    order: np.ndarray
-    seeds: np.ndarray
-    batch_size: int
-    first_step: int
-    finish: Callable[[Any, Any, Any], tuple[Any, Any]]
+    images: ImageSource  # of the whole data set, uint8
+    labels: np.ndarray  # their class numbers
+    order: np.ndarray  # positions of the images; a training epoch shuffles it in place
+    seeds: np.ndarray  # of each batch's augmentation, (batches, states, 2); in place, too
+    batch_size: int  # the last may be smaller
+    first_step: int  # batches before it were trained on already, and are not made
+    finish: Callable[[Any, Any, Any], tuple[Any, Any]]  # from images, labels, seeds to a batch
 
     @property
     def steps(self) -> int:

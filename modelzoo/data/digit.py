@@ -29,16 +29,9 @@ def border_pixels(pixels: np.ndarray) -> np.ndarray:
 def fit_digit(grey: Image.Image, height: int, width: int) -> np.ndarray | None:
     """Scale and centre a digit as MNIST's were: light strokes on black, (height, width), uint8.
 
-    The strokes are scaled to fit a box of 20/28 of each side, with their aspect ratio, and placed
-    with their centre of mass in the middle. Reference: LeCun et al. (1998), section III.A.
-
-    Args:
-        grey: light strokes on a darker ground, of any size.
-        height: of the result.
-        width: of the result.
-
-    Returns:
-        The digit, or None where there are no strokes.
+    The strokes, lighter than their ground, are scaled to fit a box of 20/28 of each side, with
+    their aspect ratio, and placed with their centre of mass in the middle; None if there are none.
+    Reference: LeCun et al. (1998), section III.A.
     """
     for side in (SEARCH_SIDE, DIGIT_SIDE):  # found roughly, then exactly
         working = _reduced(grey, side)

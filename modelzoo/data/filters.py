@@ -64,14 +64,9 @@ class Filtered(NamedTuple):
 
 
 def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read an image, upright, at most 1,024 pixels wide and high.
+    """Read an image, upright, at most 1,024 pixels wide and high, and say what was changed.
 
-    Args:
-        path: PNG, JPEG, GIF, BMP, TIFF or WebP.
-        grey: turn colour into grey.
-
-    Returns:
-        uint8 (height, width, 1 or 3), and in words what was changed.
+    The pixels are uint8, (height, width, 1 or 3).
     """
     picture = open_picture(Path(path), (LARGEST, LARGEST))
     image, notes = picture.image, list(picture.notes)
@@ -87,14 +82,10 @@ def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray
 
 
 def apply_filter(pixels: np.ndarray, name: str) -> Filtered:
-    """Slide a kernel over each channel of an image; the image is reflected at its borders.
+    """Slide a kernel over each channel of a uint8 image, which is reflected at its borders.
 
     Results are cut off at 0 and 255. Kernels that sum to 0, those of edges and lines, give 0 on
     even ground: their results are halved and added to 128, so that mid-grey is no edge.
-
-    Args:
-        pixels: uint8, (height, width, channels).
-        name: one of `FILTERS`.
     """
     found = find_filter(name)
     kernel = found.kernel

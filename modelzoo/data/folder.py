@@ -29,15 +29,10 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def load_folder(path: str | os.PathLike[str], image_shape: ImageShape, **options: Any) -> Dataset:
-    """Load the images under `path` as a data set whose images are read as they are needed.
+    """Load PATH/train/CLASS/* and PATH/test/CLASS/*, read as they are needed.
 
     Hidden files and files whose names do not end like an image's are passed over. A link that
-    leads out of `path` is refused.
-
-    Args:
-        path: holds train/CLASS/* and test/CLASS/*.
-        image_shape: height, width and channels that every image is brought to.
-        options: `fit` and `ink`, as in `read_image`.
+    leads out of `path` is refused. `options` are `fit` and `ink` of `read_image`.
     """
     root, read = check_folder(path), pixel_reader(image_shape, **options)
     class_names = _class_names(root, "train")

@@ -25,14 +25,9 @@ DISTORTIONS = {  # what (x, y) is multiplied with, from the left: one cell more 
 
 
 def draw(digit: int, matrix: np.ndarray | None = None) -> np.ndarray:
-    """Draw a digit, no larger than its ink.
+    """Draw a digit, no larger than its ink: uint8 (height, width), 255 for ink.
 
-    Args:
-        digit: 0 to 4.
-        matrix: (2, 2), what the corners (x, y) are multiplied with; None leaves them as they are.
-
-    Returns:
-        (height, width), uint8, 255 for ink and 0 for the background.
+    The corners (x, y) of its strokes are multiplied with `matrix`, (2, 2), if one is given.
     """
     strokes = [np.array(stroke) for stroke in STROKES[digit]]
     if matrix is not None:
@@ -48,14 +43,7 @@ def draw(digit: int, matrix: np.ndarray | None = None) -> np.ndarray:
 
 
 def at_every_position(pattern: np.ndarray) -> np.ndarray:
-    """Return the pattern at each place of the field where the whole of it fits.
-
-    Args:
-        pattern: (height, width), at most 16x16.
-
-    Returns:
-        (positions, 16, 16, 1), uint8; rows from the top, in each from the left.
-    """
+    """Return a pattern at each place of the field where it fits, by rows: uint8 (n, 16, 16, 1)."""
     height, width = pattern.shape
     rows, columns = SIDE - height + 1, SIDE - width + 1
     pictures = np.zeros((rows * columns, SIDE, SIDE, 1), np.uint8)
@@ -75,11 +63,7 @@ def with_noise(pictures: np.ndarray, cells: int, seed: int) -> np.ndarray:
 
 
 def presentations(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return 20 images of each digit, each at a position of its own chosen at random.
-
-    Returns:
-        Images (100, 16, 16, 1), uint8, and their digits (100,), int64.
-    """
+    """Return 20 images of each digit at random places, uint8 (100, 16, 16, 1), and their digits."""
     random = np.random.RandomState(seed)
     digits = np.arange(PRESENTATIONS * len(CLASSES)) % len(CLASSES)
     places = [at_every_position(draw(digit)) for digit in range(len(CLASSES))]

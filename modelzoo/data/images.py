@@ -29,17 +29,11 @@ READERS = min(32, usable_cores())  # threads; Pillow decodes outside Python's lo
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """An image as a network takes it.
+    """An image as a network takes it."""
 
-    Attributes:
-        pixels: uint8, (height, width, channels).
-        notes: what was done to it, in plain words.
-        problem: why it shows nothing that could be classified; empty for all other images.
-    """
-
-    pixels: np.ndarray
-    notes: tuple[str, ...]
-    problem: str = ""
+    pixels: np.ndarray  # uint8, (height, width, channels)
+    notes: tuple[str, ...]  # what was done to it, in plain words
+    problem: str = ""  # why it shows nothing that could be classified
 
 
 def check_image_options(shape: object, fit: object, ink: object) -> ImageShape:
@@ -165,11 +159,7 @@ def pixel_reader(
 class EncodedImages(LazyImages):
     """Images each of which is read, checked and fitted when it is indexed, by several threads.
 
-    Args:
-        count: how many there are.
-        image_shape: of what `read` returns.
-        sources: returns what `read` takes for the images at some positions.
-        read: returns the pixels of one.
+    `sources` returns what `read` takes for the images at some positions.
     """
 
     def __init__(
@@ -219,12 +209,10 @@ class Picture:
 
 
 def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None) -> Picture:
-    """Read an image.
+    """Read an image from a file, or from what is in one.
 
-    Args:
-        source: the path of a PNG, JPEG, GIF, BMP, TIFF or WebP file, or what is in such a file.
-        least_size: where a JPEG is larger, it may be decoded at 1/2, 1/4 or 1/8 of its size, but
-            not below this width and height. That makes folders of photographs quick to read.
+    A JPEG larger than `least_size` (width, height) may be decoded at 1/2, 1/4 or 1/8 of its size,
+    but not below that: it makes folders of photographs quick to read.
     """
     name = "the file" if isinstance(source, bytes) else str(source)
     if isinstance(source, Path):

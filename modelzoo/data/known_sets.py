@@ -173,31 +173,18 @@ def _split(name: str, pixels: np.ndarray, labels: np.ndarray, note: str) -> Data
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A data set that this package knows; NAME.npz in the data folder goes before fetching.
+    """A data set that this package knows; NAME.npz in the data folder goes before fetching."""
 
-    Attributes:
-        class_names: in the order of their numbers.
-        load: draws it, or loads it from a package; needs no network.
-        made_of: the data set whose images these are.
-        derive: makes it of the data set `made_of`.
-        addresses: of the folders that hold its published files, tried in order.
-        read: returns x_train, y_train, x_test and y_test from these files.
-        keras_folder: where Keras keeps the same files, if it does; a copy there is used.
-        images: published number of training and of test images; None: not to be compared.
-        fallback: what stands in for it where it cannot be reached.
-        note: of its array file, see `Dataset`.
-    """
-
-    class_names: tuple[str, ...]
-    load: Callable[[], Dataset] | None = None
-    made_of: str = ""
-    derive: Callable[[Dataset], Dataset] | None = None
-    addresses: tuple[str, ...] = ()
-    read: Callable[..., dict[str, np.ndarray]] = read_arrays
-    keras_folder: str | None = None
-    images: tuple[int, int] | None = None
-    fallback: str = ""
-    note: str = ""
+    class_names: tuple[str, ...]  # in the order of their numbers
+    load: Callable[[], Dataset] | None = None  # draws it, or loads it from a package
+    made_of: str = ""  # the data set whose images these are
+    derive: Callable[[Dataset], Dataset] | None = None  # makes it of `made_of`
+    addresses: tuple[str, ...] = ()  # of the folders that hold its files, tried in order
+    read: Callable[..., dict[str, np.ndarray]] = read_arrays  # from these files to arrays
+    keras_folder: str | None = None  # where Keras keeps the same files; a copy is used
+    images: tuple[int, int] | None = None  # published numbers, training and test
+    fallback: str = ""  # stands in for it where it cannot be reached
+    note: str = ""  # of its array file, see `Dataset`
 
 
 KNOWN_SETS = {

@@ -178,13 +178,9 @@ def check_library_name(name: str, library: type[LibrarySet]) -> str:
 def load_library_set(
     name: str, library: type[LibrarySet], image_shape: ImageShape, **options: Any
 ) -> Dataset:
-    """Load a data set whose images are read as they are needed; it is fetched if it must be.
+    """Load `tfds:NAME` or `hf:OWNER/NAME`, read as it is needed; it is fetched if it must be.
 
-    Args:
-        name: `tfds:NAME` or `hf:OWNER/NAME`.
-        library: the one that the name begins with.
-        image_shape: height, width and channels that every image is brought to.
-        options: `fit` and `ink`, as in `read_image`.
+    `options` are `fit` and `ink` of `read_image`.
 
     Raises:
         DatasetUnavailable: there is none, or it cannot be fetched.

@@ -80,23 +80,15 @@ ImageSource: TypeAlias = np.ndarray | LazyImages
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set and a test set of images, all of one shape, with the names of the classes.
+    """A training set and a test set of images, all of one shape, with the names of the classes."""
 
-    Attributes:
-        name: the label that stands wherever a figure measured on this data is shown.
-        x_train, x_test: uint8 images (n, height, width, channels), 0..255.
-        y_train, y_test: int64 (n,), the position of each image's class in `class_names`.
-        class_names: one name a class.
-        note: what a reader of a figure measured on this data must know; may be empty.
-    """
-
-    name: str
-    x_train: ImageSource
-    y_train: np.ndarray
+    name: str  # stands wherever a figure measured on this data is shown
+    x_train: ImageSource  # uint8 (n, height, width, channels), 0..255
+    y_train: np.ndarray  # int64 (n,), positions in `class_names`
     x_test: ImageSource
     y_test: np.ndarray
     class_names: tuple[str, ...]
-    note: str = ""
+    note: str = ""  # what a reader of a figure measured on it must know
 
     @property
     def image_shape(self) -> ImageShape:
@@ -176,9 +168,7 @@ def _resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the positions for training and for validation, each class in its proportion.
 
-    Args:
-        labels: class numbers, (n,).
-        size: a share if a float, a number of images if an int.
+    `size` is a share if it is a float, a number of images if an int.
     """
     count = round(len(labels) * size) if isinstance(size, float) else size
     if count >= len(labels):

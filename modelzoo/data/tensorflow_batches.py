@@ -50,10 +50,7 @@ class ReplicaSlices:
     ) -> Any:
         """Return slices with a weight an example: what it counts in the mean over its batch.
 
-        Args:
-            batches: a tf.data.Dataset of these slices, (images, labels) each.
-            sizes: of the batches that they were cut from.
-            class_weight: of each class, or None.
+        `batches` is a tf.data.Dataset of slices, which were cut from batches of these `sizes`.
         """
         edges = [np.array(self.bounds(size)) for size in sizes]
         counts = [np.diff(each) / size for each, size in zip(edges, sizes, strict=True)]
@@ -75,13 +72,9 @@ class ReplicaSlices:
 class TensorFlowBatches:
     """Gathers, finishes and cuts up the batches of a pass.
 
-    Args:
-        batches: what they are made of.
-        pixels: the images as a tensor, if they are in memory.
-        read: takes positions and returns the images there, if they are not.
-        slices: of every batch, in place of the whole.
-        whole_first: slices are cut from finished batches, as augmentation is drawn for a whole one;
-            else they are gathered alone.
+    `pixels` are the images as a tensor, if they are in memory; else `read` returns those at some
+    positions. With `whole_first`, slices are cut from finished batches, as augmentation is drawn
+    for a whole one; else they are gathered alone.
     """
 
     def __init__(

@@ -118,8 +118,7 @@ def examples() -> list[dict[str, str]]:
 def make_page(networks: Mapping[str, Network]) -> Any:
     """Return the page as an ASGI application, not yet guarded (see `serve.Guard`).
 
-    Args:
-        networks: what can be chosen, by their labels; the first is chosen at the start.
+    The first of the networks is chosen at the start.
     """
     # It imports the frameworks that it finds: the one that is wanted has been started before.
     for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "GRADIO_MCP_SERVER"):
@@ -202,13 +201,6 @@ class Network:
     """A trained network that answers one image at a time.
 
     Its functions are traced once, for a batch of one, when it is made.
-
-    Args:
-        source: the network with its weights.
-
-    Attributes:
-        unit: what its values are; values that do not sum to 1 are scores.
-        kinds: the class of each layer whose features are shown, by its name.
     """
 
     def __init__(self, source: Source) -> None:
@@ -232,22 +224,11 @@ class Network:
         self.unit = unit_of(values[np.newaxis])
 
     def answer(self, pixels: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the answer to an image (height, width, channels) in 0..255, and the features.
-
-        Returns:
-            Probabilities or scores, (classes,); and what each layer puts out, (height, width, maps)
-            or (units,), in their order.
-        """
+        """Return the outputs (classes,) for an image in 0..255, and what each layer puts out."""
         outputs = self._all_outputs.predict_on_batch(np.asarray(pixels, "float32")[np.newaxis])
         *features, values = [np.asarray(output[0], "float32") for output in outputs]
         return values, dict(zip(self.kinds, features, strict=True))
 
     def adversarial(self, pixels: np.ndarray, label: int, strength: float) -> np.ndarray:
-        """Return the image changed so that a class becomes less likely, float32 in 0..255.
-
-        Args:
-            pixels: (height, width, channels) in 0..255.
-            label: the class, such as the network's own answer.
-            strength: the most that a pixel changes, as a share (0..1) of 0..255.
-        """
+        """Return the image changed so that a class becomes less likely, float32 in 0..255."""
         return fgsm(self._scores, pixels[np.newaxis], np.array([label]), strength)[0]

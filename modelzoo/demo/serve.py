@@ -67,10 +67,6 @@ class Guard:
     A page elsewhere can let a name of its own point to 127.0.0.1 (DNS rebinding) and then talk to
     this server as its own. The Host header betrays it, so only known names pass; and an Origin
     header, if there is one, must be that of the page itself.
-
-    Args:
-        app: the ASGI application behind it.
-        host: what the server listens on.
     """
 
     def __init__(self, app: Any, host: str) -> None:

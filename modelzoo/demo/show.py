@@ -120,14 +120,10 @@ def adversarial_pictures(
 
 
 def mosaic(values: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Lay the maps of a layer side by side.
+    """Lay the maps (height, width, maps) of a layer side by side; (units,) become one map.
 
-    Args:
-        values: (height, width, maps), or (units,), which become one map.
-
-    Returns:
-        Grey and opacity, uint8 (height, width, 2), a transparent pixel between maps; and the
-        smallest and the largest value.
+    The result is grey and opacity, uint8 (height, width, 2), with transparent pixels between maps;
+    the smallest and the largest value come with it.
     """
     low, high = float(values.min()), float(values.max())
     black, white = (-max(-low, high), max(-low, high)) if low < 0 else (0.0, high)

@@ -123,12 +123,7 @@ def install_command(*requirements: str) -> str:
 
 
 def check_installed(what: str, *packages: str) -> None:
-    """Refuse to go on without the packages that something needs; none of them is imported.
-
-    Args:
-        what: needs them; begins the message.
-        packages: import names, of `REQUIREMENTS`.
-    """
+    """Refuse to go on without the packages that `what` needs; none of them is imported."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         names, verb, them = ", ".join(missing), *(("are", "them") if missing[1:] else ("is", "it"))

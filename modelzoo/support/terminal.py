@@ -115,11 +115,8 @@ def make_console(**options: Any) -> Console:
 class ProgressBar:
     """Shows one pass after the other over work of the same size. A context: it ends the bar.
 
-    Args:
-        total: of a pass, in units; None if unknown.
-        unit: a column of Rich's that says how many units are done; by default "3/12".
-        console: where; None for the standard error stream.
-        interval: seconds between two lines where there is no bar.
+    `total` is that of a pass, None if unknown; `unit` a column of Rich's for the units done, by
+    default "3/12"; `interval` the seconds between two lines where there is no bar.
     """
 
     def __init__(
@@ -149,11 +146,8 @@ class ProgressBar:
     def show(self, done: float, line: Callable[[], str], *, what: str = "", note: str = "") -> None:
         """Show how many units are done.
 
-        Args:
-            done: units.
-            line: makes what is printed where there is no bar, if it is time for a line.
-            what: stands before the bar, if it is not what the pass began with.
-            note: stands behind the bar, in a terminal that is wide enough.
+        `line` makes what is printed where there is no bar, if it is time for a line; `what` stands
+        before the bar, `note` behind it, in a terminal that is wide enough.
         """
         if self._bar is None:
             if time.monotonic() - self._last_line > self.interval:

@@ -61,10 +61,7 @@ class Interruption:
 class EpochOrder(keras.callbacks.Callback):
     """Give every epoch the order and the random numbers that follow from its number.
 
-    Args:
-        pipeline: whose order and augmentation it sets.
-        first_step: batches of the first epoch that are already done.
-        metrics: their running values then, of `keras.Model.metrics_variables`, one array each.
+    Of the first epoch `first_step` batches are done, and `metrics` are the running values then.
     """
 
     def __init__(
@@ -160,17 +157,6 @@ class Saving(keras.callbacks.Callback):
 
     Comes last among the callbacks, so that the others have already changed the learning rate and
     what they remember when the run saves both.
-
-    Args:
-        session: whose network and optimizer are saved.
-        folder: of a new run, or of one that was begun: `load` puts back what that saved.
-        console: where notices go.
-
-    Attributes:
-        progress: where the run stands.
-        done: what is saved of it, in words.
-        running: the metrics of the epoch that was begun, an array each.
-        interruption: makes an epoch end early, after it was saved, with KeyboardInterrupt.
     """
 
     def __init__(self, session: Session, folder: RunFolder, console: Console) -> None:

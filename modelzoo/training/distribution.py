@@ -29,13 +29,7 @@ if TYPE_CHECKING:
 
 
 class Distribution:
-    """How many replicas train together; by itself, one replica of the network in one process.
-
-    Attributes:
-        replicas: devices that train, in all processes together.
-        workers: processes.
-        is_chief: whether this process writes the run's files and prints.
-    """
+    """How many replicas train together; by itself, one replica of the network in one process."""
 
     one_step_at_a_time = False  # whether `steps_per_execution` must be 1
     lost: tuple[type[Exception], ...] = ()  # what is raised when another worker has gone

@@ -42,19 +42,12 @@ Engine: TypeAlias = "NumPyEngine | KerasEngine"
 
 @dataclass(frozen=True)
 class NumPyEngine:
-    """A network with its weights, computed by NumPy.
+    """A network with its weights, computed by NumPy."""
 
-    Attributes:
-        preprocessing: from images in 0..255 to what the network takes.
-        network: from there to its scores: the outputs, or what goes into a softmax at the end.
-        softmax: whether the network ends in one.
-        loss: of scores and labels; None if only Keras computes it.
-    """
-
-    preprocessing: Forward
-    network: Forward
-    softmax: bool
-    loss: Loss | None
+    preprocessing: Forward  # from images in 0..255 to what the network takes
+    network: Forward  # to its outputs, or to what goes into a softmax at the end
+    softmax: bool  # whether the network ends in one
+    loss: Loss | None  # None if only Keras computes it
     description: ClassVar[str] = f"NumPy {np.__version__}"
 
     @property
@@ -128,12 +121,7 @@ class KerasEngine:
 
 
 def start_engine(source: Source, device: str = "auto") -> Engine:
-    """Return what computes a network: NumPy, if it can and no framework is asked for.
-
-    Args:
-        source: the network and its weights.
-        device: "auto" or "cpu"; any other one is a framework's.
-    """
+    """Return what computes a network: NumPy, if it can and no framework or GPU is asked for."""
     config = source.config
     is_asked = device not in ("auto", "cpu") or config.is_asked("trainer.backend")
     if not is_asked and config.trainer.precision == "float32":

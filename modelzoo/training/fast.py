@@ -25,14 +25,9 @@ def accelerate(
     """Return what to compile and fit in the place of a network and its optimizer.
 
     They share the network's variables, and learn what it would learn. Where nothing faster is known
-    (other backends, GPUs, a network with a learning rule of its own), they are the same two.
-
-    Args:
-        network: not compiled yet.
-        optimizer: of Keras.
-        device: that trains.
-        share_batches: cut each batch into as many parts as there are cores, where an operation of
-            TensorFlow takes one thread; with several, the parts would compete for the same cores.
+    (other backends, GPUs, a network with a learning rule of its own), they are the same two. With
+    `share_batches`, each batch is cut into as many parts as there are cores, where an operation of
+    TensorFlow takes one thread; with several, the parts would compete for the same cores.
 
     Raises:
         InputError: batches should be cut, and a layer must see the whole batch.

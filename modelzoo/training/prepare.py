@@ -135,14 +135,10 @@ def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
 def class_weights(
     chosen: Mapping[int, float] | Literal["balanced"] | None, labels: np.ndarray, classes: int
 ) -> dict[int, float] | None:
-    """Return a weight for each class, as `keras.Model.fit` takes them.
+    """Return a weight for each class, as `keras.Model.fit` takes them, of `fit.class_weight`.
 
-    Args:
-        chosen: `fit.class_weight`: weights by class number, of which those left out are 1, or
-            "balanced": in inverse proportion to the images of each class, with a mean of 1 over
-            all images, as scikit-learn computes it. A class without images has the weight 1.
-        labels: class numbers of the training images, those for validation left out.
-        classes: units of the network's output.
+    Classes left out have the weight 1. "balanced" is in inverse proportion to the images of each
+    class, with a mean of 1 over all images, as scikit-learn computes it, and 1 without images.
     """
     if chosen is None:
         return None
@@ -241,14 +237,10 @@ def load_start(network: keras.Model, path: Path, config: Config) -> str:
 
 
 def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int) -> list[str]:
-    """Keep layers from being trained; return their names.
+    """Keep layers of a network that is not compiled yet from being trained; return their names.
 
-    A frozen batch normalisation works with the statistics that it has.
-
-    Args:
-        network: not compiled yet.
-        patterns: names of layers, in which * stands for anything, or "all-but-head".
-        num_classes: by which the head is known.
+    A frozen batch normalisation keeps its statistics. In `patterns`, * stands for anything, and
+    "all-but-head" for all layers but that with a unit for each class.
     """
     layers, head = weighted_layers(network), head_of(network, num_classes)
     frozen: set[str] = set()

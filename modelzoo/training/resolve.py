@@ -90,13 +90,8 @@ def configure(
 ) -> tuple[Config, str | Path | None]:
     """Return the configuration that a reference names, and the weights, if any are named.
 
-    Args:
-        model: NAME or NAME/WEIGHTS, a YAML, the folder of a run, or a configuration. With WEIGHTS,
-            the configuration is for the data set that they were trained on.
-        weights: what is named apart from `model`.
-        config_file: as for `load_config`.
-        dataset: likewise; in place of the one that the weights were trained on.
-        overrides: likewise.
+    `model` is as for `resolve`; with NAME/WEIGHTS, the configuration is for the data set that they
+    were trained on, unless `dataset` names one. The other arguments are those of `load_config`.
     """
     if isinstance(model, Config):
         return model, weights

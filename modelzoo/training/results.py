@@ -59,10 +59,7 @@ def notices_on_history(
 ) -> list[str]:
     """Return what is wrong with the accuracy of a finished training.
 
-    Args:
-        history: a row an epoch, as in history.csv.
-        labels: class numbers of the validation images; of the training images if there are none.
-        best_epoch: whose weights are kept, from 1.
+    `labels` are those of the validation images, or of the training images if there are none.
     """
     kind = "val_accuracy" if "val_accuracy" in history[-1] else "accuracy"
     values = [float(row.get(kind, math.nan)) for row in history]
@@ -117,12 +114,9 @@ def write_results(run: Run) -> None:
 
 
 def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
-    """Draw the charts of a finished run again, a file each; return their paths.
+    """Draw the charts of a finished run again, a file each, into its folder or `out`.
 
-    Args:
-        path: the folder of the run.
-        suffix: "png", "svg", "html" or "json".
-        out: folder for the files, whose names then start with the run's; the run's own if None.
+    In `out` the names of the files start with that of the run.
     """
     data = load_report_data(path)
     drawn = charts_of_run(RunFolder(path).read_history(), data)

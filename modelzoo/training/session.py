@@ -26,16 +26,7 @@ from modelzoo.training.prepare import build_network, freeze, open_pipeline
 
 
 class Session:
-    """A compiled network, its images and its callbacks, all tried on two images.
-
-    Attributes:
-        network: what is saved and scored; of Keras' layers and ours.
-        fitted: what Keras fits, of the same variables; compiled.
-        pipeline: the batches of the three splits.
-        callbacks: those of the configuration.
-        frozen: names of the layers that are not trained.
-        placement: the device that the variables live on, as the framework names it.
-    """
+    """A compiled network, its images and its callbacks, all tried on two images."""
 
     def __init__(
         self,

@@ -51,11 +51,8 @@ def list_studies() -> list[str]:
 def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
     """Read a study: a network, and what each variant of it changes.
 
-    Args:
-        study: a packaged name such as "overfitting", or a path to a YAML with `title`, `base` (a
-            network), `dataset`, `common` (sections that hold for all variants) and `variants`
-            (sections by name).
-        overrides: "SECTION.KEY=VALUE", for all variants.
+    `study` is a packaged name such as "overfitting", or the path of a YAML; `overrides` are for all
+    variants.
     """
     path = STUDIES / f"{study}.yaml" if str(study) in list_studies() else Path(study)
     if not is_there(path):
@@ -78,20 +75,12 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
 def run_study(
     study: Study, out: Path, *, device: str = "auto", console: "Console | None" = None
 ) -> list[Path]:
-    """Train all variants, and write their table and their curves.
+    """Train all variants, write their table and their curves, and return the paths of these.
 
     A variant that is finished is left as it is, and one that was interrupted goes on, so that the
-    same call with the same folder finishes a study.
-
-    Args:
-        study: from `load_study`.
-        out: folder; each variant gets a run's folder in it, and beside that the configuration that
-            was asked for: the run's own has what followed from the data, too.
-        device: as for `Trainer`.
-        console: likewise.
-
-    Returns:
-        The paths of the table and the charts.
+    same call with the same folder finishes a study. Each variant gets a run's folder in `out`, and
+    beside that the configuration that was asked for: the run's own has what followed from the data,
+    too.
     """
     folders = variant_folders(study, out)
     for name, config in study.variants.items():

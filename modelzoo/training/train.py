@@ -38,13 +38,9 @@ def train(
 ) -> Run:
     """Open the data, build the network, fit it, score it once, and write what the run leaves.
 
-    Args:
-        config: of a run that goes on, its own.
-        device: where the framework has started.
-        distribution: over how many devices and processes.
-        console: where progress and notices go.
-        folder: a new one; one that holds a run, which goes on; or None for a new one under runs/.
-        start: the file of the weights that a new run begins with.
+    The framework has started on `device`. `folder` is a new one; one that holds a run, which goes
+    on with its own `config`; or None for a new one under runs/. `start` is the file of the weights
+    that a new run begins with.
 
     Raises:
         InputError: the parts do not fit each other, or the folder holds another run's state.

@@ -26,11 +26,7 @@ def find_weights(
 ) -> Path:
     """Return the path of weights; fetch them if they are not on this machine.
 
-    Args:
-        config: whose published weights `weights` may name.
-        weights: a published name, a file, the folder of a run, or an address.
-        sha256: of a custom file; an address needs it, or `allow_unverified`.
-        allow_unverified: take a file whose SHA-256 is not published.
+    `weights` is a published name of `config`, a file, the folder of a run, or an address.
     """
     published = named_weights(config, weights)
     if published is not None:

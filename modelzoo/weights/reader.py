@@ -33,16 +33,8 @@ def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) ->
     Reads Keras 3 `.weights.h5`, legacy whole models (their description and optimizer state are left
     alone), legacy weights-only files of Keras 2.0 to 3.x, and state dicts of PyTorch (`.pth`).
     Nothing in the file is executed or deserialised, and the network is unchanged unless everything
-    fits.
-
-    Args:
-        network: built, with the shapes that the file should hold.
-        path: of the file.
-        new_head: the last layer with weights may have another number of units than in the file; it
-            keeps the weights that it has, then.
-
-    Returns:
-        The units of that layer in the file if they were left there, else None.
+    fits. With `new_head`, the last layer with weights may have another number of units than in the
+    file: it keeps the weights that it has then, and the number in the file is returned.
 
     Raises:
         InputError: the file is not what it should be, or does not fit; both sides are shown.
@@ -60,12 +52,8 @@ def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) ->
 def arrays_for(network: Network | keras.Model, stored: Stored, *, new_head: bool = False) -> Arrays:
     """Return the arrays of a file for each layer of a network that has weights.
 
-    Layers are matched by name where the names agree, else by their order; shapes must be equal.
-
-    Args:
-        network: described, or built.
-        stored: what the file holds.
-        new_head: the last layer may have another number of units in the file.
+    Layers are matched by name where the names agree, else by their order; shapes must be equal,
+    but for the units of the last layer with `new_head`.
     """
     places = _places_of(network)
     arrays: Arrays = []

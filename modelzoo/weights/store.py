@@ -89,10 +89,7 @@ def fetch(
 ) -> Fetched:
     """Return a file, fetching it if it is not here or damaged.
 
-    Args:
-        file: from `PublishedWeights.file_of` or `file_at`.
-        allow_unverified: take a file whose SHA-256 is not published, and write down its hash.
-        limits: how long and how often to try.
+    With `allow_unverified`, one whose SHA-256 is not published; its hash is written down.
 
     Raises:
         NotFetched: it is unavailable; the message says what each source answered, and how to

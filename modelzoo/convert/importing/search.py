@@ -74,10 +74,7 @@ class Candidate:
 class Search:
     """Trials of networks, activations and pixels on training images that are set aside.
 
-    Args:
-        networks: that are possible, the plainest first; all have the same weights.
-        arrays: the weights of each.
-        data: a few thousand of its images are chosen, each class in its proportion.
+    The networks, the plainest first, all have the same weights; `arrays` are those of each.
     """
 
     def __init__(
@@ -104,11 +101,7 @@ class Search:
         return self._usual(self.networks[place].input_shape)
 
     def best_pixels(self) -> list[tuple[Pixels, Score]]:
-        """Score all ways to prepare images for the first network, the best on more and more.
-
-        Returns:
-            The last round, the best first.
-        """
+        """Score all ways to prepare images for the first network, the best on more and more."""
         names = activations_of(self.networks[0])
         left = [Candidate(0, names, each) for each in self.pixels(0)]
         scored: list[tuple[Candidate, Score]] = []
