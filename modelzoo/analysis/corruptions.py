@@ -37,10 +37,7 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def noisy(images: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
-    """Add independent Gaussian noise to each pixel and channel; round, and clip to 0..255.
-
-    `sigma`, its standard deviation, is in grey levels of 0..255.
-    """
+    """Add Gaussian noise of deviation `sigma` grey levels to each value; round, clip to 0..255."""
     noise = sigma * generator.standard_normal(images.shape, dtype="float32")
     return np.clip(np.rint(images + noise), 0, 255).astype("uint8")
 

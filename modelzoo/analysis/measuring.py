@@ -184,10 +184,7 @@ def pictures_chart(
     rows: Sequence[Row],
     label: str,
 ) -> Chart | None:
-    """Return images that the first method fools, each of another class; None without a strength.
-
-    `network` is what `build_scores` returned, and `rows` what `attack_rows` did for these methods.
-    """
+    """Return images that the first method fools, each of another class; None without a strength."""
     (method, attack), (model, softmax) = next(iter(methods.items())), network
     strength = telling_strength([row for row in rows if row["method"] == method])
     if not strength:
@@ -214,10 +211,7 @@ def pictures_chart(
 
 
 def telling_strength(rows: Sequence[Row]) -> float:
-    """Return the least strength that at least halves the accuracy, or else the largest; 0 if none.
-
-    The rows are those of one method, by rising strength from 0.
-    """
+    """Return the least strength that halves the accuracy, or else the largest; 0 if none."""
     half = rows[0]["accuracy"] / 2
     halving = (row for row in rows[1:] if row["accuracy"] <= half)
     return float(next(halving, rows[-1])["strength"])

@@ -37,10 +37,7 @@ PICTURE: Row = {"align": "left", "baseline": "top", "smooth": False, "aspect": F
 
 
 class Canvas:
-    """What is drawn: images lowest, and what was begun later above what was begun before.
-
-    Marks that look the same form a layer.
-    """
+    """What is drawn: images lowest, the rest in order; marks of the same look form a layer."""
 
     def __init__(self) -> None:
         self._layers: dict[str, tuple[Row, Row, list[Row]]] = {}

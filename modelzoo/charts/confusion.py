@@ -153,10 +153,7 @@ def _cell_axes(names: Sequence[str], cell: int) -> Row:
 def _cells(
     rows: Sequence[Row], axes: Row, label: str, scale: alt.Scale, dark: float, font: float
 ) -> list[alt.Chart]:
-    """Return cells coloured by their share, and their counts, white on a share above `dark`.
-
-    A `font` size of 0 stands for cells that have no room for a count.
-    """
+    """Return cells coloured by share, and counts, white above `dark`; none with a `font` of 0."""
     legend = alt.Legend(title=[f"{label},", "share of true class"], format="~%", gradientLength=90)
     data = [{**row, "ink": "white" if row["share"] > dark else INK} for row in rows]
     base = alt.Chart(data_of(data)).encode(**axes, tooltip=TOOLTIP)

@@ -61,11 +61,7 @@ def write_report(
     metrics: Mapping[str, Any],
     data: ReportData,
 ) -> Path:
-    """Write `report.html` into the folder of a run and return its path.
-
-    What its metrics lack is shown as unknown; the note on the data and the notices stand at the
-    top, the configuration is shown as it is.
-    """
+    """Write `report.html` into the folder of a run, and return its path."""
     title = f"{metrics.get('model') or UNKNOWN} on {metrics.get('dataset') or UNKNOWN}"
     notes = [*filter(None, [metrics.get("note")]), *metrics.get("notices", [])]
     warnings = "".join(f'<p class="note" role="note">{_text(note)}</p>' for note in notes)

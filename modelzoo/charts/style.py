@@ -173,10 +173,7 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
 
 
 def render_page(title: str, body: str, charts: Mapping[str, dict[str, Any]]) -> str:
-    """Return a complete page that draws each chart where `body` has the `chart_box` of its name.
-
-    The title is plain text, the body HTML that is already escaped.
-    """
+    """Return a page that draws charts where `body`, escaped HTML, has their `chart_box`."""
     library, draw = vega_library(), _asset("page.js")
     return Template(_asset("page.html")).substitute(
         policy=_policy(library, draw),

@@ -45,10 +45,7 @@ def chosen_source(options: argparse.Namespace, **others: Any) -> Source:
 
 
 def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, str | Path | None]:
-    """Read the configuration that options, SHORTCUTS too, and arguments of `configure` describe.
-
-    The weights that NAME/WEIGHTS or --weights names come with it, if any.
-    """
+    """Read the configuration that options and SHORTCUTS describe, and the weights named."""
     config, weights = configure(**arguments_of(configure, options) | others)
     for name, key in SHORTCUTS.items():
         value, option = getattr(options, name, None), f"--{name.replace('_', '-')}"

@@ -88,10 +88,7 @@ def robustness(options: argparse.Namespace) -> None:
 
 
 def _sources(options: argparse.Namespace, names: list[str]) -> list[Source]:
-    """Return the networks that are measured, whose weights may be of another data set.
-
-    A folder that cannot be written to is refused before hours of work are spent.
-    """
+    """Return the networks that are measured; refuse a folder that cannot be written to."""
     out = Path(options.out)
     there = next((each for each in (out, *out.absolute().parents) if is_there(each)), out)
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -111,10 +108,7 @@ def _finish(
     summary: dict[str, Any],
     around: tuple[str, str],
 ) -> None:
-    """Write the charts and the table, named as the first, and print what was measured.
-
-    `around` are the lines above and below the printed table.
-    """
+    """Write charts and table; print what was measured, between the two lines `around` it."""
     out = Path(options.out)
     files = [out / f"{next(iter(charts))}.csv"]
     write_csv(files[0], list(rows[0]), rows)

@@ -122,10 +122,7 @@ class Config:
         return False
 
     def difference(self, other: "Config", without: Sequence[str] = ()) -> str | None:
-        """Return the first key, such as "data.batch_size", whose value `other` has otherwise.
-
-        Keys in `without` are not looked at.
-        """
+        """Return the first key, but for those in `without`, whose value `other` has otherwise."""
         own, its = flat(self.sections), flat(other.sections)
         for key in {**own, **its}:
             values = own.get(key), its.get(key)

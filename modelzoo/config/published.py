@@ -165,10 +165,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Probabilities for images that are made from a seed, so that any machine can compare.
-
-    `modelzoo.training.evaluation` makes and compares them: a row of `outputs` for each image.
-    """
+    """Probabilities for images that are made from a seed, a row an image."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)]
     outputs: Annotated[list[Annotated[list[Output], Meta(min_length=1)]], Meta(min_length=1)]

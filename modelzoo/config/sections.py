@@ -94,10 +94,7 @@ class Compile(Section, frozen=True, kw_only=True):
 
 
 class Fit(Section, frozen=True, kw_only=True):
-    """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own.
-
-    `class_weight: balanced` follows from the training images (`training.prepare.class_weights`).
-    """
+    """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own."""
 
     epochs: Count
     callbacks: list[KerasObject] = []
@@ -141,10 +138,7 @@ NARROWED = {  # arguments of all builders
 
 @functools.cache
 def model_struct(builder: str) -> type[Model]:
-    """Return the class of the `model` section for a builder, read from its signature.
-
-    No framework is needed: the builders name it in their return type only.
-    """
+    """Return the class of the `model` section for a builder, read from its signature."""
     function = BUILDERS[builder]
     keras = types.SimpleNamespace(Model=object)
     hints = typing.get_type_hints(function, localns={"keras": keras}, include_extras=True)

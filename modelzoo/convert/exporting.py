@@ -114,10 +114,7 @@ def export_network(
     *,
     scaled: bool = False,
 ) -> Exported:
-    """Write a network in float32 that has its weights to `target`, and check it; see `export`.
-
-    `origin` is what the file shall say of where the weights come from.
-    """
+    """Write a network that has its weights to `target`, and check it; `origin` joins its facts."""
     import keras
 
     from modelzoo.analysis.explain import on_pictures

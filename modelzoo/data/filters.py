@@ -64,10 +64,7 @@ class Filtered(NamedTuple):
 
 
 def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read an image, upright, at most 1,024 pixels wide and high, and say what was changed.
-
-    The pixels are uint8, (height, width, 1 or 3).
-    """
+    """Read an image as uint8 of at most 1,024 x 1,024 pixels, upright, and say what was changed."""
     picture = open_picture(Path(path), (LARGEST, LARGEST))
     image, notes = picture.image, list(picture.notes)
     if max(picture.size) > LARGEST:

@@ -157,10 +157,7 @@ def pixel_reader(
 
 
 class EncodedImages(LazyImages):
-    """Images each of which is read, checked and fitted when it is indexed, by several threads.
-
-    `sources` returns what `read` takes for the images at some positions.
-    """
+    """Images that several threads read when they are indexed; `sources` returns what to read."""
 
     def __init__(
         self,

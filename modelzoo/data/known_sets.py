@@ -230,10 +230,7 @@ CLASS_NAMES = {name: known.class_names for name, known in KNOWN_SETS.items()}
 
 
 def same_images(one: str, other: str) -> bool:
-    """Whether two data sets are made of the same images, and so have the same classes.
-
-    Weights for one of them suit the other.
-    """
+    """Whether two data sets are made of the same images, so that weights for one suit the other."""
 
     def origin(name: str) -> str:
         known = KNOWN_SETS.get(name)

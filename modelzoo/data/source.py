@@ -166,10 +166,7 @@ def _resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions for training and for validation, each class in its proportion.
-
-    `size` is a share if it is a float, a number of images if an int.
-    """
+    """Return positions to train and to validate on, a share (float) or a number (int)."""
     count = round(len(labels) * size) if isinstance(size, float) else size
     if count >= len(labels):
         raise InputError(

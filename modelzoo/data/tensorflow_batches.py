@@ -15,10 +15,7 @@ AUGMENTERS = min(8, usable_cores() // 2)  # batches made at once; half of the co
 
 @dataclass(frozen=True)
 class ReplicaSlices:
-    """What one process takes of every batch, where several replicas of a network train together.
-
-    `count` of the `replicas` slices of the batch, from number `first` on.
-    """
+    """What a process takes of a batch: `count` of `replicas` slices, from number `first` on."""
 
     replicas: int
     first: int

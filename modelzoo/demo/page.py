@@ -116,10 +116,7 @@ def examples() -> list[dict[str, str]]:
 
 
 def make_page(networks: Mapping[str, Network]) -> Any:
-    """Return the page as an ASGI application, not yet guarded (see `serve.Guard`).
-
-    The first of the networks is chosen at the start.
-    """
+    """Return the page as an ASGI application, not yet guarded (see `serve.Guard`)."""
     # It imports the frameworks that it finds: the one that is wanted has been started before.
     for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "GRADIO_MCP_SERVER"):
         os.environ[name] = "False"  # nothing is sent anywhere
@@ -198,10 +195,7 @@ SAME_VALUES = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatt
 
 
 class Network:
-    """A trained network that answers one image at a time.
-
-    Its functions are traced once, for a batch of one, when it is made.
-    """
+    """A trained network that answers one image at a time, traced when it is made."""
 
     def __init__(self, source: Source) -> None:
         self.config = config = source.config

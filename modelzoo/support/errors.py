@@ -37,10 +37,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Return the error for a name or a path that leads nowhere, with the nearest right name.
-
-    A path is answered as one: that a folder of a run is missing is no reason to list all networks.
-    """
+    """Return the error for a name or a path that leads nowhere, with the nearest right name."""
     known = list(known)
     if not (set(name) & {"/", "\\"} or name.startswith((".", "~"))):
         return InputError(f"unknown {kind} {name!r}{suggest(name, known)}")

@@ -98,10 +98,7 @@ def columns_of(text: str) -> int:
 
 
 def make_console(**options: Any) -> Console:
-    """Return a console of Rich, with these options, in which every string is plain text.
-
-    Nothing in square brackets is markup, and nothing is coloured for looking like a number.
-    """
+    """Return a console of Rich without markup, and without colours for what looks like a number."""
     from rich.console import Console
     from rich.text import Text
 

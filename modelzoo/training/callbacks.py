@@ -59,10 +59,7 @@ class Interruption:
 
 
 class EpochOrder(keras.callbacks.Callback):
-    """Give every epoch the order and the random numbers that follow from its number.
-
-    Of the first epoch `first_step` batches are done, and `metrics` are the running values then.
-    """
+    """Give each epoch the order and random numbers of its number."""
 
     def __init__(
         self, pipeline: InputPipeline, first_step: int = 0, metrics: Sequence[np.ndarray] = ()

@@ -162,10 +162,7 @@ def make_metrics(config: Config) -> list[Any]:
 
 
 def score(model: keras.Model, pipeline: InputPipeline, split: str, patch: Patch = None) -> Scores:
-    """Score a compiled network on a whole split, the last smaller batch included.
-
-    With a `patch`, (height, width), the probabilities of an image are the mean over ten patches.
-    """
+    """Score a compiled network on a split, or on ten patches (height, width) of each image."""
     import keras
 
     from modelzoo.data.preprocessor import CROPS

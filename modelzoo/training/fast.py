@@ -254,10 +254,7 @@ FUSED: dict[type, Any] = {
 
 
 def fuse(optimizer: Any) -> Any:
-    """Return the fused optimizer that does what `optimizer` does, or itself where there is none.
-
-    Only for TensorFlow, and for variables in float32.
-    """
+    """Return the fused optimizer that does what `optimizer` does, or itself: for float32."""
     fused = FUSED.get(type(optimizer))
     if fused is None or getattr(optimizer, "amsgrad", False):
         return optimizer

@@ -223,10 +223,7 @@ def head_of(network: keras.Model, num_classes: int) -> Any:
 
 
 def load_start(network: keras.Model, path: Path, config: Config) -> str:
-    """Copy the weights that `find_start` found into the network, and say what was copied.
-
-    A head for another number of classes keeps the weights that it was initialised with.
-    """
+    """Copy the weights that `find_start` found; a head for other classes keeps its initial ones."""
     classes, trainer = config.model.num_classes, config.trainer
     head = head_of(network, classes)
     units = load_weights(network, path, new_head=head is not None)

@@ -199,10 +199,7 @@ def _published(
 
 
 def _belongs(config: Config, published: PublishedWeights) -> bool:
-    """Whether weights are for the configuration's data set, or replace it, since they come later.
-
-    A YAML inherits its data set, and brings weights for another one.
-    """
+    """Whether weights are for the configuration's data set, or come later than its name."""
     return config.inherits_dataset or _same_images(published.scores.dataset, config.data.dataset)
 
 

@@ -32,10 +32,7 @@ SHOWN = 5  # names of classes in one line
 def notices_on_classes(
     labels: np.ndarray, names: Sequence[str], is_weighted: bool = False
 ) -> list[str]:
-    """Return what is wrong with the class numbers of the training images.
-
-    An imbalance is no notice if they are weighted already.
-    """
+    """Return what is wrong with the class numbers of the training images."""
     counts, notices = np.bincount(labels, minlength=len(names)), []
     missing = [name for name, count in zip(names, counts, strict=True) if not count]
     if missing:
@@ -57,10 +54,7 @@ def notices_on_classes(
 def notices_on_history(
     history: Sequence[Mapping[str, float]], labels: np.ndarray, best_epoch: int
 ) -> list[str]:
-    """Return what is wrong with the accuracy of a finished training.
-
-    `labels` are those of the validation images, or of the training images if there are none.
-    """
+    """Return what is wrong with the accuracies of a training on images with these labels."""
     kind = "val_accuracy" if "val_accuracy" in history[-1] else "accuracy"
     values = [float(row.get(kind, math.nan)) for row in history]
     if not all(map(math.isfinite, values)):  # other metrics were asked for
@@ -114,10 +108,7 @@ def write_results(run: Run) -> None:
 
 
 def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
-    """Draw the charts of a finished run again, a file each, into its folder or `out`.
-
-    In `out` the names of the files start with that of the run.
-    """
+    """Draw the charts of a finished run again, into its folder, or into `out` under its name."""
     data = load_report_data(path)
     drawn = charts_of_run(RunFolder(path).read_history(), data)
     target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")

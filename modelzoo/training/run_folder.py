@@ -233,10 +233,7 @@ class RunFolder:
                 self.state.replace(self.previous_state)
 
     def load_state(self) -> tuple[list[np.ndarray], Progress]:
-        """Read the newest state of which every byte is as it was saved.
-
-        `warning` says so if that is not the last one that was saved.
-        """
+        """Read the newest state that is whole; `warning` tells if a later one was saved."""
         self.warning, problem = "", ""
         for path in filter(is_there, (self.state, self.previous_state)):
             try:

@@ -49,11 +49,7 @@ def list_studies() -> list[str]:
 
 
 def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
-    """Read a study: a network, and what each variant of it changes.
-
-    `study` is a packaged name such as "overfitting", or the path of a YAML; `overrides` are for all
-    variants.
-    """
+    """Read a study, a packaged name or a YAML; `overrides` are for all variants."""
     path = STUDIES / f"{study}.yaml" if str(study) in list_studies() else Path(study)
     if not is_there(path):
         raise unknown("study", str(study), list_studies())

@@ -24,10 +24,7 @@ def find_weights(
     sha256: str | None = None,
     allow_unverified: bool = False,
 ) -> Path:
-    """Return the path of weights; fetch them if they are not on this machine.
-
-    `weights` is a published name of `config`, a file, the folder of a run, or an address.
-    """
+    """Return the path of weights, a name, file, run's folder or address; fetch them if need be."""
     published = named_weights(config, weights)
     if published is not None:
         if sha256 is not None:

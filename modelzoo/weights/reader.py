@@ -77,10 +77,7 @@ def arrays_for(network: Network | keras.Model, stored: Stored, *, new_head: bool
 
 
 def in_pixel_order(network: Network | keras.Model, arrays: Arrays) -> Arrays:
-    """Return the weights of a network that flattened its maps channel by channel, as PyTorch does.
-
-    Keras flattens them pixel by pixel, channels last.
-    """
+    """Return weights as if maps had been flattened pixel by pixel, not channel by channel."""
     return [
         [_by_pixel(array, place) for array in each]
         for place, each in zip(_places_of(network), arrays, strict=True)

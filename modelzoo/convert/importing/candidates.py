@@ -69,10 +69,7 @@ def possible_activations(stored: Stored, config: Config, *, given: bool) -> list
 def possible_networks(
     stored: Stored, config: Config, *, given: bool, natural: Shape | None
 ) -> list[Network]:
-    """Return the networks that a file's shapes leave possible, all linear, the plainest first.
-
-    `natural` is the shape of the images that decide; `config` and `given` as above.
-    """
+    """Return the networks that a file's shapes leave possible, all linear, the plainest first."""
     _check_chain(stored)
     hints = _pool_hints(stored)
     fixed = _said(config, "input_shape", given)

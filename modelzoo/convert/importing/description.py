@@ -139,10 +139,7 @@ def _entries(values: Any) -> list[Described]:
 
 
 def _chain(network: Described) -> list[Described]:
-    """Return the layers of a Sequential or functional network, nested ones taken apart.
-
-    In a functional one, each layer has to take what the one before it makes.
-    """
+    """Return the layers of a network, nested ones taken apart, if they form one chain."""
     entries = network.config  # a list: Keras < 2.2.3
     if isinstance(entries, dict):
         entries = entries.get("layers")

@@ -116,10 +116,7 @@ class Imported:
         return [on_one_line(line)[:300] for line in lines]
 
     def read(self, *, beside: bool, notify: Callable[[str], None]) -> None:
-        """Take the network that the file describes, if it does.
-
-        With `beside`, an architecture is looked for beside a file that holds weights only.
-        """
+        """Take the network that the file describes, or an architecture `beside` the file."""
         stored = self.stored
         if not stored.layers:
             raise InputError(f"{stored.path}: holds no weights")

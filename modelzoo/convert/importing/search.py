@@ -249,10 +249,7 @@ class Search:
 
 
 def is_poor(accuracy: float, labels: np.ndarray) -> bool:
-    """Whether an accuracy is in the lowest third of what lies between chance and all right.
-
-    Chance is to always give the class that most of the labels have.
-    """
+    """Whether an accuracy is in the lowest third between that of the most frequent class and 1."""
     chance = float(np.bincount(labels).max() / len(labels))
     return accuracy < chance + (1 - chance) / 3
 
