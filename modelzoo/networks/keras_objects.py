@@ -8,7 +8,7 @@ in a YAML can run code.
 import contextlib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,7 +17,7 @@ from modelzoo.networks import layers
 from modelzoo.networks.kinds import OURS
 from modelzoo.networks.layer import Layer, read_spec
 from modelzoo.networks.layers.neocognitron import SelfOrganizing
-from modelzoo.networks.network import ROW_KEYS, Network
+from modelzoo.networks.network import Network, row_of
 from modelzoo.support.errors import InputError, reason_of, suggest
 
 # Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
@@ -95,23 +95,37 @@ def to_keras(network: Network) -> keras.Model:
 
 def keras_layer(layer: Layer) -> keras.layers.Layer:
     """Return one layer, not yet built."""
-    arguments: dict[str, Any] = {}
-    for key, value in layer.arguments.items():
-        where = f"{layer.name}: {key}"
-        for kind in ("initializer", "regularizer"):
-            if key.endswith(kind):
-                value = make(kind, value, where)
-        if key == "activation":
-            check_activation(value, where)
-        arguments[key] = value
-    module: Any = layers if layer.kind in OURS else keras.layers
-    made: keras.layers.Layer = getattr(module, layer.kind)(name=layer.name, **arguments)
+    arguments = keras_arguments(layer.arguments, f"{layer.name}: ")
+    module = layers if layer.kind in OURS else keras.layers
+    return getattr(module, layer.kind)(name=layer.name, **arguments)
+
+
+def keras_arguments(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return arguments with initializers and regularizers in place of their names.
+
+    Args:
+        arguments: of a layer or a builder, by name: one value, or a list with one a layer.
+        where: what messages put before a name.
+
+    Raises:
+        InputError: as `make`, or Keras lacks an activation.
+    """
+    made = dict(arguments)
+    for key, value in arguments.items():
+        kind = key.rpartition("_")[2]
+        values = value if isinstance(value, list) else [value]
+        if kind == "activation":
+            for name in values:
+                _check_function(keras.activations, kind, name, where + key)
+        elif kind in ("initializer", "regularizer") and value is not None:
+            objects = [make(kind, each, where + key) for each in values]
+            made[key] = objects if isinstance(value, list) else objects[0]
     return made
 
 
 def keras_rows(model: keras.Model) -> list[dict[str, Any]]:
     """Return what is known of the layers of a Keras model, under the keys of `Network.rows`."""
-    unknown = dict.fromkeys(ROW_KEYS)
+    unknown = dict.fromkeys(row_of(Layer(), (1,)))
     return [
         {
             **unknown,
@@ -123,12 +137,6 @@ def keras_rows(model: keras.Model) -> list[dict[str, Any]]:
         }
         for layer in model.layers
     ]
-
-
-def check_activation(names: str | Sequence[str], where: str) -> None:
-    """Raise InputError, with the nearest name, if Keras lacks one of these activations."""
-    for name in [names] if isinstance(names, str) else names:
-        _check_function(keras.activations, "activation", name, where)
 
 
 def _find_class(kind: str, name: str, where: str) -> type:

@@ -59,19 +59,18 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def snake_case(self) -> str:
-        """The kind as Keras names layers, and `networks.layers` its modules: max_pooling2d."""
+        """The kind as Keras names layers: max_pooling2d."""
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", self.kind)
         return re.sub(r"_(\d?D)$", r"\1", words).lower()
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of the layer that differ from its defaults, without its name."""
-        given = {}
-        for field in msgspec.structs.fields(self):
-            value = getattr(self, field.name)
-            if field.name != "name" and value != field.default:
-                given[field.encode_name] = value
-        return given
+        return {
+            field.name: value
+            for field in msgspec.structs.fields(self)
+            if (value := getattr(self, field.name)) != field.default and field.name != "name"
+        }
 
     @property
     def window(self) -> tuple[int, int] | None:
@@ -87,11 +86,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.window if strides is None else pair(strides)
 
     def positions(self, inputs: Shape) -> tuple[int, int]:
-        """Return how many windows stand below each other and beside each other over an input.
-
-        Raises:
-            InputError: the input has no height and width, or the window does not fit.
-        """
+        """Return how many windows stand below each other and beside each other over an input."""
         window, steps = self.window or (1, 1), self.steps or (1, 1)
         padding = getattr(self, "padding", "valid")
         if isinstance(padding, str):
@@ -99,11 +94,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return slide(surround(inputs, padding), window, steps, "valid")
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """Return the shape that becomes of an input's.
-
-        Raises:
-            InputError: the layer takes no input of this shape.
-        """
+        """Return the shape that becomes of an input's, or raise InputError."""
         return (*self.positions(inputs), inputs[-1]) if self.window else inputs
 
     def weights(self, inputs: Shape) -> dict[str, Shape]:
@@ -162,11 +153,7 @@ def surround(inputs: Shape, padding: Any) -> tuple[int, int]:
 
 
 def slide(size: Shape, window: Shape, strides: Shape, padding: str) -> tuple[int, int]:
-    """Return the (height, width) that a window leaves, by the usual formulas for both paddings.
-
-    Raises:
-        InputError: the window does not fit.
-    """
+    """Return the (height, width) that a window leaves, or raise InputError if it does not fit."""
     if padding == "same":
         return -(-size[0] // strides[0]), -(-size[1] // strides[1])
     if window[0] > size[0] or window[1] > size[1]:

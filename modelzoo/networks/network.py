@@ -23,10 +23,6 @@ MOST = {
     "operations for each image": 2**36,  # of a layer: a hundred times those of AlexNet's largest
 }
 MAX_LAYERS = 200
-ROW_KEYS = (
-    "name", "type", "output_shape", "parameters", "operations", "trainable_parameters",
-    "connections", "kernel_size", "strides", "padding", "activation",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,18 +84,8 @@ class Network:
         return sum(count_parameters(*each) for each in self.with_inputs)
 
     @property
-    def trainable_parameters(self) -> int:
-        """The number of weights that a gradient changes."""
-        return sum(count_parameters(*each, trainable=True) for each in self.with_inputs)
-
-    @property
     def operations(self) -> int:
-        """The floating-point operations for one image, forward.
-
-        Example:
-            >>> describe("lenet5").operations
-            567760
-        """
+        """The floating-point operations for one image, forward."""
         return sum(layer.operations(inputs) for layer, inputs in self.with_inputs)
 
     @property
@@ -126,8 +112,8 @@ class Network:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what `info` says of each layer, the input first; None for what it lacks."""
-        first = _row(Layer(name="input"), self.input_shape) | {"type": "InputLayer"}
-        return [first, *(_row(*each) for each in self.with_inputs)]
+        first = row_of(Layer(name="input"), self.input_shape) | {"type": "InputLayer"}
+        return [first, *(row_of(*each) for each in self.with_inputs)]
 
     def computes_like(self, other: "Network") -> bool:
         """Whether two networks give the same outputs with the same weights, whatever their names.
@@ -137,21 +123,22 @@ class Network:
         return self.input_shape == other.input_shape and _computed(self) == _computed(other)
 
 
-def _row(layer: Layer, inputs: Shape) -> dict[str, Any]:
-    values = (
-        layer.name,
-        layer.kind,
-        layer.output_shape(inputs),
-        count_parameters(layer, inputs),
-        layer.operations(inputs),
-        count_parameters(layer, inputs, trainable=True),
-        layer.connections(inputs),
-        layer.window,
-        layer.steps,
-        getattr(layer, "padding", None),
-        getattr(layer, "activation", None),
-    )
-    return dict(zip(ROW_KEYS, _plain(values), strict=True))
+def row_of(layer: Layer, inputs: Shape) -> dict[str, Any]:
+    """Return one of `Network.rows`."""
+    row = {
+        "name": layer.name,
+        "type": layer.kind,
+        "output_shape": layer.output_shape(inputs),
+        "parameters": count_parameters(layer, inputs),
+        "operations": layer.operations(inputs),
+        "trainable_parameters": count_parameters(layer, inputs, trainable=True),
+        "connections": layer.connections(inputs),
+        "kernel_size": layer.window,
+        "strides": layer.steps,
+        "padding": getattr(layer, "padding", None),
+        "activation": getattr(layer, "activation", None),
+    }
+    return _plain(row)
 
 
 def count_parameters(layer: Layer, inputs: Shape, *, trainable: bool = False) -> int:
@@ -185,14 +172,9 @@ def check_count(where: str, count: int, what: str) -> None:
 
 
 def read_layers(specs: Sequence[KerasObject], where: str = "layers") -> tuple[Layer, ...]:
-    """Return the layers that a list of {class_name, config} describes, each with a name.
+    """Return the layers that a list of {class_name, config}, or a kind alone, describes.
 
-    Args:
-        specs: as in a YAML; a kind alone stands for one without arguments.
-        where: the key, for messages.
-
-    Raises:
-        InputError: an unknown kind or argument (with the nearest right name), or a wrong value.
+    Each gets a name. An unknown kind or argument, or a wrong value, raises InputError.
     """
     layers = []
     for number, spec in enumerate(specs):
@@ -233,17 +215,8 @@ def sequential(
 
     Output shape: (batch, num_classes).
 
-    Returns:
-        The network's description.
-
     Raises:
         InputError: an unknown kind or argument, a wrong value, or another number of outputs.
-
-    Example:
-        >>> sequential([28, 28, 1], ["Flatten", {"class_name": "Dense"}]).parameters
-        7850
-
-    Deviations: none; there is no paper.
     """
     specs = [{"class_name": each} if isinstance(each, str) else each for each in layers]
     for index in reversed(range(len(specs))):

@@ -239,16 +239,10 @@ def alexnet(
 def per_layer(
     arguments: Mapping[str, Any], names: str, count: int | None = None
 ) -> list[SimpleNamespace]:
-    """Return the arguments of each layer, as attributes.
+    """Return the arguments of these names for each layer, as attributes.
 
-    Args:
-        arguments: of the builder, by name: each a single value, which all layers get, or a list
-            with one a layer.
-        names: of those to return, with spaces between them.
-        count: layers; by default as many as the first argument has values.
-
-    Raises:
-        InputError: a list of another length.
+    There are `count` layers, by default as many as the first argument has values. A list of
+    another length raises InputError.
     """
     given = {name: arguments[name] for name in names.split()}
     if count is None:
@@ -256,7 +250,7 @@ def per_layer(
         count = len(first) if isinstance(first, list | tuple) else 1
     layers = [SimpleNamespace() for _ in range(count)]
     for name, value in given.items():
-        values = list(value) if isinstance(value, list | tuple) else [value] * count
+        values = value if isinstance(value, list | tuple) else [value] * count
         if len(values) != count:
             raise InputError(
                 f"{name}: {len(values)} values for {count} layers; give one, or {count}"
@@ -289,9 +283,8 @@ def pool(name: str, stage: SimpleNamespace) -> list[Layer]:
     """Return a stage's pooling, if it has one."""
     if stage.pooling == "none":
         return []
-    size, strides = stage.pool_size, stage.pool_strides
-    kind = POOLS[stage.pooling]
-    return [kind(name=name, pool_size=size, strides=strides, padding=stage.pool_padding)]
+    size, strides, padding = stage.pool_size, stage.pool_strides, stage.pool_padding
+    return [POOLS[stage.pooling](name=name, pool_size=size, strides=strides, padding=padding)]
 
 
 def connect(name: str, drop: str, each: SimpleNamespace, **arguments: Any) -> list[Layer]:
@@ -302,9 +295,5 @@ def connect(name: str, drop: str, each: SimpleNamespace, **arguments: Any) -> li
 
 
 def classify(name: str, num_classes: int, activation: str, **arguments: Any) -> Layer:
-    """Return the output layer.
-
-    Its arithmetic is float32 even under mixed precision: a softmax in 8 or 11 bits loses small
-    probabilities.
-    """
+    """Return the output layer, in float32: a softmax in 8 or 11 bits loses small probabilities."""
     return Dense(name=name, units=num_classes, activation=activation, dtype="float32", **arguments)

@@ -34,9 +34,9 @@ def build_network(config: Config) -> keras.Model:
 
     import keras
 
-    from modelzoo.networks.keras_objects import to_keras
+    from modelzoo.networks.keras_objects import keras_arguments, to_keras
 
-    _check_keras_names(config)
+    keras_arguments(config.builder_arguments, f"{config.name}: model.")  # before Keras reads them
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.trainer.precision)
     try:
@@ -50,20 +50,6 @@ def build_network(config: Config) -> keras.Model:
         raise InputError(f"{config.name}: model: Keras refuses it: {reason_of(error)}") from None
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _check_keras_names(config: Config) -> None:
-    """Refuse what Keras does not know in the `model` section, before it deserialises anything."""
-    from modelzoo.networks.keras_objects import check_activation, make
-
-    for key, value in config.builder_arguments.items():
-        where = f"{config.name}: model.{key}"
-        if key.endswith("activation"):
-            check_activation(value, where)
-        for kind in ("initializer", "regularizer"):
-            if key.endswith(kind) and value is not None:
-                for spec in value if isinstance(value, list) else [value]:
-                    make(kind, spec, where)
 
 
 def open_dataset(

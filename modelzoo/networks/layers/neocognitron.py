@@ -135,10 +135,10 @@ class SCells(ShuntingCells):
         added_a, added_b = self._changes(inputs[0], competing[0])
         return outputs, a + added_a, b + added_b
 
-    def _changes(self, picture: Any, outputs: Any) -> tuple[Any, Any]:
+    def _changes(self, image: Any, outputs: Any) -> tuple[Any, Any]:
         """Return what one image adds to a and b, by the areas that the representatives saw."""
         found, places = self._representatives(outputs)
-        padded = ops.pad(picture, [*self.padding, (0, 0)])
+        padded = ops.pad(image, [*self.padding, (0, 0)])
         height, width, planes = padded.shape
         corners = places // outputs.shape[1] * width + places % outputs.shape[1]
         steps = ops.arange(self.area, dtype=corners.dtype)
@@ -285,15 +285,15 @@ class SelfOrganizing(keras.Model):
             layer.a.assign(a)
             layer.b.assign(b)
 
-    def _show(self, picture: Any, synapses: Synapses) -> Synapses:
+    def _show(self, image: Any, synapses: Synapses) -> Synapses:
         """Return the synapses that one image, of shape (1, height, width, channels), leaves."""
         after: Synapses = []
         for layer in self.layers:
             if isinstance(layer, SCells):
-                picture, a, b = layer.reinforce(picture, *synapses[len(after)])
+                image, a, b = layer.reinforce(image, *synapses[len(after)])
                 after.append((a, b))
             elif isinstance(layer, CCells):
-                picture = layer(picture)
+                image = layer(image)
         return after
 
     def get_config(self) -> dict[str, Any]:

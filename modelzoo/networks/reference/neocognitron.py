@@ -96,7 +96,7 @@ def graded(outputs: ArrayLike) -> Array:
 
 
 def reinforce(
-    picture: ArrayLike,
+    image: ArrayLike,
     a: ArrayLike,
     b: ArrayLike,
     c: ArrayLike,
@@ -108,7 +108,7 @@ def reinforce(
 ) -> tuple[Array, Array]:
     """Return a and b after one image, (height, width, input planes): equations 7 and 8."""
     a, b, c = np.array(a), np.array(b), np.asarray(c)
-    padded = _surround(np.asarray(picture)[np.newaxis], pads)[0]
+    padded = _surround(np.asarray(image)[np.newaxis], pads)[0]
     outputs = s_cells(padded[np.newaxis], a, b, c, selectivity)[0]
     for plane, (row, across) in representatives(outputs, column).items():
         seen = padded[row : row + len(c), across : across + len(c)]
@@ -118,11 +118,7 @@ def reinforce(
 
 
 def c_cells(
-    x: ArrayLike,
-    d: ArrayLike,
-    saturation: float = 0.5,
-    stride: int = 1,
-    pads: Pads = NO_PADS,
+    x: ArrayLike, d: ArrayLike, saturation: float = 0.5, stride: int = 1, pads: Pads = NO_PADS
 ) -> Array:
     """Outputs of C-planes: blurred S-planes under lateral inhibition, equations 4-6."""
     _, above, below = _c_sums(_surround(x, pads), d, stride)

@@ -73,10 +73,7 @@ def scaled_tanh(x: ArrayLike, amplitude: float = 1.7159, slope: float = 2.0 / 3.
 
 
 def scaled_tanh_gradient(
-    x: ArrayLike,
-    upstream: ArrayLike,
-    amplitude: float = 1.7159,
-    slope: float = 2.0 / 3.0,
+    x: ArrayLike, upstream: ArrayLike, amplitude: float = 1.7159, slope: float = 2.0 / 3.0
 ) -> Array:
     """Derivative d_x of `scaled_tanh`."""
     return amplitude * slope * tanh_gradient(slope * floats(x), upstream)
