@@ -136,25 +136,21 @@ def test_a_layer_agrees_with_numpy(name, dtype, shape):
     assert layer(keras.Input(batch_shape=x.shape, dtype=dtype)).shape == outputs.shape
 
 
-@pytest.mark.parametrize("j", [1.0, 40.0])
-def test_map_criterion_agrees_with_numpy(j):
-    """The loss of the scores is that of the paper's penalties, also where exp(-y) is nothing."""
-    generator = np.random.default_rng(0)
-    penalties, labels = generator.uniform(0, 200, (6, 10)).astype("float32"), np.arange(6)
-    loss = MAPCriterion(j)
-    one_hot = np.eye(10)[labels]
-    value, (gradient,) = run(lambda scores: loss(one_hot, scores), None, -penalties)
-    assert float(value) == pytest.approx(reference.map_criterion(penalties, labels, j))
-    expected = -reference.map_criterion_gradient(penalties, labels, j)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
-
-
-def test_bipolar_mean_squared_error_agrees_with_numpy():
-    outputs, labels = np.random.default_rng(0).random((6, 10), "float32"), np.arange(6)
-    loss = BipolarMeanSquaredError()
+@pytest.mark.parametrize(
+    ("loss", "name", "options", "scale"),
+    [
+        (MAPCriterion(1.0), "map_criterion", (1.0,), -200),  # the paper's penalties are -scores
+        (MAPCriterion(40.0), "map_criterion", (40.0,), -200),  # also where exp(-y) is nothing
+        (BipolarMeanSquaredError(), "bipolar_mean_squared_error", (), 1),
+    ],
+)
+def test_a_loss_agrees_with_numpy(loss, name, options, scale):
+    outputs = scale * np.random.default_rng(0).random((6, 10), "float32")
+    labels, sign = np.arange(6), np.sign(scale)
     value, (gradient,) = run(lambda y: loss(np.eye(10)[labels], y), None, outputs)
-    assert float(value) == pytest.approx(reference.bipolar_mean_squared_error(outputs, labels))
-    expected = reference.bipolar_mean_squared_error_gradient(outputs, labels)
+    expected = getattr(reference, name)(sign * outputs, labels, *options)
+    assert float(value) == pytest.approx(expected)
+    expected = sign * getattr(reference, f"{name}_gradient")(sign * outputs, labels, *options)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-8)
 
 

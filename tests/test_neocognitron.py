@@ -48,21 +48,19 @@ def synapses(layer: SCells, planes: int) -> list[np.ndarray]:
 
 def compare(name: str, dtype: str, shape: tuple[int, ...]) -> list[tuple[Any, Any]]:
     """Return (ours, NumPy's) outputs, and then the pairs of gradients."""
-    layer, x = made(name, dtype), inputs(*shape).astype(dtype)
+    layer, arrays = made(name, dtype), [inputs(*shape).astype(dtype)]
     layer.build(shape)
     if isinstance(layer, SCells):
-        arrays = [x, *(array.astype(dtype) for array in synapses(layer, shape[-1]))]
-        options = (layer.selectivity, layer.padding)
-        expected = reference.s_cells(*arrays, layer.c, *options)
+        arrays += [array.astype(dtype) for array in synapses(layer, shape[-1])]
+        fixed, options = layer.c, (layer.selectivity, layer.padding)
+        forward, gradient = reference.s_cells, reference.s_cells_gradient
     else:
-        arrays, d = [x], reference.fall_off(layer.area, layer.decay)
+        fixed = reference.fall_off(layer.area, layer.decay)
         options = (layer.saturation, layer.strides, layer.padding)
-        expected = reference.c_cells(x, d, *options)
+        forward, gradient = reference.c_cells, lambda *a: (reference.c_cells_gradient(*a),)
+    expected = forward(*arrays, fixed, *options)
     upstream = np.random.default_rng(2).normal(size=expected.shape)
-    if isinstance(layer, SCells):
-        wanted = reference.s_cells_gradient(*arrays, layer.c, upstream, *options)
-    else:
-        wanted = (reference.c_cells_gradient(x, d, upstream, *options),)
+    wanted = gradient(*arrays, fixed, upstream, *options)
     call = lambda x, *w: layer.stateless_call([], list(w), x)[0]  # noqa: E731
     outputs, gradients = run(call, upstream, *arrays)
     assert layer(keras.Input(batch_shape=shape, dtype=dtype)).shape == outputs.shape
