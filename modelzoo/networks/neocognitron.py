@@ -42,23 +42,12 @@ def neocognitron(
     read-out is trained by gradient, with labels: it tells which class a cell stands for. Wherever a
     list is allowed, it holds one value a module, an S-layer with its C-layer.
 
-    Args:
+    The arguments are those of `SCells` (`area` and `decay` with s_) and `CCells` (with c_), and:
+
         input_shape: [height, width, channels] of an image.
         num_classes: units of the read-out.
-        planes: S-planes, and as many C-planes, of each module.
         s_size: cells in an S-plane, n or [height, width]; it says how many modules there are.
-        s_area: side of the square of cells that an S-cell sees in each plane before it.
         c_size: cells in a C-plane, n or [height, width].
-        c_area: side of the square of S-cells that a C-cell sees.
-        c_strides: S-cells between the areas of neighbouring C-cells.
-        selectivity: r, efficacy of the inhibition.
-        learning_selectivity: r in the competition for reinforcement; null for the same.
-        reinforcement: q, speed of learning.
-        column: side of an S-column, in which cells compete.
-        saturation: alpha of the C-cells.
-        s_decay: of the V-cells' weights c, with the distance in cells.
-        c_decay: of the C-cells' weights d, with the distance in cells.
-        initial: scale of the S-cells' weights before learning.
         organizing_steps: batches in which the S-cells are reinforced, from the first on.
         output_activation: name of a Keras activation, for the read-out.
         name: name of the model.
@@ -94,8 +83,9 @@ def neocognitron(
     layers: list[Layer] = []
     sides = check_input_shape(input_shape)[:2]
     for number, module in enumerate(modules, start=1):
+        strides, s_sides = module.c_strides, pair(module.s_size)
         # float32 even under mixed precision: small amounts add up over many images
-        layers.append(
+        layers += [
             SCells(
                 name=f"US{number}",
                 planes=module.planes,
@@ -108,10 +98,7 @@ def neocognitron(
                 decay=module.s_decay,
                 initial=module.initial,
                 dtype="float32",
-            )
-        )
-        strides, s_sides = module.c_strides, pair(module.s_size)
-        layers.append(
+            ),
             CCells(
                 name=f"UC{number}",
                 area=module.c_area,
@@ -120,8 +107,8 @@ def neocognitron(
                 saturation=module.saturation,
                 decay=module.c_decay,
                 dtype="float32",
-            )
-        )
+            ),
+        ]
         sides = pair(module.c_size)
     layers.append(Flatten(name="flatten", dtype="float32"))
     layers.append(classify("output", num_classes, output_activation))
