@@ -4,7 +4,6 @@ It starts no framework. Shapes are without the batch: (height, width, maps), or 
 """
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -56,12 +55,6 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def kind(self) -> str:
         """The name of the class, here and in Keras."""
         return type(self).__name__
-
-    @property
-    def snake_case(self) -> str:
-        """The kind as Keras names layers: max_pooling2d."""
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", self.kind)
-        return re.sub(r"_(\d?D)$", r"\1", words).lower()
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -186,7 +186,8 @@ def read_layers(specs: Sequence[KerasObject], where: str = "layers") -> tuple[La
     taken = {layer.name for layer in layers}
     for index, layer in enumerate(layers):
         if not layer.name:  # a name like Keras': conv2d, conv2d_1, max_pooling2d
-            stem = layer.snake_case
+            words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", layer.kind)
+            stem = re.sub(r"_(\d?D)$", r"\1", words).lower()
             names = itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(1)))
             name = next(name for name in names if name not in taken)
             taken.add(name)
