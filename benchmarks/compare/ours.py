@@ -113,12 +113,20 @@ def lenet5_evaluate(settings: Settings) -> dict[str, Any]:
 def latency(settings: Settings) -> dict[str, Any]:
     """Milliseconds from one uint8 image to its probabilities in NumPy."""
     import modelzoo
-    from modelzoo.analysis.explain import on_pictures
     from modelzoo.data.datasets import load_dataset
 
     pictures = load_dataset("mnist").x_test
-    network = modelzoo.load("lenet5", weights="mnist")
-    answer = on_pictures(network, modelzoo.load_config("lenet5")).predict_on_batch
+    if settings.get("engine") == "keras":
+        from modelzoo.analysis.explain import on_pictures
+
+        network = modelzoo.load("lenet5", weights="mnist")
+        answer = on_pictures(network, modelzoo.load_config("lenet5")).predict_on_batch
+    else:
+        computed = modelzoo.load("lenet5", weights="mnist", engine="numpy")
+
+        def answer(picture: np.ndarray) -> np.ndarray:
+            return computed.predict(picture * np.float32(1 / 255))
+
     samples = []
     for picture in pictures[: settings["warm_up"] + settings["calls"]]:
         began = time.perf_counter()

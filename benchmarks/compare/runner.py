@@ -31,7 +31,7 @@ def measure(
     Raises:
         RunError: the process failed; with the end of what it said.
     """
-    settings = {**settings, **contestant.settings}
+    settings = {**settings, **contestant.settings, "contestant": contestant.name}
     with tempfile.TemporaryDirectory() as folder:
         command = _command(work, contestant, settings, Path(folder))
         result, seconds = _run(command, contestant, Path(folder))
@@ -82,4 +82,5 @@ def _environment(contestant: Contestant) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "-1",
         "JAX_PLATFORMS": "cpu",
         "MODELZOO_OFFLINE": "1",
+        **contestant.environment,
     }
