@@ -34,10 +34,11 @@ PyTorch backends. Networks, batch sizes, optimizer, loss and data are the same, 
 cold starts, whose recipes differ: `hardening/test_benchmarks.py` checks that equal weights give
 equal outputs, and equal weights after a step.
 
-**These are comparisons with plain loops only.** None of the others is tuned: no `torch.compile`, no
-channels-last layout, no settings of the memory allocator, no loop written for JAX. Tuned, they may
-be much faster. How modelzoo compares with the best that each framework can do has not been
-measured, and no ratio on this page stands for that.
+**Most contestants are plain loops**, not tuned: no `torch.compile`, no channels-last layout,
+no settings of the memory allocator, no loop written for JAX. The tuned ones are the rows "PyTorch,
+compiled" (network and optimizer compiled, channels last, memory that glibc keeps), "JAX, an epoch
+in one scan", "ONNX Runtime" and "LiteRT". A table without such rows was measured before they were
+written, and does not show the best that a framework can do.
 
 ```
 python -m benchmarks.compare

@@ -1,6 +1,7 @@
 """The benchmarks compare like with like, and their page says what was measured."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,48 @@ def test_pytorch_does_the_same_arithmetic(batch):
     ):
         if "num_batches" not in key and "running_var" not in key:
             np.testing.assert_allclose(own, ours, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("batch", ["lenet5"], indirect=True)
+def test_jax_does_the_same_arithmetic(batch):
+    """Same outputs from the same weights, same weights after a step."""
+    jax = pytest.importorskip("jax")
+    from benchmarks.compare import jax_scan
+
+    _, images, labels = batch
+    start, outputs, after = step_of_ours("lenet5", images, labels)
+
+    def pairs(arrays):
+        flat = [each.reshape(-1, each.shape[-1]) if each.ndim > 1 else each for each in arrays]
+        return [tuple(map(jax.numpy.asarray, flat[i : i + 2])) for i in range(0, len(flat), 2)]
+
+    weights = pairs(start)
+    probabilities = jax.nn.softmax(jax_scan.scores_of(weights, images))
+    np.testing.assert_allclose(probabilities, outputs, atol=1e-6)
+    zeros = jax.tree.map(jax.numpy.zeros_like, weights)
+    state, _ = jax_scan.step((weights, zeros, zeros), (images, labels.argmax(1)))
+    for own, ours in zip(jax.tree.leaves(state[0]), jax.tree.leaves(pairs(after)), strict=True):
+        np.testing.assert_allclose(own, ours, atol=1e-5)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("batch", ["lenet5"], indirect=True)
+def test_compiled_pytorch_does_the_same_arithmetic(batch):
+    """Same weights after a step."""
+    torch = pytest.importorskip("torch")
+    from benchmarks import networks_pytorch as networks
+    from benchmarks.compare import pytorch_loop
+
+    _, images, labels = batch
+    start, _, after = step_of_ours("lenet5", images, labels)
+    plain, expected = networks.lenet5(), networks.lenet5()
+    networks.copy_from_keras(plain, start)
+    networks.copy_from_keras(expected, after)
+    model, optimizer = pytorch_loop.contestant(plain, {"compiled": True})
+    x = pytorch_loop.laid_out(torch.tensor(images).permute(0, 3, 1, 2), {"compiled": True})
+    pytorch_loop.train(model, optimizer, (x, torch.tensor(labels.argmax(1))), 8)
+    for own, ours in zip(plain.parameters(), expected.parameters(), strict=True):
+        np.testing.assert_allclose(own.detach(), ours.detach(), atol=1e-5)
 
 
 def test_networks_of_the_gpu_script_are_ours():

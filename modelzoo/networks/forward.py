@@ -52,7 +52,10 @@ class Forward:
         if len(images) <= self.batch_size:
             return self._outputs(images)
         parts = [images[at : at + self.batch_size] for at in range(0, len(images), self.batch_size)]
-        with ThreadPoolExecutor(usable_cores()) as threads:  # NumPy lets others compute meanwhile
+        from threadpoolctl import threadpool_limits
+
+        # Each core computes other images. Threads of BLAS would take the cores from one another.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(usable_cores()) as threads:
             return np.concatenate(list(threads.map(self._outputs, parts)))
 
     def features(self, images: np.ndarray) -> Iterator[tuple[str, Array]]:
