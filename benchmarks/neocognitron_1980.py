@@ -56,12 +56,30 @@ def others_silent(cells: keras.Model, own: list[int]) -> list[float]:
     return shares
 
 
+DISTORTIONS = {  # what (x, y) is multiplied with, from the left: one cell more or less, mostly
+    "enlarged": ((1.15, 0.0), (0.0, 1.15)),
+    "reduced": ((0.88, 0.0), (0.0, 0.88)),
+    "widened": ((1.15, 0.0), (0.0, 1.0)),
+    "heightened": ((1.0, 0.0), (0.0, 1.15)),
+    "slanted": ((1.0, -0.125), (0.0, 1.0)),
+}
+
+
+def with_noise(pictures: np.ndarray, cells: int, seed: int) -> np.ndarray:
+    """Return the images with this many cells of each, chosen at random, turned over."""
+    random = np.random.RandomState(seed)
+    noisy = pictures.copy().reshape(len(pictures), -1)
+    for picture in noisy:
+        picture[random.choice(picture.size, cells, replace=False)] ^= 255
+    return noisy.reshape(pictures.shape)
+
+
 def everywhere(kind: str) -> list[np.ndarray]:
     """Return for each digit its images at all positions, changed as `kind` says."""
-    matrix = np.array(digits.DISTORTIONS[kind]) if kind in digits.DISTORTIONS else None
+    matrix = np.array(DISTORTIONS[kind]) if kind in DISTORTIONS else None
     pictures = [digits.at_every_position(digits.draw(n, matrix)) for n in range(5)]
     if kind.endswith("cells turned over"):
-        pictures = [digits.with_noise(each, int(kind.split()[0]), seed=1) for each in pictures]
+        pictures = [with_noise(each, int(kind.split()[0]), seed=1) for each in pictures]
     return pictures
 
 
@@ -70,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
-    kinds = ["as learned", *digits.DISTORTIONS, "4 cells turned over", "8 cells turned over"]
+    kinds = ["as learned", *DISTORTIONS, "4 cells turned over", "8 cells turned over"]
     rows = [*kinds, "no other's cell"]
     shares = np.zeros((options.seeds, len(rows), 5))
     separate = 0

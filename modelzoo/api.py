@@ -154,8 +154,9 @@ def evaluate(
         RunError: the golden outputs are others.
     """
     from modelzoo.data.datasets import check_dataset_name
+    from modelzoo.data.known_sets import output_names
     from modelzoo.training.engine import KerasEngine, NumPyEngine, start_engine
-    from modelzoo.training.evaluation import Evaluation, check_golden, class_labels
+    from modelzoo.training.evaluation import Evaluation, check_golden
     from modelzoo.training.prepare import open_dataset
 
     source = model if isinstance(model, Source) else resolve(model, weights, for_scores=True)
@@ -173,7 +174,7 @@ def evaluate(
         scores=scores,
         data=data,
         confusion=scores.confusion(),
-        class_names=class_labels(scores, data),
+        class_names=output_names(data.class_names, scores.probabilities.shape[1]),
         parameters=engine.parameters,
         engine=engine.description,
         golden_difference=check_golden(config, engine, golden) if golden else None,
@@ -293,8 +294,7 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
 
 def class_names(config: Config) -> list[str]:
     """Return what the outputs of a configuration's network are called, in their order."""
-    from modelzoo.data.known_sets import CLASS_NAMES
+    from modelzoo.data.known_sets import CLASS_NAMES, output_names
 
-    count = config.model.num_classes
-    names = config.data.class_names or CLASS_NAMES.get(config.data.dataset, ())
-    return [*names, *(f"class {label}" for label in range(len(names), count))]
+    known = config.data.class_names or CLASS_NAMES.get(config.data.dataset, ())
+    return output_names(known, config.model.num_classes)

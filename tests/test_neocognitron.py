@@ -245,8 +245,6 @@ def test_patterns_stand_everywhere_once():
     pictures = digits.at_every_position(pattern)
     assert len(pictures) == (16 - 9 + 1) * (16 - 8 + 1) == len(np.unique(pictures, axis=0))
     assert {int(each.sum()) for each in pictures} == {int(pattern.sum())}
-    noisy = digits.with_noise(pictures, 8, seed=0)
-    assert ((noisy != pictures).sum(axis=(1, 2, 3)) == 8).all()
     data = load_dataset("fukushima_digits")
     assert np.bincount(data.y_train).tolist() == [20] * 5 and data.image_shape == (16, 16, 1)
     assert len(data.x_test) == len(data.y_test) == 408 and data.x_test.max() == 255

@@ -68,16 +68,15 @@ def pgd(
     strength: float,
     *,
     steps: int = 20,
-    step_size: float | None = None,
-    restarts: int = 1,
     seed: int = 0,
 ) -> np.ndarray:
-    """Climb in small steps, each brought back to within the strength, from several points.
+    """Climb in small steps, each brought back to within the strength, from two points.
 
-    The climbs begin at the point of FGSM and at `restarts` random points. Of all points on the way,
-    the original and that of FGSM among them, each image keeps the best: one that is read wrongly
-    before one that is not, then one of higher loss. So whatever FGSM fools, PGD fools at the same
-    strength, by construction.
+    The climbs begin at the point of FGSM and at a random one. A step changes a pixel by
+    2.5 * strength / steps, which crosses the allowed region and leaves some way to turn. Of all
+    points on the way, the original and that of FGSM among them, each image keeps the best: one that
+    is read wrongly before one that is not, then one of higher loss. So whatever FGSM fools, PGD
+    fools at the same strength, by construction.
 
     Args:
         model: as for `fgsm`, and so are the next three.
@@ -85,10 +84,7 @@ def pgd(
         labels: right classes.
         strength: 0 to 1.
         steps: of each climb.
-        step_size: share of the range 0..255 that a step changes a pixel by; by default
-            2.5 * strength / steps, which crosses the allowed region and leaves some way to turn.
-        restarts: climbs from random points.
-        seed: of the random points.
+        seed: of the random point.
 
     Returns:
         float32 of the shape of `images`.
@@ -97,15 +93,13 @@ def pgd(
         Madry, Makelov, Schmidt, Tsipras, Vladu (2018), Towards deep learning models resistant to
         adversarial attacks, ICLR.
     """
-    step = np.float32(FULL_RANGE * (2.5 * strength / steps if step_size is None else step_size))
-    generators = [np.random.default_rng([seed, climb]) for climb in range(restarts)]
-    found = []
+    step = np.float32(FULL_RANGE * (2.5 * strength / steps))
+    generator, found = np.random.default_rng([seed, 0]), []
     for search in _searches(model, images, labels, strength):
         search.keep(search.images)
         search.climb(search.uphill(search.images, search.budget), steps, step)
-        for generator in generators:
-            share = generator.uniform(-1, 1, search.images.shape).astype("float32")
-            search.climb(search.moved(search.images, search.budget * share), steps, step)
+        share = generator.uniform(-1, 1, search.images.shape).astype("float32")
+        search.climb(search.moved(search.images, search.budget * share), steps, step)
         found.append(search.best)
     return np.concatenate(found)
 

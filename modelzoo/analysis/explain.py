@@ -30,6 +30,12 @@ def on_pictures(network: keras.Model, config: Config) -> keras.Model:
     return keras.Model(pictures, network(prepared), name=f"{network.name}_on_pictures")
 
 
+def changing_layers(network: keras.Model) -> list[Any]:
+    """Return the layers but those that pass their input on, once the network is trained."""
+    unchanged = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatten)
+    return [layer for layer in network.layers if not isinstance(layer, unchanged)]
+
+
 def before_softmax(network: keras.Model) -> keras.Model:
     """Return the network without the softmax at its end: its scores, of any size.
 

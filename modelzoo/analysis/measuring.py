@@ -15,6 +15,7 @@ from modelzoo.analysis.corruptions import KINDS
 from modelzoo.charts import Chart
 from modelzoo.charts.robustness import METHOD_TITLES, adversarial_pictures
 from modelzoo.data.datasets import check_dataset_name
+from modelzoo.data.known_sets import output_names
 from modelzoo.data.source import Dataset, ImageSource, as_text
 from modelzoo.support.errors import InputError
 from modelzoo.support.terminal import ProgressBar
@@ -195,7 +196,7 @@ def pictures_chart(
     fooled = np.flatnonzero((before.argmax(axis=1) == labels) & (after.argmax(axis=1) != labels))
     _, first = np.unique(labels[fooled], return_index=True)  # of each class
     chosen = (fooled[first] if len(fooled) else np.arange(len(labels)))[:SHOWN]
-    names = [*pictures.data.class_names, *(f"class {n}" for n in range(before.shape[1]))]
+    names = output_names(pictures.data.class_names, before.shape[1])
 
     def answer(outputs: np.ndarray) -> str:
         best = int(outputs.argmax())

@@ -45,13 +45,11 @@ DIGIT = (  # a 7 of 6 x 6 pixels
 RISING = ((-1, -1, 2), (-1, 2, -1), (2, -1, -1))  # finds lines that rise to the right
 
 
-def activations(names: Sequence[str] = tuple(ACTIVATIONS), *, derivative: bool = True) -> Chart:
-    """Return the curves of activation functions, over inputs from -4 to 4.
+def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
+    """Return the curves of activation functions and of their derivatives, from -4 to 4.
 
     Args:
-        names: any of "sigmoid", "tanh", "scaled_tanh", "relu".
-        derivative: also draw the derivatives, in a panel of their own. That of ReLU has a gap at
-            0, where it does not exist.
+        names: any of "sigmoid", "tanh", "scaled_tanh", "relu", whose derivative has a gap at 0.
 
     Raises:
         InputError: there is no such function.
@@ -64,15 +62,15 @@ def activations(names: Sequence[str] = tuple(ACTIVATIONS), *, derivative: bool =
         if name not in ACTIVATIONS:
             raise InputError(f"there is no activation {name!r}{suggest(name, ACTIVATIONS)}")
     values = {name: getattr(reference, name)(INPUTS) for name in names}
+    ones = np.ones_like(INPUTS)
+    slopes = {name: getattr(reference, f"{name}_gradient")(INPUTS, ones) for name in names}
+    if "relu" in slopes:
+        slopes["relu"] = np.where(INPUTS == 0, np.nan, slopes["relu"])
     whole = list(range(-2, 5))
-    panels = [_panel(values, "Value", "f(x)", [-2, 4], values=whole, format="d")]
-    if derivative:
-        ones = np.ones_like(INPUTS)
-        slopes = {name: getattr(reference, f"{name}_gradient")(INPUTS, ones) for name in names}
-        if "relu" in slopes:
-            slopes["relu"] = np.where(INPUTS == 0, np.nan, slopes["relu"])
-        axis = {"values": SLOPES, "format": ".1f"}
-        panels.append(_panel(slopes, "Derivative", "f′(x)", [0, 1.2], **axis))
+    panels = [
+        _panel(values, "Value", "f(x)", [-2, 4], values=whole, format="d"),
+        _panel(slopes, "Derivative", "f′(x)", [0, 1.2], values=SLOPES, format=".1f"),
+    ]
     return side_by_side(panels, f"Activation functions: {', '.join(names)}.")
 
 

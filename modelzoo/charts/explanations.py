@@ -36,12 +36,12 @@ def feature_maps(
     name: str,
     unit: Literal["probability", "score"] = "probability",
     kinds: Mapping[str, str] | None = None,
-    most: int = MAPS_SHOWN,
 ) -> Chart:
     """Return an image, the feature maps of each layer for it, and the answer as bars.
 
     Within a layer, grey goes from its least value (black) to its largest 1% (white). Units of a
-    dense layer are a strip of cells, from left to right in rows of 128, 1,024 of them at most.
+    dense layer are a strip of cells, from left to right in rows of 128, 1,024 of them at most; of
+    other layers 16 maps are drawn.
 
     Args:
         picture: uint8, (height, width, 1 or 3).
@@ -51,7 +51,6 @@ def feature_maps(
         name: of the network, for the title.
         unit: what the values of the answer are.
         kinds: class of each layer, to be written below its name.
-        most: maps drawn of a layer; the chart names how many are left out.
 
     Raises:
         InputError: the image or a layer is of another kind.
@@ -62,7 +61,7 @@ def feature_maps(
     lines = [(["picture", size], [first], 0)]
     for layer, values in features.items():
         kind, grey = (kinds or {}).get(layer, ""), _as_grey(layer, values)
-        lines.append((_label(layer, kind, values), *_tiles(layer, grey, most)))
+        lines.append((_label(layer, kind, values), *_tiles(layer, grey)))
     canvas, y = Canvas(), 0.0
     widest = LEFT + LETTER * LONGEST + BARS + 60
     for label, tiles, left_out in lines:
@@ -146,13 +145,13 @@ def _label(layer: str, kind: str, values: np.ndarray) -> list[str]:
     return [*filter(None, lines), " to ".join(ends)]
 
 
-def _tiles(layer: str, grey: np.ndarray, most: int) -> tuple[list[Tile], int]:
+def _tiles(layer: str, grey: np.ndarray) -> tuple[list[Tile], int]:
     """Return maps, or rows of units, as images, and how many of them are left out."""
     name = printable(layer)
     tiles: list[Tile] = []
     if grey.ndim == 3 and grey.shape[:2] != (1, 1):
         high, wide = scaled(grey.shape, TILE)
-        for number in range(min(most, grey.shape[2])):
+        for number in range(min(MAPS_SHOWN, grey.shape[2])):
             row, column = divmod(number, COLUMNS)
             x, y = column * (wide + GAP), row * (high + GAP)
             tiles.append((grey[..., number : number + 1], TILE, x, y, f"{name}, map {number + 1}"))

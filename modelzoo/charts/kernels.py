@@ -27,8 +27,8 @@ TOOLTIP = [
 ]
 
 
-def kernels(weights: np.ndarray, title: str, *, most: int = KERNELS_SHOWN) -> Chart:
-    """Return the kernels of one layer, each on the scale of the whole layer.
+def kernels(weights: np.ndarray, title: str) -> Chart:
+    """Return the kernels of one layer, each on the scale of the whole layer: 96, or 16 by 16 maps.
 
     Args:
         weights: (height, width, input maps, kernels), as `kernel_of` returns them; NaN where a
@@ -36,7 +36,6 @@ def kernels(weights: np.ndarray, title: str, *, most: int = KERNELS_SHOWN) -> Ch
             where mid-grey is 0. Otherwise each input map has a row, and colours tell negative
             from positive.
         title: what they are, such as "lenet5: C1".
-        most: kernels drawn; of layers with several input maps at most 16 by 16.
 
     Raises:
         InputError: the array has not four dimensions, or holds no finite number.
@@ -50,7 +49,7 @@ def kernels(weights: np.ndarray, title: str, *, most: int = KERNELS_SHOWN) -> Ch
     size = high, wide = scaled(weights.shape, SIDE)
     in_colour, several = weights.shape[2] == 3, weights.shape[2] not in (1, 3)
     maps = min(weights.shape[2], MAPS_SHOWN) if several else 1
-    count = min(weights.shape[3], most, MAPS_SHOWN if several else most)
+    count = min(weights.shape[3], MAPS_SHOWN if several else KERNELS_SHOWN)
     columns = count if several else min(12, count)
     left, step = (ROW_TITLE, high + GAP) if several else (0, high + TITLE + GAP)
     largest = float(np.nanmax(np.abs(weights))) or 1.0

@@ -34,24 +34,14 @@ ARRAYS: dict[str, tuple[Any, int]] = {  # of the file: their types and dimension
 
 @dataclass
 class ReportData:
-    """What a report needs besides the history, the metrics and the configuration.
+    """What a report needs besides the history, the metrics and the configuration."""
 
-    Args:
-        confusion: counts, shape (classes, classes), rows are true classes.
-        class_names: a name a class.
-        mistakes_images: those that the network was most confident of, uint8, shape (n, height,
-            width, channels), before any scaling of the pixels.
-        mistakes_true: the right class of each.
-        mistakes_predicted: the class that the network gave.
-        mistakes_confidence: its probability for that, from 0 to 1; NaN if it gives none.
-    """
-
-    confusion: np.ndarray
+    confusion: np.ndarray  # counts, (classes, classes), rows are true classes
     class_names: Sequence[str]
-    mistakes_images: np.ndarray
+    mistakes_images: np.ndarray  # the most confident, uint8 (n, height, width, channels)
     mistakes_true: Sequence[str]
     mistakes_predicted: Sequence[str]
-    mistakes_confidence: Sequence[float]
+    mistakes_confidence: Sequence[float]  # 0 to 1; NaN if the network gives no probabilities
 
 
 def write_report(

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from modelzoo.config import Config
     from modelzoo.training.resolve import Source
 
-# They pass values on as they are, or in another shape, once a network is trained.
-UNCHANGED = ("Flatten", "Dropout")
 NETWORK = ("model", "config", "dataset", "weights", "set")  # options that describe a network
 OF_A_NETWORK = ("architecture", "kernels")
 OF_ONE_KIND = {"layer": "kernels", "filter": "convolution"}
@@ -194,8 +192,9 @@ def _see(
     """Return what the layers put out for one image, the answer, and its saliency."""
     from modelzoo.analysis import explain
 
-    *inner, last = network.layers[1:]
-    chosen = layers or [each.name for each in inner if type(each).__name__ not in UNCHANGED]
+    last = network.layers[-1]
+    inner = [each for each in explain.changing_layers(network) if each is not last]
+    chosen = layers or [each.name for each in inner]
     pictures = pixels[np.newaxis]
     found = explain.features(network, preprocess(config, pictures), [*chosen, last.name])
     outputs = found[last.name]

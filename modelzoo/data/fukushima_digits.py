@@ -15,13 +15,6 @@ STROKES: tuple[tuple[tuple[tuple[int, int], ...], ...], ...] = (
     (((0, 0), (6, 0), (3, 3), (4, 3), (6, 5), (6, 6), (4, 8), (1, 8), (0, 7)),),
     (((5, 8), (5, 0), (0, 5), (0, 6), (7, 6)),),
 )
-DISTORTIONS = {  # what (x, y) is multiplied with, from the left: one cell more or less, mostly
-    "enlarged": ((1.15, 0.0), (0.0, 1.15)),
-    "reduced": ((0.88, 0.0), (0.0, 0.88)),
-    "widened": ((1.15, 0.0), (0.0, 1.0)),
-    "heightened": ((1.0, 0.0), (0.0, 1.15)),
-    "slanted": ((1.0, -0.125), (0.0, 1.0)),
-}
 
 
 def draw(digit: int, matrix: np.ndarray | None = None) -> np.ndarray:
@@ -51,15 +44,6 @@ def at_every_position(pattern: np.ndarray) -> np.ndarray:
         row, column = divmod(number, columns)
         picture[row : row + height, column : column + width, 0] = pattern
     return pictures
-
-
-def with_noise(pictures: np.ndarray, cells: int, seed: int) -> np.ndarray:
-    """Return the images with this many cells of each, chosen at random, turned over."""
-    random = np.random.RandomState(seed)
-    noisy = pictures.copy().reshape(len(pictures), -1)
-    for picture in noisy:
-        picture[random.choice(picture.size, cells, replace=False)] ^= 255
-    return noisy.reshape(pictures.shape)
 
 
 def presentations(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

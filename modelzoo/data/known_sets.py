@@ -2,7 +2,7 @@
 
 import gzip
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -227,6 +227,11 @@ KNOWN_SETS = {
     ),
 }
 CLASS_NAMES = {name: known.class_names for name, known in KNOWN_SETS.items()}
+
+
+def output_names(known: Sequence[str], outputs: int) -> list[str]:
+    """Return a name for every output of a network, also for those that the data set lacks."""
+    return [*known[:outputs], *(f"class {label}" for label in range(len(known), outputs))]
 
 
 def same_images(one: str, other: str) -> bool:

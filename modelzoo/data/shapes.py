@@ -1,7 +1,5 @@
 """Ten kinds of shape in colour, drawn by us: a data set for colour networks, without download."""
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -48,7 +46,7 @@ def _coverage(name: str, random: np.random.RandomState) -> np.ndarray:
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     canvas = Image.new("L", (SIDE * SUPERSAMPLING, SIDE * SUPERSAMPLING))
     pen = ImageDraw.Draw(canvas)
-    for outline, ink in OUTLINES[name]():
+    for outline, ink in OUTLINES[name]:
         points = (outline @ turn * radius + centre) * SUPERSAMPLING
         pen.polygon([(float(x), float(y)) for x, y in points], fill=ink)
     return np.asarray(canvas.reduce(SUPERSAMPLING), np.float64) / 255
@@ -72,42 +70,27 @@ def _around(corners: int, radius: float = 1.0, centre: float = 0.0) -> Outline:
     return np.stack([np.cos(angle) * radius + centre, np.sin(angle) * radius], axis=1)
 
 
-def _star() -> Outline:
-    radius = np.where(np.arange(10) % 2, 0.4, 1.0)[:, None]
-    return _around(10) * radius
-
-
-def _cross() -> Outline:
-    arm = 0.3
-    corner = np.array([[arm, arm], [arm, 0.95], [-arm, 0.95]])
-    quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
-    turns = [np.linalg.matrix_power(quarter, turn) for turn in range(4)]
-    return np.concatenate([corner @ turn for turn in turns])
-
-
-def _heart() -> Outline:
-    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    across = 16 * np.sin(angle) ** 3
-    down = -(13 * np.cos(angle) - 5 * np.cos(2 * angle) - 2 * np.cos(3 * angle) - np.cos(4 * angle))
-    return np.stack([across, down - 2], axis=1) / 17
-
-
-def _arrow() -> Outline:
-    half = np.array([[1.0, 0.0], [0.1, 0.75], [0.1, 0.27], [-0.95, 0.27]])
-    return np.concatenate([half, half[:0:-1] * [1, -1]])
-
+STAR = _around(10) * np.where(np.arange(10) % 2, 0.4, 1.0)[:, None]
+CORNER, QUARTER = np.array([[0.3, 0.3], [0.3, 0.95], [-0.3, 0.95]]), np.array([[0.0, 1], [-1, 0.0]])
+CROSS = np.concatenate([CORNER @ np.linalg.matrix_power(QUARTER, turn) for turn in range(4)])
+ANGLE = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+COSINES = [np.cos(multiple * ANGLE) for multiple in range(5)]
+HEART_DOWN = -(13 * COSINES[1] - 5 * COSINES[2] - 2 * COSINES[3] - COSINES[4])
+HEART = np.stack([16 * np.sin(ANGLE) ** 3, HEART_DOWN - 2], axis=1) / 17
+HALF_ARROW = np.array([[1.0, 0.0], [0.1, 0.75], [0.1, 0.27], [-0.95, 0.27]])
+ARROW = np.concatenate([HALF_ARROW, HALF_ARROW[:0:-1] * [1, -1]])
 
 # Each shape is polygons drawn one over the other: ink 255 adds to it, ink 0 takes away.
-OUTLINES: dict[str, Callable[[], list[tuple[Outline, int]]]] = {
-    "circle": lambda: [(_around(64), 255)],
-    "square": lambda: [(_around(4), 255)],
-    "triangle": lambda: [(_around(3), 255)],
-    "pentagon": lambda: [(_around(5), 255)],
-    "star": lambda: [(_star(), 255)],
-    "cross": lambda: [(_cross(), 255)],
-    "ring": lambda: [(_around(64), 255), (_around(64, 0.58), 0)],
-    "crescent": lambda: [(_around(64), 255), (_around(64, 0.85, centre=0.42), 0)],
-    "heart": lambda: [(_heart(), 255)],
-    "arrow": lambda: [(_arrow(), 255)],
+OUTLINES: dict[str, list[tuple[Outline, int]]] = {
+    "circle": [(_around(64), 255)],
+    "square": [(_around(4), 255)],
+    "triangle": [(_around(3), 255)],
+    "pentagon": [(_around(5), 255)],
+    "star": [(STAR, 255)],
+    "cross": [(CROSS, 255)],
+    "ring": [(_around(64), 255), (_around(64, 0.58), 0)],
+    "crescent": [(_around(64), 255), (_around(64, 0.85, centre=0.42), 0)],
+    "heart": [(HEART, 255)],
+    "arrow": [(ARROW, 255)],
 }
 SHAPES = tuple(OUTLINES)  # the names of the classes, in the order of their numbers

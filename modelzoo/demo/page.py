@@ -23,7 +23,7 @@ import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.analysis.attacks import fgsm
-from modelzoo.analysis.explain import before_softmax, on_pictures
+from modelzoo.analysis.explain import before_softmax, changing_layers, on_pictures
 from modelzoo.api import class_names
 from modelzoo.data.images import read_image
 from modelzoo.demo import show
@@ -190,10 +190,6 @@ def _asset(name: str) -> str:
     return importlib.resources.files("modelzoo.demo").joinpath(name).read_text("utf-8")
 
 
-# Layers that pass their input on unchanged once a network is trained.
-SAME_VALUES = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatten)
-
-
 class Network:
     """A trained network that answers one image at a time, traced when it is made."""
 
@@ -201,7 +197,7 @@ class Network:
         self.config = config = source.config
         self.class_names = class_names(config)
         model = source.build()
-        shown = [layer for layer in model.layers if not isinstance(layer, SAME_VALUES)]
+        shown = changing_layers(model)
         self.kinds = {layer.name: type(layer).__name__ for layer in shown}
         outputs = [*(layer.output for layer in shown), model.output]
         self._all_outputs = on_pictures(keras.Model(model.inputs, outputs), config)

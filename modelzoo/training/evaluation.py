@@ -127,12 +127,6 @@ def is_uncertain(values: Iterable[float], unit: Unit) -> bool | None:
     return max(values) < CERTAIN if unit == "probability" else None
 
 
-def class_labels(scores: Scores, data: Dataset) -> list[str]:
-    """Return a name for every output of the network, also for those that the data set lacks."""
-    known, outputs = data.class_names, scores.probabilities.shape[1]
-    return [*known[:outputs], *(f"class {label}" for label in range(len(known), outputs))]
-
-
 def compile_for_scoring(model: keras.Model, config: Config) -> None:
     """Give a network the configuration's loss and metrics; it needs no optimizer to be scored."""
     from modelzoo.networks import keras_objects

@@ -17,6 +17,7 @@ from modelzoo.charts.report import (
     save_report_data,
     write_report,
 )
+from modelzoo.data.known_sets import output_names
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -84,9 +85,10 @@ def notices_on_history(
 
 def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
     """Return the confusion matrix, and the mistakes that the network was most confident of."""
-    from modelzoo.training.evaluation import are_probabilities, class_labels
+    from modelzoo.training.evaluation import are_probabilities
 
-    worst, names = scores.worst(), class_labels(scores, pipeline.data)
+    worst = scores.worst()
+    names = output_names(pipeline.data.class_names, scores.probabilities.shape[1])
     confidence = scores.probabilities[worst].max(axis=1)
     if not are_probabilities(scores.probabilities):
         confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
