@@ -20,7 +20,7 @@ from modelzoo.data.datasets import check_dataset_name, data_folder, dataset_name
 from modelzoo.data.known_sets import CLASS_NAMES, KNOWN_SETS, MNIST5K
 from modelzoo.data.npz import KEYS
 from modelzoo.data.shapes import draw_shapes
-from modelzoo.data.source import DatasetUnavailable, ResizedImages, convert
+from modelzoo.data.source import DatasetUnavailable, LazyImages, convert, resized
 from modelzoo.support.errors import InputError
 from modelzoo.weights.store import Limits
 
@@ -68,7 +68,7 @@ def test_cifar10_jpeg75_is_labelled_as_what_it_is():
     data = load_dataset("cifar10_jpeg75", image_shape=(227, 227, 3))
     assert data.name == "cifar10_jpeg75" and "not CIFAR-10" in data.note
     assert data.class_names[0] == "airplane" and "brought to 227x227x3" in data.note
-    assert isinstance(data.x_train, ResizedImages), "8 GB of images must not fill the memory"
+    assert isinstance(data.x_train, LazyImages), "8 GB of images must not fill the memory"
     assert data.x_train[[0, -1]].shape == (2, 227, 227, 3)
 
 
@@ -415,15 +415,17 @@ def test_grey_becomes_colour_and_colour_grey():
 def test_resizing_is_antialiased_and_keeps_every_picture():
     images = np.zeros((2500, 16, 16, 1), np.uint8)
     images[:, :, ::2] = (np.arange(2500) % 256)[:, None, None, None]
-    resized = convert(images, (4, 4, 1))
-    assert resized.shape == (2500, 4, 4, 1)
-    centre = resized[:, 1:3, 1:3, 0].astype(float)
+    smaller = convert(images, (4, 4, 1))
+    assert smaller.shape == (2500, 4, 4, 1)
+    centre = smaller[:, 1:3, 1:3, 0].astype(float)
     assert np.abs(centre - (np.arange(2500) % 256)[:, None, None] / 2).max() <= 4
 
 
-def test_a_lazy_source_is_indexed_like_an_array():
+def test_a_lazy_source_is_indexed_like_an_array(monkeypatch):
+    monkeypatch.setattr("modelzoo.data.source.MEMORY_LIMIT", 0)
     images = np.random.RandomState(0).randint(0, 256, (12, 8, 8, 1)).astype(np.uint8)
-    whole, lazy = convert(images, (10, 6, 3)), ResizedImages(images, (10, 6, 3))
+    whole, lazy = convert(images, (10, 6, 3)), resized(images, (10, 6, 3))
+    assert isinstance(lazy, LazyImages)
     assert lazy.shape == whole.shape and len(lazy) == 12 and lazy.dtype == whole.dtype
     indices: list[Any] = [0, -1, np.int64(3), slice(2, 9, 3), slice(None), [3, -1, 3], []]
     indices += [np.array([5, 1]), np.arange(12) % 3 == 0, slice(20, 30)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.data.images import EncodedImages, pixel_reader
-from modelzoo.data.source import Dataset, ImageShape
+from modelzoo.data.images import pixel_reader, read_lazily
+from modelzoo.data.source import Dataset, ImageShape, LazyImages
 from modelzoo.support.environment import in_home
 from modelzoo.support.errors import InputError
 
@@ -59,7 +59,7 @@ def images_of(
     files: Mapping[str, Sequence[str]],
     image_shape: ImageShape,
     read: Callable[[Path], np.ndarray],
-) -> tuple[EncodedImages, np.ndarray]:
+) -> tuple[LazyImages, np.ndarray]:
     """Return the images of `folder`/CLASS/*, whose names `files` has by class, and their labels."""
     labels = np.repeat(np.arange(len(files)), [len(names) for names in files.values()])
     folders = [folder / name for name in files]
@@ -69,7 +69,7 @@ def images_of(
     def paths(positions: np.ndarray) -> list[Path]:
         return [folders[labels[each]] / os.fsdecode(names[each]) for each in positions]
 
-    return EncodedImages(len(labels), image_shape, paths, read), labels
+    return read_lazily(len(labels), image_shape, paths, read), labels
 
 
 def _class_names(root: Path, split: str) -> tuple[str, ...]:

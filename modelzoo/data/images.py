@@ -156,26 +156,23 @@ def pixel_reader(
     return lambda source: read_image(source, shape, fit=fit, ink=ink).pixels
 
 
-class EncodedImages(LazyImages):
-    """Images that several threads read when they are indexed; `sources` returns what to read."""
+def read_lazily(
+    count: int,
+    image_shape: ImageShape,
+    sources: Callable[[np.ndarray], Sequence[Any]],
+    read: Callable[[Any], np.ndarray],
+) -> LazyImages:
+    """Return images that several threads read when indexed; `sources` returns what to read."""
 
-    def __init__(
-        self,
-        count: int,
-        image_shape: ImageShape,
-        sources: Callable[[np.ndarray], Sequence[Any]],
-        read: Callable[[Any], np.ndarray],
-    ) -> None:
-        super().__init__(count, image_shape)
-        self._sources, self._read_one = sources, read
-
-    def _read(self, positions: np.ndarray) -> np.ndarray:
-        batch = np.empty((len(positions), *self.shape[1:]), np.uint8)
+    def read_batch(positions: np.ndarray) -> np.ndarray:
+        batch = np.empty((len(positions), *image_shape), np.uint8)
         run = map if len(positions) < 4 else _readers().map  # a few are not worth waking threads
         # An error ends this at once: the first is raised, and the images behind it are not read.
-        for row, pixels in enumerate(run(self._read_one, self._sources(positions))):
+        for row, pixels in enumerate(run(read, sources(positions))):
             batch[row] = pixels
         return batch
+
+    return LazyImages(count, image_shape, read_batch)
 
 
 @functools.cache

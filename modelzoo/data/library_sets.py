@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from modelzoo.data.images import EncodedImages, pixel_reader
+from modelzoo.data.images import pixel_reader, read_lazily
 from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape
 from modelzoo.support.environment import cache_folder, check_installed, is_offline
 from modelzoo.support.errors import InputError, reason_of
@@ -215,7 +215,7 @@ def load_library_set(
             except InputError as error:
                 raise InputError(f"{where}, image {record[0]}: {error}") from None
 
-        arrays += [EncodedImages(len(labels), image_shape, numbered, pixels), labels]
+        arrays += [read_lazily(len(labels), image_shape, numbered, pixels), labels]
     note = "" if test_split == "test" else f"The test images are its split {test_split}."
     x_train, y_train, x_test, y_test = arrays
     return Dataset(name, x_train, y_train, x_test, y_test, class_names, note)

@@ -22,13 +22,7 @@ EXPECTED = (
 
 
 def read_npz(path: Path, name: str, class_names: tuple[str, ...] = ()) -> Dataset:
-    """Read a data set, or raise an InputError that names its file and says what to do.
-
-    Args:
-        path: of the file. Nothing in it is unpickled.
-        name: of the data set.
-        class_names: those that it must have; empty: those in the file, or numbers.
-    """
+    """Read a data set; with no `class_names`, its classes are those in the file, or numbers."""
     try:
         arrays = read_arrays(path, (*KEYS, "class_names"))
     except (OSError, ValueError) as error:
@@ -95,24 +89,20 @@ def as_dataset(
 ) -> Dataset:
     """Check that the four arrays are a data set, and bring them to their standard shapes."""
     try:
-        return _checked(name, arrays, class_names)
+        if missing := [key for key in KEYS if key not in arrays]:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        x_train, x_test = _images(arrays, "x_train"), _images(arrays, "x_test")
+        if x_train.shape[1:] != x_test.shape[1:]:
+            raise ValueError(f"its images are {x_train.shape[1:]} and {x_test.shape[1:]}")
+        names = class_names
+        if "class_names" in arrays:
+            names = _class_names(arrays["class_names"])
+            if class_names and len(names) != len(class_names):
+                raise ValueError(f"it names {len(names)} classes instead of {len(class_names)}")
+        y_train = _labels(arrays, "y_train", len(x_train), len(names))
+        y_test = _labels(arrays, "y_test", len(x_test), len(names))
     except ValueError as error:
         raise InputError(f"{where}: {error}\n{EXPECTED}") from None
-
-
-def _checked(name: str, arrays: dict[str, np.ndarray], class_names: tuple[str, ...]) -> Dataset:
-    if missing := [key for key in KEYS if key not in arrays]:
-        raise ValueError(f"it lacks {', '.join(missing)}")
-    x_train, x_test = _images(arrays, "x_train"), _images(arrays, "x_test")
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise ValueError(f"its images are {x_train.shape[1:]} and {x_test.shape[1:]}")
-    names = class_names
-    if "class_names" in arrays:
-        names = _class_names(arrays["class_names"])
-        if class_names and len(names) != len(class_names):
-            raise ValueError(f"it names {len(names)} classes instead of {len(class_names)}")
-    y_train = _labels(arrays, "y_train", len(x_train), len(names))
-    y_test = _labels(arrays, "y_test", len(x_test), len(names))
     names = names or tuple(map(str, range(int(max(y_train.max(), y_test.max())) + 1)))
     return Dataset(name, x_train, y_train, x_test, y_test, names)
 

@@ -175,10 +175,8 @@ class InputPipeline:
     ) -> NumpyBatches | TensorFlowBatches:
         """Return a split's batches for the backend; `rest` are what else a `BatchSource` has."""
         on_tensorflow = keras.backend.backend() == "tensorflow"
-        in_memory = isinstance(self._arrays(split)[0], np.ndarray)
-        pixels = self._as_tensor(split) if on_tensorflow and in_memory else None
-        images, labels = self._arrays(split)
-        batches = BatchSource(images, labels, first_step=first_step, **rest)
+        pixels = self._as_tensor(split) if on_tensorflow else None
+        batches = BatchSource(*self._arrays(split), first_step=first_step, **rest)
         if not on_tensorflow:
             return NumpyBatches(batches)
         from modelzoo.data.tensorflow_batches import TensorFlowBatches
@@ -187,10 +185,12 @@ class InputPipeline:
         return TensorFlowBatches(batches, pixels, read, slices, whole_first)
 
     def _as_tensor(self, split: str) -> Any:
-        """Return a split's images, in memory, as a tensor, which takes the array's place."""
+        """Return a split's images as a tensor, which takes the array's place; None of files."""
         import tensorflow as tf
 
         part = "test" if split == "test" else "train"
+        if not isinstance(self._arrays(split)[0], np.ndarray):
+            return None
         if part not in self._tensors:
             with tf.device("cpu:0"):
                 tensor = tf.constant(self._arrays(part)[0])

@@ -17,9 +17,8 @@ CROPS = 10  # patches of an image whose predictions are averaged, as AlexNet was
 class Preprocessor:
     """The layers that every image passes before the network, and those for training images.
 
-    Args:
-        preprocessing: Keras layers by class name and configuration, as `data.preprocessing`.
-        augmentation: the same, applied to training images first, on pixels of 0..255.
+    Both are Keras layers by class name and configuration, as in the section `data`; augmentation
+    comes first, on pixels of 0..255.
     """
 
     def __init__(self, preprocessing: Sequence[Any] = (), augmentation: Sequence[Any] = ()) -> None:
@@ -41,10 +40,7 @@ class Preprocessor:
     def augment(self, images: Any, labels: Any, seeds: Any) -> tuple[Any, Any]:
         """Return a training batch, changed at random; MixUp and CutMix change the labels too.
 
-        Args:
-            images: (n, height, width, channels), 0..255.
-            labels: (n,), or (n, classes) if they are one-hot.
-            seeds: the row of `batch_seeds` for this batch.
+        Pixels are 0..255; `seeds` is the row of `batch_seeds` for this batch.
         """
         if not self.augmentation:
             return images, labels
@@ -88,16 +84,8 @@ class Preprocessor:
 def ten_crops(images: Any, height: int, width: int) -> Any:
     """Return the four corners of each image and its centre, then the mirror image of each.
 
-    Args:
-        images: (n, at least `height`, at least `width`, channels).
-        height: of a patch.
-        width: of a patch.
-
-    Returns:
-        (10 n, height, width, channels): ten patches in a row for each image.
-
-    Reference:
-        Krizhevsky, Sutskever, Hinton (2012), section 4.1.
+    Images of at least `height` x `width` give (10 n, height, width, channels), ten patches in a
+    row for each. Reference: Krizhevsky, Sutskever, Hinton (2012), section 4.1.
     """
     rows, columns = images.shape[1] - height, images.shape[2] - width
     corners = [(top, left) for top in (0, rows) for left in (0, columns)]

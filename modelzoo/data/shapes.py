@@ -15,14 +15,8 @@ def draw_shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw `count` images, as many of each class, in an order that mixes the classes.
 
     Size, place, rotation, both colours and a shading of the background are drawn at random and say
-    nothing of the class: only the form does.
-
-    Args:
-        count: how many images.
-        seed: the same seed gives the same images.
-
-    Returns:
-        uint8 images (count, 32, 32, 3) and int64 classes (count,), positions in `SHAPES`.
+    nothing of the class: only the form does. Returns uint8 images (count, 32, 32, 3) and int64
+    classes (count,), positions in `SHAPES`.
     """
     # RandomState, because NumPy promises that its stream will never change.
     random = np.random.RandomState(seed)

@@ -1,6 +1,6 @@
 """What a data set is: images with their classes, in memory or made as they are asked for."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Never, TypeAlias
 
@@ -41,19 +41,22 @@ def as_text(shape: tuple[int, ...]) -> str:
     return "x".join(str(side) for side in shape)
 
 
-class LazyImages(ABC):
+class LazyImages:
     """Images that are made when they are indexed: memory holds one batch, not all of them.
 
     Indexing follows NumPy: an integer gives one image (h, w, c), a slice or an array of integers
     or booleans gives a uint8 batch (n, h, w, c). A slice of everything reads everything: split a
-    lazy source by splitting the indices.
+    lazy source by splitting the indices. `read` makes the uint8 batch at positions in 0..count-1.
     """
 
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, count: int, image_shape: ImageShape) -> None:
+    def __init__(
+        self, count: int, image_shape: ImageShape, read: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
         self.shape: tuple[int, int, int, int] = (count, *image_shape)
+        self._read = read
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -69,10 +72,6 @@ class LazyImages(ABC):
     def __array__(self, *args: object, **kwargs: object) -> Never:
         # Without this NumPy would quietly read every image into one array.
         raise TypeError("these images are read as they are needed: index them in batches")
-
-    @abstractmethod
-    def _read(self, positions: np.ndarray) -> np.ndarray:
-        """The images at these positions, each in 0..len-1, as one uint8 batch."""
 
 
 ImageSource: TypeAlias = np.ndarray | LazyImages
@@ -108,28 +107,18 @@ def with_image_shape(dataset: Dataset, image_shape: ImageShape) -> Dataset:
     change = f"{as_text(dataset.image_shape)} images brought to {as_text(image_shape)}."
     return replace(
         dataset,
-        x_train=_resized(dataset.x_train, image_shape),
-        x_test=_resized(dataset.x_test, image_shape),
+        x_train=resized(dataset.x_train, image_shape),
+        x_test=resized(dataset.x_test, image_shape),
         note=f"{dataset.note} {change}".strip(),
     )
 
 
-def _resized(images: ImageSource, image_shape: ImageShape) -> ImageSource:
+def resized(images: ImageSource, image_shape: ImageShape) -> ImageSource:
+    """Return images in another shape, made as they are asked for if they would fill the memory."""
     images = np.asarray(images)
-    if len(images) * int(np.prod(image_shape)) > MEMORY_LIMIT:
-        return ResizedImages(images, image_shape)
-    return convert(images, image_shape)
-
-
-class ResizedImages(LazyImages):
-    """An array of images, each brought to another shape when it is asked for."""
-
-    def __init__(self, images: np.ndarray, image_shape: ImageShape) -> None:
-        super().__init__(len(images), image_shape)
-        self._images = images
-
-    def _read(self, positions: np.ndarray) -> np.ndarray:
-        return convert(self._images[positions], (*self.shape[1:],))
+    if len(images) * int(np.prod(image_shape)) <= MEMORY_LIMIT:
+        return convert(images, image_shape)
+    return LazyImages(len(images), image_shape, lambda chosen: convert(images[chosen], image_shape))
 
 
 def convert(images: np.ndarray, image_shape: ImageShape) -> np.ndarray:
@@ -156,13 +145,13 @@ def to_grey(images: np.ndarray) -> np.ndarray:
 
 
 def _resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    resized = np.empty((len(images), height, width, images.shape[-1]), np.uint8)
-    for picture, target in zip(images, resized, strict=True):
-        flat = picture[..., 0] if picture.shape[-1] == 1 else picture
+    made = np.empty((len(images), height, width, images.shape[-1]), np.uint8)
+    for image, target in zip(images, made, strict=True):
+        flat = image[..., 0] if image.shape[-1] == 1 else image
         # Pillow widens its bilinear filter when it shrinks an image: that is the antialiasing.
         result = Image.fromarray(flat).resize((width, height), Image.Resampling.BILINEAR)
         target[...] = np.asarray(result).reshape(target.shape)
-    return resized
+    return made
 
 
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
