@@ -12,7 +12,7 @@ from PIL import Image
 IN_A_PROCESS = """
 import resource, sys
 from modelzoo.config.sections import Data
-from modelzoo.data.folder import load_folder
+from modelzoo.data.datasets import load_folder
 from modelzoo.data.pipeline import InputPipeline
 
 def peak():

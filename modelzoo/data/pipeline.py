@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,8 @@ import keras
 import numpy as np
 
 from modelzoo.config.sections import Data
-from modelzoo.data.batches import BatchSource, NumpyBatches
 from modelzoo.data.preprocessor import CROPS, MIXING_LAYERS, Preprocessor, ten_crops
-from modelzoo.data.source import Dataset, split_validation
+from modelzoo.data.source import READ_AHEAD, BatchSource, Dataset, split_validation
 from modelzoo.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -228,3 +228,42 @@ class InputPipeline:
         if patch is not None:
             images, labels = ten_crops(images, *patch), keras.ops.repeat(labels, CROPS, axis=0)
         return self.preprocessor(images), labels
+
+
+class NumpyBatches(keras.utils.PyDataset):
+    """The batches of a pass, gathered by NumPy."""
+
+    def __init__(self, batches: BatchSource) -> None:
+        super().__init__(workers=0)
+        self.batches = batches
+        self._ahead: dict[int, Future[np.ndarray]] = {}  # by step: files that are being read
+
+    @property
+    def num_batches(self) -> int:
+        """Batches from the first step on."""
+        return self.batches.steps - self.batches.first_step
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Return batch number `index` from the first step on."""
+        batches, step = self.batches, self.batches.first_step + index
+        labels = batches.labels[batches.chosen(step)]
+        return batches.finish(self._images(step), labels, batches.seeds[step])
+
+    def _images(self, step: int) -> np.ndarray:
+        """Return the images of a batch; files of those that follow are read in the meantime."""
+        batches = self.batches
+        if batches.in_memory:
+            return batches.images[batches.chosen(step)]
+        if step not in self._ahead or step == batches.first_step:
+            self._ahead.clear()  # of another epoch, in another order
+        for each in range(step, min(step + 1 + READ_AHEAD, batches.steps)):
+            if each not in self._ahead:
+                chosen = batches.chosen(each).copy()  # the next epoch shuffles in place
+                self._ahead[each] = _readers().submit(batches.images.__getitem__, chosen)
+        return self._ahead.pop(step).result()
+
+
+@functools.cache
+def _readers() -> ThreadPoolExecutor:
+    """The threads that read batches ahead."""
+    return ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="read-batches")

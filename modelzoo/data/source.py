@@ -1,4 +1,4 @@
-"""What a data set is: images with their classes, in memory or made as they are asked for."""
+"""What a data set is, in memory or made as it is asked for, and what one pass over it is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ ImageShape: TypeAlias = tuple[int, int, int]  # height, width, channels
 # fill 9 GB of memory.
 MEMORY_LIMIT = 1 << 30  # bytes
 CHUNK = 1024  # images converted at a time, so that the intermediate arrays stay small
+READ_AHEAD = 2  # batches of files: one is being read while another is waited for
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 
 
@@ -94,6 +95,34 @@ class Dataset:
         """Height, width and channels of every image."""
         height, width, channels = self.x_train.shape[1:]
         return height, width, channels
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """One pass over a split, or, in training, one after the other."""
+
+    images: ImageSource  # of the whole data set, uint8
+    labels: np.ndarray  # their class numbers
+    order: np.ndarray  # positions of the images; a training epoch shuffles it in place
+    seeds: np.ndarray  # of each batch's augmentation, (batches, states, 2); in place, too
+    batch_size: int  # the last may be smaller
+    first_step: int  # batches before it were trained on already, and are not made
+    finish: Callable[[Any, Any, Any], tuple[Any, Any]]  # from images, labels, seeds to a batch
+
+    @property
+    def steps(self) -> int:
+        """Batches in a whole pass."""
+        return -(-len(self.order) // self.batch_size)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether a batch is gathered from an array, not read from files."""
+        return isinstance(self.images, np.ndarray)
+
+    def chosen(self, step: Any, order: Any = None) -> Any:
+        """Return the positions of the images of batch number `step`."""
+        order = self.order if order is None else order
+        return order[step * self.batch_size : (step + 1) * self.batch_size]
 
 
 def with_image_shape(dataset: Dataset, image_shape: ImageShape) -> Dataset:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from modelzoo.data.batches import READ_AHEAD, BatchSource
+from modelzoo.data.source import READ_AHEAD, BatchSource
 from modelzoo.support.environment import usable_cores
 
 AUGMENTERS = min(8, usable_cores() // 2)  # batches made at once; half of the cores train
