@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from PIL import Image, ImageDraw
 
-from modelzoo.cli.demo import load, packaged_networks
+from modelzoo.demo.serve import load, packaged_networks
 from modelzoo.training.resolve import resolve
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelzoo.cli.parser import Parser, share, whole
+from modelzoo.cli.arguments import Parser, share, whole
 from modelzoo.cli.printing import print_notice, table_lines
 from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name

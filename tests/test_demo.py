@@ -25,7 +25,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def networks():
-    from modelzoo.cli.demo import load
+    from modelzoo.demo.serve import load
     from modelzoo.training.resolve import resolve
 
     return load({name: resolve(name) for name in ("lenet5/mnist", "lenet5_1998/mnist")})

@@ -18,12 +18,8 @@ from modelzoo.analysis.attacks import answers, fgsm, log_odds, pgd
 from modelzoo.analysis.corruptions import KINDS, noisy, occluded, rotated, shifted, strengths_for
 from modelzoo.analysis.explain import before_softmax, on_pictures
 from modelzoo.analysis.measuring import telling_strength
-from modelzoo.charts.robustness import (
-    adversarial_pictures,
-    attack_curves,
-    corruption_curves,
-    magnification,
-)
+from modelzoo.charts.curves import attack_curves, corruption_curves
+from modelzoo.charts.explanations import adversarial_pictures, magnification
 from modelzoo.data.known_sets import MNIST5K
 from modelzoo.data.npz import read_arrays
 

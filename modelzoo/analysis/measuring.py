@@ -13,7 +13,8 @@ import numpy as np
 
 from modelzoo.analysis.corruptions import KINDS
 from modelzoo.charts import Chart
-from modelzoo.charts.robustness import METHOD_TITLES, adversarial_pictures
+from modelzoo.charts.curves import METHOD_TITLES
+from modelzoo.charts.explanations import adversarial_pictures
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.known_sets import output_names
 from modelzoo.data.source import Dataset, ImageSource, as_text

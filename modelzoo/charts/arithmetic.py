@@ -1,4 +1,4 @@
-"""The arithmetic of networks: activation functions, and convolution with all numbers."""
+"""The arithmetic of networks: activations, convolution with all numbers, hand-made kernels."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,9 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+from PIL import Image
 
-from modelzoo.charts.canvas import NOTE, OUTLINE, TO, Canvas, Row
+from modelzoo.charts.canvas import NOTE, OUTLINE, TEXT, TO, Canvas, Row, data_uri, image_of, scaled
 from modelzoo.charts.style import (
     BLUE,
     GREEN,
@@ -19,9 +20,11 @@ from modelzoo.charts.style import (
     Look,
     data_of,
     number_text,
+    printable,
     side_by_side,
     told_apart,
 )
+from modelzoo.data.filters import MIDDLE, Filter, Filtered, find_filter
 from modelzoo.networks import reference
 from modelzoo.support.errors import InputError, suggest
 
@@ -43,6 +46,8 @@ DIGIT = (  # a 7 of 6 x 6 pixels
     (0, 1, 0, 0, 0, 0),
 )
 RISING = ((-1, -1, 2), (-1, 2, -1), (2, -1, -1))  # finds lines that rise to the right
+PHOTO, PHOTO_GAP, COLUMNS, LINE = 210, 22, 4, 13  # pixels: longer side, between two; a row's height
+NUMBER, SMALL_NOTE = {**TEXT, "align": "right", "fontSize": 10}, {**NOTE, "fontSize": 10}
 
 
 def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
@@ -125,6 +130,37 @@ def convolution_steps(
     return chart
 
 
+def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
+    """Return filtered photographs, each with the kernel that made it.
+
+    Args:
+        photographs: what `modelzoo.data.filters.apply_filter` returned, all of one photograph.
+        title: such as the name of its file.
+    """
+    size = high, wide = scaled(photographs[0].pixels.shape, PHOTO)
+    step, columns = max(wide, 170) + PHOTO_GAP, min(COLUMNS, len(photographs))
+    canvas, y, deepest = Canvas(), 0.0, 0
+    for number, each in enumerate(photographs):
+        kind, column = find_filter(each.name), number % columns
+        if number and not column:
+            y, deepest = y + 40 + high + LINE * deepest + PHOTO_GAP, 0
+        about = kind.about + (f"; 0 is grey {MIDDLE}" if kind.is_signed else "")
+        image = image_of(each.pixels)
+        image.thumbnail((2 * PHOTO, 2 * PHOTO), Image.Resampling.LANCZOS)
+        address = data_uri(image, "JPEG", quality=88)  # a PNG would be ten times as large
+        canvas.image(address, size, column * step, y + 34, f"{each.name}: {about}")
+        canvas.text(column * step, y, each.name, {**TEXT, "fontWeight": "bold"})
+        canvas.text(column * step, y + 15, about, SMALL_NOTE)
+        _write_weights(canvas, kind, column * step, y + 40 + high)
+        deepest = max(deepest, len(kind.rows))
+    subtitle = [
+        "Each channel by itself, reflected at the borders; results are cut off at 0 and 255.",
+        f"Where the weights sum to 0, half of the result is added to grey {MIDDLE}.",
+    ]
+    bottom, heading = y + 40 + high + LINE * deepest, f"Hand-made kernels on {printable(title)}"
+    return canvas.chart(columns * step - PHOTO_GAP, bottom, heading, subtitle)
+
+
 def _panel(
     functions: Mapping[str, np.ndarray], title: str, y_title: str, domain: list[float], **axis: Any
 ) -> Chart:
@@ -186,3 +222,15 @@ def _blend(color: str, share: float) -> str:
     """Return a colour between white and, at most three quarters of the way, `color`."""
     mixed = (255 + 0.75 * share * (int(color[i : i + 2], 16) - 255) for i in (1, 3, 5))
     return "#" + "".join(f"{round(part):02x}" for part in mixed)
+
+
+def _write_weights(canvas: Canvas, kind: Filter, left: float, top: float) -> None:
+    """Write the weights of a kernel, and what they are divided by, as text that ends at its x."""
+    width = 8 + 6 * max(len(f"{weight}") for row in kind.rows for weight in row)
+    for row, weights in enumerate(kind.rows):
+        for column, weight in enumerate(weights, 1):
+            x, y = left + column * width - 6, top + row * LINE
+            canvas.text(x, y, number_text(weight), NUMBER)
+    if kind.divisor != 1:
+        x = left + len(kind.rows[0]) * width + 38
+        canvas.text(x, top + len(kind.rows) // 2 * LINE, f"/ {kind.divisor}", NUMBER)

@@ -32,7 +32,7 @@ TEXT: Row = {
     "lineHeight": LINE,
     "aria": False,
 }
-BOLD, NOTE = {**TEXT, "fontWeight": "bold"}, {**TEXT, "color": GREY}
+NOTE = {**TEXT, "color": GREY}
 PICTURE: Row = {"align": "left", "baseline": "top", "smooth": False, "aspect": False}
 
 

@@ -1,4 +1,4 @@
-"""Loss and accuracy by epoch: of one run, of several in one panel, or of each in its own."""
+"""Curves: loss and accuracy by epoch, of one run or several; accuracy by strength of a change."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ EXTRAS = {"learning_rate": ("Learning rate", "~g"), "seconds": ("Seconds", ".1f"
 POINTS_SHOWN = 30  # more would hide the line; the others are there for their tooltips
 POINTS_COMPARED = 10  # of each curve of several runs
 MARKED = alt.condition("datum.marked", alt.value(1), alt.value(0))
+METHOD_TITLES = {"fgsm": "FGSM", "pgd": "PGD"}
 MOST_EPOCHS = 2**31 - 1  # as `fit.epochs`
 
 Rows = list[dict[str, Any]]
@@ -110,6 +111,50 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
         panels.append(panel.properties(width=210, height=150, title=heading))
     chart = alt.concat(*panels, columns=3, spacing=24, title=title).resolve_scale(color="shared")
     return styled(chart, f"{title}: training and validation accuracy of {', '.join(names)}.")
+
+
+def corruption_curves(rows: Rows, axis_titles: Mapping[str, str], title: str) -> Chart:
+    """Return a panel a kind of change, and in each a line a network, of six at most.
+
+    Args:
+        rows: with `model`, `kind`, `strength` from 0, and `accuracy`, 0 to 1.
+        axis_titles: of the strength, with its unit, by kind; the panels come in their order.
+        title: of the whole chart.
+    """
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    shown = dict(zip(names, distinct_names(names), strict=True))
+    kinds = [kind for kind in axis_titles if any(row["kind"] == kind for row in rows)]
+    alone = len(kinds) == 1
+    size = {"width": 520 if alone else 300, "height": 320 if alone else 210}
+    panels = []
+    for kind in kinds:
+        lines = [{**row, "series": shown[row["model"]]} for row in rows if row["kind"] == kind]
+        layers = _accuracy_lines(lines, list(shown.values()), axis_titles[kind])
+        panels.append(alt.layer(*layers).properties(**size))
+    described = f"{title}, for {', '.join(shown.values())}."
+    if alone:
+        return styled(panels[0].properties(title=title), described)
+    chart = alt.concat(*panels, columns=2, spacing={"row": 24, "column": 30}, title=title)
+    return styled(chart.resolve_scale(color="shared", shape="shared"), described)
+
+
+def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
+    """Return accuracy against the strength of the attack, a line a method.
+
+    Args:
+        rows: with `method` ("fgsm" or "pgd"), `strength` as a share of 0..255, and `accuracy`.
+        title: names the network and the images.
+        chance: accuracy of guessing: 1 / classes.
+    """
+    shown = [{**row, "series": METHOD_TITLES[row["method"]]} for row in rows]
+    names = list(dict.fromkeys(row["series"] for row in shown))
+    axis_title = "Strength: largest change of a pixel, as a share of its range 0..255"
+    base = alt.Chart(data_of([{"accuracy": chance, "text": f"guessing: {100 * chance:.3g}%"}]))
+    rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y="accuracy:Q")
+    text = base.mark_text(color=GREY, align="left", baseline="bottom", dx=5, dy=-3, aria=False)
+    guessing = [rule, text.encode(y="accuracy:Q", x=alt.value(0), text="text:N")]
+    chart = alt.layer(*guessing, *_accuracy_lines(shown, names, axis_title))
+    return styled(chart.properties(width=520, height=320, title=title), f"{title}.")
 
 
 def lines_and_points(
@@ -269,3 +314,23 @@ def _epoch_ticks(first: int, last: int) -> list[int]:
     steps = (size * 10**power for power in range(12) for size in (1, 2, 5))
     step = next(step for step in steps if (last - first) / step <= 12)
     return [first] if first == last else list(range(-(-first // step) * step, last + 1, step))
+
+
+def _accuracy_lines(rows: Rows, names: Sequence[str], axis_title: str) -> list[alt.Chart]:
+    """Return the layers of a panel of accuracy against strength; `names` are all its series."""
+    strengths = sorted({float(row["strength"]) for row in rows})
+    whole = all(strength.is_integer() for strength in strengths)
+    ticks = {"values": strengths, "format": "d"} if whole else {"tickCount": 7}
+    x = alt.X("strength:Q", title=axis_title).axis(grid=False, labelOverlap=True, **ticks)
+    y = alt.Y("accuracy:Q", title="Accuracy").scale(domain=[0, 1]).axis(format="%", tickCount=6)
+    legend = alt.Legend(
+        title=None, orient="top", symbolSize=90, labelLimit=300, columns=3, symbolStrokeWidth=2
+    )
+    tooltip = [
+        alt.Tooltip("series:N", title="Line"),
+        alt.Tooltip("strength:Q", title=axis_title),
+        alt.Tooltip("accuracy:Q", title="Accuracy", format=".2%"),
+    ]
+    looks = dict(zip(names, LOOKS, strict=False))
+    axes, dots = {"x": x, "y": y}, (55, alt.value(1))
+    return lines_and_points(rows, "series", looks, axes, legend, tooltip, dots=dots)

@@ -1,14 +1,14 @@
-"""What a network sees in an image: the maps of its layers, and the pixels that decide."""
+"""What a network learned and sees: kernels, feature maps, saliency, adversarial images."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.canvas import LINE, NOTE, OUTLINE, TEXT, TO, Canvas, scaled
-from modelzoo.charts.style import BLUE, Chart, number_text, printable, shortened
+from modelzoo.charts.canvas import LINE, NOTE, OUTLINE, TEXT, TO, Canvas, Row, scaled
+from modelzoo.charts.style import BLUE, VERMILLION, Chart, number_text, printable, shortened
 from modelzoo.support.errors import InputError
 
 MAPS_SHOWN = 16
@@ -23,6 +23,19 @@ ROW_GAP = 14
 SIDE, SIDE_GAP, CAPTION = 224, 24, 20  # pixels: an image, between two, its caption
 LIGHT, DARK = (255, 255, 255), (122, 30, 0)  # least and largest saliency
 MARK = (213, 94, 0)  # vermillion, laid over the image
+KERNELS_SHOWN = 96  # as many as the first layer of AlexNet has
+KERNEL, KERNEL_GAP = 60, 10  # pixels of a kernel, and between two
+NUMBER_ROOM, ROW_TITLE = 16, 62  # pixels for the number above, and for that of the input map
+WEIGHT = [
+    alt.Tooltip("kernel:Q", title="Kernel"),
+    alt.Tooltip("map:Q", title="Input map"),
+    alt.Tooltip("row:Q", title="Row"),
+    alt.Tooltip("column:Q", title="Column"),
+    alt.Tooltip("value:Q", title="Weight", format=".4f"),
+]
+GREY_LEVELS = 255
+CAPTION_LETTERS = 20  # as many fit below an image
+EXAMPLE, LABEL_WIDTH, STEP = 112, 116, 136  # pixels: an image, the labels, from image to image
 
 Answer = tuple[str, float]
 Tile = tuple[np.ndarray, float, float, float, str]  # pixels, longer side, place, what they are
@@ -121,6 +134,133 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
     return canvas.chart(2 * step + wide, CAPTION + high, title, subtitle)
 
 
+def kernels(weights: np.ndarray, title: str) -> Chart:
+    """Return the kernels of one layer, each on the scale of the whole layer: 96, or 16 by 16 maps.
+
+    Args:
+        weights: (height, width, input maps, kernels), as `kernel_of` returns them; NaN where a
+            kernel does not see an input map. With 3 input maps they are drawn as colour images,
+            where mid-grey is 0. Otherwise each input map has a row, and colours tell negative
+            from positive.
+        title: what they are, such as "lenet5: C1".
+
+    Raises:
+        InputError: the array has not four dimensions, or holds no finite number.
+    """
+    weights = np.asarray(weights, "float64")
+    if weights.ndim != 4 or not np.isfinite(weights).any():
+        raise InputError(
+            f"{title}: kernels of shape {weights.shape} can't be drawn: they should be finite "
+            "numbers of shape (height, width, input maps, kernels)"
+        )
+    size = high, wide = scaled(weights.shape, KERNEL)
+    in_colour, several = weights.shape[2] == 3, weights.shape[2] not in (1, 3)
+    maps = min(weights.shape[2], MAPS_SHOWN) if several else 1
+    count = min(weights.shape[3], MAPS_SHOWN if several else KERNELS_SHOWN)
+    columns = count if several else min(12, count)
+    left, step = (ROW_TITLE, high + KERNEL_GAP) if several else (0, high + NUMBER_ROOM + KERNEL_GAP)
+    largest = float(np.nanmax(np.abs(weights))) or 1.0
+    end = float(np.nanpercentile(np.abs(weights), 99)) or largest  # one weight may stick out far
+    pixels = np.rint(127.5 + 127.5 * np.clip(np.nan_to_num(weights) / end, -1, 1)).astype("uint8")
+    scale = alt.Scale(  # both ends as far from 0, so that 0 is always white
+        domain=[-largest, 0, largest], range=[BLUE, "#ffffff", VERMILLION], interpolate="rgb"
+    )
+    legend = alt.Legend(title="Weight", format=".2~f", gradientLength=120)
+    cell = {
+        **TO,
+        "color": alt.Color("value:Q", scale=scale, legend=legend),
+        "tooltip": WEIGHT,
+    }
+    canvas, y = Canvas(), 0.0
+    for below, number in np.ndindex(maps, count):
+        row, column = (below, number) if several else divmod(number, columns)
+        x, y = left + column * (wide + KERNEL_GAP), NUMBER_ROOM + row * step
+        if in_colour:
+            canvas.picture(pixels[..., number], KERNEL, x, y, f"Kernel {number + 1}")
+        elif np.isfinite(weights[:, :, below, number]).all():  # else it doesn't see the input map
+            canvas.draw("rect", _cells(weights, below, number, x, y), cell, aria=False)
+            canvas.frame(x, y, size)
+        if below == 0:
+            canvas.text(x, y - NUMBER_ROOM, f"{number + 1}", NOTE)
+        if several and number == 0:
+            canvas.text(0, y + high / 2 - 6, f"map {below + 1}", NOTE)
+    colours = (
+        f"Red, green and blue from {number_text(-end, '.2g')} (dark) over 0 (mid-grey) to "
+        f"{end:.2g} (bright); the largest 1%, up to {largest:.2g}, look the same"
+    )
+    how = colours if in_colour else "A column for each kernel, a row for each input map"
+    subtitle = _subtitle(weights, maps, count, how)
+    return canvas.chart(
+        left + columns * (wide + KERNEL_GAP) - KERNEL_GAP, y + high, printable(title), subtitle
+    )
+
+
+def kernel_of(layer: Any) -> np.ndarray:
+    """Return the kernels of a Keras layer, (height, width, input maps, kernels).
+
+    NaN stands where a connection table leaves an input map out.
+
+    Raises:
+        InputError: the layer has none.
+    """
+    table = getattr(layer, "connection_table", None)
+    if table is not None:
+        stored = np.asarray(layer.get_weights()[0])
+        full = np.full((*stored.shape[:2], *table.T.shape), np.nan)
+        full[:, :, table.T == 1] = stored  # those of the first kernel come first
+        return full.swapaxes(2, 3)
+    found = [each for each in layer.get_weights() if each.ndim == 4]
+    if not found:
+        raise InputError(f"layer {layer.name!r} has no convolution kernels")
+    return np.asarray(found[0])
+
+
+def magnification(strength: float) -> int:
+    """Return how many times a perturbation can be magnified and stay within black and white."""
+    return max(1, int(0.5 / strength + 1e-9))
+
+
+def adversarial_pictures(
+    images: np.ndarray,
+    adversarial: np.ndarray,
+    captions: Sequence[tuple[Sequence[str], Sequence[str]]],
+    strength: float,
+    title: str,
+) -> Chart:
+    """Return images in a row, below them what was added, magnified, and below that the sums.
+
+    Args:
+        images: uint8, (n, height, width, channels) with 1 or 3 channels.
+        adversarial: float32 in 0..255, of the same shape; rounded to whole grey levels here.
+        captions: the lines below each image, and those below its adversarial one.
+        strength: of the attack, above 0: the largest change as a share of 0..255.
+        title: names attack and network.
+    """
+    factor = magnification(strength)
+    added = GREY_LEVELS / 2 + factor * (adversarial - images.astype("float32"))
+    high, _ = scaled(images.shape[1:], EXAMPLE)
+    tops = (0, high + 48, 2 * high + 64)  # those in the middle have no caption
+    names = (["picture"], ["+ perturbation", f"({factor} times)"], ["= adversarial", "picture"])
+    canvas = Canvas()
+    for top, text in zip(tops, names, strict=True):
+        canvas.text(0, top + high / 2 - 6, text, {**TEXT, "baseline": "middle", "fontSize": 12})
+    for column, (before, after) in enumerate(captions):
+        pixels = (images[column], added[column], adversarial[column])
+        for top, values, lines in zip(tops, pixels, (before, [], after), strict=True):
+            x, caption = LABEL_WIDTH + column * STEP, [printable(line) for line in lines]
+            whole = np.rint(values).clip(0, GREY_LEVELS).astype("uint8")
+            canvas.picture(whole, EXAMPLE, x, top, ", ".join(caption) or "perturbation")
+            caption = [shortened(line, CAPTION_LETTERS) for line in caption]
+            canvas.text(x, top + high + 6, caption)
+    levels = f"{strength * GREY_LEVELS:.4g} of {GREY_LEVELS} grey levels"
+    subtitle = (
+        f"no pixel changed by more than {levels}; the perturbation is shown {factor} times as "
+        "strong, grey where nothing changes"
+    )
+    width, height = LABEL_WIDTH + len(images) * STEP, tops[2] + high + 24
+    return canvas.chart(width, height, title, subtitle, f"{title}; {subtitle}.")
+
+
 def _as_grey(layer: str, values: np.ndarray) -> np.ndarray:
     """Return values from their least, black, to their largest 1%, white, as uint8."""
     if values.ndim not in (1, 3) or not values.size:
@@ -192,3 +332,27 @@ def _draw_bars(canvas: Canvas, answer: Sequence[Answer], unit: str, top: float) 
         canvas.text(left, bottom, f"and {len(answer) - len(shown):,} more", NOTE)
         bottom += BAR
     return bottom
+
+
+def _subtitle(weights: np.ndarray, maps_shown: int, shown: int, how: str) -> list[str]:
+    """Return what the kernels are, `how` they are drawn, and how many of them are not."""
+    height, width, maps, count = weights.shape
+    kinds = f"{count:,} kernels of {height} × {width}"
+    lines = [f"{kinds} over {maps:,} input maps", how] if maps > 1 else [kinds]
+    left = [f"{count - shown:,} kernels"] if count > shown else []
+    left += [f"{maps - maps_shown:,} input maps"] if maps > maps_shown and maps != 3 else []
+    return [*lines, f"{' and '.join(left)} more are not drawn"] if left else lines
+
+
+def _cells(weights: np.ndarray, below: int, number: int, left: float, top: float) -> list[Row]:
+    """Return a cell for each weight of one kernel over one input map; all count from 1."""
+    side = KERNEL / max(weights.shape[:2])
+    return [
+        {
+            "kernel": number + 1, "map": below + 1, "row": row + 1, "column": column + 1,
+            "value": round(float(weights[row, column, below, number]), 6),
+            "x": left + column * side, "x2": left + (column + 1) * side,
+            "y": top + row * side, "y2": top + (row + 1) * side,
+        }
+        for row, column in np.ndindex(weights.shape[0], weights.shape[1])
+    ]  # fmt: skip

@@ -223,6 +223,12 @@ def export(options: argparse.Namespace) -> None:
     show(options, dataclasses.asdict(done) | {"path": str(done.path)}, lines)
 
 
+def demo(options: argparse.Namespace) -> None:
+    from modelzoo.demo.serve import demo
+
+    demo(options.model, options.host, options.port, not options.no_browser)
+
+
 WORDS = {"good": "good", "damaged": "WRONG", "missing": "MISSING", "unknown": "no hash"}
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from modelzoo.analysis import measuring
 from modelzoo.analysis.corruptions import KINDS, check_kinds, strengths_for
 from modelzoo.charts import save
-from modelzoo.charts.robustness import MOST_SERIES, attack_curves, corruption_curves
+from modelzoo.charts.curves import attack_curves, corruption_curves
+from modelzoo.charts.style import LOOKS
 from modelzoo.cli.options import chosen_source
 from modelzoo.cli.printing import print_notice, show, table_lines
 from modelzoo.support.errors import InputError
@@ -71,8 +72,8 @@ def robustness(options: argparse.Namespace) -> None:
         if len(kinds) != 1:
             raise InputError("--strengths: are of one kind; name it with --kinds")
         wanted = sorted({0.0, *wanted})
-    if len(options.names) > MOST_SERIES:
-        raise InputError(f"{len(options.names)} networks: at most {MOST_SERIES} fit in one chart")
+    if len(options.names) > len(LOOKS):
+        raise InputError(f"{len(options.names)} networks: at most {len(LOOKS)} fit in one chart")
     sources = _sources(options, options.names)
     side = min(sources[0].config.image_shape[:2])
     strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
