@@ -155,11 +155,12 @@ def open_all(root: Path, device: str) -> tuple[Any, Any, Any]:
         "alexnet_2012", dataset=f"folder:{root}", overrides=["data.validation_split=0"]
     )
     chosen = start_framework(config.trainer.backend, device)
-    from modelzoo.training.prepare import open_dataset, open_pipeline
+    from modelzoo.data.pipeline import InputPipeline
+    from modelzoo.training.prepare import open_dataset
 
     began = time.perf_counter()
     data, config = open_dataset(config, print, is_new=True)
-    pipeline = open_pipeline(config, data)
+    pipeline = InputPipeline(data, config.data, num_classes=config.model.num_classes)
     print(f"opened in {time.perf_counter() - began:.1f} s; {chosen.description}", file=sys.stderr)
     return config, chosen, pipeline
 

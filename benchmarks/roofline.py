@@ -28,6 +28,8 @@ from benchmarks.compare.runner import ROOT
 from benchmarks.compare.works import OURS
 from benchmarks.results import write_results
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.networks import Network
+from modelzoo.networks.network import count_parameters
 from modelzoo.support.environment import usable_cores
 from modelzoo.support.errors import InputError
 
@@ -112,6 +114,23 @@ def _best(call: Callable[[], Any], repeats: int) -> float:
     return min(seconds)
 
 
+def training_operations(network: Network) -> int | None:
+    """Return the operations of a training step for one image, without the optimizer's.
+
+    Backward, each layer does its forward work once more for the gradient by its inputs, and once
+    more for that by its weights. The first layer with weights needs only the latter. None where no
+    weight has a gradient, or the network brings its own learning rule.
+    """
+    trained = [
+        layer.operations(inputs)
+        for layer, inputs in network.with_inputs
+        if count_parameters(layer, inputs, trainable=True)
+    ]
+    if not trained or network.learns_alone:
+        return None
+    return 2 * network.operations + sum(trained) - trained[0]
+
+
 def costs(config: Config) -> dict[str, Any]:
     """Return what a network needs: operations for one image, bytes of its arrays in float32.
 
@@ -140,7 +159,7 @@ def costs(config: Config) -> dict[str, Any]:
         if type(layer).__name__ not in MOVED
     )
     activations = FLOAT * batch_size * outputs
-    training = described.training_operations
+    training = training_operations(described)
     return {
         "forward": described.operations,
         "training": training,

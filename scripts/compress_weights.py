@@ -33,7 +33,7 @@ from modelzoo.data.datasets import check_dataset_name
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.files import write_bytes
 from modelzoo.support.terminal import say
-from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+from modelzoo.training.prepare import build_network, open_dataset
 from modelzoo.training.resolve import resolve
 
 if TYPE_CHECKING:
@@ -163,7 +163,9 @@ def compress(
         data, _ = open_dataset(config, notify)
         if data.name != config.data.dataset:
             raise InputError(f"{config.data.dataset}: cannot be had, {data.note}")
-        pipeline = open_pipeline(config, data)
+        from modelzoo.data.pipeline import InputPipeline
+
+        pipeline = InputPipeline(data, config.data, num_classes=config.model.num_classes)
         images = pipeline.images_in("validation")
         if not images:
             raise InputError(f"{data.name}: data.validation_split holds no images to choose by")

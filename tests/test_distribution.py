@@ -25,7 +25,7 @@ from modelzoo.training.cluster import (
     read_cluster,
 )
 from modelzoo.training.distribution import Distribution
-from modelzoo.training.prepare import build_network, open_dataset, open_pipeline
+from modelzoo.training.prepare import build_network, open_dataset
 
 TWO = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
 
@@ -86,7 +86,8 @@ def test_what_replicas_would_train_otherwise_is_refused(bars, override, expected
 
 
 def open_bars(config):
-    return open_pipeline(config, open_dataset(config, lambda message: None)[0])
+    data, _ = open_dataset(config, lambda message: None)
+    return InputPipeline(data, config.data, num_classes=10)
 
 
 @pytest.mark.parametrize("augmented", [False, True])

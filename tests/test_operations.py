@@ -25,7 +25,6 @@ def test_operations_of_lenet5_by_hand():
     dense = 2 * (256 * 120 + 120 * 84 + 84 * 10)
     forward = c1 + s2 + c3 + s4 + dense
     assert network.operations == forward == 567_760
-    assert network.training_operations == 3 * forward - c1 - (s2 + s4)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +73,7 @@ def test_operations_agree_with_tensorflow():
 @pytest.mark.parametrize("name", list_models())
 def test_every_packaged_network_is_counted(name):
     network = described(name)
-    forward, training = network.operations, network.training_operations
-    assert forward > network.parameters
-    if name.startswith("neocognitron"):
-        assert training is None
-    else:
-        assert training is not None and 2 * forward < training < 3 * forward
+    assert network.operations > network.parameters
 
 
 def test_layers_of_an_unknown_kind_have_no_number():

@@ -89,12 +89,11 @@ def test_the_loss_is_told_without_penalties(trained):
     import keras
 
     from modelzoo.training.evaluation import compile_for_scoring, score
-    from modelzoo.training.prepare import open_pipeline
 
     run, config = trained
     network = build_network(config)
     load_weights(network, run / "best.weights.h5")
-    pipeline = open_pipeline(config, open_dataset(config, print)[0])
+    pipeline = InputPipeline(open_dataset(config, print)[0], config.data, num_classes=10)
     compile_for_scoring(network, config)
     without = [score(network, pipeline, "test", patch).loss for patch in (None, (24, 20))]
     network.layers[1].kernel_regularizer = keras.regularizers.L2(1.0)

@@ -6,7 +6,8 @@ import pytest
 import modelzoo
 from modelzoo import InputError
 from modelzoo.config import load_config
-from modelzoo.training.prepare import find_start, freeze, head_of, load_start
+from modelzoo.training.prepare import find_start
+from modelzoo.training.session import freeze, head_of, load_start
 
 
 def started(network, weights, classes: int) -> str:

@@ -7,8 +7,6 @@ allows 25.5 grey levels. Adversarial images stay within 0..255 and within the st
 they are float32, not rounded to whole grey levels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -3,8 +3,6 @@
 Everything takes and returns uint8 images, (n, height, width, channels), and starts no framework.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Everything here runs on TensorFlow, JAX and PyTorch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

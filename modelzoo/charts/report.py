@@ -1,7 +1,5 @@
 """The report of a finished run, one HTML file that opens offline, and the data it was made from."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What can be typed: the commands of `modelzoo`, their options, and how they are read."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import math

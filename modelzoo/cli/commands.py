@@ -1,7 +1,5 @@
 """What most commands do: read the configuration, call, and say what came of it."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 from itertools import chain

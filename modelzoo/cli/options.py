@@ -1,7 +1,5 @@
 """What the options that many commands share stand for. Starts no framework."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import inspect

@@ -1,7 +1,5 @@
 """The `modelzoo` command: parse, call, print. Commands that need no framework import none."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import errno

@@ -1,18 +1,16 @@
 """`modelzoo attack` and `modelzoo robustness`."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelzoo.analysis import measuring
 from modelzoo.analysis.corruptions import KINDS, check_kinds, strengths_for
-from modelzoo.charts import save
+from modelzoo.charts import Chart, save
 from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.style import LOOKS
 from modelzoo.cli.options import chosen_source
@@ -20,10 +18,7 @@ from modelzoo.cli.printing import print_notice, show, table_lines
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import is_there, write_csv
 from modelzoo.training.device import start_framework
-
-if TYPE_CHECKING:
-    from modelzoo.charts import Chart
-    from modelzoo.training.resolve import Source
+from modelzoo.training.resolve import Source
 
 
 def attack(options: argparse.Namespace) -> None:

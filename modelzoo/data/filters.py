@@ -1,7 +1,5 @@
 """The kernels that people chose by hand before networks learned theirs, applied to photographs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

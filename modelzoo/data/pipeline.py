@@ -45,11 +45,6 @@ class InputPipeline:
     def __init__(self, data: Dataset, settings: Data, *, num_classes: int, seed: int = 0) -> None:
         self.data, self.batch_size, self.seed = data, settings.batch_size, seed
         self.num_classes = num_classes if settings.label_mode == "categorical" else None
-        self.preprocessor = Preprocessor(settings.preprocessing, settings.augmentation)
-        for layer in self.preprocessor.augmentation:
-            name = type(layer).__name__
-            if name in MIXING_LAYERS and self.num_classes is None:
-                raise InputError(f"data.label_mode: {name} mixes labels; set it to categorical")
         train, validation = split_validation(data.y_train, settings.validation_split)
         wanted = settings.training_images
         if wanted is not None and wanted < len(train):
@@ -60,6 +55,11 @@ class InputPipeline:
             "validation": validation,
             "test": np.arange(len(data.y_test)),
         }
+        self.preprocessor = Preprocessor(settings.preprocessing, settings.augmentation)
+        for layer in self.preprocessor.augmentation:
+            name = type(layer).__name__
+            if name in MIXING_LAYERS and self.num_classes is None:
+                raise InputError(f"data.label_mode: {name} mixes labels; set it to categorical")
         self._order = np.array(train)
         self._seeds = self.preprocessor.batch_seeds(seed, 0, self.steps_per_epoch)
         self._on_new_epoch: Callable[[], None] = lambda: None

@@ -4,8 +4,6 @@ The formulas are those of `modelzoo.networks.reference`, which stays the readabl
 written otherwise here is faster, and tests compare both with Keras. All is float32, channels last.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -93,23 +93,6 @@ class Network:
         """Whether it has S-cells, which bring a learning rule of their own."""
         return any(isinstance(layer, SCells) for layer in self.layers)
 
-    @property
-    def training_operations(self) -> int | None:
-        """The operations of a training step for one image, without the optimizer's.
-
-        Backward, each layer does its forward work once more for the gradient by its inputs, and
-        once more for that by its weights. The first layer with weights needs only the latter.
-        None where no weight has a gradient, or the network brings its own learning rule.
-        """
-        trained = [
-            layer.operations(inputs)
-            for layer, inputs in self.with_inputs
-            if count_parameters(layer, inputs, trainable=True)
-        ]
-        if not trained or self.learns_alone:
-            return None
-        return 2 * self.operations + sum(trained) - trained[0]
-
     def rows(self) -> list[dict[str, Any]]:
         """Return what `info` says of each layer, the input first; None for what it lacks."""
         first = row_of(Layer(name="input"), self.input_shape) | {"type": "InputLayer"}

@@ -1,7 +1,5 @@
 """What happens around batches and epochs: their order, what is shown and saved, and Ctrl-C."""
 
-from __future__ import annotations
-
 import math
 import signal
 import threading

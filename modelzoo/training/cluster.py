@@ -3,8 +3,6 @@
 Importing this starts no framework, so that what cannot work is refused at once.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -25,7 +25,7 @@ from modelzoo.networks.network import read_layers
 from modelzoo.support.errors import InputError
 from modelzoo.training.device import start_framework
 from modelzoo.training.evaluation import Scores
-from modelzoo.training.prepare import open_pipeline, scale_images
+from modelzoo.training.prepare import scale_images
 
 if TYPE_CHECKING:
     from modelzoo.data.pipeline import Patch
@@ -110,10 +110,12 @@ class KerasEngine:
 
     def score(self, data: Dataset, split: str, patch: Patch = None) -> Scores:
         """Score a split of a data set, see `modelzoo.training.evaluation.score`."""
+        from modelzoo.data.pipeline import InputPipeline
         from modelzoo.training.evaluation import compile_for_scoring, score
 
         with self.device.scope():
-            pipeline = open_pipeline(self.config, data)
+            num_classes = self.config.model.num_classes
+            pipeline = InputPipeline(data, self.config.data, num_classes=num_classes)
             compile_for_scoring(self.network, self.config)
             if not pipeline.images_in(split):
                 raise InputError(f"{data.name}: has no images in the {split} split")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,16 +12,14 @@ from msgspec.structs import asdict
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.config.published import without_password
 from modelzoo.data.datasets import load_dataset
-from modelzoo.networks import Network
-from modelzoo.support.errors import InputError, reason_of, suggest
+from modelzoo.networks import BUILDERS, Network
+from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import sha256_of
 from modelzoo.weights.find import find_weights, named_weights
-from modelzoo.weights.reader import load_weights, weighted_layers
 
 if TYPE_CHECKING:
     import keras
 
-    from modelzoo.data.pipeline import InputPipeline
     from modelzoo.data.source import Dataset
 
 SMALL_SPLIT = 0.2  # share of a data set that is too small for its configuration
@@ -42,7 +39,7 @@ def build_network(config: Config) -> keras.Model:
     try:
         if network is not None:
             return to_keras(network)
-        built = config.builder(**config.builder_arguments)
+        built = BUILDERS[config.model.builder](**config.builder_arguments)
         return to_keras(built) if isinstance(built, Network) else built
     except InputError as error:
         raise InputError(f"{config.name}: model: {error}") from None
@@ -110,14 +107,6 @@ def check_classes(data: Dataset, config: Config, name: str) -> None:
         )
 
 
-def open_pipeline(config: Config, data: Dataset) -> InputPipeline:
-    """Make the input pipeline that the configuration's `data` section describes."""
-    from modelzoo.data.pipeline import InputPipeline
-
-    seed, num_classes = config.trainer.seed, config.model.num_classes
-    return InputPipeline(data, config.data, num_classes=num_classes, seed=seed)
-
-
 def class_weights(
     chosen: Mapping[int, float] | Literal["balanced"] | None, labels: np.ndarray, classes: int
 ) -> dict[int, float] | None:
@@ -163,9 +152,6 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
     return prepared
 
 
-ALL_BUT_HEAD = "all-but-head"
-
-
 def find_start(config: Config, *, allow_unverified: bool = False) -> tuple[Config, Path | None]:
     """Find the weights that `trainer.weights` names, and return their file, if they name any.
 
@@ -200,50 +186,3 @@ def find_start(config: Config, *, allow_unverified: bool = False) -> tuple[Confi
     # What is written into the run's files names no password.
     values = {"weights": without_password(weights), "weights_sha256": found}
     return config.with_values({"trainer": values}, "the start"), path
-
-
-def head_of(network: keras.Model, num_classes: int) -> Any:
-    """Return the layer whose units stand for the classes; None if they have no weights."""
-    last = weighted_layers(network)[-1]
-    return last if last.weights[-1].shape[-1] == num_classes else None
-
-
-def load_start(network: keras.Model, path: Path, config: Config) -> str:
-    """Copy the weights that `find_start` found; a head for other classes keeps its initial ones."""
-    classes, trainer = config.model.num_classes, config.trainer
-    head = head_of(network, classes)
-    units = load_weights(network, path, new_head=head is not None)
-    message = f"starting from {trainer.weights} (SHA-256 {trainer.weights_sha256})"
-    if units is None:
-        return message
-    return f"{message}\n{head.name}: {units} -> {classes} classes, newly initialised"
-
-
-def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int) -> list[str]:
-    """Keep layers of a network that is not compiled yet from being trained; return their names.
-
-    A frozen batch normalisation keeps its statistics. In `patterns`, * stands for anything, and
-    "all-but-head" for all layers but that with a unit for each class.
-    """
-    layers, head = weighted_layers(network), head_of(network, num_classes)
-    frozen: set[str] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        if pattern == ALL_BUT_HEAD and head is None:
-            raise InputError(
-                f"trainer.freeze: {network.name} has no layer with a unit for each class, which "
-                f"{ALL_BUT_HEAD} would leave; name the layers"
-            )
-        names = {
-            layer.name
-            for layer in layers
-            if (layer is not head if pattern == ALL_BUT_HEAD else fnmatchcase(layer.name, pattern))
-        }
-        if not names:
-            near = suggest(pattern, [ALL_BUT_HEAD, *(layer.name for layer in layers)])
-            raise InputError(f"trainer.freeze: no layer with weights is called {pattern!r}{near}")
-        frozen |= names
-    for layer in layers:
-        layer.trainable = layer.name not in frozen
-    if not network.trainable_variables:
-        raise InputError("trainer.freeze: every layer is frozen; nothing is left to be trained")
-    return [layer.name for layer in layers if layer.name in frozen]

@@ -4,10 +4,11 @@ A training has one network, which is saved, scored and handed out, and what Kera
 the same variables, perhaps computed in less time.
 """
 
-from __future__ import annotations
-
 import math
 import zlib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,18 +16,22 @@ import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.config import Config
+from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.source import Dataset
 from modelzoo.networks import keras_objects
 from modelzoo.support.errors import InputError, reason_of, suggest
-from modelzoo.training.device import Device, placement
+from modelzoo.training.device import Device
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import compile_for_scoring, make_metrics
 from modelzoo.training.fast import accelerate
-from modelzoo.training.prepare import build_network, freeze, open_pipeline
+from modelzoo.training.prepare import build_network
+from modelzoo.weights.reader import load_weights, weighted_layers
+
+ALL_BUT_HEAD = "all-but-head"
 
 
 class Session:
-    """A compiled network, its images and its callbacks, all tried on two images."""
+    """A compiled network, its images and its callbacks; `rehearse` tries them on two images."""
 
     def __init__(
         self,
@@ -38,22 +43,20 @@ class Session:
         self.config, self.device = config, device
         self.distribution = distribution or Distribution()
         keras.utils.set_random_seed(config.trainer.seed)
-        self.pipeline = open_pipeline(config, data)
+        settings, num_classes, seed = config.data, config.model.num_classes, config.trainer.seed
+        self.pipeline = InputPipeline(data, settings, num_classes=num_classes, seed=seed)
         with self.distribution.scope():
             self.network = build_network(config)
         self.distribution.check(config, self.network, self.pipeline)
-        self.frozen = freeze(self.network, config.trainer.freeze, config.model.num_classes)
+        self.frozen = freeze(self.network, config.trainer.freeze, num_classes)
         trainable = self.network.trainable_variables
         self.trainable_parameters = sum(math.prod(variable.shape) for variable in trainable)
-        self.placement = placement(trainable[0])
         with self.distribution.scope():
             self.fitted = self._compile()
         self.callbacks = [
             keras_objects.make("callback", spec, f"fit.callbacks.{index}")
             for index, spec in enumerate(config.fit.callbacks)
         ]
-        self._rehearse()
-        self.distribution.ready(self.fitted, self.pipeline)
 
     def _compile(self) -> keras.Model:
         """Return what is fitted, with its loss, its metrics and its optimizer."""
@@ -72,7 +75,7 @@ class Session:
         fitted.optimizer.build(self.network.trainable_variables)
         return fitted
 
-    def _rehearse(self) -> None:
+    def rehearse(self) -> None:
         """Try two images: what does not fit together is refused before a run begins."""
         what, wanted = "compile.optimizer", tuple(self.network.input_shape[1:])
         try:
@@ -99,6 +102,7 @@ class Session:
                 raise InputError(
                     f"{where}: there is no {callback.monitor!r}{suggest(callback.monitor, known)}"
                 )
+        self.distribution.ready(self.fitted, self.pipeline)
 
     @property
     def learning_rate(self) -> float:
@@ -128,3 +132,52 @@ class Session:
         state = f"{epochs_done} {data} {keras.__version__}"
         with self.distribution.own_errors("Start all of them again"):
             self.distribution.agree(f"{self.config.to_yaml()}\n{state}")
+
+
+def head_of(network: keras.Model, num_classes: int) -> Any:
+    """Return the layer whose units stand for the classes; None if they have no weights."""
+    last = weighted_layers(network)[-1]
+    return last if last.weights[-1].shape[-1] == num_classes else None
+
+
+def load_start(network: keras.Model, path: Path, config: Config) -> str:
+    """Copy the weights that `find_start` found; a head for other classes keeps its initial ones."""
+    classes, trainer = config.model.num_classes, config.trainer
+    head = head_of(network, classes)
+    units = load_weights(network, path, new_head=head is not None)
+    message = f"starting from {trainer.weights} (SHA-256 {trainer.weights_sha256})"
+    if units is None:
+        return message
+    return f"{message}\n{head.name}: {units} -> {classes} classes, newly initialised"
+
+
+def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int) -> list[str]:
+    """Keep layers of a network that is not compiled yet from being trained; return their names.
+
+    A frozen batch normalisation keeps its statistics. In `patterns`, * stands for anything, and
+    "all-but-head" for all layers but that with a unit for each class.
+    """
+    layers, head = weighted_layers(network), head_of(network, num_classes)
+    frozen: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        if pattern == ALL_BUT_HEAD and head is None:
+            raise InputError(
+                f"trainer.freeze: {network.name} has no layer with a unit for each class, which "
+                f"{ALL_BUT_HEAD} would leave; name the layers"
+            )
+        names = {
+            layer.name
+            for layer in layers
+            if (layer is not head if pattern == ALL_BUT_HEAD else fnmatchcase(layer.name, pattern))
+        }
+        if not names:
+            known = ", ".join([*(layer.name for layer in layers), ALL_BUT_HEAD])
+            raise InputError(
+                f"trainer.freeze: no layer with weights is called {pattern!r}; there are: {known}"
+            )
+        frozen |= names
+    for layer in layers:
+        layer.trainable = layer.name not in frozen
+    if not network.trainable_variables:
+        raise InputError("trainer.freeze: every layer is frozen; nothing is left to be trained")
+    return [layer.name for layer in layers if layer.name in frozen]

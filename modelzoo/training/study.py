@@ -3,9 +3,10 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
+from rich.console import Console
 
 from modelzoo.config import Config, load_config, packaged_folder
 from modelzoo.config.layers import read_yaml
@@ -15,9 +16,6 @@ from modelzoo.support.files import is_there, write_csv, write_text
 from modelzoo.training.resolve import configure
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.training.trainer import Trainer, resume
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 STUDIES = packaged_folder() / "studies"
 Sections = dict[str, Any]
@@ -69,7 +67,7 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
 
 
 def run_study(
-    study: Study, out: Path, *, device: str = "auto", console: "Console | None" = None
+    study: Study, out: Path, *, device: str = "auto", console: Console | None = None
 ) -> list[Path]:
     """Train all variants, write their table and their curves, and return the paths of these.
 

@@ -1,13 +1,12 @@
 """One training from top to bottom. Importing this starts the framework: choose a device before."""
 
-from __future__ import annotations
-
 import contextlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from rich.console import Console
 
 from modelzoo.config import Config
 from modelzoo.support.environment import memory_peak, versions
@@ -15,17 +14,14 @@ from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed, replacing
 from modelzoo.support.terminal import tell
 from modelzoo.training.callbacks import EpochOrder, Saving, ShowProgress
-from modelzoo.training.device import Device
+from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import Run, Scores, compile_for_scoring, score
-from modelzoo.training.prepare import class_weights, load_start, open_dataset
+from modelzoo.training.prepare import class_weights, open_dataset
 from modelzoo.training.results import notices_on_classes, notices_on_history, write_results
 from modelzoo.training.run_folder import Progress, RunFolder, default_path
-from modelzoo.training.session import Session
+from modelzoo.training.session import Session, load_start
 from modelzoo.weights.reader import load_weights
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def train(
@@ -58,6 +54,7 @@ def train(
         )
     with device.scope(), contextlib.ExitStack() as at_end:
         session = Session(config, data, device, distribution)
+        session.rehearse()
         name = data.name
         del data  # the session keeps what it needs of it
         if start is not None:
@@ -215,7 +212,7 @@ def _metrics(
         "images_per_second": session.pipeline.images_in("train") * len(history) / seconds,
         "peak_memory_bytes": memory_peak(),
         "device": session.device.description,
-        "device_placement": session.placement,
+        "device_placement": placement(session.network.trainable_variables[0]),
         "distribute": trainer.distribute,
         "replicas": session.distribution.replicas,
         "workers": session.distribution.workers,

@@ -1,12 +1,12 @@
 """Train a network as its configuration says; leave a folder that explains and repeats it."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
 
 from modelzoo.config import Config, load_config
 from modelzoo.data.datasets import check_dataset_name
@@ -15,13 +15,9 @@ from modelzoo.support.terminal import make_console, tell
 from modelzoo.training.cluster import Cluster, read_cluster
 from modelzoo.training.device import start_framework
 from modelzoo.training.distribution import start_distribution
+from modelzoo.training.evaluation import Run
 from modelzoo.training.prepare import find_start
 from modelzoo.training.run_folder import RunFolder, SharedRunFolder
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from modelzoo.training.evaluation import Run
 
 
 class Trainer:

@@ -1,7 +1,5 @@
 """Find the file of the weights that a command or a call names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from modelzoo.config import Config

@@ -6,8 +6,6 @@ variable-length types, filters that HDF5 would look for in a plugin, and sizes t
 hold are refused by name.
 """
 
-from __future__ import annotations
-
 import contextlib
 import mmap
 import re

@@ -8,8 +8,6 @@ and lists. Nothing that the pickle names is looked up, imported or called. `torc
 (CVE-2025-32434) and let them corrupt memory before 2.10 (CVE-2026-24747).
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import pickletools

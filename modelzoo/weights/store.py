@@ -4,8 +4,6 @@ pooch fetches into a temporary file and compares its SHA-256; gdown asks Google 
 not trusted: what they send is bounded, and where they redirect to is checked.
 """
 
-from __future__ import annotations
-
 import inspect
 import io
 import re

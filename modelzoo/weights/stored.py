@@ -7,8 +7,6 @@
 * a state dict of PyTorch (`.pth`): MODULE.weight and MODULE.bias
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from dataclasses import dataclass, field

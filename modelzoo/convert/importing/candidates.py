@@ -4,8 +4,6 @@ Such a file tells the convolutions, their maps and kernels, and the units of den
 not tell activations, padding, strides, the kind of pooling or the input's size.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ code. The arguments that decide what a layer computes or how it is trained are t
 checked against its type; bookkeeping, such as `trainable`, is not.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

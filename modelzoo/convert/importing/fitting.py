@@ -1,7 +1,5 @@
 """Complete an import: the network of weights alone, the configuration around it, pixels, score."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
