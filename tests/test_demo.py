@@ -154,7 +154,7 @@ def bomb() -> bytes:
         (url(png(np.zeros((9, 9), np.uint8))[:40]), "the file is"),
         ("data:image/png;base64,%%%", "No image arrived"),
         ("/etc/passwd", "No image arrived"),
-        ("data:;base64," + "A" * 27_000_000, "larger than 20 MB"),
+        ("data:;base64," + "A" * 27_000_000, "more than 20 MB"),
     ],
 )
 def test_bad_pictures_are_one_message_on_the_page(networks, capsys, picture, message):

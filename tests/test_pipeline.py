@@ -126,6 +126,6 @@ def test_validation_images_have_not_changed_since_the_first_release():
 
 
 def test_a_split_that_leaves_nothing_is_refused():
-    with pytest.raises(InputError, match="leaves none of the 50"):
+    with pytest.raises(InputError, match="leaves none of 50"):
         pipeline(validation_split=50)
     assert pipeline(validation_split=0).images_in("validation") == 0

@@ -195,7 +195,7 @@ def test_strengths_in_pixels_follow_the_size_of_the_picture():
     assert strengths_for("shift", 227) == [0, 8, 16, 24, 32, 40, 48]
     assert strengths_for("occlusion", 10) == [0, 4, 8]
     assert strengths_for("rotation", 227)[-1] == 90
-    with pytest.raises(InputError, match=r"2\.5: of shift it should be a whole number of pixels"):
+    with pytest.raises(InputError, match=r"2\.5: shift takes a whole number of pixels"):
         strengths_for("shift", 28, [2.5])
 
 

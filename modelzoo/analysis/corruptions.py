@@ -120,7 +120,5 @@ def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -
     for strength in wanted:
         if strength > largest or (in_pixels and strength != int(strength)):
             what = "a whole number of pixels" if in_pixels else "a number"
-            raise InputError(
-                f"--strengths {strength:g}: of {name} it should be {what} from 0 to {largest:g}"
-            )
+            raise InputError(f"--strengths {strength:g}: {name} takes {what} from 0 to {largest:g}")
     return list(wanted)

@@ -70,9 +70,7 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
         InputError: fewer than two or more than seven runs.
     """
     if not 2 <= len(histories) <= len(RUNS):
-        raise InputError(
-            f"{len(histories)} runs: from 2 to {len(RUNS)} can be told apart in one chart"
-        )
+        raise InputError(f"{len(histories)} runs: one chart shows from 2 to {len(RUNS)}")
     looks = dict(zip(distinct_names(histories), RUNS, strict=False))
     panels = []
     for metric in METRICS:

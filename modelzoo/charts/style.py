@@ -153,7 +153,7 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
     suffix, spec = path.suffix.lower(), chart.to_dict()
     if suffix not in FORMATS:
         raise InputError(
-            f"{path}: can't write a chart as {path.suffix!r}: use {', '.join(FORMATS)}"
+            f"{path}: no chart is written as {path.suffix!r}: use {', '.join(FORMATS)}"
         )
     if suffix == ".json":
         content = json.dumps(spec, indent=1).encode()

@@ -82,8 +82,7 @@ def parse_source(text: str) -> Source:
         check_url(text)
         return Source("url", text)
     raise InputError(
-        f"{text!r:.200} is no source of weights; there are: package, https://..., gdrive:ID, "
-        "file:PATH"
+        f"{text!r:.200} is no source: they are package, https://..., gdrive:ID, file:PATH"
     )
 
 

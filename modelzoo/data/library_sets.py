@@ -44,9 +44,7 @@ class TfdsSet:
         folder = builder.data_path
         if not folder.exists():
             if is_offline():
-                raise DatasetUnavailable(
-                    f"tfds:{name} is not in {folder}, and MODELZOO_OFFLINE is set"
-                )
+                raise DatasetUnavailable(f"tfds:{name} is not in {folder}; MODELZOO_OFFLINE is set")
             builder.download_and_prepare()
         self.full_name, self.features = builder.info.full_name, builder.info.features
         decoders = {
@@ -253,6 +251,5 @@ def _check_labels(where: str, labels: np.ndarray, classes: int) -> None:
         raise InputError(f"{where} is empty")
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(
-            f"{where} has labels from {labels.min()} to {labels.max()}, "
-            f"and there are {classes} classes"
+            f"{where} has labels {labels.min()} to {labels.max()} for {classes} classes"
         )

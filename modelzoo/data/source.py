@@ -188,7 +188,7 @@ def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
     count = round(len(labels) * size) if isinstance(size, float) else size
     if count >= len(labels):
         raise InputError(
-            f"data.validation_split: {size} leaves none of the {len(labels)} training images"
+            f"data.validation_split: {size} leaves none of {len(labels)} training images"
         )
     shuffled = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]

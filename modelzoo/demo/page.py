@@ -94,8 +94,7 @@ def picture_bytes(url: str) -> bytes:
     head, _, content = url.partition(";base64,")
     if len(content) > MAX_FILE_BYTES * 4 // 3 + 4:
         raise InputError(
-            f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB. "
-            "Make the image smaller first."
+            f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB. Make it smaller."
         )
     with contextlib.suppress(ValueError):  # no base64
         if head.startswith("data:"):

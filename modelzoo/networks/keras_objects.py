@@ -151,9 +151,7 @@ def _find_class(kind: str, name: str, where: str) -> type:
         if each not in NEVER and (kind != "callback" or each in CALLBACKS)
     }
     if name not in found:
-        raise InputError(
-            f"{where}: keras has no {kind} {name!r} for this use{suggest(name, found)}"
-        )
+        raise InputError(f"{where}: Keras has no {kind} {name!r} for this{suggest(name, found)}")
     return found[name]
 
 

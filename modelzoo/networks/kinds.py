@@ -335,7 +335,5 @@ def check_table(table: Table) -> tuple[int, int]:
     for what, lines in (("row", table), ("column", zip(*table, strict=True))):
         for number, line in enumerate(lines):
             if not any(line):
-                raise InputError(
-                    f"connection_table: {what} {number} has no 1: that map would be alone"
-                )
+                raise InputError(f"connection_table: {what} {number} has no 1: the map is alone")
     return len(table), len(table[0])

@@ -252,9 +252,7 @@ def per_layer(
     for name, value in given.items():
         values = value if isinstance(value, list | tuple) else [value] * count
         if len(values) != count:
-            raise InputError(
-                f"{name}: {len(values)} values for {count} layers; give one, or {count}"
-            )
+            raise InputError(f"{name}: {len(values)} values for {count} layers; give 1 or {count}")
         for layer, each in zip(layers, values, strict=True):
             setattr(layer, name, tuple(each) if isinstance(each, list) else each)
     return layers

@@ -183,7 +183,7 @@ def start_workers(cluster: Cluster) -> Any:
         strategy = Workers(resolver)
     except RuntimeError as error:
         raise InputError(
-            "--distribute workers: TensorFlow already runs in this process; start a new one"
+            "--distribute workers: TensorFlow runs already; start a new process"
         ) from error
     except tf.errors.OpError as error:
         own = addresses.pop(cluster.index)

@@ -127,7 +127,6 @@ class TensorFlowReplicas(Distribution):
         warnings.filterwarnings("ignore", "Your input ran out of data")
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the strategy's scope."""
         return self.strategy.scope()
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
@@ -208,7 +207,6 @@ class JaxReplicas(Distribution):
         self.engine = WholeBatches(devices=devices)
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the distribution's scope."""
         return self.engine.scope()
 
     fitting = scope

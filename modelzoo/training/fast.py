@@ -102,7 +102,6 @@ class InShares(keras.layers.Layer):
         return outputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return (batch, classes)."""
         return self.network.compute_output_shape(input_shape)
 
 
@@ -114,7 +113,6 @@ class Rewritten(keras.layers.Layer):
         self.layer = layer
 
     def call(self, inputs: Any) -> Any:
-        """Return what the layer returns."""
         outputs = self.product(inputs)
         if self.layer.use_bias:
             outputs = outputs + self.layer.bias
@@ -187,7 +185,6 @@ class FusedAdadelta(keras.optimizers.Adadelta):
     """`keras.optimizers.Adadelta`, updated by ResourceApplyAdadelta."""
 
     def update_step(self, grad: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable from its gradient."""
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
@@ -206,7 +203,6 @@ class FusedAdam(keras.optimizers.Adam):
     """`keras.optimizers.Adam`, updated by ResourceApplyAdam."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable from its gradient."""
         import tensorflow as tf
 
         index, step = self._get_variable_index(variable), tf.cast(self.iterations + 1, tf.float32)
@@ -232,7 +228,6 @@ class FusedSGD(keras.optimizers.SGD):
     """`keras.optimizers.SGD` with momentum, updated by ResourceApplyKerasMomentum."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable from its gradient."""
         import tensorflow as tf
 
         tf.raw_ops.ResourceApplyKerasMomentum(

@@ -100,7 +100,7 @@ class Session:
             if callback.monitor not in known:
                 where = f"fit.callbacks.{index}.config.monitor"
                 raise InputError(
-                    f"{where}: there is no {callback.monitor!r}{suggest(callback.monitor, known)}"
+                    f"{where}: no {callback.monitor!r}{suggest(callback.monitor, known)}"
                 )
         self.distribution.ready(self.fitted, self.pipeline)
 
@@ -173,7 +173,7 @@ def freeze(network: keras.Model, patterns: str | Sequence[str], num_classes: int
         if not names:
             known = ", ".join([*(layer.name for layer in layers), ALL_BUT_HEAD])
             raise InputError(
-                f"trainer.freeze: no layer with weights is called {pattern!r}; there are: {known}"
+                f"trainer.freeze: no layer with weights is {pattern!r}; there are: {known}"
             )
         frozen |= names
     for layer in layers:

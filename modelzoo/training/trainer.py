@@ -91,9 +91,7 @@ class Trainer:
             changed["weights_sha256"] = weights_sha256
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
         if weights_sha256 is not None and self.config.trainer.weights is None:
-            raise InputError(
-                "weights_sha256 (--sha256): no weights are given (--weights) whose hash it could be"
-            )
+            raise InputError("weights_sha256 (--sha256): needs weights (--weights) to check")
         self.allow_unverified, self.device, self.console = allow_unverified, device, console
         self.out = None if out is None else Path(out)
 
@@ -153,9 +151,7 @@ def resume(
             _, progress = folder.load_state()
             if progress.epochs_done >= config.fit.epochs or progress.stopped:
                 done = progress.epochs_done
-                raise InputError(
-                    f"{path}: is finished, {done} epochs; --epochs N trains it further"
-                )
+                raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains on")
         return _train(config, device, cluster, console, folder)
 
 

@@ -96,9 +96,7 @@ def open_state_dict(path: Path) -> Iterator[StateDict]:
     except InputError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, struct.error) as error:
-        raise InputError(
-            f"{path}: is damaged: {reason_of(error)}\nFetch or copy it again"
-        ) from None
+        raise InputError(f"{path}: is damaged: {reason_of(error)}\nFetch it again") from None
 
 
 def _check_archive(state: StateDict) -> None:

@@ -230,9 +230,7 @@ class EuclideanRBF(PaperLayer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if self.codes.ndim != 2 or self.codes.shape[1] != input_shape[-1]:
-            raise ValueError(
-                f"codes: {self.codes.shape}, but {input_shape[-1]} features reach them"
-            )
+            raise ValueError(f"codes: {self.codes.shape}, for {input_shape[-1]} features")
 
     def call(self, inputs: Any) -> Any:
         codes = ops.convert_to_tensor(self.codes, inputs.dtype)

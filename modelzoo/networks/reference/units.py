@@ -203,9 +203,7 @@ def one_hot(labels: ArrayLike, classes: int) -> Array:
     """
     labels = np.asarray(labels)
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(
-            f"labels run from {labels.min()} to {labels.max()}, not 0 to {classes - 1}"
-        )
+        raise ValueError(f"labels are {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
     return (labels[..., np.newaxis] == np.arange(classes)).astype(np.float64)
 
 
