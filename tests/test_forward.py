@@ -96,3 +96,10 @@ def test_parts_of_a_batch_are_computed_side_by_side():
     together = computed.predict(images)
     assert together.shape == (len(images), 10)
     np.testing.assert_allclose(together[-3:], computed.predict(images[-3:]), atol=1e-6)
+
+
+def test_without_layers_images_pass():
+    """Preprocessing may have none: pixels of 0 to 255 reach the network."""
+    images = np.arange(8, dtype="uint8").reshape(2, 2, 2, 1)
+    passed = Forward(Network("preprocessing", (2, 2, 1), ())).predict(images)
+    assert passed.dtype == "float32" and np.array_equal(passed, images)

@@ -91,7 +91,7 @@ class Trainer:
             changed["weights_sha256"] = weights_sha256
         self.config = config.with_values({"trainer": changed}, "Trainer") if changed else config
         if weights_sha256 is not None and self.config.trainer.weights is None:
-            raise InputError("weights_sha256 (--sha256): needs weights (--weights) to check")
+            raise InputError("weights_sha256 (--sha256): no weights are given (--weights)")
         self.allow_unverified, self.device, self.console = allow_unverified, device, console
         self.out = None if out is None else Path(out)
 
