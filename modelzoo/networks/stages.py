@@ -188,7 +188,6 @@ def alexnet(
         kernel_regularizer: a Keras regularizer of all kernels, not of the biases. L2 with half the
             rate of the paper's weight decay gives its update rule exactly, since the gradient
             passes through the momentum; the weight decay of Keras' SGD does not.
-        pool_strides: smaller than the window for overlapping pooling; None for the window's size.
 
     Returns:
         The network's description. With the defaults it has 60,965,224 parameters.
