@@ -20,17 +20,14 @@ LARGE_KERNEL = 1_000_000  # weights of a Dense layer from which TensorFlow's gra
 
 
 def accelerate(
-    network: keras.Model, optimizer: Any, device: Device, *, share_batches: bool = False
+    network: keras.Model, optimizer: Any, device: Device, share_batches: bool = False
 ) -> tuple[keras.Model, Any]:
     """Return what to compile and fit in the place of a network and its optimizer.
 
-    They share the network's variables, and learn what it would learn. Where nothing faster is known
-    (other backends, GPUs, a network with a learning rule of its own), they are the same two. With
-    `share_batches`, each batch is cut into as many parts as there are cores, where an operation of
-    TensorFlow takes one thread; with several, the parts would compete for the same cores.
-
-    Raises:
-        InputError: batches should be cut, and a layer must see the whole batch.
+    Where nothing faster is known (other backends, GPUs, a network with a learning rule of its own),
+    they are the same two. With `share_batches`, each batch is cut into as many parts as there are
+    cores, where an operation of TensorFlow takes one thread; with several, the parts would compete
+    for the same cores.
     """
     if share_batches:
         check_shares(network)

@@ -34,14 +34,8 @@ def train(
 ) -> Run:
     """Open the data, build the network, fit it, score it once, and write what the run leaves.
 
-    The framework has started on `device`. `folder` is a new one; one that holds a run, which goes
-    on with its own `config`; or None for a new one under runs/. `start` is the file of the weights
-    that a new run begins with.
-
-    Raises:
-        InputError: the parts do not fit each other, or the folder holds another run's state.
-        RunError: the loss became NaN, or another worker has gone.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, once everything is saved.
+    `folder` is a new one; one that holds a run, which goes on with its own `config`; or None for a
+    new one under runs/. `start` is the file of the weights that a new run begins with.
     """
     say, goes_on = partial(tell, console), folder is not None and folder.is_begun
     data, fitted = open_dataset(config, partial(say, style="bold"), is_new=not goes_on)
