@@ -113,14 +113,6 @@ def test_metrics_that_are_none_are_refused(text, tmp_path):
         table_of({"one": tmp_path})
 
 
-def test_a_study_that_cannot_begin_leaves_no_folder(tmp_path, monkeypatch, refuses):
-    """Neither its own nor `runs`, where that goes by default."""
-    monkeypatch.chdir(tmp_path)
-    text = "title: one\nbase: lenet5\ndataset: shapes\nvariants: {one: {}}\n"
-    (tmp_path / "one.yaml").write_text(text)
-    refuses("study one.yaml --device tpu", "--device tpu")
-
-
 @pytest.mark.parametrize(
     "epoch", ["2000000000", "1" + "0" * 400, "1e300", "-5", "x", "inf", "-inf"]
 )

@@ -19,7 +19,7 @@ from modelzoo.config.sections import read_section
 from modelzoo.networks import keras_objects, reference
 from modelzoo.networks.keras_objects import make
 from modelzoo.support.errors import InputError
-from modelzoo.training.evaluation import are_probabilities
+from modelzoo.training.evaluation import unit_of
 
 LENET5 = [
     ("C1", [24, 24, 6], 156),
@@ -288,7 +288,7 @@ class TestEveryModel:
         if getattr(load_config(name).model, "output_activation", None) == "softmax":
             assert np.allclose(three.sum(axis=1), 1, atol=1e-5)
         else:
-            assert not are_probabilities(three)
+            assert unit_of(three) == "score"
 
     def test_saved_weights_and_models_give_the_same_outputs(self, name, tmp_path):
         first, second = small(name), small(name)

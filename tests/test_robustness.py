@@ -15,9 +15,16 @@ import modelzoo
 from modelzoo import InputError, charts, cli
 from modelzoo.analysis import attacks
 from modelzoo.analysis.attacks import answers, fgsm, log_odds, pgd
-from modelzoo.analysis.corruptions import KINDS, noisy, occluded, rotated, shifted, strengths_for
 from modelzoo.analysis.explain import before_softmax, on_pictures
-from modelzoo.analysis.measuring import telling_strength
+from modelzoo.analysis.measuring import (
+    KINDS,
+    noisy,
+    occluded,
+    rotated,
+    shifted,
+    strengths_for,
+    telling_strength,
+)
 from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.explanations import adversarial_pictures, magnification
 from modelzoo.data.known_sets import MNIST5K

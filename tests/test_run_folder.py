@@ -123,33 +123,6 @@ def test_two_damaged_states_are_refused_with_the_way_on(tmp_path):
         folder.load_state()
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"epochs_done": -1},
-        {"epochs_done": 3},
-        {"best_epoch": 3},
-        {"best_epoch": 0},
-        {"history": [{"epoch": 1, "loss": 1.0, "seconds": 1.0}]},
-        {"history": [{"epoch": 1, "seconds": 1.0}, {"epoch": 2, "seconds": 1.0}]},
-        {"history": [{"epoch": e, "loss": 1.0, "seconds": 0.0} for e in (1, 2)]},
-        {"batches_done": 5, "batches": 5},
-        {"batches_done": -2},
-        {"seconds": float("nan")},
-    ],
-)
-def test_numbers_that_contradict_each_other_are_refused(tmp_path, changes):
-    """They would end in an IndexError, or in history.csv with gaps."""
-    folder = a_folder(tmp_path / "run", 0)
-    arrays, progress = saved(2)
-    for name, value in changes.items():
-        setattr(progress, name, value)
-    folder.save_state(arrays, progress)
-    folder.previous_state.unlink()
-    with pytest.raises(InputError, match=r"state\.npz: damaged: .*contradict"):
-        folder.load_state()
-
-
 def test_a_state_that_would_grow_is_refused(tmp_path):
     folder = a_folder(tmp_path / "run", 0)
     np.savez_compressed(folder.state, progress=np.zeros(10**6))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hardening.fuzzing import material
-from hardening.fuzzing.mutation import anything, mutated_bytes, mutated_values
+from hardening.fuzzing.mutation import anything, mutated_bytes
 from hardening.fuzzing.worker import Place, command
 
 DTYPES = ("u1", "<i8", ">i4", "<f4", "<f2", "<c8", "?", "<U3", "S4", "O", "<M8[D]", "u1,u1", "V9")
@@ -125,8 +125,6 @@ class Arrays:
             return
         path = run / "state.npz"
         path.write_bytes(mutated_npz(self.state, chance))
-        if chance.random() < 0.4:
-            _with_progress(path, self.state, chance)
         if way == 8:
             from modelzoo.training.run_folder import RunFolder
 
@@ -154,16 +152,3 @@ class Arrays:
                 command("evaluate", "--model", run, "--dataset", name, "--device", "cpu")
         finally:
             os.environ["MODELZOO_DATA"] = before
-
-
-def _with_progress(path: Path, content: bytes, chance: random.Random) -> None:
-    """Replace the notes of where the run stands, which are JSON."""
-    import json
-
-    with np.load(io.BytesIO(content)) as saved:
-        arrays = {name: saved[name] for name in saved.files}
-    values = json.loads(arrays["progress"].tobytes())
-    for _ in range(chance.choice((1, 1, 2))):
-        values = mutated_values(values, chance)
-    arrays["progress"] = np.frombuffer(json.dumps(values).encode(), np.uint8)
-    np.savez(path, **arrays)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""Accuracy of networks on attacked and corrupted test images, and a few of these to look at.
+"""Accuracy of networks on test images that are attacked, shifted, rotated, noisy or covered.
 
-One batch at a time is in memory.
+One batch at a time is in memory. Importing this starts no framework.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from modelzoo.analysis.corruptions import KINDS
 from modelzoo.charts import Chart
 from modelzoo.charts.curves import METHOD_TITLES
 from modelzoo.charts.explanations import adversarial_pictures
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.known_sets import output_names
 from modelzoo.data.source import Dataset, ImageSource, as_text
-from modelzoo.support.errors import InputError
+from modelzoo.support.errors import InputError, suggest
 from modelzoo.support.terminal import ProgressBar
 
 if TYPE_CHECKING:
@@ -26,12 +26,122 @@ if TYPE_CHECKING:
 
     from modelzoo.training.resolve import Source
 
+DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
+GREY = 128  # of the square that covers a part
 MOST_AT_ONCE = 256  # images
 LARGE_BATCH_BYTES = 64_000_000  # of float32 images
 SHOWN = 5  # adversarial images
 Row = dict[str, Any]
+Corruption = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]]
 Attack = Callable[["keras.Model", np.ndarray, np.ndarray, float], np.ndarray]
-Change = Callable[[np.ndarray, np.ndarray], Iterable[np.ndarray]]
+# A row to be completed, a network, and what it is shown of a batch of images and labels.
+Cell = tuple[Row, "keras.Model", Callable[[np.ndarray, np.ndarray], Iterable[np.ndarray]]]
+
+
+def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Move images by whole pixels. Zeros come in, and what leaves the field is lost."""
+    height, width = images.shape[1:3]
+    above, beside = abs(down), abs(right)
+    padded = np.pad(images, ((0, 0), (above, above), (beside, beside), (0, 0)))
+    top, left = above - down, beside - right
+    return padded[:, top : top + height, left : left + width]
+
+
+def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
+    """Turn images counter-clockwise about their centres, bilinearly. Zeros come in."""
+    result = np.empty_like(images)
+    for picture, target in zip(images, result, strict=True):
+        flat = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+        turned = flat.rotate(degrees, Image.Resampling.BILINEAR)
+        target[...] = np.asarray(turned).reshape(target.shape)
+    return result
+
+
+def noisy(images: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
+    """Add Gaussian noise of deviation `sigma` grey levels to each value; round, clip to 0..255."""
+    noise = sigma * generator.standard_normal(images.shape, dtype="float32")
+    return np.clip(np.rint(images + noise), 0, 255).astype("uint8")
+
+
+def occluded(images: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
+    """Cover a square of `side` pixels, wholly inside the image at a random place, with grey 128.
+
+    Reference:
+        Zeiler, Fergus (2014), Visualizing and understanding convolutional networks, section 4.2,
+        who move such a square over an image.
+    """
+    result = images.copy()
+    room = np.array(images.shape[1:3]) - side
+    corners = np.floor(generator.random((len(images), 2)) * (room + 1)).astype(int)
+    for picture, (top, left) in zip(result, corners, strict=True):
+        picture[top : top + side, left : left + side] = GREY
+    return result
+
+
+class Kind(NamedTuple):
+    """A way to change images by a strength from 0, which leaves them as they are."""
+
+    title: str  # with the unit of the strength, for an axis
+    strengths: Sequence[float]  # by default; those in pixels of images of 28 pixels a side
+    change: Corruption  # returns the changed images, once for each direction
+    largest: float | None = None  # strength; None: a whole number of pixels, up to the side
+
+    def variants(
+        self, images: np.ndarray, strength: float, draw: np.random.Generator
+    ) -> Iterable[np.ndarray]:
+        """Return the changed images, once for each direction, or once as they are."""
+        return self.change(images, strength, draw) if strength else [images]
+
+
+KINDS = {
+    "shift": Kind(
+        "Shift in pixels, 8 directions",
+        range(7),
+        lambda images, by, _: (shifted(images, int(by) * y, int(by) * x) for y, x in DIRECTIONS),
+    ),
+    "rotation": Kind(
+        "Rotation in degrees, both ways",
+        range(0, 91, 15),
+        lambda images, degrees, _: (rotated(images, each) for each in (degrees, -degrees)),
+        largest=180,
+    ),
+    "noise": Kind(
+        "Gaussian noise, sigma in grey levels",
+        range(0, 121, 20),
+        lambda images, sigma, draw: [noisy(images, sigma, draw)],
+        largest=255,
+    ),
+    "occlusion": Kind(
+        "Side of a covering grey square in pixels",
+        range(0, 17, 4),
+        lambda images, side, draw: [occluded(images, int(side), draw)],
+    ),
+}
+
+
+def check_kinds(names: Sequence[str]) -> list[str]:
+    """Return the names of kinds, each once, or raise an InputError that names the right ones."""
+    for name in names:
+        if name not in KINDS:
+            raise InputError(f"--kinds {name:.80}: unknown{suggest(name, KINDS)}")
+    return list(dict.fromkeys(names))
+
+
+def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -> list[float]:
+    """Return the strengths of a kind for images whose shorter side has so many pixels.
+
+    By default those of the kind, in pixels times the side's multiple of 28, up to the side.
+    """
+    kind = KINDS[name]
+    in_pixels, largest = kind.largest is None, kind.largest or side
+    if wanted is None:
+        factor = max(1, round(side / 28)) if in_pixels else 1
+        return [s * factor for s in kind.strengths if s * factor <= largest]
+    for strength in wanted:
+        if strength > largest or (in_pixels and strength != int(strength)):
+            what = "a whole number of pixels" if in_pixels else "a number"
+            raise InputError(f"--strengths {strength:g}: {name} takes {what} from 0 to {largest:g}")
+    return list(wanted)
 
 
 class Pictures(NamedTuple):
@@ -110,18 +220,21 @@ def attack_rows(
     strengths: Sequence[float],
 ) -> list[Row]:
     """Return a row a method and strength, with the accuracy over the images, 0 to 1."""
+    cells: list[Cell] = [
+        ({"method": name, "strength": strength}, model, partial(_attacked, model, attack, strength))
+        for name, attack in methods.items()
+        for strength in strengths
+    ]
+    return [
+        {key: row[key] for key in ("method", "strength", "accuracy")}
+        for row in _measured(cells, pictures)
+    ]
 
-    def begin(row: Row) -> tuple[keras.Model, Change]:
-        attack, strength = methods[row["method"]], row["strength"]
 
-        def change(images: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-            return [attack(model, images, labels, strength) if strength else images]
-
-        return model, change
-
-    columns = [{"method": each, "strength": s} for each in methods for s in strengths]
-    rows = _measured(columns, pictures, begin)
-    return [{key: row[key] for key in ("method", "strength", "accuracy")} for row in rows]
+def _attacked(
+    model: keras.Model, attack: Attack, strength: float, images: np.ndarray, labels: np.ndarray
+) -> list[np.ndarray]:
+    return [attack(model, images, labels, strength) if strength else images]
 
 
 def corruption_rows(
@@ -136,34 +249,32 @@ def corruption_rows(
     as a share of that of the images as they are: on a black ground, how much of the ink a shift
     or a turn leaves in the field.
     """
-
-    def begin(row: Row) -> tuple[keras.Model, Change]:
-        kind, strength = row["kind"], row["strength"]
-        # The same draws for every network and strength: curves differ by these alone.
-        draw = np.random.default_rng([seed, list(KINDS).index(kind)])
-        change = KINDS[kind].variants
-        return models[row["model"]], lambda images, _: change(images, strength, draw)
-
-    columns = [
-        {"model": model, "kind": kind, "strength": strength}
-        for model in models
-        for kind, wanted in strengths.items()
-        for strength in wanted
-    ]
-    return _measured(columns, pictures, begin)
+    cells: list[Cell] = []
+    for label, model in models.items():
+        for kind, wanted in strengths.items():
+            for strength in wanted:
+                # The same draws for every network and strength: curves differ by these alone.
+                draw = np.random.default_rng([seed, list(KINDS).index(kind)])
+                row = {"model": label, "kind": kind, "strength": strength}
+                cells.append((row, model, partial(_corrupted, kind, strength, draw)))
+    return _measured(cells, pictures)
 
 
-def _measured(
-    rows: Sequence[Row], pictures: Pictures, begin: Callable[[Row], tuple[keras.Model, Change]]
-) -> list[Row]:
-    """Complete rows; `begin` returns the network of a row, and what it does to a batch."""
+def _corrupted(
+    kind: str, strength: float, draw: np.random.Generator, images: np.ndarray, _: np.ndarray
+) -> Iterable[np.ndarray]:
+    return KINDS[kind].variants(images, strength, draw)
+
+
+def _measured(cells: Sequence[Cell], pictures: Pictures) -> list[Row]:
+    """Complete the rows."""
     from modelzoo.analysis.attacks import answers
 
-    measured, done, total = [], 0, len(rows) * len(pictures.labels)
+    measured, done, total = [], 0, len(cells) * len(pictures.labels)
     with ProgressBar(total) as progress:
         progress.begin()
-        for row in rows:
-            (model, change), what = begin(row), " ".join(map(str, row.values()))
+        for row, model, change in cells:
+            what = " ".join(map(str, row.values()))
             right = answered = light = light_before = 0
             for images, labels in pictures.batches():
                 for changed in change(images, labels):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.analysis import measuring
-from modelzoo.analysis.corruptions import KINDS, check_kinds, strengths_for
 from modelzoo.charts import Chart, save
 from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.style import LOOKS
@@ -61,7 +60,7 @@ def attack(options: argparse.Namespace) -> None:
 
 def robustness(options: argparse.Namespace) -> None:
     """Measure accuracy against corruptions of one or several networks, and draw it."""
-    kinds = check_kinds(options.kinds.split(","))
+    kinds = measuring.check_kinds(options.kinds.split(","))
     wanted = options.strengths
     if wanted is not None:
         if len(kinds) != 1:
@@ -71,12 +70,12 @@ def robustness(options: argparse.Namespace) -> None:
         raise InputError(f"{len(options.names)} networks: at most {len(LOOKS)} fit in one chart")
     sources = _sources(options, options.names)
     side = min(sources[0].config.image_shape[:2])
-    strengths = {kind: strengths_for(kind, side, wanted) for kind in kinds}
+    strengths = {kind: measuring.strengths_for(kind, side, wanted) for kind in kinds}
     with start_framework(sources[0].config.trainer.backend, options.device).scope():
         pictures = measuring.open_pictures(sources, options.images, options.seed, print_notice)
         models = {source.label: measuring.build_scores(source)[0] for source in sources}
         rows = measuring.corruption_rows(models, pictures, strengths, options.seed)
-    axis_titles = {name: kind.title for name, kind in KINDS.items()}
+    axis_titles = {name: kind.title for name, kind in measuring.KINDS.items()}
     title = f"Accuracy on changed images, {pictures.described}"
     charts = {"robustness": corruption_curves(rows, axis_titles, title)}
     head = f"{pictures.described}; every network is shown the same images"

@@ -118,7 +118,7 @@ def export_network(
     import keras
 
     from modelzoo.analysis.explain import on_pictures
-    from modelzoo.training.evaluation import are_probabilities
+    from modelzoo.training.evaluation import unit_of
     from modelzoo.training.prepare import scale_images
 
     where, pictures = find_pictures(config)
@@ -129,7 +129,7 @@ def export_network(
     else:
         images, wrapped = pictures.astype("float32"), on_pictures(network, config)
     expected = np.asarray(wrapped.predict(images, batch_size=32, verbose=0), "float32")
-    output = "probabilities" if are_probabilities(expected) else "scores"
+    output = "probabilities" if unit_of(expected) == "probability" else "scores"
     facts = _facts(config, wrapped, output, scaled=scaled) | origin
     with staging(target.parent) as folder:
         staged = folder / target.name

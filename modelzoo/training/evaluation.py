@@ -112,14 +112,10 @@ def most_probable(outputs: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-outputs, axis=1, kind="stable")[:, :count]
 
 
-def are_probabilities(outputs: np.ndarray) -> bool:
-    """Whether every row of a network's outputs is from 0 and sums to 1; else they are scores."""
-    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
-
-
 def unit_of(outputs: np.ndarray) -> Unit:
-    """Return what each of a network's outputs is."""
-    return "probability" if are_probabilities(outputs) else "score"
+    """Return "probability" if every row of a network's outputs is from 0 and sums to 1."""
+    are_shares = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)
+    return "probability" if are_shares else "score"
 
 
 def is_uncertain(values: Iterable[float], unit: Unit) -> bool | None:
@@ -222,18 +218,14 @@ def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
     return coarse.repeat(4, axis=1).repeat(4, axis=2)[:, : shape[0], : shape[1]]
 
 
-def answers(config: Config, engine: Engine, seed: int, count: int) -> np.ndarray:
-    """Return the network's outputs for golden images: float64, (count, classes)."""
-    return engine.predict(golden_images(seed, count, config.image_shape)).astype("float64")
-
-
 def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) -> Golden:
     """Return the golden outputs of a file of weights, to be written into the YAML."""
     from modelzoo.training.engine import start_engine
     from modelzoo.training.resolve import Source
 
     engine = start_engine(Source(config, weights, config.name))
-    rows = answers(config, engine, seed, count).round(6)
+    images = golden_images(seed, count, config.image_shape)
+    rows = engine.predict(images).astype("float64").round(6)
     # Scores may be hundreds, and rounding moves them by so much more than probabilities.
     tolerance = 1e-4 if np.abs(rows).max() <= 1 else 0.01
     return Golden(seed=seed, outputs=rows.tolist(), tolerance=tolerance)
@@ -242,7 +234,7 @@ def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) ->
 def check_golden(config: Config, engine: Engine, golden: Golden) -> float:
     """Return the largest difference from the golden outputs; a RunError, if it is too large."""
     wanted = np.asarray(golden.outputs)
-    found = answers(config, engine, golden.seed, len(wanted))
+    found = engine.predict(golden_images(golden.seed, len(wanted), config.image_shape))
     if found.shape != wanted.shape:
         raise RunError(f"{config.name}: answers {found.shape}, golden outputs are {wanted.shape}")
     difference = float(np.abs(found - wanted).max())
@@ -255,11 +247,7 @@ def check_golden(config: Config, engine: Engine, golden: Golden) -> float:
 
 
 def check_against_published(published: PublishedWeights, result: Evaluation) -> str:
-    """Compare a measurement with the published numbers; say which were found equal.
-
-    Raises:
-        RunError: a number differs by more than `ACCURACY_TOLERANCE`, or was measured on other data.
-    """
+    """Compare a measurement with the published numbers; return which were found equal."""
     scores, found = published.scores, result.scores
     if (result.data.name, found.split) != (scores.dataset, scores.split):
         raise RunError(

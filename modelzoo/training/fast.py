@@ -20,7 +20,7 @@ LARGE_KERNEL = 1_000_000  # weights of a Dense layer from which TensorFlow's gra
 
 
 def accelerate(
-    network: keras.Model, optimizer: Any, device: Device, share_batches: bool = False
+    network: keras.Model, optimizer: Any, device: Device, *, share_batches: bool = False
 ) -> tuple[keras.Model, Any]:
     """Return what to compile and fit in the place of a network and its optimizer.
 

@@ -85,12 +85,12 @@ def notices_on_history(
 
 def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
     """Return the confusion matrix, and the mistakes that the network was most confident of."""
-    from modelzoo.training.evaluation import are_probabilities
+    from modelzoo.training.evaluation import unit_of
 
     worst = scores.worst()
     names = output_names(pipeline.data.class_names, scores.probabilities.shape[1])
     confidence = scores.probabilities[worst].max(axis=1)
-    if not are_probabilities(scores.probabilities):
+    if unit_of(scores.probabilities) == "score":
         confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
     return ReportData(
         confusion=scores.confusion(),

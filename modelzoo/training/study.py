@@ -1,6 +1,5 @@
 """Train variants of one network, and compare their curves: what does each change do?"""
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,14 +70,21 @@ def run_study(
 ) -> list[Path]:
     """Train all variants, write their table and their curves, and return the paths of these.
 
-    A variant that is finished is left as it is, and one that was interrupted goes on, so that the
-    same call with the same folder finishes a study. Each variant gets a run's folder in `out`, and
-    beside that the configuration that was asked for: the run's own has what followed from the data,
-    too.
+    A variant that is finished is left as it is, and one that was interrupted goes on. Each gets a
+    run's folder in `out`, and beside it the configuration that was asked for: the run's own has
+    what followed from the data, too.
     """
     folders = variant_folders(study, out)
+    asked = {name: path.with_name(f"{path.name}.yaml") for name, path in folders.items()}
     for name, config in study.variants.items():
-        _check_same(folders[name], config)
+        # Read again, so that keys which the file lacks have their defaults.
+        if RunFolder(folders[name]).is_begun and not (
+            asked[name].is_file()
+            and load_config(config_file=asked[name]).to_yaml() == config.to_yaml()
+        ):
+            raise InputError(
+                f"{folders[name]}: holds a run of another configuration; choose another --out"
+            )
     for name, config in study.variants.items():
         folder = RunFolder(folders[name])
         if folder.is_finished:
@@ -86,23 +92,16 @@ def run_study(
         if folder.is_begun:
             resume(folder.path, device=device, console=console)
         else:
-            _train(Trainer(config, device=device, out=folder.path, console=console), folder)
-    return _write_results(study, folders, out)
+            write_text(asked[name], config.to_yaml())
+            Trainer(config, device=device, out=folder.path, console=console).fit()
+    from modelzoo import charts
 
-
-def _train(trainer: Trainer, folder: RunFolder) -> None:
-    """Train a variant; a training that could not begin leaves nothing."""
-    asked = _asked(folder.path)
-    made = [each for each in asked.parents if not is_there(each)]
-    write_text(asked, trainer.config.to_yaml())
-    try:
-        trainer.fit()
-    finally:
-        if not folder.is_begun:
-            asked.unlink()
-            with contextlib.suppress(OSError):  # other variants are there
-                for each in made:
-                    each.rmdir()
+    rows = table_of(folders)
+    write_csv(out / "study.csv", list(rows[0]), rows)
+    histories = {name: RunFolder(path).read_history() for name, path in folders.items()}
+    chart = charts.curves_side_by_side(histories, study.title)
+    drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
+    return [out / "study.csv", *drawn]
 
 
 def variant_folders(study: Study, out: Path) -> dict[str, Path]:
@@ -114,10 +113,9 @@ def variant_folders(study: Study, out: Path) -> dict[str, Path]:
 
 
 def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
-    """Return a row a variant, from what the runs wrote: accuracies from 0 to 1, and its cost.
+    """Return a row a variant, from what the runs wrote; `gap` is training less validation accuracy.
 
-    `gap` is the accuracy on training images less that on validation images; both are None where
-    none are kept for validation.
+    Both are None where no images are kept for validation.
     """
     rows = []
     for name, path in folders.items():
@@ -131,28 +129,3 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
         gap = None if validated is None else trained - validated
         rows.append({"variant": name, **values, "gap": gap})
     return rows
-
-
-def _write_results(study: Study, folders: dict[str, Path], out: Path) -> list[Path]:
-    from modelzoo import charts
-
-    rows = table_of(folders)
-    write_csv(out / "study.csv", list(rows[0]), rows)
-    histories = {name: RunFolder(path).read_history() for name, path in folders.items()}
-    chart = charts.curves_side_by_side(histories, study.title)
-    drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
-    return [out / "study.csv", *drawn]
-
-
-def _check_same(path: Path, config: Config) -> None:
-    """Refuse to count another configuration's run as this variant's."""
-    if not RunFolder(path).is_begun:
-        return
-    asked = _asked(path)  # read again, so that keys which it lacks have their defaults
-    if not asked.is_file() or load_config(config_file=asked).to_yaml() != config.to_yaml():
-        raise InputError(f"{path}: holds a run of another configuration; choose another --out")
-
-
-def _asked(path: Path) -> Path:
-    """Return where the configuration stands that a variant was trained for."""
-    return path.with_name(f"{path.name}.yaml")
