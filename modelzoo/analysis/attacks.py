@@ -35,10 +35,7 @@ def log_odds(scores: Any, labels: Any) -> Any:
 
 
 def fgsm(
-    model: Callable[..., Any],
-    images: np.ndarray,
-    labels: np.ndarray,
-    strength: float,
+    model: Callable[..., Any], images: np.ndarray, labels: np.ndarray, strength: float
 ) -> np.ndarray:
     """Take one step of the whole strength along the sign of the gradient.
 
@@ -70,22 +67,12 @@ def pgd(
 ) -> np.ndarray:
     """Climb in small steps, each brought back to within the strength, from two points.
 
-    The climbs begin at the point of FGSM and at a random one. A step changes a pixel by
-    2.5 * strength / steps, which crosses the allowed region and leaves some way to turn. Of all
-    points on the way, the original and that of FGSM among them, each image keeps the best: one that
-    is read wrongly before one that is not, then one of higher loss. So whatever FGSM fools, PGD
-    fools at the same strength, by construction.
-
-    Args:
-        model: as for `fgsm`, and so are the next three.
-        images: images.
-        labels: right classes.
-        strength: 0 to 1.
-        steps: of each climb.
-        seed: of the random point.
-
-    Returns:
-        float32 of the shape of `images`.
+    The climbs, each of so many `steps`, begin at the point of FGSM and at a random one. A step
+    changes a pixel by 2.5 * strength / steps, which crosses the allowed region and leaves some way
+    to turn. Of all points on the way, the original and that of FGSM among them, each image keeps
+    the best: one that is read wrongly before one that is not, then one of higher loss. So whatever
+    FGSM fools, PGD fools at the same strength. The other arguments and the result are those of
+    `fgsm`.
 
     Reference:
         Madry, Makelov, Schmidt, Tsipras, Vladu (2018), Towards deep learning models resistant to

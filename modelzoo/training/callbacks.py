@@ -27,8 +27,7 @@ LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no 
 class Interruption:
     """Within a block, the first SIGINT or SIGTERM is noted; the second raises KeyboardInterrupt.
 
-    Outside the main thread, where Python hands out no signals, or if none `is_noted`, nothing
-    changes.
+    Outside the main thread, where Python hands out no signals, nothing changes.
     """
 
     def __init__(self, *, is_noted: bool) -> None:
@@ -119,10 +118,6 @@ class ShowProgress(keras.callbacks.Callback):
         said = f", {_duration(left)} left" if left else ""
         self.shown.say(f"{self.epoch}  {_numbers(logs)}  {seconds:.1f} s{said}")
 
-    def close(self) -> None:
-        """Give the terminal back, also after an interruption."""
-        self.shown.close()
-
 
 def _numbers(logs: dict[str, Any] | None) -> str:
     """Return loss and accuracy, and those of the validation images, in 46 columns."""
@@ -150,8 +145,7 @@ REMEMBERED = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter")
 class Saving(keras.callbacks.Callback):
     """Saves a run after each epoch, now and then within it, and when interrupted; stops it on NaN.
 
-    Comes last among the callbacks, so that the others have already changed the learning rate and
-    what they remember when the run saves both.
+    It comes last, when the other callbacks have changed the learning rate and what they remember.
     """
 
     def __init__(self, session: Session, folder: RunFolder, console: Console) -> None:
@@ -171,11 +165,7 @@ class Saving(keras.callbacks.Callback):
         self.save()
 
     def load(self) -> None:
-        """Read the state, and put its arrays into the network and the optimizer.
-
-        Raises:
-            InputError: it is damaged, or belongs to another network or other data.
-        """
+        """Read the state, and put its arrays into the network and the optimizer."""
         known = self.progress.best_sha256  # the state of the best epoch was written before its file
         arrays, progress = self.folder.load_state()
         session, state = self.session, self.folder.state

@@ -49,17 +49,11 @@ class Device:
 def start_framework(
     backend: str = "tensorflow", device: str = "auto", *, one_thread: bool = False
 ) -> Device:
-    """Import Keras with a backend and claim a device.
+    """Import Keras with a backend and claim a device: "auto", "cpu", "gpu" or "gpu:N".
 
-    Args:
-        backend: of Keras.
-        device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
-        one_thread: give each operation of TensorFlow one thread, so that each core computes another
-            part of a batch. That holds for as long as the process lives, and is slower for networks
-            of large layers; it is ignored where TensorFlow has started already.
-
-    Raises:
-        InputError: the device or the backend is not there, or Keras already runs on another one.
+    With `one_thread`, each operation of TensorFlow takes one thread, so that each core computes
+    another part of a batch. That holds for as long as the process lives, and is slower for networks
+    of large layers; it is ignored where TensorFlow has started already.
     """
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise InputError(f"--device {device}: should be auto, cpu, gpu or gpu:N, as in gpu:0")

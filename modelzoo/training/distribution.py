@@ -219,14 +219,7 @@ class JaxReplicas(Distribution):
 def start_distribution(
     trainer: Trainer, cluster: Cluster, device: Device, notify: Callable[[str], None]
 ) -> Distribution:
-    """Return what `trainer.distribute` asks for, once the framework has started.
-
-    Where that is one replica, `notify` is called with a message.
-
-    Raises:
-        InputError: this process can no longer be one of several.
-        RunError: the other workers did not come.
-    """
+    """Return what `trainer.distribute` asks for, once the framework has started."""
     if trainer.distribute == "none":
         return Distribution()
     kind = device.name.partition(":")[0]

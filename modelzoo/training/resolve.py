@@ -56,10 +56,7 @@ class Source:
         )
 
     def forward(self, change: Callable[[Network], Network] | None = None) -> Forward | None:
-        """Return the network as NumPy computes it; None if it has other layers.
-
-        `change` may take away layers without weights, or an activation.
-        """
+        """Return the network, changed, as NumPy computes it; None if it has other layers."""
         from modelzoo.networks.forward import Forward, is_computed
         from modelzoo.weights.reader import arrays_for
         from modelzoo.weights.stored import read_stored
@@ -90,8 +87,7 @@ def configure(
 ) -> tuple[Config, str | Path | None]:
     """Return the configuration that a reference names, and the weights, if any are named.
 
-    `model` is as for `resolve`; with NAME/WEIGHTS, the configuration is for the data set that they
-    were trained on, unless `dataset` names one. The other arguments are those of `load_config`.
+    With NAME/WEIGHTS, it is for the data set that they were trained on, unless `dataset` names one.
     """
     if isinstance(model, Config):
         return model, weights
@@ -124,21 +120,10 @@ def resolve(
 
     Weights bring their data set with its class names, and those of a run its whole configuration.
     By default they are the run's own, or the first published ones for the configuration's data set.
-
-    Args:
-        model: NAME or NAME/WEIGHTS, a YAML, the folder of a run, or a configuration.
-        weights: a published name, a file, the folder of a run, or an address.
-        config_file: as for `load_config`.
-        dataset: likewise; in place of the one that the weights were trained on.
-        overrides: likewise.
-        sha256: of a custom file; an address needs it, or `allow_unverified`.
-        allow_unverified: take a file whose SHA-256 is not published.
-        for_scores: also weights that were trained on another data set than the one asked for. That
-            gives a number, with `Source.notice` beside it, where a prediction would be wrong.
-
-    Raises:
-        InputError: there is no such network, its weights are unavailable, or they belong to
-            another data set or network.
+    `model` is NAME, NAME/WEIGHTS, a YAML, the folder of a run, or a configuration; `weights` a
+    published name, a file, the folder of a run, or an address. With `for_scores`, weights may have
+    been trained on another data set than the one asked for: that gives a number, with
+    `Source.notice` beside it, where a prediction would be wrong.
     """
     given = isinstance(model, Config)
     config, weights = configure(
@@ -151,7 +136,12 @@ def resolve(
         own = load_config(file)
         trained_on, label = str(own.data.dataset), run.resolve().name
         if not given:
-            _check_same_network(run, own, config)
+            built, wanted = own.model.builder, config.model.builder
+            if built != wanted:
+                raise InputError(
+                    f"{run}: is a run of {own.name} (built by {built}), not of {config.name} "
+                    f"(built by {wanted}); --model {run} takes its network, too"
+                )
             config = load_config(
                 file, config_file=config_file, dataset=dataset, overrides=overrides
             )
@@ -218,15 +208,6 @@ def _run_of(
         path = path.parent
     whole = is_there(path / "best.weights.h5") and is_there(path / "config.yaml")
     return path if whole else None
-
-
-def _check_same_network(run: Path, own: Config, config: Config) -> None:
-    built, wanted = own.model.builder, config.model.builder
-    if built != wanted:
-        raise InputError(
-            f"{run}: is a run of {own.name} (built by {built}), not of {config.name} "
-            f"(built by {wanted}); --model {run} takes its network, too"
-        )
 
 
 # Data sets bring NumPy, which `info` does without.

@@ -21,8 +21,7 @@ from modelzoo.data.known_sets import output_names
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from modelzoo.data.pipeline import InputPipeline
-    from modelzoo.training.evaluation import Run, Scores
+    from modelzoo.training.evaluation import Run
 
 
 IMBALANCE = 10  # times as many images of one class as of another
@@ -83,16 +82,20 @@ def notices_on_history(
     return []
 
 
-def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
-    """Return the confusion matrix, and the mistakes that the network was most confident of."""
+def write_results(run: Run) -> None:
+    """Write report-data.npz and report.html into the folder of a run.
+
+    They show the confusion matrix, and the mistakes that the network was most confident of.
+    """
     from modelzoo.training.evaluation import unit_of
 
+    scores, pipeline = run.scores, run.pipeline
     worst = scores.worst()
     names = output_names(pipeline.data.class_names, scores.probabilities.shape[1])
     confidence = scores.probabilities[worst].max(axis=1)
     if unit_of(scores.probabilities) == "score":
         confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
-    return ReportData(
+    data = ReportData(
         confusion=scores.confusion(),
         class_names=names,
         mistakes_images=pipeline.images(scores.split, worst),
@@ -101,10 +104,6 @@ def report_data(scores: Scores, pipeline: InputPipeline) -> ReportData:
         mistakes_confidence=[float(value) for value in confidence],
     )
 
-
-def write_results(run: Run) -> None:
-    """Write report-data.npz and report.html into the folder of a run."""
-    data = report_data(run.scores, run.pipeline)
     save_report_data(run.folder, data)
     write_report(run.folder, run.config.to_yaml(), run.history, run.metrics, data)
 

@@ -221,13 +221,17 @@ class RunFolder:
         """Write everything that resuming needs into one file, so that its parts always agree.
 
         The arrays are taken one after the other: memory holds no second copy of them all. The state
-        before is kept, for a disk that loses what it said it had written; no more than two lie
-        there at any time.
+        before is kept, for a disk that loses what it said it had written.
         """
         with replacing(self.state) as temporary:
             if self.state.exists():
                 self.previous_state.unlink(missing_ok=True)
-            write_state(temporary, arrays, progress)
+            with zipfile.ZipFile(temporary, "w") as file:
+                for number, array in enumerate(arrays):
+                    _write_array(file, f"array{number}", array)
+                    progress.arrays = number + 1
+                note = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
+                _write_array(file, "progress", note)
             if self.state.exists():
                 self.state.replace(self.previous_state)
 
@@ -308,18 +312,9 @@ class Progress:
         return 0 < self.best_epoch == self.epochs_done and not self.batches_done
 
 
-def write_state(path: Path, arrays: Iterable[np.ndarray], progress: Progress) -> None:
-    """Write an .npz, taking the arrays one after the other: no second copy of all is needed."""
-
-    def write(name: str, array: np.ndarray) -> None:
-        with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
-            np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
-
-    with zipfile.ZipFile(path, "w") as file:
-        for number, array in enumerate(arrays):
-            write(f"array{number}", array)
-            progress.arrays = number + 1
-        write("progress", np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8))
+def _write_array(file: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+        np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
 
 
 def read_state(path: Path) -> tuple[list[np.ndarray], Progress]:

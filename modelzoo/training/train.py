@@ -126,7 +126,7 @@ def _fit_until(epochs: int, session: Session, saving: Saving, console: Console) 
     labels, classes = pipeline.labels("train"), config.model.num_classes
     weights = class_weights(config.fit.class_weight, labels, classes)
     training, validation, weights = session.distribution.batches(pipeline, first, weights)
-    with contextlib.closing(shown), pipeline.own_errors(), session.distribution.fitting():
+    with contextlib.closing(shown.shown), pipeline.own_errors(), session.distribution.fitting():
         session.fitted.fit(
             training,
             validation_data=validation,
