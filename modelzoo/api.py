@@ -173,6 +173,7 @@ def evaluate(
     return Evaluation(
         scores=scores,
         data=data,
+        confusion=scores.confusion(),
         class_names=output_names(data.class_names, scores.probabilities.shape[1]),
         parameters=engine.parameters,
         engine=engine.description,

@@ -121,7 +121,7 @@ def test_convolutions_of_other_kinds_are_left_alone(arguments):
 
 def test_batch_normalisation_refuses_shares():
     with pytest.raises(InputError, match="normalises over the whole batch"):
-        fast.check_shares(build_network(ALEXNET))
+        fast.accelerate(build_network(ALEXNET), None, Device("cpu:0", "CPU"), share_batches=True)
 
 
 LEARNING = load_config(  # large enough to learn three patterns in 24 steps with dropout

@@ -16,10 +16,8 @@ from modelzoo.support.errors import InputError, suggest
 def on_pictures(network: keras.Model, config: Config) -> keras.Model:
     """Put the configuration's `data.preprocessing` before a network, or before its scores.
 
-    Returns:
-        A model of the same outputs that takes images as they are stored, float32 in 0..255, of
-        shape (batch, height, width, channels). It shares the network's weights, and gradients
-        flow through it to the images.
+    The model takes images as they are stored, float32 (batch, height, width, channels) in 0..255,
+    shares the network's weights, and lets gradients flow to the images.
     """
     from modelzoo.data.preprocessor import Preprocessor
 
@@ -37,9 +35,8 @@ def changing_layers(network: keras.Model) -> list[Any]:
 def before_softmax(network: keras.Model) -> keras.Model:
     """Return the network without the softmax at its end: its scores, of any size.
 
-    Scores do not fade where the network is certain, so their gradients tell more than those of
-    probabilities. A network that ends with scores is returned as it is. Otherwise the layers are
-    shared, but for the last, whose weights are copied.
+    Their gradients do not fade where the network is certain. A network that ends with scores is
+    returned as it is; else the layers are shared, but for the last, whose weights are copied.
     """
     last = network.layers[-1]
     if getattr(last, "activation", None) is not keras.activations.softmax:

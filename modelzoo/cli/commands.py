@@ -91,7 +91,7 @@ def evaluate(options: argparse.Namespace) -> None:
         "engine": result.engine,
         "note": result.data.note,
         "notice": source.notice,
-        "confusion": scores.confusion().tolist(),
+        "confusion": result.confusion.tolist(),
         "classes": result.class_names,
     }
     show(options, summary, chain(printing.evaluation_lines(source.label, result), said))

@@ -119,13 +119,13 @@ def evaluation_lines(label: str, result: Evaluation) -> Iterator[str]:
     from modelzoo.charts.report import per_class_table
 
     scores, names = result.scores, result.class_names
-    confusion, rows = scores.confusion(), []
-    for row in per_class_table(confusion, names).itertuples(index=False):
+    rows = []
+    for row in per_class_table(result.confusion, names).itertuples(index=False):
         shares = ["-" if value != value else f"{value:.3f}" for value in row[2:]]
         rows.append((str(row[0]), f"{row[1]:,}", *shares))
     yield from table_lines(("class", ">images", ">precision", ">recall", ">F1"), rows, flexible=0)
     if len(names) <= 20:
-        yield from _confusion_lines(confusion, names)
+        yield from _confusion_lines(result.confusion, names)
     yield ""
     if result.data.note:
         yield f"note: {result.data.note}"

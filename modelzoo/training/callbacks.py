@@ -94,12 +94,10 @@ class ShowProgress(keras.callbacks.Callback):
         self.began = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start a new bar."""
         self.epoch, self.epoch_began = f"epoch {epoch + 1}/{self.epochs}", time.monotonic()
         self.shown.begin(self.epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show how far the epoch is."""
         done = min(self.first_step + batch + 1, self.steps)
 
         def line() -> str:
@@ -206,7 +204,6 @@ class Saving(keras.callbacks.Callback):
         self.say(f"resuming {folder.path}: {self.done} are done")
 
     def save(self) -> None:
-        """Write state.npz."""
         variables = self.session.variables(within_epoch=self.progress.batches_done > 0)
         self.folder.save_state(map(_to_numpy, variables), self.progress)
         self.done = self.progress.told(self.session.config.fit.epochs)

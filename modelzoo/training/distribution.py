@@ -164,7 +164,6 @@ class TensorFlowReplicas(Distribution):
         return training, validation, None
 
     def agree(self, what: str) -> None:
-        """Compare a checksum among all workers."""
         import tensorflow as tf
 
         own = tf.constant([zlib.crc32(what.encode())], tf.int64)
@@ -212,7 +211,6 @@ class JaxReplicas(Distribution):
     fitting = scope
 
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
-        """Remember which layers are those of the network."""
         self.engine.network = model.name
 
 

@@ -56,11 +56,7 @@ class NumPyEngine:
         return self.network.network.parameters
 
     def predict(self, images: ImageSource) -> np.ndarray:
-        """Return the outputs, float32 (n, classes), for uint8 images (n, height, width, channels).
-
-        Raises:
-            InputError: an image of a folder cannot be read.
-        """
+        """Return float32 (n, classes) for uint8 images (n, height, width, channels)."""
         return self._outputs(self._scores(images))
 
     def score(self, data: Dataset) -> Scores:
@@ -99,11 +95,7 @@ class KerasEngine:
         self.parameters: int = self.network.count_params()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the outputs, float32 (n, classes), for uint8 images (n, height, width, channels).
-
-        Raises:
-            InputError: these do not become the network's input.
-        """
+        """Return float32 (n, classes) for uint8 images (n, height, width, channels)."""
         with self.device.scope():
             scaled = scale_images(self.config, images)
             return np.asarray(self.network.predict(scaled, verbose=0), "float32")

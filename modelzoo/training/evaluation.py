@@ -78,6 +78,7 @@ class Evaluation:
 
     scores: Scores
     data: Dataset
+    confusion: np.ndarray
     class_names: list[str]
     parameters: int
     engine: str  # what computed

@@ -29,24 +29,18 @@ def accelerate(
     cores, where an operation of TensorFlow takes one thread; with several, the parts would compete
     for the same cores.
     """
-    if share_batches:
-        check_shares(network)
+    for layer in network.layers if share_batches else ():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            raise InputError(
+                f"trainer.share_batches: the layer {layer.name} normalises over the whole batch, "
+                "which can't be cut; set it to false"
+            )
     on_cpu = keras.backend.backend() == "tensorflow" and device.name.startswith("cpu")
     if not on_cpu or type(network).train_step is not keras.Model.train_step:
         return network, optimizer
     one_thread = os.environ.get(OPERATION_THREADS) == "1"
     shares = usable_cores() if share_batches and one_thread else 1
     return faster(network, shares), fuse(optimizer)
-
-
-def check_shares(network: keras.Model) -> None:
-    """Refuse to cut batches for a network that normalises over each of them."""
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            raise InputError(
-                f"trainer.share_batches: the layer {layer.name} normalises over the whole batch, "
-                "which can't be cut; set it to false"
-            )
 
 
 def faster(network: keras.Model, shares: int = 1) -> keras.Model:
@@ -82,7 +76,6 @@ class InShares(keras.layers.Layer):
         self.network, self.shares = network, shares
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Return the outputs of the whole batch, in order."""
         count, shares = ops.shape(inputs)[0], self.shares
         ends = [count * index // shares for index in range(shares + 1)]
         parts, logits = [], []
@@ -124,7 +117,6 @@ class LargeDense(Rewritten):
     """
 
     def product(self, inputs: Any) -> Any:
-        """Return inputs x kernel, (n, i) x (i, o)."""
         import tensorflow as tf
 
         @tf.custom_gradient

@@ -52,11 +52,10 @@ def build_network(config: Config) -> keras.Model:
 def open_dataset(
     config: Config, notify: Callable[[str], None], *, is_new: bool = False
 ) -> tuple[Dataset, Config]:
-    """Load a configuration's data set; return it with the configuration that fits it.
+    """Load a configuration's data set, or its replacement; return it with a configuration for it.
 
-    Every image has the shape that preprocessing expects. Where the data set is out of reach,
-    another may have come in its place: the configuration names the one that came. If `is_new`, the
-    network is about to be trained, and gets the data set's classes; else it has to have as many.
+    If `is_new`, the network is about to be trained, and gets the data set's classes; else it has to
+    have as many.
     """
     name = config.data.dataset
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
@@ -92,9 +91,7 @@ def fit_config_to_data(
                 f"{data.name} has {images:,} training images: a fifth of them, not {split:,}, is "
                 "kept for validation (data.validation_split)"
             )
-    return (
-        config.with_values(values, f"the data set {data.name}", asked=False) if values else config
-    )
+    return config.with_values(values, f"the data set {data.name}", asked=False)
 
 
 def check_classes(data: Dataset, config: Config, name: str) -> None:
@@ -155,9 +152,8 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
 def find_start(config: Config, *, allow_unverified: bool = False) -> tuple[Config, Path | None]:
     """Find the weights that `trainer.weights` names, and return their file, if they name any.
 
-    They are a published name of this network, NETWORK/NAME of another configuration, the path of a
-    file or of a run's folder, or an address. The configuration that is returned says how to find
-    the same ones again, and their SHA-256. Starts no framework.
+    The configuration that is returned says how to find the same ones again, and their SHA-256.
+    Starts no framework.
     """
     weights, sha256 = config.trainer.weights, config.trainer.weights_sha256
     if weights is None:
