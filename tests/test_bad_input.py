@@ -247,7 +247,7 @@ def test_it_is_refused_at_once(case, refused, monkeypatch):
     def started(*_):
         raise AssertionError("a framework was started")
 
-    monkeypatch.setattr("modelzoo.cli.robustness.start_framework", started)
+    monkeypatch.setattr("modelzoo.cli.drawing.start_framework", started)
     refused(*case)
 
 

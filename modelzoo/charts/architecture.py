@@ -52,15 +52,9 @@ def architecture(layers: Sequence[Layer], name: str) -> Chart:
     The sides of a block grow with the square root of the height, the width and the number of maps:
     on a straight scale 4,096 units would leave nothing of 6 maps. A layer that only changes
     values, such as an activation, a normalisation, dropout or flattening, is named below the
-    block that it works on.
+    block that it works on. An output that is neither maps nor units is an InputError.
 
-    Args:
-        layers: what `modelzoo.api.describe` returns: `name`, `type`, `output_shape` without the
-            batch, `parameters`, a layer each.
-        name: of the network, for the title.
-
-    Raises:
-        InputError: the output of a layer is neither maps nor units.
+    `layers` is what `modelzoo.api.describe` returns; `name`, that of the network, is for the title.
     """
     groups = _groups(layers, name)
     shapes = np.array([(1, 1, *group[0]["output_shape"])[-3:] for group in groups])

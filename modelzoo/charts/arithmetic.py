@@ -53,11 +53,8 @@ NUMBER, SMALL_NOTE = {**TEXT, "align": "right", "fontSize": 10}, {**NOTE, "fontS
 def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
     """Return the curves of activation functions and of their derivatives, from -4 to 4.
 
-    Args:
-        names: any of "sigmoid", "tanh", "scaled_tanh", "relu", whose derivative has a gap at 0.
-
-    Raises:
-        InputError: there is no such function.
+    `names` are of "sigmoid", "tanh", "scaled_tanh" and "relu", whose derivative has a gap at 0;
+    another is an InputError.
 
     Reference:
         LeCun, Bottou, Bengio, Haffner (1998), equation 6, for the scaled tanh; Krizhevsky,
@@ -90,8 +87,7 @@ def convolution_steps(
         picture: a matrix of numbers; more than 12 rows or columns are hard to read.
         kernel: a matrix of numbers, no larger than the image.
         steps: how many of the steps are drawn below each other: the first ones and the last.
-        slider: draw one step, chosen with a slider, in place of some below each other. Only a page
-            has a slider; elsewhere it is the first step.
+        slider: draw one step, chosen with a slider on a page; elsewhere it is the first step.
     """
     picture, kernel = np.asarray(picture, "float64"), np.asarray(kernel, "float64")
     products = np.lib.stride_tricks.sliding_window_view(picture, kernel.shape) * kernel
@@ -131,11 +127,9 @@ def convolution_steps(
 
 
 def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
-    """Return filtered photographs, each with the kernel that made it.
+    """Return what `modelzoo.data.filters.apply_filter` made of one photograph, with the kernels.
 
-    Args:
-        photographs: what `modelzoo.data.filters.apply_filter` returned, all of one photograph.
-        title: such as the name of its file.
+    `title` is such as the name of its file.
     """
     size = high, wide = scaled(photographs[0].pixels.shape, PHOTO)
     step, columns = max(wide, 170) + PHOTO_GAP, min(COLUMNS, len(photographs))

@@ -24,16 +24,10 @@ PLACE: Row = {
 TO: Row = {"x2": alt.X2("x2:Q"), "y2": alt.Y2("y2:Q")}
 LINE = 14  # pixels between lines of text
 OUTLINE = "#b5babf"  # of images
-TEXT: Row = {
-    "align": "left",
-    "baseline": "top",
-    "color": INK,
-    "fontSize": 11,
-    "lineHeight": LINE,
-    "aria": False,
-}
+CORNER: Row = {"align": "left", "baseline": "top"}
+TEXT: Row = {**CORNER, "color": INK, "fontSize": 11, "lineHeight": LINE, "aria": False}
 NOTE = {**TEXT, "color": GREY}
-PICTURE: Row = {"align": "left", "baseline": "top", "smooth": False, "aspect": False}
+PICTURE: Row = {**CORNER, "smooth": False, "aspect": False}
 
 
 class Canvas:
@@ -111,12 +105,8 @@ def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
 
 
 def image_of(pixels: np.ndarray) -> Image.Image:
-    """Return pixels, uint8 of shape (height, width, 1, 3 or 4), as Pillow's image.
-
-    Raises:
-        InputError: they are of another type or shape.
-    """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+    """Return pixels, uint8 (height, width, 1 to 4), two of them grey and opacity, for Pillow."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
         raise InputError(
             f"an image of shape {pixels.shape} and type {pixels.dtype}: give uint8 of shape "
             "(height, width, 1 or 3)"

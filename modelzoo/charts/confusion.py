@@ -34,17 +34,11 @@ WRONG = {**TEXT, "color": "#a33f00", "fontWeight": "bold"}
 
 
 def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
-    """Return a confusion matrix: rows are true classes, columns are what was predicted.
+    """Return a matrix of counts, (classes, classes): rows are true classes, columns predicted.
 
-    Correct cells and mistakes have a colour scale each, both by the share of the row's images.
-    On one scale the diagonal would leave nothing for the mistakes, which are what one looks for.
-
-    Args:
-        matrix: counts, shape (classes, classes).
-        class_names: a name a class.
-
-    Raises:
-        InputError: the number of names differs.
+    Correct cells and mistakes have a colour scale each, both by the share of the row's images:
+    on one, the diagonal would leave nothing for the mistakes. Another number of names than of
+    classes is an InputError.
     """
     matrix, size = np.asarray(matrix), len(class_names)
     if matrix.shape != (size, size):
@@ -96,14 +90,11 @@ def mistakes(
     """Return the most confident mistakes as images, at most 24.
 
     Args:
-        images: uint8, shape (n, height, width, channels) with 1, 3 or 4 channels.
+        images: uint8, (n, height, width, channels) with 1, 3 or 4 channels; else an InputError.
         true: the right class of each.
         predicted: the class that the network gave.
         confidence: its probability for that, from 0 to 1; NaN, in the order given, if it has none.
         total: how many mistakes there were, if `images` are a choice of them.
-
-    Raises:
-        InputError: the images are not uint8 images.
     """
     if not len(images):
         return message("No mistakes.")

@@ -41,11 +41,10 @@ Rows = list[dict[str, Any]]
 def training_curves(history: pd.DataFrame) -> Chart:
     """Return loss and accuracy by epoch, side by side, the best validation epoch marked.
 
-    Args:
-        history: a row an epoch with `epoch` (from 1) and any of `loss`, `accuracy`, `val_loss`,
-            `val_accuracy`, `learning_rate`, `seconds`; accuracies are shares from 0 to 1.
-            The best epoch is the one with the highest `val_accuracy`, or else the lowest
-            `val_loss`; the first of equals, as Keras's ModelCheckpoint keeps it.
+    A row of `history` is an epoch, with `epoch` (from 1) and any of `loss`, `accuracy`, `val_loss`,
+    `val_accuracy`, `learning_rate`, `seconds`; accuracies are shares from 0 to 1. The best epoch
+    has the highest `val_accuracy`, or else the lowest `val_loss`; it is the first of equals, as
+    Keras's ModelCheckpoint keeps it.
     """
     history = _epochs_of(history)
     curves = {metric: rows for metric in METRICS if (rows := _curve_rows(history, metric))}
@@ -59,15 +58,10 @@ def training_curves(history: pd.DataFrame) -> Chart:
 
 
 def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
-    """Return the curves of two to seven runs, loss and accuracy side by side.
+    """Return the curves of two to seven runs by their names, loss and accuracy side by side.
 
     A colour and a point shape stand for a run; validation is a solid line, training a dotted one.
-
-    Args:
-        histories: by the name of the run, what `training_curves` takes.
-
-    Raises:
-        InputError: fewer than two or more than seven runs.
+    Another number of runs is an InputError.
     """
     if not 2 <= len(histories) <= len(RUNS):
         raise InputError(f"{len(histories)} runs: one chart shows from 2 to {len(RUNS)}")
@@ -89,10 +83,7 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
 def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Chart:
     """Return training and validation accuracy by epoch, a panel for each run, in the same axes.
 
-    Args:
-        histories: by the name of a run, a row an epoch with `epoch` (from 1), `accuracy` and
-            `val_accuracy`, shares from 0 to 1.
-        title: of the whole.
+    `histories` has, by the name of a run, what `training_curves` takes.
     """
     names = distinct_names(histories)
     curves = [_curve_rows(_epochs_of(each), "accuracy") for each in histories.values()]
@@ -114,10 +105,8 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
 def corruption_curves(rows: Rows, axis_titles: Mapping[str, str], title: str) -> Chart:
     """Return a panel a kind of change, and in each a line a network, of six at most.
 
-    Args:
-        rows: with `model`, `kind`, `strength` from 0, and `accuracy`, 0 to 1.
-        axis_titles: of the strength, with its unit, by kind; the panels come in their order.
-        title: of the whole chart.
+    Rows have `model`, `kind`, `strength` from 0, and `accuracy`, 0 to 1; `axis_titles`, by kind,
+    name the strength and its unit, and order the panels.
     """
     names = list(dict.fromkeys(row["model"] for row in rows))
     shown = dict(zip(names, distinct_names(names), strict=True))
@@ -139,10 +128,8 @@ def corruption_curves(rows: Rows, axis_titles: Mapping[str, str], title: str) ->
 def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
     """Return accuracy against the strength of the attack, a line a method.
 
-    Args:
-        rows: with `method` ("fgsm" or "pgd"), `strength` as a share of 0..255, and `accuracy`.
-        title: names the network and the images.
-        chance: accuracy of guessing: 1 / classes.
+    Rows have `method` ("fgsm" or "pgd"), `strength` as a share of 0..255, and `accuracy`; `chance`
+    is the accuracy of guessing: 1 / classes.
     """
     shown = [{**row, "series": METHOD_TITLES[row["method"]]} for row in rows]
     names = list(dict.fromkeys(row["series"] for row in shown))
@@ -168,10 +155,8 @@ def lines_and_points(
 ) -> list[alt.Chart]:
     """Return lines told apart by colour and dash, and their points, by colour and shape.
 
-    `field` of a row is the name of its line, by which `looks` has what it looks like, in the order
-    of the legend. `dash` encodes another field; by default it stands for the line, too, but not
-    in the legend, where it would break up the outlines of the points. `dots`: their size and
-    opacity.
+    `field` names a row's line, a key of `looks`. `dash` encodes another field; by default it stands
+    for the line, too, but not in the legend, where it would break up the outlines of the points.
     """
     size, opacity = dots
     told = told_apart(field, looks, legend, "color", "shape")
@@ -204,7 +189,7 @@ def _curve_rows(history: pd.DataFrame, metric: str, points: int = POINTS_SHOWN) 
             value = record.get(prefix + metric, math.nan)
             if math.isfinite(value):
                 row = {"epoch": int(record["epoch"]), "series": series, "value": value}
-                extras = {key: record[key] for key in EXTRAS if key in record}
+                extras = {key: record.get(key, math.nan) for key in EXTRAS}
                 finite = {key: extra for key, extra in extras.items() if math.isfinite(extra)}
                 rows.append({**row, "marked": place % every == 0, **finite})
     return rows

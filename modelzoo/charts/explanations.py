@@ -57,16 +57,13 @@ def feature_maps(
     other layers 16 maps are drawn.
 
     Args:
-        picture: uint8, (height, width, 1 or 3).
+        picture: uint8, (height, width, 1 or 3); else an InputError.
         features: by the name of the layer, in the order in which they are drawn, (height, width,
-            maps) or (units,); what `modelzoo.analysis.explain.features` returns, for one image.
+            maps) or (units,), else an InputError; of `modelzoo.analysis.explain.features`.
         answer: classes with their values; drawn in this order, ten at most.
         name: of the network, for the title.
         unit: what the values of the answer are.
         kinds: class of each layer, to be written below its name.
-
-    Raises:
-        InputError: the image or a layer is of another kind.
     """
     high, wide, *channels = picture.shape
     size = f"{high} × {wide}, {'grey' if channels == [1] else 'colour'}"
@@ -99,13 +96,10 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
     """Return an image, the saliency of its pixels, and both laid over each other.
 
     Args:
-        picture: uint8, (height, width, 1 or 3).
+        picture: uint8, (height, width, 1 or 3); else an InputError.
         values: (height, width), from 0, what `modelzoo.saliency` returns for the image as it is
             stored: the change of the class's score for a grey value more in that pixel.
         answer: the class whose score was followed.
-
-    Raises:
-        InputError: the image is of another kind.
     """
     largest = float(np.max(values)) or 1.0
     share = (np.asarray(values, "float64") / largest)[..., np.newaxis]
@@ -137,15 +131,10 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
 def kernels(weights: np.ndarray, title: str) -> Chart:
     """Return the kernels of one layer, each on the scale of the whole layer: 96, or 16 by 16 maps.
 
-    Args:
-        weights: (height, width, input maps, kernels), as `kernel_of` returns them; NaN where a
-            kernel does not see an input map. With 3 input maps they are drawn as colour images,
-            where mid-grey is 0. Otherwise each input map has a row, and colours tell negative
-            from positive.
-        title: what they are, such as "lenet5: C1".
-
-    Raises:
-        InputError: the array has not four dimensions, or holds no finite number.
+    `weights`, (height, width, input maps, kernels), are as `kernel_of` returns them: NaN where a
+    kernel does not see an input map. With 3 input maps they are drawn as colour images, where
+    mid-grey is 0. Otherwise each input map has a row, and colours tell negative from positive.
+    Other dimensions, or no finite number, are an InputError.
     """
     weights = np.asarray(weights, "float64")
     if weights.ndim != 4 or not np.isfinite(weights).any():
@@ -198,10 +187,7 @@ def kernels(weights: np.ndarray, title: str) -> Chart:
 def kernel_of(layer: Any) -> np.ndarray:
     """Return the kernels of a Keras layer, (height, width, input maps, kernels).
 
-    NaN stands where a connection table leaves an input map out.
-
-    Raises:
-        InputError: the layer has none.
+    NaN stands where a connection table leaves an input map out; a layer without is an InputError.
     """
     table = getattr(layer, "connection_table", None)
     if table is not None:
@@ -229,12 +215,9 @@ def adversarial_pictures(
 ) -> Chart:
     """Return images in a row, below them what was added, magnified, and below that the sums.
 
-    Args:
-        images: uint8, (n, height, width, channels) with 1 or 3 channels.
-        adversarial: float32 in 0..255, of the same shape; rounded to whole grey levels here.
-        captions: the lines below each image, and those below its adversarial one.
-        strength: of the attack, above 0: the largest change as a share of 0..255.
-        title: names attack and network.
+    The images are uint8, (n, height, width, 1 or 3), the adversarial ones float32 in 0..255, and
+    rounded here; `captions` are lines below each of both. `strength`, above 0, is the largest
+    change as a share of 0..255.
     """
     factor = magnification(strength)
     added = GREY_LEVELS / 2 + factor * (adversarial - images.astype("float32"))

@@ -69,10 +69,9 @@ def write_report(
     foot = f"<footer>Made with {_text(versions)}.</footer>" if versions else ""
     body = "\n".join([top, *parts, f"</main>{foot}"])
     specs = {name: chart.to_dict() for name, chart in drawn.items()}
-    path = folder / PAGE_FILE
     # a file name may hold bytes that are no text; they must not stop the report
-    write_bytes(path, render_page(title, body, specs).encode("utf-8", "replace"))
-    return path
+    write_bytes(folder / PAGE_FILE, render_page(title, body, specs).encode("utf-8", "replace"))
+    return folder / PAGE_FILE
 
 
 def charts_of_run(history: pd.DataFrame, data: ReportData) -> dict[str, charts.Chart]:
@@ -120,14 +119,10 @@ def save_report_data(folder: Path, data: ReportData) -> Path:
 
 
 def load_report_data(folder: Path) -> ReportData:
-    """Read what `save_report_data` wrote.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """Read what `save_report_data` wrote."""
     path = ordinary(Path(folder) / DATA_FILE)
     try:
-        return _report_data(read_arrays(path))
+        return _checked(read_arrays(path))
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: not found: is {folder} the folder of a finished run?\n"
@@ -140,8 +135,7 @@ def load_report_data(folder: Path) -> ReportData:
         ) from error
 
 
-def _report_data(stored: dict[str, np.ndarray]) -> ReportData:
-    """Return what the arrays of `save_report_data` stand for, or raise ValueError."""
+def _checked(stored: dict[str, np.ndarray]) -> ReportData:
     for name, (kind, dimensions) in ARRAYS.items():
         array = stored.get(name, np.empty(()))
         if array.dtype.kind != np.dtype(kind).kind or array.ndim != dimensions:

@@ -141,13 +141,8 @@ FORMATS = (".png", ".svg", ".html", ".json")
 def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
     """Write a chart as `.png`, `.svg`, `.html` (opens offline) or `.json` (Vega-Lite).
 
-    Args:
-        chart: what a function of this package returned.
-        path: its ending chooses the format; the folder is made if it isn't there.
-        scale: pixels of a PNG for each pixel of the chart.
-
-    Raises:
-        InputError: the ending is none of these.
+    The ending of `path` chooses the format, another is an InputError; its folder is made if it is
+    missing. `scale`: pixels of a PNG for each pixel of the chart.
     """
     path = Path(path)
     suffix, spec = path.suffix.lower(), chart.to_dict()
@@ -174,11 +169,11 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
 
 def render_page(title: str, body: str, charts: Mapping[str, dict[str, Any]]) -> str:
     """Return a page that draws charts where `body`, escaped HTML, has their `chart_box`."""
-    library, draw = vega_library(), _asset("page.js")
-    return Template(_asset("page.html")).substitute(
+    library, draw = vega_library(), asset("page.js")
+    return Template(asset("page.html")).substitute(
         policy=_policy(library, draw),
         title=html.escape(title),
-        style=_asset("page.css"),
+        style=asset("page.css"),
         body=body,
         specs="\n".join(
             f'<script type="application/json" id="chart-{html.escape(name)}">'
@@ -215,8 +210,8 @@ def vega_library() -> str:
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
-def _asset(name: str) -> str:
-    return importlib.resources.files("modelzoo.charts").joinpath(name).read_text("utf-8")
+def asset(name: str, package: str = "modelzoo.charts") -> str:
+    return importlib.resources.files(package).joinpath(name).read_text("utf-8")
 
 
 def _policy(*scripts: str) -> str:

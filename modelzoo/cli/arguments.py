@@ -277,6 +277,7 @@ COMMANDS = (
         value("runs", "RUN", "folder of a finished run", nargs="+"),
         CHART_FORMAT,
         value("--out", "DIR", "folder for the charts (the run's; of several, the current)"),
+        run="drawing:plot",
     ),
     command(
         "draw",
@@ -337,7 +338,7 @@ COMMANDS = (
         ),
         value("--steps", "N", "of each climb of PGD (20)", type=whole(1, 10_000), default=20),
         *MEASURING,
-        run="robustness:attack",
+        run="drawing:attack",
     ),
     command(
         "robustness",
@@ -352,7 +353,7 @@ COMMANDS = (
         ),
         value("--strengths", "S,S", "of one kind, in place of its own: 0,1,2", type=numbers()),
         *MEASURING,
-        run="robustness:robustness",
+        run="drawing:robustness",
     ),
     command(
         "demo",

@@ -17,7 +17,6 @@ from modelzoo.config.published import WeightsFile
 from modelzoo.support.environment import cache_folder
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.files import read_record, state_of
-from modelzoo.support.terminal import say
 from modelzoo.training.resolve import configure
 from modelzoo.weights.store import cached_path, fetch, packaged_path
 
@@ -81,9 +80,7 @@ def evaluate(options: argparse.Namespace) -> None:
         "loss": scores.loss,
         "accuracy": scores.accuracy,
         "top5_accuracy": scores.top_accuracy(5),
-        "published_accuracy": promised.accuracy if promised else None,
-        "published_loss": promised.loss if promised else None,
-        "published_top5_accuracy": promised.top5_accuracy if promised else None,
+        **{f"published_{each}": getattr(promised, each, None) for each in PUBLISHED},
         "golden_difference": result.golden_difference,
         "checked": failure is None if options.check else None,
         "parameters": result.parameters,
@@ -119,29 +116,27 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def list_networks(options: argparse.Namespace) -> None:
-
     if options.weights:
         list_weights(options)
         return
-    rows, shown = [], []
-    for name in list_models():
-        config = load_config(name)
-        about, model, dataset = config.about, config.model, config.data.dataset
-        rows.append(
-            {
-                "name": name,
-                "year": about.year,
-                "parameters": about.parameters,
-                "input_shape": model.input_shape,
-                "classes": model.num_classes,
-                "dataset": dataset,
-                "weights": [entry.name for entry in config.weights],
-                "title": about.title,
-            }
-        )
-        size, shape = f"{about.parameters:,}", as_text(model.input_shape)
-        shown.append((name, str(about.year), size, shape, dataset, about.title))
+    rows: list[dict[str, Any]] = [
+        {
+            "name": config.name,
+            "year": config.about.year,
+            "parameters": config.about.parameters,
+            "input_shape": config.model.input_shape,
+            "classes": config.model.num_classes,
+            "dataset": config.data.dataset,
+            "weights": [entry.name for entry in config.weights],
+            "title": config.about.title,
+        }
+        for config in map(load_config, list_models())
+    ]
     heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
+    shown = []
+    for row in rows:
+        size, shape = f"{row['parameters']:,}", as_text(row["input_shape"])
+        shown.append((row["name"], str(row["year"]), size, shape, row["dataset"], row["title"]))
     show(options, rows, table_lines(heads, shown))
 
 
@@ -166,19 +161,6 @@ def info(options: argparse.Namespace) -> None:
     lines = printing.config_lines(config)
     hint = f"  layers and shapes: modelzoo info {options.model or options.config} --layers"
     show(options, facts, chain(lines, printing.layer_lines(layers) if layers else [hint]))
-
-
-def plot(options: argparse.Namespace) -> None:
-    if len(options.runs) > 1:
-        from modelzoo.cli.drawing import plot_together
-
-        say(plot_together(options.runs, options.format, options.out))
-        return
-    from modelzoo.training.results import save_charts
-
-    run, out = Path(options.runs[0]), options.out and Path(options.out)
-    for path in save_charts(run, options.format, out):
-        say(path)
 
 
 def study(options: argparse.Namespace) -> None:
@@ -227,6 +209,7 @@ def demo(options: argparse.Namespace) -> None:
     demo(options.model, options.host, options.port, not options.no_browser)
 
 
+PUBLISHED = ("accuracy", "loss", "top5_accuracy")  # of `Scores`, in the summary of `evaluate`
 WORDS = {"good": "good", "damaged": "WRONG", "missing": "MISSING", "unknown": "no hash"}
 
 
@@ -316,8 +299,6 @@ def _files_of(name: str) -> list[WeightsFile]:
 
 
 def _where(file: WeightsFile) -> str:
-    """Say where the file is, without reading it."""
-    packaged = packaged_path(file)
-    if packaged is not None and packaged.is_file():
-        return "package"
-    return "cache" if cached_path(file).is_file() else "not fetched"
+    places = {"package": packaged_path(file), "cache": cached_path(file)}
+    found = (place for place, path in places.items() if path is not None and path.is_file())
+    return next(found, "not fetched")

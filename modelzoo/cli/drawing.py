@@ -1,11 +1,13 @@
-"""What `modelzoo draw`, `features` and `filters` do, and `plot` with several runs."""
+"""The commands that draw: `draw`, `features`, `filters`, `attack`, `robustness`, `plot`."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +15,20 @@ import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo import charts
+from modelzoo.analysis import measuring
 from modelzoo.api import class_names, describe, preprocess
 from modelzoo.charts.arithmetic import RISING
 from modelzoo.charts.canvas import image_of
+from modelzoo.charts.curves import attack_curves, corruption_curves
+from modelzoo.charts.style import LOOKS
 from modelzoo.cli.options import chosen_config, chosen_source
-from modelzoo.cli.printing import show
+from modelzoo.cli.printing import print_notice, show, table_lines
 from modelzoo.data.filters import apply_filter, find_filter, find_filters, read_photograph
 from modelzoo.data.images import read_image
 from modelzoo.support.errors import InputError, RunError, suggest
-from modelzoo.support.files import replacing
+from modelzoo.support.files import is_there, replacing, write_csv
 from modelzoo.support.terminal import say
+from modelzoo.training.device import start_framework
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -105,10 +111,15 @@ def features(options: argparse.Namespace) -> None:
         arrays = {"picture": read.pixels, "saliency": saliency, **seen}
         with replacing(files[-1]) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    layers = [
+        {"name": name, "type": kinds[name], "shape": list(values.shape)}
+        | {"least": float(values.min()), "largest": float(values.max())}
+        for name, values in seen.items()
+    ]
     summary |= {
         "classes": [{"name": name, unit: value} for name, value in ranked[:10]],
         "uncertain": uncertain,
-        "layers": [_layer_row(name, kinds[name], values) for name, values in seen.items()],
+        "layers": layers,
         "files": [str(path) for path in files],
     }
     found = f"{options.image}: {best}{' (uncertain)' if uncertain else ''}"
@@ -142,30 +153,89 @@ def filters(options: argparse.Namespace) -> None:
     show(options, summary, lines)
 
 
-def plot_together(runs: Sequence[str], suffix: str, out: str | None) -> Path:
-    """Draw the curves of several runs in one chart; each needs no more than its history.csv."""
-    paths = [Path(run).resolve() for run in runs]
+def attack(options: argparse.Namespace) -> None:
+    """Measure accuracy against strength, draw it and some adversarial images."""
+    strengths = sorted({0.0, *options.strengths})
+    (source,) = _sources(options, [options.model])
+    label = source.label
+    with start_framework(source.config.trainer.backend, options.device).scope():
+        from modelzoo.analysis.attacks import fgsm, pgd
+
+        network = measuring.build_scores(source)
+        climb: measuring.Attack = partial(pgd, steps=options.steps, seed=options.seed)
+        known = {"fgsm": fgsm, "pgd": climb}
+        methods = {name: known[name] for name in known if options.method in (name, "both")}
+        pictures = measuring.open_pictures([source], options.images, options.seed, print_notice)
+        rows = measuring.attack_rows(network[0], pictures, methods, strengths)
+        figure = measuring.pictures_chart(network, pictures, methods, rows, label)
+    data = pictures.data
+    title = f"Accuracy of {label} under attack, {pictures.described}"
+    name = label if label.endswith(f"/{data.name}") else f"{label}-{data.name}"
+    name = re.sub(r"[^\w.-]+", "-", name) + "-attack"
+    drawn = {name: attack_curves(rows, title, chance=1 / len(data.class_names))}
+    if figure is not None:
+        drawn[f"{name}-pictures"] = figure
+    # Weights are published with their accuracy on the whole test set of one data set.
+    published = getattr(source.published_scores(data.name), "accuracy", None)
+    summary = {
+        "model": label,
+        "published_accuracy": published,
+        "strength_unit": "share of the range 0..255",
+        "steps": options.steps,
+    }
+    head = f"{label} on {pictures.described}; strength: largest change of a pixel, 0 to 1"
+    foot = ""
+    if published is not None:
+        foot = f"published accuracy, all test images, strength 0: {published:.4f}"
+    _finish(options, pictures, rows, drawn, summary, (head, foot))
+
+
+def robustness(options: argparse.Namespace) -> None:
+    """Measure accuracy against corruptions of one or several networks, and draw it."""
+    kinds = measuring.check_kinds(options.kinds.split(","))
+    wanted = options.strengths
+    if wanted is not None:
+        if len(kinds) != 1:
+            raise InputError("--strengths: are of one kind; name it with --kinds")
+        wanted = sorted({0.0, *wanted})
+    if len(options.names) > len(LOOKS):
+        raise InputError(f"{len(options.names)} networks: at most {len(LOOKS)} fit in one chart")
+    sources = _sources(options, options.names)
+    side = min(sources[0].config.image_shape[:2])
+    strengths = {kind: measuring.strengths_for(kind, side, wanted) for kind in kinds}
+    with start_framework(sources[0].config.trainer.backend, options.device).scope():
+        pictures = measuring.open_pictures(sources, options.images, options.seed, print_notice)
+        models = {source.label: measuring.build_scores(source)[0] for source in sources}
+        rows = measuring.corruption_rows(models, pictures, strengths, options.seed)
+    axis_titles = {name: kind.title for name, kind in measuring.KINDS.items()}
+    title = f"Accuracy on changed images, {pictures.described}"
+    drawn = {"robustness": corruption_curves(rows, axis_titles, title)}
+    head = f"{pictures.described}; every network is shown the same images"
+    _finish(options, pictures, rows, drawn, {"models": list(models)}, (head, ""))
+
+
+def plot(options: argparse.Namespace) -> None:
+    """Draw the charts of a run; the curves of several in one, for which a history.csv is enough."""
+    out, suffix = options.out and Path(options.out), options.format
+    if len(options.runs) == 1:
+        from modelzoo.training.results import save_charts
+
+        for path in save_charts(Path(options.runs[0]), suffix, out):
+            say(path)
+        return
+    paths = [Path(run).resolve() for run in options.runs]
     if len(set(paths)) < len(paths):
         raise InputError("plot: a run is named twice")
-    histories = {
-        name: RunFolder(run).read_history()
-        for run, name in zip(runs, _short_names(paths), strict=True)
-    }
-    return charts.save(charts.compare_runs(histories), Path(out or ".") / f"comparison.{suffix}")
-
-
-def _short_names(paths: Sequence[Path]) -> list[str]:
-    """Return the folders' names, with as many of those above as tell them apart."""
-    if len({path.name for path in paths}) == len(paths):
-        return [path.name for path in paths]
-    above = os.path.commonpath(paths)
-    return [path.relative_to(above).as_posix() for path in paths]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):  # as many of the folders above as tell them apart
+        names = [path.relative_to(os.path.commonpath(paths)).as_posix() for path in paths]
+    histories = [RunFolder(run).read_history() for run in options.runs]
+    chart = charts.compare_runs(dict(zip(names, histories, strict=True)))
+    say(charts.save(chart, (out or Path()) / f"comparison.{suffix}"))
 
 
 def _start(source: Source, device: str) -> keras.Model:
     """Start the framework, build the network and load its weights."""
-    from modelzoo.training.device import start_framework
-
     with start_framework(source.config.trainer.backend, device).scope():
         return source.build()
 
@@ -203,12 +273,6 @@ def _see(
     return {name: found[name][0] for name in chosen}, outputs[0], moved[0]
 
 
-def _layer_row(name: str, kind: str, values: np.ndarray) -> dict[str, Any]:
-    least, largest = float(values.min()), float(values.max())
-    shape = list(values.shape)
-    return {"name": name, "type": kind, "shape": shape, "least": least, "largest": largest}
-
-
 def _save(chart: Chart, options: argparse.Namespace, stem: str) -> Path:
     return charts.save(chart, Path(options.out) / f"{stem}.{options.format}")
 
@@ -217,3 +281,47 @@ def _in_a_file_name(text: str) -> str:
     """Return text with nothing in it that a file name cannot have, on any system."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
     return kept[:80] or "picture"
+
+
+def _sources(options: argparse.Namespace, names: list[str]) -> list[Source]:
+    """Return the networks that are measured; refuse a folder that cannot be written to."""
+    out = Path(options.out)
+    there = next((each for each in (out, *out.absolute().parents) if is_there(each)), out)
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"--out {out}: {there} is no folder that can be written to")
+    found = [chosen_source(options, model=name, for_scores=True) for name in names]
+    measuring.check_comparable(found)
+    for notice in filter(None, (each.notice for each in found)):
+        print_notice(notice)
+    return found
+
+
+def _finish(
+    options: argparse.Namespace,
+    pictures: measuring.Pictures,
+    rows: list[measuring.Row],
+    drawn: Mapping[str, Chart],
+    summary: dict[str, Any],
+    around: tuple[str, str],
+) -> None:
+    """Write charts and table; print what was measured, between the two lines `around` it."""
+    out = Path(options.out)
+    files = [out / f"{next(iter(drawn))}.csv"]
+    write_csv(files[0], list(rows[0]), rows)
+    files += [_save(chart, options, name) for name, chart in drawn.items()]
+    note = pictures.data.note
+    summary |= {
+        "dataset": pictures.data.name,
+        "images": len(pictures.labels),
+        "test_images": len(pictures.data.y_test),
+        "seed": options.seed,
+        "note": note,
+        "rows": rows,
+        "files": [str(path) for path in files],
+    }
+    columns = [name for name in rows[0] if name != "brightness"]
+    form = {"strength": "{:g}", "accuracy": "{:.4f}"}
+    shown = [[form.get(name, "{}").format(row[name]) for name in columns] for row in rows]
+    head, foot = around
+    lines = [head, f"note: {note}" if note else "", *table_lines(columns, shown, flexible=0), foot]
+    show(options, summary, [*filter(None, lines), *files])

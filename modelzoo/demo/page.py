@@ -11,7 +11,6 @@ import base64
 import contextlib
 import html
 import importlib
-import importlib.resources
 import os
 import sys
 import traceback
@@ -25,6 +24,7 @@ from msgspec.structs import asdict
 from modelzoo.analysis.attacks import fgsm
 from modelzoo.analysis.explain import before_softmax, changing_layers, on_pictures
 from modelzoo.api import class_names
+from modelzoo.charts.style import asset
 from modelzoo.data.images import read_image
 from modelzoo.demo import show
 from modelzoo.demo.serve import MAX_FILE_BYTES
@@ -130,8 +130,8 @@ def make_page(networks: Mapping[str, Network]) -> Any:
             with gradio.Column(scale=1, min_width=280):
                 pad = gradio.HTML(
                     "",
-                    html_template=_asset("pad.html"),
-                    js_on_load=_asset("pad.js"),
+                    html_template=asset("pad.html", "modelzoo.demo"),
+                    js_on_load=asset("pad.js", "modelzoo.demo"),
                     elem_classes="mz",
                     apply_default_css=False,
                     examples=examples(),
@@ -181,12 +181,8 @@ def make_page(networks: Mapping[str, Network]) -> Any:
         pwa=False,
         footer_links=[],
         theme=gradio.themes.Default(primary_hue="blue", font=FONTS, font_mono=MONOSPACE),
-        css=_asset("page.css"),
+        css=asset("page.css", "modelzoo.demo"),
     )
-
-
-def _asset(name: str) -> str:
-    return importlib.resources.files("modelzoo.demo").joinpath(name).read_text("utf-8")
 
 
 class Network:

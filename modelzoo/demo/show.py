@@ -6,9 +6,8 @@ import html
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from modelzoo.charts.canvas import data_uri as data_uri_of
+from modelzoo.charts import canvas
 from modelzoo.charts.style import number_text
 
 if TYPE_CHECKING:  # it starts the framework
@@ -34,14 +33,12 @@ def bars(network: Network, values: np.ndarray, given: PreparedImage) -> str:
             '<p class="mz-note">This network has no softmax: the largest score wins, '
             "but a score is no probability. Bars reach from the smallest to the largest.</p>"
         )
-    best = int(values.argmax())
     rows = []
-    for index, (name, value) in enumerate(
-        zip(network.class_names, values.astype(float), strict=True)
-    ):
+    for index, name in enumerate(network.class_names):
+        value = float(values[index])
         width = 100 * (value - low) / max(high - low, 1e-9)
         rows.append(
-            f'<li class="{"mz-best" if index == best else ""}">'
+            f'<li class="{"mz-best" if index == values.argmax() else ""}">'
             f'<span class="mz-name">{html.escape(name)}</span>'
             f'<span class="mz-track" aria-hidden="true"><span style="width:{width:.1f}%"></span>'
             f'</span><span class="mz-value">{shown_value(value, network.unit)}</span></li>'
@@ -156,8 +153,7 @@ def figure(pixels: np.ndarray, caption: str, width: int) -> str:
 
 def data_uri(pixels: np.ndarray) -> str:
     """Return uint8 pixels, of 1 (grey), 2 (grey and opacity) or 3 channels, as a PNG data URI."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return data_uri_of(image, "PNG", compress_level=1)
+    return canvas.data_uri(canvas.image_of(pixels), "PNG", compress_level=1)
 
 
 def shown_value(value: float, unit: str) -> str:
