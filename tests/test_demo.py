@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import asdict
 from PIL import Image
 
-from modelzoo.demo import serve, show
+from modelzoo.demo import page, serve
 from modelzoo.support.errors import InputError
 
 
@@ -47,9 +47,7 @@ def visible(text: str) -> str:
 
 def respond(networks: dict, picture: str, chosen: str = "lenet5/mnist", strength: float = 0.1):
     pytest.importorskip("gradio")
-    from modelzoo.demo.page import answer
-
-    return answer(networks, picture, chosen, strength)
+    return page.answer(networks, picture, chosen, strength)
 
 
 def test_a_network_answers_as_predict_does(networks, tmp_path):
@@ -133,10 +131,10 @@ def test_an_uncertain_answer_is_marked(networks, digits):
     mixed = (images[labels == 1][0] // 2 + images[labels == 7][1] // 2, images[labels == 0][0])
     for pixels in mixed:
         values, _ = network.answer(pixels)
-        marked = "(uncertain)" in show.headline(network, values)
+        marked = "(uncertain)" in page.show_headline(network, values)
         assert marked == (values.max() < 0.6)
     scores = networks["lenet5_1998/mnist"]
-    assert "(uncertain)" not in show.headline(scores, scores.answer(mixed[0])[0])
+    assert "(uncertain)" not in page.show_headline(scores, scores.answer(mixed[0])[0])
 
 
 def bomb() -> bytes:
@@ -165,7 +163,7 @@ def test_bad_pictures_are_one_message_on_the_page(networks, capsys, picture, mes
 
 
 def test_a_bug_is_one_message_too(networks, monkeypatch, capsys):
-    monkeypatch.setattr(show, "bars", lambda *given: 1 / 0)
+    monkeypatch.setattr(page, "bars", lambda *given: 1 / 0)
     monkeypatch.delenv("MODELZOO_DEBUG", raising=False)
     headline, *_ = respond(networks, url(png(np.eye(9, dtype=np.uint8) * 255)))
     assert "The terminal says why" in headline
@@ -183,17 +181,17 @@ def test_names_of_classes_and_layers_are_escaped(networks, digits, monkeypatch):
 def test_mosaic_lays_maps_side_by_side_with_transparent_gaps():
     maps = np.zeros((2, 3, 8), "float32")
     maps[..., 1], maps[0, 2, 7] = 2.0, 1.0
-    picture, low, high = show.mosaic(maps)
+    picture, low, high = page.mosaic(maps)
     assert picture.shape == (2, 8 * 4 - 1, 2) and (low, high) == (0, 2)
     assert (picture[:, 4:7, 0] == 255).all() and picture[0, 30, 0] == 128
     assert (picture[:, 3::4, 1] == 0).all() and (picture[:, 4:7, 1] == 255).all()
 
 
 def test_mosaic_draws_zero_as_the_middle_grey_where_there_are_negative_values():
-    picture, low, high = show.mosaic(np.array([-1.0, 0.0, 3.0, 1.5], "float32"))
+    picture, low, high = page.mosaic(np.array([-1.0, 0.0, 3.0, 1.5], "float32"))
     assert picture.shape == (1, 4, 2) and (low, high) == (-1, 3)
     assert picture[0, :, 0].tolist() == [85, 128, 255, 191]
-    assert show.mosaic(np.zeros(84, "float32"))[0].shape == (4, 21, 2)
+    assert page.mosaic(np.zeros(84, "float32"))[0].shape == (4, 21, 2)
 
 
 GOOD = {"host": "127.0.0.1:7860"}

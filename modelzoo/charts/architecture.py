@@ -121,7 +121,6 @@ def _faces(layer: Layer, left: float, top: float, sides: Row) -> list[Row]:
 
 
 def _said(group: Sequence[Layer]) -> str:
-    """Return a block for those who hear it."""
     kinds = " and ".join(layer["type"] for layer in group)
     return f"{group[0]['name']}, {kinds}, {_times(group[0]['output_shape'])}"
 

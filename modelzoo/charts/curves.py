@@ -204,7 +204,6 @@ def _best_epoch(history: pd.DataFrame) -> int | None:
 
 
 def _present(looks: Mapping[str, Look], rows: Rows) -> dict[str, Look]:
-    """Return the looks of those series that have a row."""
     present = {row["series"] for row in rows}
     return {name: look for name, look in looks.items() if name in present}
 
@@ -253,7 +252,6 @@ def _gap(rows: Rows) -> str:
 
 
 def _axes(rows: Rows, metric: str) -> dict[str, Any]:
-    """Return x and y for the rows of one metric."""
     low, high = _value_domain([row["value"] for row in rows], metric)
     first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
     edges = [first - 0.5, last + 0.5] if first == last else [first, last]

@@ -258,7 +258,6 @@ def _as_grey(layer: str, values: np.ndarray) -> np.ndarray:
 
 
 def _label(layer: str, kind: str, values: np.ndarray) -> list[str]:
-    """Return the name, the kind, the shape and the range of a layer."""
     shape = " × ".join(f"{size:,}" for size in values.shape)
     low, high = float(values.min()), float(values.max())
     # three digits of the span: what is below them says nothing beside it

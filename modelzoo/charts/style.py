@@ -119,7 +119,6 @@ def distinct_names(class_names: Iterable[str]) -> list[str]:
 
 
 def shortened(text: str, letters: int) -> str:
-    """Return what fits into so many letters."""
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 

@@ -117,17 +117,14 @@ def value(name: str, metavar: str, about: str, **settings: Any) -> Option:
 
 
 def flag(name: str, about: str) -> Option:
-    """Return an option that is there or not."""
     return name, {"action": "store_true", "help": about}
 
 
 def choice(name: str, choices: Sequence[Any], about: str, **settings: Any) -> Option:
-    """Return an option, or an argument, with one of a few values."""
     return name, {"choices": choices, "help": about, **settings}
 
 
 def override(of: str) -> Option:
-    """Return `--set`."""
     about = f"override any key of {of}; may be repeated"
     return value("--set", "SECTION.KEY=VALUE", about, action="append", default=[])
 
@@ -368,7 +365,6 @@ COMMANDS = (
 
 
 def make_parser() -> Parser:
-    """Return the parser of the whole command."""
     parser = Parser(
         prog="modelzoo",
         description="The classic convolutional networks: train, evaluate, predict.",

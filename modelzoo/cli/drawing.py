@@ -44,7 +44,6 @@ OF_ONE_KIND = {"layer": "kernels", "filter": "convolution"}
 
 
 def draw(options: argparse.Namespace) -> None:
-    """Draw something that needs no image; `options.what` says what."""
     what = options.what
     given = [option for option in NETWORK if getattr(options, option)]
     if what in OF_A_NETWORK and options.model is None:
@@ -73,7 +72,6 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def features(options: argparse.Namespace) -> None:
-    """Draw the feature maps of each layer for an image, and the pixels behind the prediction."""
     source = chosen_source(options)
     config = source.config
     read = read_image(options.image, config.image_shape, **asdict(config.image))
@@ -127,7 +125,6 @@ def features(options: argparse.Namespace) -> None:
 
 
 def filters(options: argparse.Namespace) -> None:
-    """Apply hand-made kernels to a photograph: a figure of all, and an image of each."""
     names = find_filters(options.filter or ())
     pixels, notes = read_photograph(options.image, grey=options.grey)
     done = [apply_filter(pixels, name) for name in names]
@@ -154,7 +151,6 @@ def filters(options: argparse.Namespace) -> None:
 
 
 def attack(options: argparse.Namespace) -> None:
-    """Measure accuracy against strength, draw it and some adversarial images."""
     strengths = sorted({0.0, *options.strengths})
     (source,) = _sources(options, [options.model])
     label = source.label
@@ -191,7 +187,6 @@ def attack(options: argparse.Namespace) -> None:
 
 
 def robustness(options: argparse.Namespace) -> None:
-    """Measure accuracy against corruptions of one or several networks, and draw it."""
     kinds = measuring.check_kinds(options.kinds.split(","))
     wanted = options.strengths
     if wanted is not None:
@@ -235,7 +230,6 @@ def plot(options: argparse.Namespace) -> None:
 
 
 def _start(source: Source, device: str) -> keras.Model:
-    """Start the framework, build the network and load its weights."""
     with start_framework(source.config.trainer.backend, device).scope():
         return source.build()
 

@@ -23,7 +23,6 @@ ROOMY = 30  # columns in which a long text may have more than two lines
 
 
 def show(options: argparse.Namespace, data: Any, lines: Iterable[object]) -> None:
-    """Print what came of a command: `data` with `--json`, else the lines."""
     if options.json:
         print(json.dumps(data))
     else:
@@ -36,7 +35,6 @@ def print_notice(message: str) -> None:
 
 
 def config_lines(config: Config) -> Iterator[str]:
-    """Yield what a configuration says of its network, in short."""
     about, model, data, network = config.about, config.model, config.data, config.network
     parameters = network.parameters if network else about.parameters
     rows = {

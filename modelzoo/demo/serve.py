@@ -199,7 +199,6 @@ class Guard:
 
 
 def serve(app: Any, listening: socket.socket) -> None:
-    """Serve until Ctrl-C or a polite kill."""
     import uvicorn
 
     # An open page holds a connection for as long as it is open: it is not waited for.
