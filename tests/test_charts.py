@@ -52,7 +52,7 @@ def title_of(panel: dict) -> str:
     return panel["title"]["text"] if isinstance(panel["title"], dict) else panel["title"]
 
 
-def test_curves_have_a_panel_for_loss_and_one_for_accuracy_in_percent():
+def test_curves_of_loss_and_of_accuracy_in_percent_differ_by_colour_dash_and_shape():
     panels = charts.training_curves(history(12)).to_dict()["hconcat"]
     assert [title_of(panel) for panel in panels] == ["Loss", "Accuracy"]
     axes = [layers_with(panel, "color")[0]["encoding"] for panel in panels]
@@ -60,14 +60,10 @@ def test_curves_have_a_panel_for_loss_and_one_for_accuracy_in_percent():
     assert "%" in axes[1]["y"]["axis"]["format"] and "%" not in axes[0]["y"]["axis"]["format"]
     low, high = axes[1]["y"]["scale"]["domain"]
     assert low > 0.05 and high == 1.0
-
-
-def test_curves_tell_training_from_validation_by_colour_dash_and_shape():
-    panel = charts.training_curves(history(5)).to_dict()["hconcat"][0]
-    encodings = [layer["encoding"] for layer in layers_with(panel, "shape")]
-    assert encodings[0]["color"]["scale"]["range"] == ["#0072B2", "#D55E00"]
-    assert encodings[0]["shape"]["scale"]["range"] == ["circle", "diamond"]
-    marks = [layer["mark"] for layer in layers_with(panel, "color")]
+    shape = layers_with(panels[0], "shape")[0]["encoding"]
+    assert shape["color"]["scale"]["range"] == ["#0072B2", "#D55E00"]
+    assert shape["shape"]["scale"]["range"] == ["circle", "diamond"]
+    marks = [layer["mark"] for layer in layers_with(panels[0], "color")]
     dashes = [mark["strokeDash"] for mark in marks if mark["type"] == "line"]
     assert dashes == [[1, 0], [6, 3]]
 

@@ -115,7 +115,7 @@ def convolution_steps(
         for left, (tall, wide) in ((lefts[0], kernel.shape), (lefts[3], (1, 1))):
             size = tall * CELL, wide * CELL
             canvas.frame(left + column * CELL, beside, size, INK, 3, step=step + 1)
-    sizes = f"{_size(picture)} pixels with {_size(kernel)} weights"
+    sizes = "{} × {} pixels with {} × {} weights".format(*picture.shape, *kernel.shape)
     title = f"Convolution of {sizes}: {sums.size} steps"
     subtitle = "The framed pixels times the kernel give the products; their sum is one output"
     chart = canvas.chart(lefts[-1] + columns[-1] * CELL, top + high, title, subtitle)
@@ -206,10 +206,6 @@ def _draw_grid(
     number = {"text": "text:N", "color": alt.Color("ink:N", scale=None)}
     canvas.draw("rect", cells, fill, stroke=OUTLINE, strokeWidth=0.5, aria=False)
     canvas.draw("text", cells, number, fontSize=12, dx=CELL / 2, dy=CELL / 2, aria=False)
-
-
-def _size(matrix: np.ndarray) -> str:
-    return f"{matrix.shape[0]} × {matrix.shape[1]}"
 
 
 def _blend(color: str, share: float) -> str:

@@ -47,14 +47,13 @@ def training_curves(history: pd.DataFrame) -> Chart:
     Keras's ModelCheckpoint keeps it.
     """
     history = _epochs_of(history)
-    curves = {metric: rows for metric in METRICS if (rows := _curve_rows(history, metric))}
-    if not curves:
-        return message("No epoch was recorded.")
+    curves = {metric: _curve_rows(history, metric) for metric in METRICS}
     looks = _present(SERIES, [row for rows in curves.values() for row in rows])
     best = _best_epoch(history)
-    panels = [_panel_of_run(metric, rows, looks, best) for metric, rows in curves.items()]
     described = f"Training curves over {len(history)} epochs."
-    return side_by_side(panels, described + (f" Best validation epoch: {best}." if best else ""))
+    described += f" Best validation epoch: {best}." if best else ""
+    panels = [_panel_of_run(*each, looks, best) for each in curves.items() if each[1]]
+    return side_by_side(panels, described) if panels else message("No epoch was recorded.")
 
 
 def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
@@ -66,18 +65,17 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
     if not 2 <= len(histories) <= len(RUNS):
         raise InputError(f"{len(histories)} runs: one chart shows from 2 to {len(RUNS)}")
     looks = dict(zip(distinct_names(histories), RUNS, strict=False))
-    panels = []
-    for metric in METRICS:
-        rows = [
+    curves = {
+        metric: [
             {**row, "run": name}
             for name, history in zip(looks, histories.values(), strict=True)
             for row in _curve_rows(_epochs_of(history), metric, POINTS_COMPARED)
         ]
-        if rows:
-            panels.append(_panel_of_runs(metric, rows, looks))
-    if not panels:
-        return message("No epoch was recorded.")
-    return side_by_side(panels, f"Training curves of {len(looks)} runs: {', '.join(looks)}.")
+        for metric in METRICS
+    }
+    described = f"Training curves of {len(looks)} runs: {', '.join(looks)}."
+    panels = [_panel_of_runs(*each, looks) for each in curves.items() if each[1]]
+    return side_by_side(panels, described) if panels else message("No epoch was recorded.")
 
 
 def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Chart:
@@ -255,13 +253,15 @@ def _axes(rows: Rows, metric: str) -> dict[str, Any]:
     low, high = _value_domain([row["value"] for row in rows], metric)
     first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
     edges = [first - 0.5, last + 0.5] if first == last else [first, last]
+    span = high - low  # of six ticks, whose decimals tell them apart
+    share = "%" if span >= 0.05 else ".1%" if span >= 0.005 else ".2%"
     return {
         "x": alt.X("epoch:Q", title="Epoch")
         .scale(domain=edges, nice=False, zero=False, padding=8)
         .axis(values=_epoch_ticks(first, last), format="d", grid=False, labelOverlap=False),
         "y": alt.Y("value:Q", title=None)
         .scale(domain=[low, high], nice=False, zero=False)
-        .axis(format=_share_format(high - low) if metric == "accuracy" else "~g", tickCount=6),
+        .axis(format=share if metric == "accuracy" else "~g", tickCount=6),
     }
 
 
@@ -283,11 +283,6 @@ def _value_domain(values: Sequence[float], metric: str) -> tuple[float, float]:
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
     top = min(high + margin, 1.0) if metric == "accuracy" else high + margin
     return max(low - margin, min(low, 0.0)), max(top, high)
-
-
-def _share_format(span: float) -> str:
-    """Return as many decimals as tell neighbouring ticks apart, with about six ticks."""
-    return "%" if span >= 0.05 else ".1%" if span >= 0.005 else ".2%"
 
 
 def _epoch_ticks(first: int, last: int) -> list[int]:
