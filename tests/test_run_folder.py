@@ -9,8 +9,7 @@ import filelock
 import numpy as np
 import pytest
 
-from modelzoo import InputError, resume
-from modelzoo.cli import program
+from modelzoo import InputError, cli, resume
 from modelzoo.support import files
 from modelzoo.training.run_folder import Progress, RunFolder, SharedRunFolder
 
@@ -193,12 +192,12 @@ def test_a_second_ctrl_c_ends_as_the_first_would(monkeypatch):
     def interrupted(arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "main", interrupted)
-    monkeypatch.setattr(program.atexit, "register", lambda function: function)
+    monkeypatch.setattr(cli, "main", interrupted)
+    monkeypatch.setattr(cli.atexit, "register", lambda function: function)
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as end:
-            program.run_program(["list"])
+            cli.run_program(["list"])
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

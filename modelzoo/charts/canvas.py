@@ -89,10 +89,9 @@ def scaled(shape: Sequence[int], side: float) -> Size:
 
 
 def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
-    """Return an image as a PNG in a data URI; a small one is enlarged, each pixel a square.
+    """Return an image as a PNG in a data URI, of up to twice the `side`, or of `most` pixels.
 
-    The PNG has up to twice the `side` on the page, for screens and files of double density. What
-    is larger is reduced to that, or to `most` pixels: fewer keep a report small.
+    A small one is enlarged, each pixel a square: screens and files have double density.
     """
     image = image_of(pixels)
     factor = 2 * side // max(image.size)

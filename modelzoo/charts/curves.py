@@ -250,7 +250,11 @@ def _gap(rows: Rows) -> str:
 
 
 def _axes(rows: Rows, metric: str) -> dict[str, Any]:
-    low, high = _value_domain([row["value"] for row in rows], metric)
+    values = [row["value"] for row in rows]
+    low, high = min(values), max(values)
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
+    top = min(high + margin, 1.0) if metric == "accuracy" else high + margin
+    low, high = max(low - margin, min(low, 0.0)), max(top, high)
     first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
     edges = [first - 0.5, last + 0.5] if first == last else [first, last]
     span = high - low  # of six ticks, whose decimals tell them apart
@@ -275,14 +279,6 @@ def _tooltip(metric: str, rows: Rows, **names: str) -> list[alt.Tooltip]:
         for field, (title, form) in EXTRAS.items()
         if any(field in row for row in rows)
     ]
-
-
-def _value_domain(values: Sequence[float], metric: str) -> tuple[float, float]:
-    """Return an axis range with some air; the accuracies of a good network need not start at 0."""
-    low, high = min(values), max(values)
-    margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
-    top = min(high + margin, 1.0) if metric == "accuracy" else high + margin
-    return max(low - margin, min(low, 0.0)), max(top, high)
 
 
 def _epoch_ticks(first: int, last: int) -> list[int]:

@@ -196,18 +196,12 @@ def _per_class(table: pd.DataFrame) -> str:
 
 
 def _all_metrics(metrics: Mapping[str, Any]) -> str:
-    rows = [
-        (key, _metric(value))
-        for key, value in flat(metrics).items()
-        if not isinstance(value, dict) and key != "notices"  # which stand at the top
-    ]
+    rows = []
+    for key, value in flat(metrics).items():
+        if not isinstance(value, dict) and key != "notices":  # which stand at the top
+            is_short = value is None or (isinstance(value, float) and not abs(value) >= 1e6)
+            rows.append((key, _formatted(value, ".6g") if is_short else str(value)))
     return _table("All metrics", ("Metric", "Value"), rows)
-
-
-def _metric(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not abs(value) >= 1e6):
-        return _formatted(value, ".6g")
-    return str(value)
 
 
 def _table(

@@ -17,26 +17,25 @@ from msgspec.structs import asdict
 from modelzoo import charts
 from modelzoo.analysis import measuring
 from modelzoo.api import class_names, describe, preprocess
+from modelzoo.charts import Chart
 from modelzoo.charts.arithmetic import RISING
 from modelzoo.charts.canvas import image_of
 from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.style import LOOKS
 from modelzoo.cli.options import chosen_config, chosen_source
 from modelzoo.cli.printing import print_notice, show, table_lines
+from modelzoo.config import Config
 from modelzoo.data.filters import apply_filter, find_filter, find_filters, read_photograph
 from modelzoo.data.images import read_image
 from modelzoo.support.errors import InputError, RunError, suggest
 from modelzoo.support.files import is_there, replacing, write_csv
 from modelzoo.support.terminal import say
 from modelzoo.training.device import start_framework
+from modelzoo.training.resolve import Source
 from modelzoo.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import keras
-
-    from modelzoo.charts import Chart
-    from modelzoo.config import Config
-    from modelzoo.training.resolve import Source
 
 NETWORK = ("model", "config", "dataset", "weights", "set")  # options that describe a network
 OF_A_NETWORK = ("architecture", "kernels")

@@ -6,8 +6,6 @@ is over, and uploads every drawing as a file; this one sends a small PNG inside 
 images of an answer are inside its HTML: nothing is written to the disk or fetched.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import html

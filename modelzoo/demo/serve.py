@@ -1,5 +1,7 @@
 """`modelzoo demo`: load the networks, and serve the page: to whom, and with which limits."""
 
+from __future__ import annotations
+
 import errno
 import ipaddress
 import logging
