@@ -131,16 +131,13 @@ def test_no_replica_is_without_a_picture():
     ("text", "expected"),
     [
         ("not json", "TF_CONFIG: JSON is malformed"),
-        ("[]", "TF_CONFIG: Expected `object`, got `array`"),
         ('{"cluster": {"worker": ["a:1"]}}', "missing required field `task`"),
         ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "Invalid enum value 'ps' - at `key` in `$.cl"),
-        ('{"cluster": {"worker": "a:1"}, "task": {}}', "Expected `array`, got `str`"),
         ('{"cluster": {"worker": ["a"]}, "task": {}}', "Expected `str` matching regex"),
         (
             '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
             "two workers have one address",
         ),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps"}}', "'ps' - at `$.task.type`"),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
             "task: the cluster has no worker 1",

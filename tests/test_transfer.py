@@ -40,7 +40,7 @@ def test_a_head_of_other_classes_is_new_and_all_else_is_copied():
 
 def test_a_head_of_the_same_classes_is_copied():
     network = modelzoo.build("lenet5")
-    assert "anew" not in started(network, "mnist", 10)
+    assert "newly" not in started(network, "mnist", 10)
     expected = weights_of(modelzoo.load("lenet5", "mnist"))
     for name, weights in weights_of(network).items():
         assert_same(weights, expected[name])

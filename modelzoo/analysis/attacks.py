@@ -22,9 +22,8 @@ BATCH_SIZE = 256  # images computed at once
 def log_odds(scores: Any, labels: Any) -> Any:
     """Return by how much the wrong classes are ahead of the right one: log((1 - p) / p), (n,).
 
-    With p, the softmax of the right class, the cross-entropy is -log(p) = log(1 + exp(log_odds)):
-    the signs of their gradients agree. Where the right score is ahead by 17 or more, though, p is 1
-    in float32, and the gradient of the cross-entropy 0 or noise; that of the log-odds is not.
+    With p, the softmax of the right class, the cross-entropy is log(1 + exp(log_odds)): the signs
+    of their gradients agree. Where p is 1 in float32, that of the cross-entropy is 0 or noise.
     Reference: Carlini, Wagner (2017), Towards evaluating the robustness of neural networks, section
     V.B, on losses that vanish.
     """

@@ -119,13 +119,9 @@ class ShowProgress(keras.callbacks.Callback):
 
 def _numbers(logs: dict[str, Any] | None) -> str:
     """Return loss and accuracy, and those of the validation images, in 46 columns."""
-    values = logs or {}
-
-    def number(name: str) -> list[str]:
-        return [f"{values[name]:.4f}"] if name in values else []
-
-    trained = [f"{name} {text}" for name in ("loss", "accuracy") for text in number(name)]
-    validated = [*number("val_loss"), *number("val_accuracy")]
+    texts = {name: f"{value:.4f}" for name, value in (logs or {}).items()}
+    trained = [f"{name} {texts[name]}" for name in ("loss", "accuracy") if name in texts]
+    validated = [texts[name] for name in ("val_loss", "val_accuracy") if name in texts]
     return " ".join([*trained, *([" val", *validated] if validated else [])])
 
 
@@ -156,11 +152,6 @@ class Saving(keras.callbacks.Callback):
         self.interruption = Interruption(is_noted=alone)
         self.has_said = False
         self.save_seconds = 60 * session.config.trainer.save_minutes if alone else math.inf
-
-    def begin(self) -> None:
-        """Write the configuration, and the state before the first epoch."""
-        self.folder.write_config(self.session.config)
-        self.save()
 
     def load(self) -> None:
         """Read the state, and put its arrays into the network and the optimizer."""

@@ -15,6 +15,7 @@ import msgspec
 
 from modelzoo.config.sections import Trainer
 from modelzoo.support.errors import InputError, RunError, reason_of
+from modelzoo.training.device import number_in
 
 EXAMPLE = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'  # noqa: E501
 SLURM = ("SLURM_PROCID", "SLURM_NODEID", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE")
@@ -162,7 +163,8 @@ def start_workers(cluster: Cluster) -> Any:
                 return tf.reduce_mean(local)
             return super().reduce(reduce_op, value, axis)
 
-    addresses, wait = list(cluster.addresses), patience() * 1000
+    addresses, patience = list(cluster.addresses), number_in(PATIENCE, DEFAULT_PATIENCE, 86_400)
+    wait = patience * 1000
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": addresses}),
         task_type="worker",
@@ -190,16 +192,8 @@ def start_workers(cluster: Cluster) -> Any:
         reason = reason_of(error).partition(". ")[0]
         raise RunError(
             f"worker {cluster.index} ({own}) did not reach the others ({', '.join(addresses):.200})"
-            f" within {patience()} s ({PATIENCE}): {reason:.200}"
+            f" within {patience} s ({PATIENCE}): {reason:.200}"
         ) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # TensorFlow has put its own in its place
     return strategy
-
-
-def patience() -> int:
-    """Return the seconds that workers wait for one another."""
-    text = os.environ.get(PATIENCE) or str(DEFAULT_PATIENCE)
-    if not text.isdecimal() or not 1 <= int(text) <= 86_400:
-        raise InputError(f"{PATIENCE}={text:.80}: should be whole seconds from 1 to 86400")
-    return int(text)

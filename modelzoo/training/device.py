@@ -107,7 +107,7 @@ def _prepare_environment(backend: str, device: str, one_thread: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: grow as needed
     if os.environ.get(CPU_DEVICES) and backend == "jax":
-        os.environ["JAX_NUM_CPU_DEVICES"] = str(_cpu_devices())
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(number_in(CPU_DEVICES, 1, 1024))
     if device == "cpu" or backend != "tensorflow":
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if device == "cpu":
@@ -119,16 +119,17 @@ def _prepare_environment(backend: str, device: str, one_thread: bool) -> None:
         os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(usable_cores()))
 
 
-def _cpu_devices() -> int:
-    text = os.environ.get(CPU_DEVICES) or "1"
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise InputError(f"{CPU_DEVICES}={text:.80}: should be a whole number from 1 to 1024")
+def number_in(variable: str, default: int, largest: int) -> int:
+    """Return the whole number that a variable of the environment holds, or else the default."""
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= largest:
+        raise InputError(f"{variable}={text:.80}: should be a whole number from 1 to {largest}")
     return int(text)
 
 
 def _divide_cpu() -> None:
     """Let TensorFlow see as many CPU devices as the environment asks for."""
-    count = _cpu_devices()
+    count = number_in(CPU_DEVICES, 1, 1024)
     if count > 1:
         import tensorflow as tf
 

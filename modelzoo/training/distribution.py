@@ -1,9 +1,7 @@
 """Train on several devices or in several processes at once, by the engines of TensorFlow and JAX.
 
-Data parallelism: each replica of the network takes a slice of every batch, and all apply the mean
-gradient over the whole batch. `data.batch_size` is that whole batch, so that N replicas train what
-one would: the same images in the same order, but for the order in which floats are summed.
-
+Each replica of the network takes a slice of every batch, and all apply the mean gradient over the
+whole batch: N replicas train what one would, but for the order in which floats are summed.
 Importing this starts no framework.
 """
 
@@ -132,8 +130,7 @@ class TensorFlowReplicas(Distribution):
     def ready(self, model: keras.Model, pipeline: InputPipeline) -> None:
         """Synchronize batch normalisation, and build what `fit` would build.
 
-        To learn a batch's shape, `fit` would take one from the pipeline before the first epoch
-        and average its images over the replicas, which fails where slices differ in size.
+        It would average the images of a batch over the replicas, whose slices may differ in size.
         """
         for layer in model._flatten_layers():
             if hasattr(layer, "synchronized"):  # over the whole batch

@@ -47,11 +47,7 @@ class Scores:
         return self.probabilities.argmax(axis=1)
 
     def top_accuracy(self, count: int) -> float:
-        """Return the share of images whose true class is among the `count` most probable.
-
-        Equal outputs count in the order of their classes, see `most_probable`: exactly `count`
-        classes of an image are hits, and `top_accuracy(1)` is the accuracy.
-        """
+        """Return the share of images whose true class is among the `count` `most_probable`."""
         hits = 0
         for start in range(0, len(self.labels), RANKED_AT_ONCE):
             part = slice(start, start + RANKED_AT_ONCE)
@@ -137,11 +133,7 @@ def compile_for_scoring(model: keras.Model, config: Config) -> None:
 
 
 def make_metrics(config: Config) -> list[Any]:
-    """Return new instances of the configuration's metrics, with "accuracy" among them.
-
-    The best epoch is chosen by its value on the validation images, so it has this name even where
-    the configuration has "acc".
-    """
+    """Return new instances of the configuration's metrics and "accuracy", which chooses epochs."""
     from modelzoo.networks import keras_objects
 
     metrics = [

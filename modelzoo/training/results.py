@@ -1,28 +1,16 @@
 """What a run leaves for people: notices, the report, and the numbers behind its charts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelzoo import charts
-from modelzoo.charts.report import (
-    ReportData,
-    charts_of_run,
-    load_report_data,
-    save_report_data,
-    write_report,
-)
+from modelzoo.charts import report
 from modelzoo.data.known_sets import output_names
+from modelzoo.training.evaluation import Run, unit_of
 from modelzoo.training.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from modelzoo.training.evaluation import Run
-
 
 IMBALANCE = 10  # times as many images of one class as of another
 FALL = 0.5  # share of what an accuracy had above chance
@@ -87,15 +75,13 @@ def write_results(run: Run) -> None:
 
     They show the confusion matrix, and the mistakes that the network was most confident of.
     """
-    from modelzoo.training.evaluation import unit_of
-
     scores, pipeline = run.scores, run.pipeline
     worst = scores.worst()
     names = output_names(pipeline.data.class_names, scores.probabilities.shape[1])
     confidence = scores.probabilities[worst].max(axis=1)
     if unit_of(scores.probabilities) == "score":
         confidence = np.full(len(worst), np.nan)  # a score is no share that could be shown
-    data = ReportData(
+    data = report.ReportData(
         confusion=scores.confusion(),
         class_names=names,
         mistakes_images=pipeline.images(scores.split, worst),
@@ -103,15 +89,14 @@ def write_results(run: Run) -> None:
         mistakes_predicted=[names[label] for label in scores.predicted[worst]],
         mistakes_confidence=[float(value) for value in confidence],
     )
-
-    save_report_data(run.folder, data)
-    write_report(run.folder, run.config.to_yaml(), run.history, run.metrics, data)
+    report.save_report_data(run.folder, data)
+    report.write_report(run.folder, run.config.to_yaml(), run.history, run.metrics, data)
 
 
 def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
     """Draw the charts of a finished run again, into its folder, or into `out` under its name."""
-    data = load_report_data(path)
-    drawn = charts_of_run(RunFolder(path).read_history(), data)
+    data = report.load_report_data(path)
+    drawn = report.charts_of_run(RunFolder(path).read_history(), data)
     target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")
     return [
         charts.save(chart, target / f"{prefix}{name}.{suffix}") for name, chart in drawn.items()

@@ -70,9 +70,8 @@ def run_study(
 ) -> list[Path]:
     """Train all variants, write their table and their curves, and return the paths of these.
 
-    A variant that is finished is left as it is, and one that was interrupted goes on. Each gets a
-    run's folder in `out`, and beside it the configuration that was asked for: the run's own has
-    what followed from the data, too.
+    A finished variant stays, and an interrupted one goes on. Beside each run's folder in `out` is
+    the configuration that was asked for: the run's own has what followed from the data, too.
     """
     folders = variant_folders(study, out)
     asked = {name: path.with_name(f"{path.name}.yaml") for name, path in folders.items()}

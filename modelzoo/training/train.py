@@ -63,7 +63,8 @@ def train(
         if goes_on:
             saving.go_on()
         else:
-            saving.begin()
+            folder.write_config(config)
+            saving.save()
         notices = _introduce(session, console)
         try:
             _fit(session, saving, console)
