@@ -285,7 +285,8 @@ class TestEveryModel:
         three, one = np.asarray(model(images)), np.asarray(model(images[:1]))
         classes = model.output_shape[-1]
         assert three.shape == (3, classes) and np.allclose(three[0], one[0], rtol=1e-5, atol=1e-5)
-        if getattr(load_config(name).model, "output_activation", None) == "softmax":
+        last = load_config(name).network.layers[-1]
+        if last.kind == "Softmax" or getattr(last, "activation", None) == "softmax":
             assert np.allclose(three.sum(axis=1), 1, atol=1e-5)
         else:
             assert unit_of(three) == "score"

@@ -57,10 +57,6 @@ def test_random_networks_are_what_keras_builds(builder):
         check_against_keras(random_network(builder, rng))
 
 
-def test_every_builder_is_drawn():
-    assert set(DRAWN) == set(BUILDERS)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_defaults_are_those_of_the_layer(kind):
     values = {"name": "x", **REQUIRED.get(kind, {})}

@@ -235,6 +235,10 @@ class Dropout(Layer, frozen=True, kw_only=True):
     rate: Rate
 
 
+class Softmax(Layer, frozen=True, kw_only=True):
+    """Over the last axis."""
+
+
 class EuclideanRBF(Layer, frozen=True, kw_only=True):
     """Its codes are no weights."""
 
@@ -297,17 +301,17 @@ class CCells(Layer, frozen=True, kw_only=True):
     decay: Share = 0.8
 
 
-# Other layers of Keras that keep shapes and have no weights: the fields of their structures.
+# Other layers of Keras that keep shapes and have no weights: the fields of their structures. A
+# builder makes one by KINDS["ELU"](name=...).
 OTHERS: dict[str, list[Any]] = {
     "AlphaDropout": [("rate", Rate)],
     "ELU": [("alpha", Finite, 1.0)],
     "GaussianDropout": [("rate", Rate)],
     "GaussianNoise": [("stddev", Annotated[float, msgspec.Meta(ge=0, lt=1e30)])],
     "LeakyReLU": [("negative_slope", Finite, 0.3)],
-    "Softmax": [],  # over the last axis
     "SpatialDropout2D": [("rate", Rate)],
 }
-# The kinds of `modelzoo.networks.layers`, each in a module of its name; all others are Keras'.
+# The kinds of `modelzoo.networks.layers`; all others are Keras'.
 OURS = {
     "CCells", "ConnectionTableConv2D", "EuclideanRBF", "LocalResponseNormalization", "SCells",
     "ScaledTanh", "TrainableSubsampling", "UnitBiasConv2D",
