@@ -21,101 +21,50 @@ from modelzoo.networks.keras_objects import make
 from modelzoo.support.errors import InputError
 from modelzoo.training.evaluation import unit_of
 
-LENET5 = [
-    ("C1", [24, 24, 6], 156),
-    ("S2", [12, 12, 6], 0),
-    ("C3", [8, 8, 16], 2416),
-    ("S4", [4, 4, 16], 0),
-    ("flatten", [256], 0),
-    ("F5", [120], 30840),
-    ("F6", [84], 10164),
-    ("output", [10], 850),
-]
-LENET5_1998 = [
-    ("C1", [28, 28, 6], 156),
-    ("C1_activation", [28, 28, 6], 0),
-    ("S2", [14, 14, 6], 12),
-    ("S2_activation", [14, 14, 6], 0),
-    ("C3", [10, 10, 16], 1516),
-    ("C3_activation", [10, 10, 16], 0),
-    ("S4", [5, 5, 16], 32),
-    ("S4_activation", [5, 5, 16], 0),
-    ("C5", [1, 1, 120], 48120),
-    ("C5_activation", [1, 1, 120], 0),
-    ("flatten", [120], 0),
-    ("F6", [84], 10164),
-    ("F6_activation", [84], 0),
-    ("output", [10], 0),
-    ("score", [10], 0),
-]
-LENET_1989 = [
-    ("H1", [8, 8, 12], 1068),
-    ("H1_activation", [8, 8, 12], 0),
-    ("H2", [4, 4, 12], 2592),
-    ("H2_activation", [4, 4, 12], 0),
-    ("flatten", [192], 0),
-    ("H3", [30], 5790),
-    ("H3_activation", [30], 0),
-    ("output", [10], 310),
-    ("output_activation", [10], 0),
-]
-ALEXNET = [
-    ("conv1", [6, 6, 96], 34944),
-    ("norm1", [6, 6, 96], 384),
-    ("pool1", [2, 2, 96], 0),
-    ("conv2", [2, 2, 256], 614656),
-    ("norm2", [2, 2, 256], 1024),
-    ("pool2", [1, 1, 256], 0),
-    ("conv3", [1, 1, 384], 885120),
-    ("conv4", [1, 1, 384], 1327488),
-    ("conv5", [1, 1, 384], 1327488),
-    ("pool5", [1, 1, 384], 0),
-    ("flatten", [384], 0),
-    ("fc6", [4096], 1576960),
-    ("drop6", [4096], 0),
-    ("fc7", [4096], 16781312),
-    ("drop7", [4096], 0),
-    ("fc8", [10], 40970),
-]
-# Figure 2 of Krizhevsky et al. (2012), with what the text puts between its layers.
-ALEXNET_2012 = [
-    ("conv1", [55, 55, 96], 34944),
-    ("norm1", [55, 55, 96], 0),
-    ("pool1", [27, 27, 96], 0),
-    ("conv2", [27, 27, 256], 307456),  # each map sees 48 of 96
-    ("norm2", [27, 27, 256], 0),
-    ("pool2", [13, 13, 256], 0),
-    ("conv3", [13, 13, 384], 885120),
-    ("conv4", [13, 13, 384], 663936),  # 192 of 384
-    ("conv5", [13, 13, 256], 442624),  # 192 of 384
-    ("pool5", [6, 6, 256], 0),
-    ("flatten", [9216], 0),
-    ("fc6", [4096], 37752832),
-    ("drop6", [4096], 0),
-    ("fc7", [4096], 16781312),
-    ("drop7", [4096], 0),
-    ("fc8", [1000], 4097000),
-]
+
+def rows(table: str) -> list[tuple[str, list[int], int]]:
+    """Read "name, shape, parameters; ...", the layers in their order."""
+    cells = (row.split() for row in table.split(";"))
+    return [(name, list(map(int, shape.split("x"))), int(n)) for name, shape, n in cells]
+
+
+LENET5 = rows("""
+    C1 24x24x6 156; S2 12x12x6 0; C3 8x8x16 2416; S4 4x4x16 0; flatten 256 0; F5 120 30840;
+    F6 84 10164; output 10 850
+""")
+LENET5_1998 = rows("""
+    C1 28x28x6 156; C1_activation 28x28x6 0; S2 14x14x6 12; S2_activation 14x14x6 0;
+    C3 10x10x16 1516; C3_activation 10x10x16 0; S4 5x5x16 32; S4_activation 5x5x16 0;
+    C5 1x1x120 48120; C5_activation 1x1x120 0; flatten 120 0; F6 84 10164; F6_activation 84 0;
+    output 10 0; score 10 0
+""")
+LENET_1989 = rows("""
+    H1 8x8x12 1068; H1_activation 8x8x12 0; H2 4x4x12 2592; H2_activation 4x4x12 0;
+    flatten 192 0; H3 30 5790; H3_activation 30 0; output 10 310; output_activation 10 0
+""")
+ALEXNET = rows("""
+    conv1 6x6x96 34944; norm1 6x6x96 384; pool1 2x2x96 0; conv2 2x2x256 614656;
+    norm2 2x2x256 1024; pool2 1x1x256 0; conv3 1x1x384 885120; conv4 1x1x384 1327488;
+    conv5 1x1x384 1327488; pool5 1x1x384 0; flatten 384 0; fc6 4096 1576960; drop6 4096 0;
+    fc7 4096 16781312; drop7 4096 0; fc8 10 40970
+""")
+# Figure 2 of Krizhevsky et al. (2012), with what the text puts between its layers: a map of conv2
+# sees 48 of 96, one of conv4 and conv5 192 of 384.
+ALEXNET_2012 = rows("""
+    conv1 55x55x96 34944; norm1 55x55x96 0; pool1 27x27x96 0; conv2 27x27x256 307456;
+    norm2 27x27x256 0; pool2 13x13x256 0; conv3 13x13x384 885120; conv4 13x13x384 663936;
+    conv5 13x13x256 442624; pool5 6x6x256 0; flatten 9216 0; fc6 4096 37752832; drop6 4096 0;
+    fc7 4096 16781312; drop7 4096 0; fc8 1000 4097000
+""")
 ONE_TOWER = {"conv2": 614656, "conv4": 1327488, "conv5": 884992}
 ALEXNET_2012_SINGLE = [(name, shape, ONE_TOWER.get(name, n)) for name, shape, n in ALEXNET_2012]
 # The modules of torchvision.models.alexnet; its adaptive pooling from 6x6 to 6x6 does nothing.
-ALEXNET_OWT = [
-    ("pad1", [228, 228, 3], 0),
-    ("conv1", [55, 55, 64], 23296),
-    ("pool1", [27, 27, 64], 0),
-    ("conv2", [27, 27, 192], 307392),
-    ("pool2", [13, 13, 192], 0),
-    ("conv3", [13, 13, 384], 663936),
-    ("conv4", [13, 13, 256], 884992),
-    ("conv5", [13, 13, 256], 590080),
-    ("pool5", [6, 6, 256], 0),
-    ("flatten", [9216], 0),
-    ("drop5", [9216], 0),
-    ("fc6", [4096], 37752832),
-    ("drop6", [4096], 0),
-    ("fc7", [4096], 16781312),
-    ("fc8", [1000], 4097000),
-]
+ALEXNET_OWT = rows("""
+    pad1 228x228x3 0; conv1 55x55x64 23296; pool1 27x27x64 0; conv2 27x27x192 307392;
+    pool2 13x13x192 0; conv3 13x13x384 663936; conv4 13x13x256 884992; conv5 13x13x256 590080;
+    pool5 6x6x256 0; flatten 9216 0; drop5 9216 0; fc6 4096 37752832; drop6 4096 0;
+    fc7 4096 16781312; fc8 1000 4097000
+""")
 TABLES = {
     "lenet5": (LENET5, 44_426, 0),
     "lenet5_1998": (LENET5_1998, 60_000, 0),
@@ -147,8 +96,8 @@ def small(name: str) -> keras.Model:
 def test_layers_are_those_of_the_paper_or_document(name):
     table, total, fixed = TABLES[name]
     found = facts(name)
-    rows = [(row["name"], row["output_shape"], row["parameters"]) for row in found["layers"][1:]]
-    assert rows == table
+    layers = [(row["name"], row["output_shape"], row["parameters"]) for row in found["layers"][1:]]
+    assert layers == table
     assert found["parameters"] == sum(row[2] for row in table) == total
     assert total - found["trainable_parameters"] == fixed
 

@@ -49,9 +49,6 @@ def photo(tmp_path_factory):
     return path
 
 
-# Activations and convolution
-
-
 def test_activations_are_those_functions_and_their_slopes(tmp_path):
     """As the formulas give them; at 0 ReLU has no slope."""
     chart = charts.activations()
@@ -100,9 +97,6 @@ def test_the_page_of_a_convolution_has_a_slider(tmp_path):
     assert (parameter["bind"]["min"], parameter["bind"]["max"]) == (1, 16)
     assert drawn(chart, tmp_path).height < drawn(charts.convolution_steps(), tmp_path).height
     assert '"bind"' in charts.save(chart, tmp_path / "a.html").read_text()
-
-
-# Architecture and kernels
 
 
 @pytest.mark.parametrize(
@@ -195,9 +189,6 @@ def test_kernels_that_are_none_are_refused():
     assert many[-1] == "34 kernels and 4 input maps more are not drawn"
 
 
-# Feature maps and saliency
-
-
 def test_feature_maps_show_the_values_of_each_layer(tmp_path, digit):
     features = {
         "maps": np.linspace(-2, 3, 4 * 4 * 40).reshape(4, 4, 40),
@@ -258,9 +249,6 @@ def test_wrong_pictures_are_refused(digit):
         charts.feature_maps(digit, {"C1": np.zeros((1, 2, 2, 3))}, [], name="x")
 
 
-# Run against run
-
-
 def test_runs_are_told_apart_by_colour_and_shape(tmp_path):
     folders = [next((RESULTS / name).iterdir()) for name in ("lenet5", "lenet5_1998", "lenet_1989")]
     histories = {path.parent.name: pd.read_csv(path / "history.csv") for path in folders}
@@ -279,9 +267,6 @@ def test_runs_are_told_apart_by_colour_and_shape(tmp_path):
     for count in (1, 8):
         with pytest.raises(InputError, match=f"{count} runs: from 2 to 7"):
             charts.compare_runs({str(i): histories["lenet5"] for i in range(count)})
-
-
-# Filters
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -317,9 +302,6 @@ def test_a_photograph_is_upright_and_at_most_1024_pixels(photo):
     assert pixels.shape == (1024, 256, 3)
     assert any("upright" in note for note in notes) and any("smaller" in note for note in notes)
     assert read_photograph(photo, grey=True)[0].shape == (1024, 256, 1)
-
-
-# Commands
 
 
 def run(command: str, *more: str) -> int:
