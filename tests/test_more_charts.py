@@ -265,7 +265,7 @@ def test_runs_are_told_apart_by_colour_and_shape(tmp_path):
         assert encoding[channel]["scale"]["domain"] == list(histories)
     drawn(chart, tmp_path)
     for count in (1, 8):
-        with pytest.raises(InputError, match=f"{count} runs: from 2 to 7"):
+        with pytest.raises(InputError, match=f"{count} runs: one chart shows from 2 to 7"):
             charts.compare_runs({str(i): histories["lenet5"] for i in range(count)})
 
 
