@@ -59,8 +59,7 @@ def test_what_is_published_can_be_loaded_and_measured(run, tmp_path):
     assert again == [entry]
     measured = yaml.safe_load((run / "metrics.json").read_text())["test_accuracy"]
     assert abs(entry.scores.accuracy - measured) < 0.003 and entry.scores.dataset == "digits"
-    from modelzoo.training.engine import KerasEngine
-    from modelzoo.training.evaluation import check_golden
+    from modelzoo.training.engine import KerasEngine, check_golden
 
     source = resolve("lenet5", file)
     check_golden(source.config, KerasEngine(source, "cpu"), entry.golden)

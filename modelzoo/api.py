@@ -155,8 +155,8 @@ def evaluate(
     """
     from modelzoo.data.datasets import check_dataset_name
     from modelzoo.data.known_sets import output_names
-    from modelzoo.training.engine import KerasEngine, NumPyEngine, start_engine
-    from modelzoo.training.evaluation import Evaluation, check_golden
+    from modelzoo.training.engine import KerasEngine, NumPyEngine, check_golden, start_engine
+    from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.prepare import open_dataset
 
     source = model if isinstance(model, Source) else resolve(model, weights, for_scores=True)

@@ -78,7 +78,7 @@ def publish(
         raise InputError(f"{run}: its network takes or tells apart other things than {model}")
     from modelzoo.api import evaluate
     from modelzoo.training.device import start_framework
-    from modelzoo.training.evaluation import make_golden
+    from modelzoo.training.engine import make_golden
     from modelzoo.training.prepare import build_network
     from modelzoo.weights.reader import load_weights
 

@@ -18,8 +18,7 @@ from modelzoo.config import list_models, load_config
 from modelzoo.config.published import parse_source
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.files import record_path, sha256_of, state_of
-from modelzoo.training.engine import KerasEngine
-from modelzoo.training.evaluation import check_golden, golden_images, make_golden
+from modelzoo.training.engine import KerasEngine, check_golden, golden_images, make_golden
 from modelzoo.training.resolve import resolve
 from modelzoo.weights import store
 

@@ -26,7 +26,7 @@ from modelzoo.api import class_names
 from modelzoo.charts import canvas
 from modelzoo.charts.style import asset, number_text
 from modelzoo.data.images import PreparedImage, read_image
-from modelzoo.demo.serve import MAX_FILE_BYTES
+from modelzoo.demo import MAX_FILE_BYTES
 from modelzoo.support.errors import InputError
 from modelzoo.support.terminal import say
 from modelzoo.training.evaluation import is_uncertain, unit_of

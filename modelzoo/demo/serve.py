@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from modelzoo.config import list_models, load_config
+from modelzoo.demo import MAX_FILE_BYTES
 from modelzoo.support.environment import check_installed
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.terminal import say
@@ -25,7 +26,6 @@ from modelzoo.training.resolve import Source, resolve
 if TYPE_CHECKING:  # it imports Keras
     from modelzoo.demo.page import Network
 
-MAX_FILE_BYTES = 20_000_000
 MAX_BODY_BYTES = 30_000_000  # a file in base64, and what stands around it
 # The browser itself refuses to load anything from elsewhere, whatever the page asks for. Gradio's
 # page has scripts in it, and makes functions from its templates.

@@ -1,7 +1,8 @@
 """What computes a network's outputs: NumPy, or a framework where one is asked for or is needed.
 
 Starting a framework takes seconds; what NumPy computes from the description of a network, and the
-arrays of a file, differs from it in the last digits of float32.
+arrays of a file, differs from it in the last digits of float32. Golden outputs tell whether an
+engine computes the network that was measured.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import msgspec
 import numpy as np
 
 from modelzoo.config import Config
+from modelzoo.config.published import Golden
 from modelzoo.data.source import Dataset, ImageSource
 from modelzoo.networks import Network, reference
 from modelzoo.networks.forward import Forward, is_computed
 from modelzoo.networks.layer import KerasObject, read_spec
 from modelzoo.networks.network import read_layers
-from modelzoo.support.errors import InputError
+from modelzoo.support.errors import InputError, RunError
 from modelzoo.training.device import start_framework
 from modelzoo.training.evaluation import Scores
 from modelzoo.training.prepare import scale_images
@@ -167,3 +170,42 @@ def _cross_entropy(scores: np.ndarray, labels: np.ndarray, smoothing: float) -> 
     logarithms -= np.log(np.exp(logarithms).sum(axis=1, keepdims=True))
     right = logarithms[np.arange(len(labels)), labels]
     return float(-((1 - smoothing) * right + smoothing * logarithms.mean(axis=1)).mean())
+
+
+def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return images of soft blobs: uint8, (count, *shape).
+
+    NumPy promises that RandomState gives the same bits in every version, as it does not for
+    `default_rng`. Blocks of 4x4 pixels let the convolutions see more than noise.
+    """
+    random = np.random.RandomState(seed)
+    height, width = -(-shape[0] // 4), -(-shape[1] // 4)
+    coarse = random.randint(0, 256, (count, height, width, *shape[2:]), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)[:, : shape[0], : shape[1]]
+
+
+def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) -> Golden:
+    """Return the golden outputs of a file of weights, to be written into the YAML."""
+    from modelzoo.training.resolve import Source
+
+    engine = start_engine(Source(config, weights, config.name))
+    images = golden_images(seed, count, config.image_shape)
+    rows = engine.predict(images).astype("float64").round(6)
+    # Scores may be hundreds, and rounding moves them by so much more than probabilities.
+    tolerance = 1e-4 if np.abs(rows).max() <= 1 else 0.01
+    return Golden(seed=seed, outputs=rows.tolist(), tolerance=tolerance)
+
+
+def check_golden(config: Config, engine: Engine, golden: Golden) -> float:
+    """Return the largest difference from the golden outputs; a RunError, if it is too large."""
+    wanted = np.asarray(golden.outputs)
+    found = engine.predict(golden_images(golden.seed, len(wanted), config.image_shape))
+    if found.shape != wanted.shape:
+        raise RunError(f"{config.name}: answers {found.shape}, golden outputs are {wanted.shape}")
+    difference = float(np.abs(found - wanted).max())
+    if not difference <= golden.tolerance:
+        raise RunError(
+            f"{config.name}: answers differ from the golden outputs by {difference:.2g}, "
+            f"more than {golden.tolerance:.2g}: this is not the network that was measured"
+        )
+    return difference

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from modelzoo.config import Config
-from modelzoo.config.published import Golden, PublishedWeights
+from modelzoo.config.published import PublishedWeights
 from modelzoo.data.source import Dataset
 from modelzoo.support.errors import RunError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from modelzoo.data.pipeline import InputPipeline, Patch
-    from modelzoo.training.engine import Engine
 
 Unit: TypeAlias = Literal["probability", "score"]
 CERTAIN = 0.6  # a prediction whose largest probability is smaller is marked as uncertain
@@ -196,46 +195,6 @@ def _in_one_pass(model: keras.Model, batches: Any) -> tuple[np.ndarray, float]:
 
 
 ACCURACY_TOLERANCE = 0.001  # of a published number that is measured again
-
-
-def golden_images(seed: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Return images of soft blobs: uint8, (count, *shape).
-
-    NumPy promises that RandomState gives the same bits in every version, as it does not for
-    `default_rng`. Blocks of 4x4 pixels let the convolutions see more than noise.
-    """
-    random = np.random.RandomState(seed)
-    height, width = -(-shape[0] // 4), -(-shape[1] // 4)
-    coarse = random.randint(0, 256, (count, height, width, *shape[2:]), dtype=np.uint8)
-    return coarse.repeat(4, axis=1).repeat(4, axis=2)[:, : shape[0], : shape[1]]
-
-
-def make_golden(config: Config, weights: Path, seed: int = 0, count: int = 2) -> Golden:
-    """Return the golden outputs of a file of weights, to be written into the YAML."""
-    from modelzoo.training.engine import start_engine
-    from modelzoo.training.resolve import Source
-
-    engine = start_engine(Source(config, weights, config.name))
-    images = golden_images(seed, count, config.image_shape)
-    rows = engine.predict(images).astype("float64").round(6)
-    # Scores may be hundreds, and rounding moves them by so much more than probabilities.
-    tolerance = 1e-4 if np.abs(rows).max() <= 1 else 0.01
-    return Golden(seed=seed, outputs=rows.tolist(), tolerance=tolerance)
-
-
-def check_golden(config: Config, engine: Engine, golden: Golden) -> float:
-    """Return the largest difference from the golden outputs; a RunError, if it is too large."""
-    wanted = np.asarray(golden.outputs)
-    found = engine.predict(golden_images(golden.seed, len(wanted), config.image_shape))
-    if found.shape != wanted.shape:
-        raise RunError(f"{config.name}: answers {found.shape}, golden outputs are {wanted.shape}")
-    difference = float(np.abs(found - wanted).max())
-    if not difference <= golden.tolerance:
-        raise RunError(
-            f"{config.name}: answers differ from the golden outputs by {difference:.2g}, "
-            f"more than {golden.tolerance:.2g}: this is not the network that was measured"
-        )
-    return difference
 
 
 def check_against_published(published: PublishedWeights, result: Evaluation) -> str:
