@@ -17,7 +17,8 @@ from modelzoo.support import environment
 from modelzoo.support.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
 
 
 def lower_bounds() -> dict[str, str]:
@@ -35,6 +36,12 @@ def lower_bounds() -> dict[str, str]:
             assert bound.operator == ">=", text
             assert bounds.setdefault(requirement.name, bound.version) == bound.version, text
     return bounds
+
+
+def test_every_package_is_installed():
+    folders = (path.parent for path in (ROOT / "modelzoo").rglob("__init__.py"))
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert {*PYPROJECT["tool"]["setuptools"]["packages"]} == names | {"modelzoo.configs"}
 
 
 def test_the_oldest_versions_are_the_lower_bounds():
