@@ -18,7 +18,7 @@ from modelzoo.convert.importing.candidates import (
     with_activations,
 )
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
-from modelzoo.convert.importing.import_file import Imported
+from modelzoo.convert.importing.imported import Imported
 from modelzoo.convert.importing.search import Search, is_poor
 from modelzoo.data.datasets import load_dataset, takes_image_options
 from modelzoo.data.source import Dataset
