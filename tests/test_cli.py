@@ -115,6 +115,8 @@ from modelzoo.charts import report
 assert main(['evaluate', '--model', 'lenet5', '--dataset', 'mnist5k', '--json']) == 0
 from PIL import Image; Image.linear_gradient('L').save('gradient.png')
 assert main(['predict', '--model', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
+assert main(['features', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
+assert main(['draw', 'kernels', 'lenet5_1998/mnist']) == 0
 assert main(['info', 'lenet']) == 2
 assert main(['info', 'lenet5', '--layers', '--set', 'model.kernel_size=15']) == 2
 assert main(['train', '--model', 'lenet']) == 2

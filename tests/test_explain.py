@@ -1,5 +1,7 @@
 """What a network sees: features of named layers, gradients by the image, on every backend."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from modelzoo.analysis.explain import (
     on_pictures,
     saliency,
 )
+from modelzoo.analysis.seeing import see
+from modelzoo.training.resolve import resolve
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), "uint8")
 
@@ -96,3 +100,21 @@ def test_saliency_follows_the_class_that_is_asked_for():
     assert own.shape == (3, 28, 28) and own.min() >= 0 and own.max() > 0
     np.testing.assert_allclose(own, saliency(network, images, answers))
     assert not np.allclose(own, saliency(network, images, (answers + 1) % 10))
+
+
+@pytest.mark.parametrize("label", ["lenet5/mnist", "lenet5_1998/mnist", "lenet_1989/mnist16"])
+def test_numpy_sees_what_a_framework_sees(label):
+    source = resolve(label)
+    picture = pictures_for(source.config)[0]
+    seen = see(source, picture)
+    asked = source.config.with_values({"trainer": {"backend": keras.backend.backend()}}, "test")
+    by_keras = see(replace(source, config=asked), picture)
+    assert list(seen.features) == list(by_keras.features)
+    for name, values in by_keras.features.items():
+        assert seen.kinds[name] == by_keras.kinds[name]
+        np.testing.assert_allclose(seen.features[name], values, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(seen.outputs, by_keras.outputs, rtol=1e-4, atol=1e-5)
+    largest = by_keras.saliency.max()
+    np.testing.assert_allclose(seen.saliency, by_keras.saliency, atol=1e-5 * largest, rtol=1e-3)
+    last = list(seen.kinds)[-1]
+    assert np.array_equal(see(source, picture, [last]).features[last], seen.outputs)

@@ -1,4 +1,4 @@
-"""A network computed by NumPy alone answers as Keras does, layer by layer."""
+"""A network computed by NumPy alone answers as Keras does, layer by layer, and so its gradient."""
 
 import random
 
@@ -8,6 +8,7 @@ from random_networks import DRAWN, random_network
 
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import Network
+from modelzoo.networks.backward import input_gradient, is_differentiated
 from modelzoo.networks.forward import ACTIVATIONS, Forward, is_computed
 from modelzoo.networks.keras_objects import to_keras
 from modelzoo.networks.network import read_layers
@@ -32,6 +33,8 @@ def check(network: Network, seed: int, count: int = 3) -> None:
     """Compare the outputs of every layer with those of Keras, for random weights."""
     import keras
 
+    from modelzoo.analysis import explain
+
     generator = np.random.default_rng(seed)
     model = to_keras(network)
     for layer in weighted_layers(model):
@@ -50,12 +53,21 @@ def check(network: Network, seed: int, count: int = 3) -> None:
         scale = max(1.0, float(np.abs(wanted).max()))
         np.testing.assert_allclose(found, wanted, atol=1e-5 * scale, rtol=1e-4, err_msg=name)
     np.testing.assert_allclose(computed.predict(images), found, rtol=1e-5, atol=1e-6)
+    if is_differentiated(network):
+        upstream = generator.normal(0, 1, found.shape).astype("float32")
+        _, wanted = explain.input_gradient(
+            lambda given: keras.ops.sum(model(given, training=False) * upstream, axis=-1), images
+        )
+        scale = max(1.0, float(np.abs(wanted).max()))
+        d_images = input_gradient(computed, images, upstream)
+        assert d_images.shape == images.shape
+        np.testing.assert_allclose(d_images, wanted, atol=1e-4 * scale, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", [name for name in list_models() if "_2012" not in name])
 def test_packaged_networks_answer_as_in_keras(name):
     network = load_config(name).network
-    assert network is not None and is_computed(network)
+    assert network is not None and is_computed(network) and is_differentiated(network)
     if network.parameters > 30_000_000:
         pytest.skip("large: hardening/test_networks.py")
     check(network, seed=0)
@@ -71,7 +83,9 @@ def test_random_networks_answer_as_in_keras(builder):
 
 
 def test_settings_that_no_packaged_network_has():
-    check(Network("odd", (13, 11, 2), read_layers(ODD)), seed=1)
+    network = Network("odd", (13, 11, 2), read_layers(ODD))
+    assert is_differentiated(network)
+    check(network, seed=1)
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))

@@ -184,18 +184,19 @@ def kernels(weights: np.ndarray, title: str) -> Chart:
     )
 
 
-def kernel_of(layer: Any) -> np.ndarray:
-    """Return the kernels of a Keras layer, (height, width, input maps, kernels).
+def kernel_of(layer: Any, weights: Sequence[np.ndarray] | None = None) -> np.ndarray:
+    """Return the kernels of a layer, (height, width, input maps, kernels).
 
-    NaN stands where a connection table leaves an input map out; a layer without is an InputError.
+    The layer is of Keras, or described and its `weights` given. NaN stands where a connection table
+    leaves an input map out; a layer without kernels is an InputError.
     """
-    table = getattr(layer, "connection_table", None)
-    if table is not None:
-        stored = np.asarray(layer.get_weights()[0])
+    weights = layer.get_weights() if weights is None else weights
+    if getattr(layer, "connection_table", None) is not None:
+        table, stored = np.asarray(layer.connection_table), np.asarray(weights[0])
         full = np.full((*stored.shape[:2], *table.T.shape), np.nan)
         full[:, :, table.T == 1] = stored  # those of the first kernel come first
         return full.swapaxes(2, 3)
-    found = [each for each in layer.get_weights() if each.ndim == 4]
+    found = [each for each in weights if each.ndim == 4]
     if not found:
         raise InputError(f"layer {layer.name!r} has no convolution kernels")
     return np.asarray(found[0])

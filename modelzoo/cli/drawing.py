@@ -6,17 +6,18 @@ import argparse
 import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo import charts
 from modelzoo.analysis import measuring
-from modelzoo.api import class_names, describe, preprocess
+from modelzoo.analysis.seeing import see
+from modelzoo.api import class_names, describe
 from modelzoo.charts import Chart
 from modelzoo.charts.arithmetic import RISING
 from modelzoo.charts.canvas import image_of
@@ -24,18 +25,17 @@ from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.style import LOOKS
 from modelzoo.cli.options import chosen_config, chosen_source
 from modelzoo.cli.printing import print_notice, show, table_lines
-from modelzoo.config import Config
 from modelzoo.data.filters import apply_filter, find_filter, find_filters, read_photograph
 from modelzoo.data.images import read_image
 from modelzoo.support.errors import InputError, RunError, suggest
 from modelzoo.support.files import is_there, replacing, write_csv
 from modelzoo.support.terminal import say
 from modelzoo.training.device import start_framework
+from modelzoo.training.evaluation import is_uncertain, unit_of
 from modelzoo.training.resolve import Source
 from modelzoo.training.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    import keras
+from modelzoo.weights.reader import arrays_for
+from modelzoo.weights.stored import read_stored
 
 NETWORK = ("model", "config", "dataset", "weights", "set")  # options that describe a network
 OF_A_NETWORK = ("architecture", "kernels")
@@ -64,7 +64,7 @@ def draw(options: argparse.Namespace) -> None:
     else:
         source = chosen_source(options)
         label = source.config.name
-        name, kernels = _kernels_of(_start(source, "cpu"), label, options.layer)
+        name, kernels = _kernels_of(source, label, options.layer)
         chart = charts.kernels(kernels, f"{label}: kernels of {name}")
         stem = f"{label}-{_in_a_file_name(name)}-kernels"
     say(_save(chart, options, stem))
@@ -84,11 +84,9 @@ def features(options: argparse.Namespace) -> None:
     if read.problem:  # what a network makes of nothing is no prediction
         show(options, summary | {"classes": [], "layers": [], "files": []}, ())
         raise RunError(f"{options.image}: {read.problem}")
-    network = _start(source, options.device)
-    seen, outputs, saliency = _see(config, network, read.pixels, options.layer)
-    from modelzoo.training.evaluation import is_uncertain, unit_of
-
-    unit, kinds = unit_of(outputs[np.newaxis]), {x.name: type(x).__name__ for x in network.layers}
+    seen = see(source, read.pixels, options.layer, options.device)
+    outputs = seen.outputs
+    unit = unit_of(outputs[np.newaxis])
     uncertain = is_uncertain(map(float, outputs), unit)
     in_order = list(zip(class_names(config), map(float, outputs), strict=True))
     ranked = [in_order[index] for index in np.argsort(-outputs, kind="stable")]
@@ -96,22 +94,22 @@ def features(options: argparse.Namespace) -> None:
     best = f"{name} ({value:.1%})" if unit == "probability" else f"{name} (score {value:.3g})"
     answer = in_order if len(in_order) <= 10 else ranked  # few stand where one looks for them
     figure = charts.feature_maps(
-        read.pixels, seen, answer, name=config.name, unit=unit, kinds=kinds
+        read.pixels, seen.features, answer, name=config.name, unit=unit, kinds=seen.kinds
     )
     stem = f"{config.name}-{_in_a_file_name(Path(options.image).stem)}"
     files = [
         _save(figure, options, f"{stem}-features"),
-        _save(charts.saliency(read.pixels, saliency, best), options, f"{stem}-saliency"),
+        _save(charts.saliency(read.pixels, seen.saliency, best), options, f"{stem}-saliency"),
     ]
     if options.npz:
         files.append(Path(options.out) / f"{stem}-features.npz")
-        arrays = {"picture": read.pixels, "saliency": saliency, **seen}
+        arrays = {"picture": read.pixels, "saliency": seen.saliency, **seen.features}
         with replacing(files[-1]) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     layers = [
-        {"name": name, "type": kinds[name], "shape": list(values.shape)}
+        {"name": name, "type": seen.kinds[name], "shape": list(values.shape)}
         | {"least": float(values.min()), "largest": float(values.max())}
-        for name, values in seen.items()
+        for name, values in seen.features.items()
     ]
     summary |= {
         "classes": [{"name": name, unit: value} for name, value in ranked[:10]],
@@ -228,17 +226,19 @@ def plot(options: argparse.Namespace) -> None:
     say(charts.save(chart, (out or Path()) / f"comparison.{suffix}"))
 
 
-def _start(source: Source, device: str) -> keras.Model:
-    with start_framework(source.config.trainer.backend, device).scope():
-        return source.build()
-
-
-def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str, np.ndarray]:
+def _kernels_of(source: Source, label: str, name: str | None) -> tuple[str, np.ndarray]:
     """Return the name and the kernels of a layer, by default of the first that has some."""
+    network, layers = source.config.network, []
+    if network is None:
+        with start_framework(source.config.trainer.backend, "cpu").scope():
+            layers = [(layer, layer.get_weights()) for layer in source.build().layers]
+    else:
+        weighted = (layer for layer, inputs in network.with_inputs if layer.weights(inputs))
+        layers = list(zip(weighted, arrays_for(network, read_stored(source.weights)), strict=True))
     found = {}
-    for layer in network.layers:
+    for layer, weights in layers:
         with contextlib.suppress(InputError):
-            found[layer.name] = charts.kernel_of(layer)
+            found[layer.name] = charts.kernel_of(layer, weights)
     if not found:
         raise InputError(f"{label}: has no layer with convolution kernels")
     if name is not None and name not in found:
@@ -247,23 +247,6 @@ def _kernels_of(network: keras.Model, label: str, name: str | None) -> tuple[str
         )
     chosen = name or next(iter(found))
     return chosen, found[chosen]
-
-
-def _see(
-    config: Config, network: keras.Model, pixels: np.ndarray, layers: Sequence[str] | None
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Return what the layers put out for one image, the answer, and its saliency."""
-    from modelzoo.analysis import explain
-
-    last = network.layers[-1]
-    inner = [each for each in explain.changing_layers(network) if each is not last]
-    chosen = layers or [each.name for each in inner]
-    pictures = pixels[np.newaxis]
-    found = explain.features(network, preprocess(config, pictures), [*chosen, last.name])
-    outputs = found[last.name]
-    by_pictures = explain.on_pictures(explain.before_softmax(network), config)
-    moved = explain.saliency(by_pictures, pictures.astype("float32"), outputs.argmax(axis=1))
-    return {name: found[name][0] for name in chosen}, outputs[0], moved[0]
 
 
 def _save(chart: Chart, options: argparse.Namespace, stem: str) -> Path:

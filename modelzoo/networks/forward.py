@@ -36,10 +36,12 @@ class Forward:
     def __init__(self, network: Network, arrays: Iterable[Sequence[np.ndarray]] = ()) -> None:
         self.network, given = network, iter(arrays)
         self.steps: list[tuple[str, Step]] = []
+        self.weights: list[dict[str, Array]] = []
         largest = prod(network.input_shape)
         for layer, inputs in network.with_inputs:
             names = layer.weights(inputs)
             weights = dict(zip(names, map(_float32, next(given)), strict=True)) if names else {}
+            self.weights.append(weights)
             self.steps.append((layer.name, _step(layer, inputs, weights)))
             largest = max(largest, prod(inputs), _seen(layer, inputs))
         self.batch_size = max(1, AT_ONCE // largest)
@@ -133,7 +135,10 @@ def _surrounded(x: Array, margins: Margins, value: float = 0.0) -> Array:
     return padded
 
 
-def _margins(layer: Any, inputs: Shape, window: Shape, strides: Shape) -> Margins:
+def margins_of(
+    layer: Any, inputs: Shape, window: Shape = (1, 1), strides: Shape = (1, 1)
+) -> Margins:
+    """Return the rows and columns that a layer adds on each side of its inputs."""
     padding: Any = getattr(layer, "padding", "valid")
     if padding not in ("valid", "same"):
         vertical, horizontal = pair(padding)
@@ -150,7 +155,7 @@ def _conv2d(
     groups, rates = getattr(layer, "groups", 1), pair(getattr(layer, "dilation_rate", 1))
     window, depth, strides = kernel.shape[:2], kernel.shape[2], layer.steps
     spread = tuple((size - 1) * rate + 1 for size, rate in zip(window, rates, strict=True))
-    margins = _margins(layer, inputs, spread, strides)
+    margins = margins_of(layer, inputs, spread, strides)
     sides = (inputs[0] + sum(margins[0]), inputs[1] + sum(margins[1]))
     *places, filters = layer.output_shape(inputs)
     columns = _columns((*sides, depth), window, strides, rates, tuple(places))
@@ -184,7 +189,7 @@ def _connection_table_conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Arr
 def _places(layer: Any, inputs: Shape, fill: float = 0.0) -> Callable[[Array], Iterator[Array]]:
     """Return what yields, for each place of a window, the values there in all windows."""
     window, strides = layer.window, layer.steps
-    margins = _margins(layer, inputs, window, strides)
+    margins = margins_of(layer, inputs, window, strides)
     counts = layer.positions(inputs)
     down, across = ((count - 1) * stride + 1 for count, stride in zip(counts, strides, strict=True))
 
@@ -357,8 +362,6 @@ STEPS: dict[str, Callable[..., Step]] = {
     "Softmax": lambda layer, _: reference.softmax,
     "TrainableSubsampling": _trainable_subsampling,
     "UnitBiasConv2D": _connection_table_conv2d,
-    "ZeroPadding2D": lambda layer, inputs: (
-        lambda x: _surrounded(x, _margins(layer, inputs, (1, 1), (1, 1)))
-    ),
+    "ZeroPadding2D": lambda layer, inputs: lambda x: _surrounded(x, margins_of(layer, inputs)),
     **dict.fromkeys(ONLY_IN_TRAINING, lambda layer, inputs: lambda x: x),
 }

@@ -22,6 +22,7 @@ from modelzoo.config import Config
 from modelzoo.config.published import Golden
 from modelzoo.data.source import Dataset, ImageSource
 from modelzoo.networks import Network, reference
+from modelzoo.networks.backward import input_gradient, is_differentiated
 from modelzoo.networks.forward import Forward, is_computed
 from modelzoo.networks.layer import KerasObject, read_spec
 from modelzoo.networks.network import read_layers
@@ -60,13 +61,13 @@ class NumPyEngine:
 
     def predict(self, images: ImageSource) -> np.ndarray:
         """Return float32 (n, classes) for uint8 images (n, height, width, channels)."""
-        return self._outputs(self._scores(images))
+        return self.outputs(self._scores(images))
 
     def score(self, data: Dataset) -> Scores:
         """Score the test images of a data set; there has to be a loss."""
         began, labels = time.perf_counter(), data.y_test
         scores = self._scores(data.x_test)
-        outputs = self._outputs(scores)
+        outputs = self.outputs(scores)
         return Scores(
             split="test",
             loss=self.loss(scores, labels) if self.loss else math.nan,
@@ -82,7 +83,19 @@ class NumPyEngine:
         prepared = map(self.preprocessing.predict, parts)
         return np.concatenate([self.network.predict(each) for each in prepared])
 
-    def _outputs(self, scores: np.ndarray) -> np.ndarray:
+    @property
+    def is_differentiated(self) -> bool:
+        """Whether NumPy also computes the derivative by the images."""
+        return all(map(is_differentiated, (self.preprocessing.network, self.network.network)))
+
+    def input_gradient(self, images: np.ndarray, upstream: np.ndarray) -> np.ndarray:
+        """Return the derivative by images in 0..255, from that by what `network` makes of them."""
+        prepared = self.preprocessing.predict(images)
+        upstream = input_gradient(self.network, prepared, upstream)
+        return input_gradient(self.preprocessing, images, upstream)
+
+    def outputs(self, scores: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, of what `network` makes: before a softmax."""
         return reference.softmax(scores) if self.softmax else scores
 
 

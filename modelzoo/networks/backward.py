@@ -1,0 +1,149 @@
+"""The derivative of a described network by its images, with NumPy alone: no framework starts.
+
+Every layer's derivative is that of `modelzoo.networks.reference`. Layers are as in use, not in
+training: dropout passes everything on, and batch normalisation has fixed statistics.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from modelzoo.networks import reference
+from modelzoo.networks.forward import ONLY_IN_TRAINING, Forward, Margins, margins_of
+from modelzoo.networks.layer import Layer, pair
+from modelzoo.networks.network import Network
+from modelzoo.networks.reference import neocognitron
+from modelzoo.networks.reference.windows import Array
+
+Gradient = Callable[
+    ..., Array
+]  # of a layer, its inputs, the derivative by its outputs, its weights
+
+
+def is_differentiated(network: Network) -> bool:
+    """Whether NumPy computes the derivative of every layer of a network that it computes."""
+    return all(
+        layer.kind in GRADIENTS and (getattr(layer, "activation", None) or "linear") in ACTIVATIONS
+        for layer in network.layers
+    )
+
+
+def input_gradient(forward: Forward, images: np.ndarray, upstream: np.ndarray) -> Array:
+    """Return the derivative by the images, (n, height, width, channels).
+
+    `upstream` is that by the outputs, (n, ...). The network `is_differentiated`.
+    """
+    values = [np.asarray(images, "float32")]
+    values += [outputs for _, outputs in forward.features(images)]
+    derivative: Array = np.asarray(upstream, "float32")
+    layers = zip(forward.network.layers, forward.weights, values, values[1:], strict=False)
+    for layer, weights, inputs, outputs in reversed(list(layers)):
+        derivative = ACTIVATIONS[_activation(layer)](outputs, derivative)
+        derivative = GRADIENTS[layer.kind](layer, inputs, derivative, **weights)
+    return derivative
+
+
+def _activation(layer: Layer) -> str:
+    return "softmax" if layer.kind == "Softmax" else getattr(layer, "activation", None) or "linear"
+
+
+def _window(function: Callable[..., Array]) -> Gradient:
+    return lambda layer, x, up: function(x, up, layer.window, layer.steps, layer.padding)
+
+
+def _conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None = None) -> Array:
+    down, across = pair(layer.dilation_rate)
+    height, width = (kernel.shape[0] - 1) * down + 1, (kernel.shape[1] - 1) * across + 1
+    spread = np.zeros((height, width, *kernel.shape[2:]), kernel.dtype)
+    spread[::down, ::across] = kernel
+    margins = margins_of(layer, x.shape[1:], (height, width), layer.steps)
+    padded = np.pad(x, ((0, 0), *margins, (0, 0)))
+    d_x, *_ = reference.conv2d_gradient(padded, spread, up, layer.steps, groups=layer.groups)
+    return _without(margins, d_x)
+
+
+def _connection_table_conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array) -> Array:
+    options = (layer.steps, layer.padding, layer.padding_value)
+    table = layer.connection_table
+    return reference.connection_table_conv2d_gradient(x, kernel, bias, table, up, *options)[0]
+
+
+def _dense(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None = None) -> Array:
+    return up @ kernel.T
+
+
+def _batch_normalization(layer: Any, x: Array, up: Array, **weights: Array) -> Array:
+    deviation = np.sqrt(weights["moving_variance"] + np.float32(layer.epsilon))
+    return up * weights.get("gamma", np.float32(1)) / deviation
+
+
+def _local_response_normalization(layer: Any, x: Array, up: Array) -> Array:
+    options = (layer.k, layer.n, layer.alpha, layer.beta)
+    return reference.local_response_normalization_gradient(x, up, *options)
+
+
+def _trainable_subsampling(
+    layer: Any, x: Array, up: Array, coefficient: Array, bias: Array
+) -> Array:
+    scale = coefficient / (np.prod(layer.window) if layer.reduction == "mean" else 1)
+    return reference.trainable_subsampling_gradient(x, scale, up, layer.window)[0]
+
+
+def _s_cells(layer: Any, x: Array, up: Array, a: Array, b: Array) -> Array:
+    c = neocognitron.fall_off(layer.area, layer.decay)
+    c = c / (c.sum() * x.shape[-1])
+    return neocognitron.s_cells_gradient(x, a, b, c, up, layer.selectivity, layer.padding)[0]
+
+
+def _c_cells(layer: Any, x: Array, up: Array) -> Array:
+    d = neocognitron.fall_off(layer.area, layer.decay)
+    return neocognitron.c_cells_gradient(x, d, up, layer.saturation, layer.strides, layer.padding)
+
+
+def _without(margins: Margins, x: Array) -> Array:
+    (top, bottom), (left, right) = margins
+    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+
+
+# By the outputs of an activation and the derivative by them.
+ACTIVATIONS: dict[str, Callable[[Array, Array], Array]] = {
+    "linear": lambda y, up: up,
+    "relu": lambda y, up: up * (y > 0),
+    "sigmoid": lambda y, up: up * y * (1 - y),
+    "softmax": lambda y, up: y * (up - (up * y).sum(axis=-1, keepdims=True)),
+    "tanh": lambda y, up: up * (1 - y * y),
+}
+GRADIENTS: dict[str, Gradient] = {
+    "Activation": lambda layer, x, up: up,
+    "AveragePooling2D": _window(reference.average_pool2d_gradient),
+    "BatchNormalization": _batch_normalization,
+    "CCells": _c_cells,
+    "ConnectionTableConv2D": _connection_table_conv2d,
+    "Conv2D": _conv2d,
+    "Dense": _dense,
+    "ELU": lambda layer, x, up: up * np.where(x > 0, 1, layer.alpha * np.exp(np.minimum(x, 0))),
+    "EuclideanRBF": lambda layer, x, up: reference.euclidean_rbf_gradient(
+        x, np.float32(layer.codes), up
+    ),
+    "Flatten": lambda layer, x, up: reference.flatten_gradient(x, up),
+    "GlobalAveragePooling2D": lambda layer, x, up: np.broadcast_to(
+        up[:, None, None] / np.float32(np.prod(x.shape[1:3])), x.shape
+    ),
+    "LeakyReLU": lambda layer, x, up: up * np.where(x > 0, 1, layer.negative_slope),
+    "LocalResponseNormalization": _local_response_normalization,
+    "MaxPooling2D": _window(reference.max_pool2d_gradient),
+    "Normalization": lambda layer, x, up: (
+        up / np.maximum(np.sqrt(np.float32(layer.variance)), np.float32(1e-7))
+    ),
+    "Rescaling": lambda layer, x, up: up * np.float32(layer.scale),
+    "SCells": _s_cells,
+    "ScaledTanh": lambda layer, x, up: reference.scaled_tanh_gradient(
+        x, up, layer.amplitude, layer.slope
+    ),
+    "Softmax": lambda layer, x, up: up,
+    "TrainableSubsampling": _trainable_subsampling,
+    "UnitBiasConv2D": _connection_table_conv2d,
+    "ZeroPadding2D": lambda layer, x, up: _without(margins_of(layer, x.shape[1:]), up),
+    **dict.fromkeys(ONLY_IN_TRAINING, lambda layer, x, up: up),
+}
