@@ -10,7 +10,7 @@ import pytest
 import modelzoo
 from modelzoo.cli.arguments import make_parser
 from modelzoo.cli.options import SHORTCUTS, chosen_config, chosen_source
-from modelzoo.config import list_models, load_config
+from modelzoo.config import SCHEDULE, list_models, load_config
 from modelzoo.networks import BUILDERS
 from modelzoo.support.errors import InputError
 from modelzoo.training.study import load_study
@@ -135,6 +135,21 @@ def test_a_learning_rate_replaces_a_schedule(capsys):
     config = chosen("--learning-rate 0.002", model="lenet5_augmented")
     assert config.value("compile.optimizer.config.learning_rate") == 0.002
     assert "replaces the schedule CosineDecay" in capsys.readouterr().err
+
+
+def test_epochs_shorten_a_schedule_with_them():
+    """A cosine that is cut off would end at a high rate; steps that are asked for stay."""
+    steps = ("warmup_steps", "decay_steps")
+
+    def lengths(words: str) -> tuple[int, ...]:
+        config = chosen(words, model="alexnet_fast")
+        return (config.fit.epochs, *(config.value(f"{SCHEDULE}.config.{key}") for key in steps))
+
+    assert lengths("") == (6, 132, 396)
+    assert lengths("--epochs 4") == (4, 88, 264)
+    assert lengths(f"--epochs 4 --set {SCHEDULE}.config.decay_steps=300") == (4, 132, 300)
+    assert lengths("--set fit.epochs=4") == (4, 132, 396)
+    assert chosen("--epochs 4").value(SCHEDULE) == load_config("lenet5").value(SCHEDULE)
 
 
 def test_an_optimizer_named_without_arguments_takes_a_learning_rate(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelzoo.cli.printing import print_notice
-from modelzoo.config import Config, load_config
+from modelzoo.config import SCHEDULE, Config, load_config
 from modelzoo.config.layers import nested
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed
@@ -17,7 +17,7 @@ from modelzoo.training.resolve import Source, configure, resolve
 SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train --help`
     "epochs": "fit.epochs",
     "batch_size": "data.batch_size",
-    "learning_rate": "compile.optimizer.config.learning_rate",
+    "learning_rate": SCHEDULE,
     "seed": "trainer.seed",
     "precision": "trainer.precision",
     "backend": "trainer.backend",
@@ -52,7 +52,10 @@ def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, s
         before = config.value(key)
         if isinstance(before, dict):
             print_notice(f"{option} {value}: replaces the schedule {before.get('class_name')}")
-        config = config.with_values(nested(key, value), option)
+        if name == "epochs" and not getattr(options, "resume", None):
+            config = config.with_epochs(value, option)
+        else:
+            config = config.with_values(nested(key, value), option)
     return config, weights
 
 

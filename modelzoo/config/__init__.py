@@ -14,6 +14,7 @@ from modelzoo.config.layers import (
     check_top_level,
     flat,
     merge_layers,
+    nested,
     parse_override,
     read_yaml,
     where_given,
@@ -36,6 +37,9 @@ from modelzoo.config.sections import (
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.support.errors import InputError, unknown
 from modelzoo.support.files import is_there
+
+SCHEDULE = "compile.optimizer.config.learning_rate"
+STEPS = ("warmup_steps", "decay_steps", "first_decay_steps", "boundaries")  # of schedules
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,20 @@ class Config:
         """Return this configuration with "SECTION.KEY=VALUE" laid over it, VALUE in YAML."""
         return _assemble(self.name, [*self.layers, *map(parse_override, overrides)])
 
+    def with_epochs(self, epochs: int, origin: str = "with_epochs") -> "Config":
+        """Return it trained for so many epochs, with a learning-rate schedule of that length.
+
+        The schedule's steps are shortened or stretched as the epochs are, unless they were asked
+        for by themselves.
+        """
+        values: dict[str, Any] = {"fit": {"epochs": epochs}}
+        schedule = self.value(f"{SCHEDULE}.config")
+        steps = [key for key in STEPS if isinstance(schedule, dict) and schedule.get(key)]
+        if steps and not any(self.is_asked(f"{SCHEDULE}.config.{key}") for key in steps):
+            share = epochs / self.fit.epochs
+            values |= nested(f"{SCHEDULE}.config", {k: _scaled(schedule[k], share) for k in steps})
+        return self.with_values(values, origin)
+
     def with_dataset(self, dataset: str) -> "Config":
         """Return this configuration for another data set, `per_dataset` applied."""
         return self.with_values({"data": {"dataset": dataset}}, "the choice of data set")
@@ -144,6 +162,12 @@ class Config:
         return yaml.safe_dump(
             {"name": self.name, **self.sections}, sort_keys=False, allow_unicode=True, width=100
         )
+
+
+def _scaled(steps: Any, share: float) -> Any:
+    if isinstance(steps, list | tuple):
+        return [_scaled(each, share) for each in steps]
+    return max(1, round(steps * share))
 
 
 def load_config(
