@@ -164,7 +164,21 @@ def test_a_million_names_stay_small(tmp_path):
     assert [path.name for path in read] == [f"n01440764_{count - 1}.JPEG", "n01440764_0.JPEG"]
 
 
-def test_reading_keeps_no_picture(root):
+def test_what_fits_is_read_once(root, monkeypatch):
+    """The bytes of a file are decoded in the first epoch, and all of them are right later."""
+    first, second = (load_folder(root, SHAPE).x_train for _ in range(2))
+    order = np.random.default_rng(0).permutation(len(first))
+    parts = [first[each] for each in np.array_split(order, 3)]
+    for path in root.rglob("*.*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    assert np.array_equal(first[order], np.concatenate(parts))
+    with pytest.raises(InputError, match="is empty"):
+        second[:1]
+
+
+def test_reading_keeps_no_picture(root, monkeypatch):
+    monkeypatch.setattr("modelzoo.data.source.KEPT_SHARE", 0)
     for number in range(40):
         draw(root / "train" / "ant" / f"more{number}.bmp", (number, 0, 0), (200, 200))
     source = load_folder(root, (64, 64, 3)).x_train

@@ -1,5 +1,8 @@
 """What a data set is, in memory or made as it is asked for, and what one pass over it is."""
 
+import functools
+import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Never, TypeAlias
@@ -7,12 +10,14 @@ from typing import Any, Never, TypeAlias
 import numpy as np
 from PIL import Image
 
+from modelzoo.support.environment import memory_bytes
 from modelzoo.support.errors import InputError
 
 ImageShape: TypeAlias = tuple[int, int, int]  # height, width, channels
 # Above this, the resized images are made batch by batch: CIFAR-10 at AlexNet's 227x227 would
 # fill 9 GB of memory.
 MEMORY_LIMIT = 1 << 30  # bytes
+KEPT_SHARE = 1 / 8  # of the memory: so large may the images of one split be that are kept
 CHUNK = 1024  # images converted at a time, so that the intermediate arrays stay small
 READ_AHEAD = 2  # batches of files: one is being read while another is waited for
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
@@ -43,11 +48,12 @@ def as_text(shape: tuple[int, ...]) -> str:
 
 
 class LazyImages:
-    """Images that are made when they are indexed: memory holds one batch, not all of them.
+    """Images that are made when they are indexed, and kept if all of them fit in KEPT_SHARE.
 
-    Indexing follows NumPy: an integer gives one image (h, w, c), a slice or an array of integers
-    or booleans gives a uint8 batch (n, h, w, c). A slice of everything reads everything: split a
-    lazy source by splitting the indices. `read` makes the uint8 batch at positions in 0..count-1.
+    Where they do not, memory holds one batch, and an image is made each time it is asked for.
+    Indexing follows NumPy: an integer gives one image (h, w, c), a slice or an array of integers or
+    booleans gives a uint8 batch (n, h, w, c). A slice of everything reads everything: split a lazy
+    source by splitting the indices. `read` makes the uint8 batch at positions in 0..count-1.
     """
 
     dtype = np.dtype(np.uint8)
@@ -58,6 +64,12 @@ class LazyImages:
     ) -> None:
         self.shape: tuple[int, int, int, int] = (count, *image_shape)
         self._read = read
+        self._keeps = math.prod(self.shape) <= KEPT_SHARE * memory_bytes()
+        self._known, self._lock = np.zeros(count if self._keeps else 0, bool), threading.Lock()
+
+    @functools.cached_property
+    def _kept(self) -> np.ndarray:
+        return np.empty(self.shape, np.uint8)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -65,10 +77,20 @@ class LazyImages:
     def __getitem__(self, index: Any) -> np.ndarray:
         positions = np.arange(len(self))[index]
         if positions.ndim == 0:
-            return self._read(positions[np.newaxis])[0]
+            return self._at(positions[np.newaxis])[0]
         if positions.ndim > 1:
             raise IndexError("an index is an integer, a slice, or one row of integers or booleans")
-        return self._read(positions)
+        return self._at(positions)
+
+    def _at(self, positions: np.ndarray) -> np.ndarray:
+        if not self._keeps:
+            return self._read(positions)
+        missing = positions[~self._known[positions]]
+        images = self._read(missing) if len(missing) else None
+        with self._lock:  # two threads may read one image: they find the same
+            if images is not None:
+                self._kept[missing], self._known[missing] = images, True
+            return self._kept[positions]
 
     def __array__(self, *args: object, **kwargs: object) -> Never:
         # Without this NumPy would quietly read every image into one array.

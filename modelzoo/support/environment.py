@@ -55,6 +55,16 @@ def mirror_prefix() -> str:
     return os.environ.get("MODELZOO_MIRROR", "").strip().rstrip("/")
 
 
+def memory_bytes() -> int:
+    """Return the memory of the machine, or of the container; 4 GiB where no system tells it."""
+    told = []
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        told.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        told.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
+    return min(told, default=4 << 30)
+
+
 def processor_name() -> str:
     """Return the processor's name where the system tells it."""
     with contextlib.suppress(OSError):
