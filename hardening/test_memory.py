@@ -1,4 +1,4 @@
-"""A training on a folder of images takes no more memory from batch to batch."""
+"""Memory of a training: that of a folder stays flat, and arrays are held once."""
 
 import os
 import subprocess
@@ -58,3 +58,41 @@ def test_memory_stays_flat_during_a_pass(tmp_path: Path, backend: str) -> None:
     batches, grown = done.stdout.split()
     assert int(batches) == 250
     assert float(grown) < 40  # MB
+
+
+HELD_ONCE = """
+import resource, sys
+import numpy as np
+from modelzoo.config.sections import Data
+from modelzoo.data.npz import read_npz
+from modelzoo.data.pipeline import InputPipeline
+from pathlib import Path
+
+settings = Data(dataset="many", batch_size=128)
+pipeline = InputPipeline(read_npz(Path("many.npz"), "many"), settings, num_classes=10)
+pipeline.start_epoch(0)
+for split in (pipeline.training_batches(), pipeline.scoring_batches("validation")):
+    for images, labels in split:
+        pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others count memory differently")
+def test_images_in_memory_are_held_once(tmp_path: Path) -> None:
+    """A copy for TensorFlow, and one in its graph, took nearly three times their size."""
+    pytest.importorskip("tensorflow")
+    peaks, counts = [], (15_000, 240_000)
+    for count in counts:
+        numbers = np.arange(count, dtype=np.int64) % 10
+        pixels = np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8)
+        few = {"x_test": pixels[:100], "y_test": numbers[:100]}
+        np.savez(tmp_path / "many.npz", x_train=pixels, y_train=numbers, **few)
+        command = [sys.executable, "-c", HELD_ONCE]
+        environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 1.5 * 28 * 28 * (counts[1] - counts[0])

@@ -5,6 +5,7 @@ import re
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from modelzoo.support.errors import InputError, reason_of
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 MAX_EXPANSION = 200  # bytes out of one compressed byte, of an array above `SMALL`
 SMALL = 2**24  # bytes
+ALIGNED = 64  # bytes
 LARGEST_LABEL = 100_000  # more classes than this is a mistake, and would fill memory with names
 EXPECTED = (
     "It must hold x_train, x_test: uint8 (n, height, width) or (n, height, width, 1 or 3),\n"
@@ -50,9 +52,13 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
                     continue
                 if name in arrays:
                     raise ValueError(f"{name!r:.80} is there twice")
-                _check_entry(archive, entry)
+                shape, is_plain = _check_entry(archive, entry)
                 with archive.open(entry) as file:
-                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+                    if is_plain:
+                        file.read(entry.file_size - math.prod(shape))  # the header
+                        arrays[name] = _read_bytes(file, shape)
+                    else:
+                        arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
     except OSError:
         raise
     except Exception as error:  # a damaged zip or header raises a dozen unrelated kinds
@@ -60,15 +66,29 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
     return arrays
 
 
-def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Refuse an entry that is no array, or whose header and sizes don't agree."""
+def _read_bytes(file: IO[bytes], shape: tuple[int, ...]) -> np.ndarray:
+    """Return a uint8 array in memory that TensorFlow can share: it begins at a multiple of 64."""
+    memory = np.empty(math.prod(shape) + ALIGNED, np.uint8)
+    first = -memory.ctypes.data % ALIGNED
+    array = memory[first : first + math.prod(shape)]
+    for at in range(0, len(array), SMALL):
+        part = array[at : at + SMALL]
+        part[:] = np.frombuffer(file.read(len(part)), np.uint8)
+    return array.reshape(shape)
+
+
+def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool]:
+    """Return an array's shape, and whether it is of bytes in C's order.
+
+    Refuse an entry that is no array, or whose header and sizes don't agree.
+    """
     name = f"{entry.filename!r:.80}"
     with archive.open(entry) as file:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
         elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+            shape, by_column, dtype = np.lib.format.read_array_header_2_0(file)
         else:
             raise ValueError(f"{name} is of an unknown version {version}")
         stored = entry.file_size - file.tell()
@@ -82,6 +102,7 @@ def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
             f"{name} would grow from {entry.compress_size:,} to {size:,} bytes: it may be made to "
             "fill the memory"
         )
+    return shape, dtype == np.uint8 and not by_column
 
 
 def as_dataset(

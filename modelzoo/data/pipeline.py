@@ -192,8 +192,9 @@ class InputPipeline:
         if not isinstance(self._arrays(split)[0], np.ndarray):
             return None
         if part not in self._tensors:
-            with tf.device("cpu:0"):
-                tensor = tf.constant(self._arrays(part)[0])
+            array = self._arrays(part)[0]
+            with tf.device("cpu:0"):  # tf.constant would copy twice; this shares aligned memory
+                tensor = tf.function(lambda: tf.numpy_function(lambda: array, [], tf.uint8))()
             self._tensors[part] = tensor
             view: Any = {f"x_{part}": np.asarray(memoryview(tensor))}
             self.data = replace(self.data, **view)

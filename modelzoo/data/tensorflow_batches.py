@@ -107,7 +107,12 @@ class TensorFlowBatches:
         dataset = dataset.map(batches.finish, **_at_once(at_once))
         if self.cut_last:
             dataset = self._cut_up(dataset, self.cut_last)
-        return dataset.prefetch(tf.data.AUTOTUNE if batches.in_memory else READ_AHEAD)
+        options = (
+            tf.data.Options()
+        )  # rewriting the graph would copy all images into it, for a while
+        options.experimental_optimization.apply_default_optimizations = False
+        ahead = tf.data.AUTOTUNE if batches.in_memory else READ_AHEAD
+        return dataset.prefetch(ahead).with_options(options)
 
     def _gather(self, index: Any) -> tuple[Any, Any, Any]:
         """Return images, labels and seeds of a batch, or of one of its slices."""
