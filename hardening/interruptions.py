@@ -471,7 +471,7 @@ def power_cut(chosen: Try) -> None:
 def lying_disk(chosen: Try) -> None:
     """A disk, or a network's file system, that loses the newest files though it said otherwise.
 
-    What cannot be resumed then is refused, with the command that trains it anew.
+    What cannot be resumed then is refused, with the command that trains it again.
     """
     training = chosen.start()
     chosen.wait_for_a_moment(training, "anywhere", "epoch", "saving", "report", "end")

@@ -67,7 +67,7 @@ def export(form: str, capsys: Any) -> Any:
 def train(form: str, capsys: Any) -> Any:
     """From the published weights in every form: NAME alone and a YAML need `--weights`."""
     start = [] if form.endswith("/mnist") else ["--weights", "run" if form == "run" else "mnist"]
-    # A run says what its data set needs; the packaged YAML says it anew for each data set.
+    # A run says what its data set needs; the packaged YAML says it for each data set.
     few = ("--dataset", "mnist5k", "--set", "data.training_images=64", "--epochs", "1")
     few += ("--batch-size", "16", "--set", "data.validation_split=0.1")
     shutil.rmtree("trained", ignore_errors=True)

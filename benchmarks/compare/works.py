@@ -92,7 +92,7 @@ BFLOAT16 = Contestant("modelzoo-bfloat16", "ours", settings={"precision": "mixed
 SCRIPT = Contestant(REFERENCE, "keras_script")
 PYTORCH = Contestant("pytorch", "pytorch_loop", needs=("torch",))
 # The best that PyTorch reached here. Without these variables, glibc gives every large buffer back
-# to the system, and takes its pages anew: most of the time of AlexNet's step.
+# to the system, and takes its pages again: most of the time of AlexNet's step.
 KEPT_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**34),

@@ -257,7 +257,7 @@ def _axes(rows: Rows, metric: str) -> dict[str, Any]:
     low, high = max(low - margin, min(low, 0.0)), max(top, high)
     first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
     edges = [first - 0.5, last + 0.5] if first == last else [first, last]
-    span = high - low  # of six ticks, whose decimals tell them apart
+    span = high - low  # of six ticks, with the decimals that differ
     share = "%" if span >= 0.05 else ".1%" if span >= 0.005 else ".2%"
     return {
         "x": alt.X("epoch:Q", title="Epoch")

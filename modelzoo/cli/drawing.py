@@ -219,7 +219,7 @@ def plot(options: argparse.Namespace) -> None:
     if len(set(paths)) < len(paths):
         raise InputError("plot: a run is named twice")
     names = [path.name for path in paths]
-    if len(set(names)) < len(names):  # as many of the folders above as tell them apart
+    if len(set(names)) < len(names):  # add folders above until they differ
         names = [path.relative_to(os.path.commonpath(paths)).as_posix() for path in paths]
     histories = [RunFolder(run).read_history() for run in options.runs]
     chart = charts.compare_runs(dict(zip(names, histories, strict=True)))

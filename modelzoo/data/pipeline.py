@@ -194,7 +194,8 @@ class InputPipeline:
         if part not in self._tensors:
             array = self._arrays(part)[0]
             with tf.device("cpu:0"):  # tf.constant would copy twice; this shares aligned memory
-                tensor = tf.function(lambda: tf.numpy_function(lambda: array, [], tf.uint8))()
+                share = functools.partial(tf.numpy_function, lambda: array, [], tf.uint8)
+                tensor = tf.function(share, autograph=False)()
             self._tensors[part] = tensor
             view: Any = {f"x_{part}": np.asarray(memoryview(tensor))}
             self.data = replace(self.data, **view)
