@@ -61,7 +61,7 @@ def in_numpy(layer: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     if isinstance(layer, ScaledTanh):
         return reference.scaled_tanh, lambda up, x: (reference.scaled_tanh_gradient(x, up),)
     if isinstance(layer, TrainableSubsampling):
-        size, gradient = layer.pool_size[0], reference.trainable_subsampling_gradient
+        size, gradient = layer.described.window, reference.trainable_subsampling_gradient
         forward = lambda *a: reference.trainable_subsampling(*a, size)  # noqa: E731
         return forward, lambda up, x, c, b: gradient(x, c, up, size)
     if isinstance(layer, EuclideanRBF):
@@ -72,7 +72,7 @@ def in_numpy(layer: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
         gradient = reference.local_response_normalization_gradient
         forward = partial(reference.local_response_normalization, **settings)
         return forward, lambda up, x: (gradient(x, up, **settings),)
-    options = (layer.strides[0], layer.padding, layer.padding_value)
+    options = (layer.described.steps, layer.padding, layer.padding_value)
     forward, gradient = (
         reference.connection_table_conv2d,
         reference.connection_table_conv2d_gradient,
@@ -214,7 +214,8 @@ def test_a_configuration_names_our_classes_as_those_of_keras():
 
     assert loss("MAPCriterion", j=3).j == 3
     assert isinstance(loss("BipolarMeanSquaredError"), BipolarMeanSquaredError)
-    assert isinstance(keras_objects.make("layer", "ScaledTanh", "here"), ScaledTanh)
+    scaled = {"class_name": "ScaledTanh", "config": {"slope": 1}}
+    assert keras_objects.make("layer", scaled, "here").slope == 1
     for name, config, message in (
         ("MAPCriterium", {}, "did you mean 'MAPCriterion'"),
         ("MAPCriterion", {"k": 1}, "no argument 'k'"),

@@ -90,7 +90,9 @@ def test_reinforcement_agrees_with_numpy(name):
         _, *ours = layer.reinforce(
             *(keras.ops.convert_to_tensor(x) for x in (picture[None], *ours))
         )
-        expected = reference.reinforce(picture, *expected, layer.c, pads=layer.padding, **settings)
+        expected = reference.reinforce(
+            picture, *expected, layer.c, padding=layer.padding, **settings
+        )
         for got, wanted in zip(ours, expected, strict=True):
             np.testing.assert_allclose(keras.ops.convert_to_numpy(got), wanted, rtol=1e-4)
 
@@ -218,7 +220,7 @@ def test_fit_agrees_with_numpy():
             a, b = state[2 * number : 2 * number + 2]
             settings = {"selectivity": s.selectivity, "reinforcement": s.reinforcement}
             state[2 * number : 2 * number + 2] = reference.reinforce(
-                u[0], a, b, s.c, column=s.column, pads=s.padding, **settings
+                u[0], a, b, s.c, column=s.column, padding=s.padding, **settings
             )
             u = reference.s_cells(u, a, b, s.c, s.selectivity, s.padding)
             d = reference.fall_off(c.area, c.decay)

@@ -146,7 +146,7 @@ def test_a_c_cell_is_the_equation_of_the_paper():
         np.testing.assert_allclose(outputs[0, 1, 1, plane], excess / (alpha + excess))
 
 
-@pytest.mark.parametrize("pads", [cells.NO_PADS, PADS])
+@pytest.mark.parametrize("pads", ["valid", PADS])
 @pytest.mark.parametrize(("area", "selectivity"), [(3, 1.5), (2, 4.0)])
 def test_gradients_of_s_cells(area, selectivity, pads):
     """Where an area is empty the V-cell has no derivative: finite differences start beside it."""
@@ -171,7 +171,7 @@ def test_gradient_of_an_empty_field():
     assert not d_x.any() and not d_a.any() and not d_b.any()
 
 
-@pytest.mark.parametrize("pads", [cells.NO_PADS, PADS])
+@pytest.mark.parametrize("pads", ["valid", PADS])
 @pytest.mark.parametrize(("area", "stride"), [(3, 1), (2, 2), (3, 2)])
 def test_gradient_of_c_cells(area, stride, pads):
     """Each plane inhibits all others at its position."""

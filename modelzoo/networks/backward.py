@@ -10,23 +10,19 @@ from typing import Any
 import numpy as np
 
 from modelzoo.networks import reference
-from modelzoo.networks.forward import ONLY_IN_TRAINING, Forward, Margins, margins_of
-from modelzoo.networks.layer import Layer, pair
+from modelzoo.networks.forward import ONLY_IN_TRAINING, Forward, is_computed
+from modelzoo.networks.layer import pair
 from modelzoo.networks.network import Network
 from modelzoo.networks.reference import neocognitron
-from modelzoo.networks.reference.windows import Array
+from modelzoo.networks.reference.windows import Array, margins
 
-Gradient = Callable[
-    ..., Array
-]  # of a layer, its inputs, the derivative by its outputs, its weights
+# Of a layer, its inputs, the derivative by its outputs before their activation, and its weights.
+Gradient = Callable[..., Array]
 
 
 def is_differentiated(network: Network) -> bool:
     """Whether NumPy computes the derivative of every layer of a network that it computes."""
-    return all(
-        layer.kind in GRADIENTS and (getattr(layer, "activation", None) or "linear") in ACTIVATIONS
-        for layer in network.layers
-    )
+    return is_computed(network, GRADIENTS, ACTIVATIONS)
 
 
 def input_gradient(forward: Forward, images: np.ndarray, upstream: np.ndarray) -> Array:
@@ -39,13 +35,10 @@ def input_gradient(forward: Forward, images: np.ndarray, upstream: np.ndarray) -
     derivative: Array = np.asarray(upstream, "float32")
     layers = zip(forward.network.layers, forward.weights, values, values[1:], strict=False)
     for layer, weights, inputs, outputs in reversed(list(layers)):
-        derivative = ACTIVATIONS[_activation(layer)](outputs, derivative)
+        activation = "softmax" if layer.kind == "Softmax" else getattr(layer, "activation", None)
+        derivative = ACTIVATIONS[activation or "linear"](outputs, derivative)
         derivative = GRADIENTS[layer.kind](layer, inputs, derivative, **weights)
     return derivative
-
-
-def _activation(layer: Layer) -> str:
-    return "softmax" if layer.kind == "Softmax" else getattr(layer, "activation", None) or "linear"
 
 
 def _window(function: Callable[..., Array]) -> Gradient:
@@ -54,13 +47,11 @@ def _window(function: Callable[..., Array]) -> Gradient:
 
 def _conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None = None) -> Array:
     down, across = pair(layer.dilation_rate)
-    height, width = (kernel.shape[0] - 1) * down + 1, (kernel.shape[1] - 1) * across + 1
-    spread = np.zeros((height, width, *kernel.shape[2:]), kernel.dtype)
+    height, width, *maps = kernel.shape
+    spread = np.zeros(((height - 1) * down + 1, (width - 1) * across + 1, *maps), kernel.dtype)
     spread[::down, ::across] = kernel
-    margins = margins_of(layer, x.shape[1:], (height, width), layer.steps)
-    padded = np.pad(x, ((0, 0), *margins, (0, 0)))
-    d_x, *_ = reference.conv2d_gradient(padded, spread, up, layer.steps, groups=layer.groups)
-    return _without(margins, d_x)
+    options = (layer.steps, layer.padding, layer.groups)
+    return reference.conv2d_gradient(x, spread, up, *options)[0]
 
 
 def _connection_table_conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array) -> Array:
@@ -69,18 +60,9 @@ def _connection_table_conv2d(layer: Any, x: Array, up: Array, kernel: Array, bia
     return reference.connection_table_conv2d_gradient(x, kernel, bias, table, up, *options)[0]
 
 
-def _dense(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None = None) -> Array:
-    return up @ kernel.T
-
-
 def _batch_normalization(layer: Any, x: Array, up: Array, **weights: Array) -> Array:
     deviation = np.sqrt(weights["moving_variance"] + np.float32(layer.epsilon))
     return up * weights.get("gamma", np.float32(1)) / deviation
-
-
-def _local_response_normalization(layer: Any, x: Array, up: Array) -> Array:
-    options = (layer.k, layer.n, layer.alpha, layer.beta)
-    return reference.local_response_normalization_gradient(x, up, *options)
 
 
 def _trainable_subsampling(
@@ -91,8 +73,7 @@ def _trainable_subsampling(
 
 
 def _s_cells(layer: Any, x: Array, up: Array, a: Array, b: Array) -> Array:
-    c = neocognitron.fall_off(layer.area, layer.decay)
-    c = c / (c.sum() * x.shape[-1])
+    c = neocognitron.v_cell_weights(layer.area, layer.decay, x.shape[-1])
     return neocognitron.s_cells_gradient(x, a, b, c, up, layer.selectivity, layer.padding)[0]
 
 
@@ -101,9 +82,9 @@ def _c_cells(layer: Any, x: Array, up: Array) -> Array:
     return neocognitron.c_cells_gradient(x, d, up, layer.saturation, layer.strides, layer.padding)
 
 
-def _without(margins: Margins, x: Array) -> Array:
-    (top, bottom), (left, right) = margins
-    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
+def _zero_padding2d(layer: Any, x: Array, up: Array) -> Array:
+    (top, _), (left, _) = margins(x.shape[1:3], 1, 1, layer.padding)
+    return up[:, top : top + x.shape[1], left : left + x.shape[2]]
 
 
 # By the outputs of an activation and the derivative by them.
@@ -121,7 +102,7 @@ GRADIENTS: dict[str, Gradient] = {
     "CCells": _c_cells,
     "ConnectionTableConv2D": _connection_table_conv2d,
     "Conv2D": _conv2d,
-    "Dense": _dense,
+    "Dense": lambda layer, x, up, kernel, bias=None: up @ kernel.T,
     "ELU": lambda layer, x, up: up * np.where(x > 0, 1, layer.alpha * np.exp(np.minimum(x, 0))),
     "EuclideanRBF": lambda layer, x, up: reference.euclidean_rbf_gradient(
         x, np.float32(layer.codes), up
@@ -131,7 +112,11 @@ GRADIENTS: dict[str, Gradient] = {
         up[:, None, None] / np.float32(np.prod(x.shape[1:3])), x.shape
     ),
     "LeakyReLU": lambda layer, x, up: up * np.where(x > 0, 1, layer.negative_slope),
-    "LocalResponseNormalization": _local_response_normalization,
+    "LocalResponseNormalization": lambda layer, x, up: (
+        reference.local_response_normalization_gradient(
+            x, up, layer.k, layer.n, layer.alpha, layer.beta
+        )
+    ),
     "MaxPooling2D": _window(reference.max_pool2d_gradient),
     "Normalization": lambda layer, x, up: (
         up / np.maximum(np.sqrt(np.float32(layer.variance)), np.float32(1e-7))
@@ -144,6 +129,6 @@ GRADIENTS: dict[str, Gradient] = {
     "Softmax": lambda layer, x, up: up,
     "TrainableSubsampling": _trainable_subsampling,
     "UnitBiasConv2D": _connection_table_conv2d,
-    "ZeroPadding2D": lambda layer, x, up: _without(margins_of(layer, x.shape[1:]), up),
+    "ZeroPadding2D": _zero_padding2d,
     **dict.fromkeys(ONLY_IN_TRAINING, lambda layer, x, up: up),
 }

@@ -4,7 +4,7 @@ The formulas are those of `modelzoo.networks.reference`, which stays the readabl
 written otherwise here is faster, and tests compare both with Keras. All is float32, channels last.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any
@@ -14,12 +14,11 @@ import numpy as np
 from modelzoo.networks import reference
 from modelzoo.networks.layer import Layer, Shape, pair
 from modelzoo.networks.network import Network
-from modelzoo.networks.reference.neocognitron import fall_off
-from modelzoo.networks.reference.windows import Array, padding_amounts
+from modelzoo.networks.reference.neocognitron import fall_off, v_cell_weights
+from modelzoo.networks.reference.windows import Array, Margin, laid_out, margins
 from modelzoo.support.environment import usable_cores
 
 Step = Callable[[Array], Array]
-Margins = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 AT_ONCE = 2**20  # values that a layer makes of the images that are computed together: 4 MB
 SHORT = 8  # values: shorter lines of a window are gathered by index, longer ones copied
 
@@ -71,14 +70,6 @@ class Forward:
         return outputs
 
 
-def is_computed(network: Network) -> bool:
-    """Whether NumPy computes every layer of a network."""
-    return all(
-        layer.kind in STEPS and (getattr(layer, "activation", None) or "linear") in ACTIVATIONS
-        for layer in network.layers
-    )
-
-
 def _seen(layer: Layer, inputs: Shape) -> int:
     """Return how many values the windows of a layer hold, over one image."""
     return prod((*layer.positions(inputs), *layer.window, inputs[-1])) if layer.window else 0
@@ -124,28 +115,15 @@ def _strided(x: Array, sizes: Shape, steps: Shape) -> Array:
     return np.ndarray((len(x), *sizes), x.dtype, x, 0, strides)
 
 
-def _surrounded(x: Array, margins: Margins, value: float = 0.0) -> Array:
+def _surrounded(x: Array, around: tuple[Margin, Margin], value: float = 0.0) -> Array:
     """Return images with rows and columns of one value around them."""
-    (top, bottom), (left, right) = margins
+    (top, bottom), (left, right) = around
     if not (top or bottom or left or right):
         return np.ascontiguousarray(x)
     images, height, width, maps = x.shape
     padded = np.full((images, top + height + bottom, left + width + right, maps), value, x.dtype)
     padded[:, top : top + height, left : left + width] = x
     return padded
-
-
-def margins_of(
-    layer: Any, inputs: Shape, window: Shape = (1, 1), strides: Shape = (1, 1)
-) -> Margins:
-    """Return the rows and columns that a layer adds on each side of its inputs."""
-    padding: Any = getattr(layer, "padding", "valid")
-    if padding not in ("valid", "same"):
-        vertical, horizontal = pair(padding)
-        return pair(vertical), pair(horizontal)
-    sides = zip(inputs[:2], window, strides, strict=True)
-    rows, columns = (padding_amounts(*side, padding) for side in sides)
-    return rows, columns
 
 
 def _conv2d(
@@ -155,8 +133,8 @@ def _conv2d(
     groups, rates = getattr(layer, "groups", 1), pair(getattr(layer, "dilation_rate", 1))
     window, depth, strides = kernel.shape[:2], kernel.shape[2], layer.steps
     spread = tuple((size - 1) * rate + 1 for size, rate in zip(window, rates, strict=True))
-    margins = margins_of(layer, inputs, spread, strides)
-    sides = (inputs[0] + sum(margins[0]), inputs[1] + sum(margins[1]))
+    around = margins(inputs[:2], spread, strides, layer.padding)
+    sides = (inputs[0] + sum(around[0]), inputs[1] + sum(around[1]))
     *places, filters = layer.output_shape(inputs)
     columns = _columns((*sides, depth), window, strides, rates, tuple(places))
     matrices = [
@@ -165,7 +143,7 @@ def _conv2d(
     ]
 
     def step(x: Array) -> Array:
-        padded = _surrounded(x, margins, value)
+        padded = _surrounded(x, around, value)
         parts = map(np.ascontiguousarray, np.split(padded, groups, axis=3))
         products = [columns(part) @ matrix for part, matrix in zip(parts, matrices, strict=True)]
         sums = products[0] if groups == 1 else np.concatenate(products, axis=1)
@@ -177,9 +155,7 @@ def _conv2d(
 
 
 def _connection_table_conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Array) -> Step:
-    full = np.zeros((*kernel.shape[:2], *np.shape(layer.connection_table)), kernel.dtype)
-    targets, sources = np.nonzero(np.transpose(layer.connection_table))
-    full[..., sources, targets] = kernel
+    full = laid_out(kernel, layer.connection_table)
     return _conv2d(layer, inputs, full, bias, layer.padding_value)
 
 
@@ -189,12 +165,12 @@ def _connection_table_conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Arr
 def _places(layer: Any, inputs: Shape, fill: float = 0.0) -> Callable[[Array], Iterator[Array]]:
     """Return what yields, for each place of a window, the values there in all windows."""
     window, strides = layer.window, layer.steps
-    margins = margins_of(layer, inputs, window, strides)
+    around = margins(inputs[:2], window, strides, getattr(layer, "padding", "valid"))
     counts = layer.positions(inputs)
     down, across = ((count - 1) * stride + 1 for count, stride in zip(counts, strides, strict=True))
 
     def places(x: Array) -> Iterator[Array]:
-        padded = _surrounded(x, margins, fill)
+        padded = _surrounded(x, around, fill)
         for top, left in np.ndindex(*window):
             yield padded[:, top : top + down : strides[0], left : left + across : strides[1]]
 
@@ -282,9 +258,9 @@ def _relu(layer: Any, inputs: Shape) -> Step:
 
 
 def _s_cells(layer: Any, inputs: Shape, a: Array, b: Array) -> Step:
-    c = fall_off(layer.area, layer.decay)
     excitation = _conv2d(layer, inputs, a)
-    energy = _blurred(layer, (*inputs[:2], 1), c / (c.sum() * inputs[-1]))
+    c = v_cell_weights(layer.area, layer.decay, inputs[-1])
+    energy = _blurred(layer, (*inputs[:2], 1), c)
     r = np.float32(layer.selectivity)
     efficacy = 2 * r / (1 + r) * b
 
@@ -356,12 +332,24 @@ STEPS: dict[str, Callable[..., Step]] = {
     "ReLU": _relu,
     "Rescaling": lambda layer, _: lambda x: x * np.float32(layer.scale) + np.float32(layer.offset),
     "SCells": _s_cells,
-    "ScaledTanh": lambda layer, _: (
-        lambda x: np.float32(layer.amplitude) * np.tanh(np.float32(layer.slope) * x)
-    ),
+    "ScaledTanh": lambda layer, _: lambda x: reference.scaled_tanh(x, layer.amplitude, layer.slope),
     "Softmax": lambda layer, _: reference.softmax,
     "TrainableSubsampling": _trainable_subsampling,
     "UnitBiasConv2D": _connection_table_conv2d,
-    "ZeroPadding2D": lambda layer, inputs: lambda x: _surrounded(x, margins_of(layer, inputs)),
+    "ZeroPadding2D": lambda layer, inputs: (
+        lambda x: _surrounded(x, margins(inputs[:2], 1, 1, layer.padding))
+    ),
     **dict.fromkeys(ONLY_IN_TRAINING, lambda layer, inputs: lambda x: x),
 }
+
+
+def is_computed(
+    network: Network,
+    kinds: Container[str] = STEPS,
+    activations: Container[str] = ACTIVATIONS,
+) -> bool:
+    """Whether NumPy computes every layer of a network."""
+    return all(
+        layer.kind in kinds and (getattr(layer, "activation", None) or "linear") in activations
+        for layer in network.layers
+    )

@@ -60,7 +60,8 @@ def make(kind: str, spec: Any, where: str) -> Any:
     arguments = _with_learning_rate(given, where) if kind == "optimizer" else given
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     known = set(parameters) - {"self", "args", "kwargs"}
-    known |= {"name", "dtype", "seed"} if kind == "layer" else set()
+    if kind == "layer":  # ours have the arguments of their description
+        known |= {"seed", *getattr(cls, "kind", Layer).__struct_fields__}
     for key in arguments:
         if key not in known:
             raise InputError(f"{where}: {name} has no argument {key!r}{suggest(str(key), known)}")

@@ -108,8 +108,21 @@ class ConnectionTableConv2D(_Kernel, frozen=True, kw_only=True):
     padding: Padding = "valid"
     padding_value: Finite = 0.0
 
+    def __post_init__(self) -> None:
+        """Raise InputError for a table with rows of several lengths, or that leaves a map alone."""
+        table = self.connection_table
+        lengths = {len(row) for row in table}
+        if len(lengths) != 1 or lengths == {0}:
+            raise InputError("connection_table: should hold rows of 0 and 1, all of one length")
+        for what, lines in (("row", table), ("column", zip(*table, strict=True))):
+            for number, line in enumerate(lines):
+                if not any(line):
+                    raise InputError(
+                        f"connection_table: {what} {number} has no 1: the map is alone"
+                    )
+
     def output_shape(self, inputs: Shape) -> Shape:
-        rows, filters = check_table(self.connection_table)
+        rows, filters = len(self.connection_table), len(self.connection_table[0])
         if rows != maps_of(inputs)[2]:
             raise InputError(f"connection_table: has {rows} rows, but {inputs[2]} maps reach it")
         return (*self.positions(inputs), filters)
@@ -193,6 +206,10 @@ class LocalResponseNormalization(Layer, frozen=True, kw_only=True):
     n: Count = 5
     alpha: Finite = 1e-4
     beta: Finite = 0.75
+
+    def __post_init__(self) -> None:
+        if self.n % 2 == 0:
+            raise InputError(f"n: {self.n} should be an odd number of channels")
 
     def operations(self, inputs: Shape) -> int:  # squares added, scaled, offset, power, division
         return math.prod(inputs) * (self.n + 4)
@@ -325,19 +342,3 @@ KINDS: dict[str, type[Layer]] = {
 for _name, _fields in OTHERS.items():
     _kind: Any = msgspec.defstruct(_name, _fields, bases=(Layer,), frozen=True, kw_only=True)
     KINDS[_name] = _kind
-
-
-def check_table(table: Table) -> tuple[int, int]:
-    """Return how many maps a connection table joins (input maps, output maps).
-
-    Raises:
-        InputError: its rows are not of one length, or it leaves a map alone.
-    """
-    right = {len(table[0])} if table else set()
-    if not any(right) or {len(row) for row in table} != right or set().union(*table) - {0, 1}:
-        raise InputError("connection_table: should hold rows of 0 and 1, all of one length")
-    for what, lines in (("row", table), ("column", zip(*table, strict=True))):
-        for number, line in enumerate(lines):
-            if not any(line):
-                raise InputError(f"connection_table: {what} {number} has no 1: the map is alone")
-    return len(table), len(table[0])

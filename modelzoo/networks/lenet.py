@@ -13,7 +13,6 @@ from modelzoo.networks.kinds import (
     ScaledTanh,
     TrainableSubsampling,
     UnitBiasConv2D,
-    check_table,
 )
 from modelzoo.networks.layer import Count, Layer, Table
 from modelzoo.networks.network import Network, check_count, check_input_shape
@@ -36,31 +35,18 @@ TABLE_I = (
 CODE_HEIGHT, CODE_WIDTH = 12, 7  # 84 units in F6
 # Drawn for this project. The paper shows its own bitmaps in a figure; these are not a copy of them.
 DIGITS = """
-.......  .......  .......  .......  .......
-..###..  ...##..  .#####.  .#####.  ....##.
-.##.##.  ..###..  ##...##  ##...##  ...###.
-##...##  .####..  .....##  .....##  ..####.
-##...##  ...##..  .....##  .....##  .##.##.
-##...##  ...##..  ....##.  ..####.  ##..##.
-##...##  ...##..  ...##..  .....##  ##..##.
-##...##  ...##..  ..##...  .....##  #######
-##...##  ...##..  .##....  .....##  ....##.
-.##.##.  ...##..  ##.....  ##...##  ....##.
-..###..  .######  #######  .#####.  ....##.
-.......  .......  .......  .......  .......
-
-.......  .......  .......  .......  .......
-#######  ...###.  #######  .#####.  .#####.
-##.....  ..##...  .....##  ##...##  ##...##
-##.....  .##....  .....##  ##...##  ##...##
-##.....  ##.....  ....##.  ##...##  ##...##
-######.  ##.###.  ....##.  .#####.  .######
-.....##  ###..##  ...##..  ##...##  .....##
-.....##  ##...##  ...##..  ##...##  .....##
-.....##  ##...##  ..##...  ##...##  ....##.
-##...##  ##...##  ..##...  ##...##  ...##..
-.#####.  .#####.  ..##...  .#####.  .###...
-.......  .......  .......  .......  .......
+.......  .......  .......  .......  .......  .......  .......  .......  .......  .......
+..###..  ...##..  .#####.  .#####.  ....##.  #######  ...###.  #######  .#####.  .#####.
+.##.##.  ..###..  ##...##  ##...##  ...###.  ##.....  ..##...  .....##  ##...##  ##...##
+##...##  .####..  .....##  .....##  ..####.  ##.....  .##....  .....##  ##...##  ##...##
+##...##  ...##..  .....##  .....##  .##.##.  ##.....  ##.....  ....##.  ##...##  ##...##
+##...##  ...##..  ....##.  ..####.  ##..##.  ######.  ##.###.  ....##.  .#####.  .######
+##...##  ...##..  ...##..  .....##  ##..##.  .....##  ###..##  ...##..  ##...##  .....##
+##...##  ...##..  ..##...  .....##  #######  .....##  ##...##  ...##..  ##...##  .....##
+##...##  ...##..  .##....  .....##  ....##.  .....##  ##...##  ..##...  ##...##  ....##.
+.##.##.  ...##..  ##.....  ##...##  ....##.  ##...##  ##...##  ..##...  ##...##  ...##..
+..###..  .######  #######  .#####.  ....##.  .#####.  .#####.  ..##...  .#####.  .###...
+.......  .......  .......  .......  .......  .......  .......  .......  .......  .......
 """
 
 
@@ -108,7 +94,7 @@ def lenet_1989(
         start of the biases not singled out; ours: 0.
     """
     _, _, channels = check_input_shape(input_shape)
-    maps, _ = check_table(connection_table)
+    maps = len(connection_table)
     shared: dict[str, Any] = {
         "kernel_size": 5, "strides": 2, "padding": "same", "padding_value": -1.0
     }  # fmt: skip
@@ -180,11 +166,15 @@ def lenet5_1998(
         bitmaps of its figure 3; ours: drawn again in the same 7x12.
         start of the biases not singled out; ours: 0.
     """
-    maps, _ = check_table(connection_table)
     length = CODE_HEIGHT * CODE_WIDTH
     check_count("the network", num_classes * length, "parameters")
     layers: tuple[Layer, ...] = (
-        Conv2D(name="C1", filters=maps, kernel_size=5, kernel_initializer="FanInUniform"),
+        Conv2D(
+            name="C1",
+            filters=len(connection_table),
+            kernel_size=5,
+            kernel_initializer="FanInUniform",
+        ),
         ScaledTanh(name="C1_activation"),  # 28x28x6
         TrainableSubsampling(name="S2", coefficient_initializer=_fan_in(4)),
         ScaledTanh(name="S2_activation"),  # 14x14x6
@@ -227,8 +217,8 @@ def class_codes(kind: str, num_classes: int) -> Any:
             f"codes: there are bitmaps of ten digits, not of {num_classes} classes; "
             "choose codes: random"
         )
-    rows = [[line.split() for line in half.split("\n")] for half in DIGITS.strip().split("\n\n")]
-    bitmaps = ["".join(bitmap) for half in rows for bitmap in zip(*half, strict=True)]
+    rows = [line.split() for line in DIGITS.strip().split("\n")]
+    bitmaps = ["".join(bitmap) for bitmap in zip(*rows, strict=True)]
     return [[1 if mark == "#" else -1 for mark in each] for each in bitmaps[:num_classes]]
 
 
@@ -238,5 +228,5 @@ def _fan_in(inputs: int | Sequence[int]) -> dict[str, Any]:
 
 def _inputs_by_kernel(table: Table) -> list[int]:
     """Return for each 5x5 kernel the inputs of its units: in table I 75, 100 or 150."""
-    joined = [sum(column) for column in zip(*table, strict=True)]
+    joined = [sum(column) for column in zip(*table, strict=False)]
     return [25 * maps for maps in joined for _ in range(maps)]

@@ -50,7 +50,7 @@ class Network:
         if len(self.layers) > MAX_LAYERS:
             raise InputError(f"{len(self.layers):,} layers; at most {MAX_LAYERS} are built")
         checked = (  # arguments against their types
-            _converted(type(each), {"name": each.name, **each.arguments}, each.name or each.kind)
+            convert_layer(type(each), {"name": each.name, **each.arguments}, each.name or each.kind)
             for each in self.layers
         )
         object.__setattr__(self, "layers", tuple(checked))
@@ -121,7 +121,7 @@ def row_of(layer: Layer, inputs: Shape) -> dict[str, Any]:
         "padding": getattr(layer, "padding", None),
         "activation": getattr(layer, "activation", None),
     }
-    return _plain(row)
+    return plain(row)
 
 
 def count_parameters(layer: Layer, inputs: Shape, *, trainable: bool = False) -> int:
@@ -165,7 +165,7 @@ def read_layers(specs: Sequence[KerasObject], where: str = "layers") -> tuple[La
         kind, config = read_spec(spec, place)
         if kind not in KINDS:
             raise InputError(f"{place}: unknown layer {kind!r:.80}{suggest(kind, KINDS)}")
-        layers.append(_converted(KINDS[kind], config, f"{place} ({kind})"))
+        layers.append(convert_layer(KINDS[kind], config, f"{place} ({kind})"))
     taken = {layer.name for layer in layers}
     for index, layer in enumerate(layers):
         if not layer.name:  # a name like Keras': conv2d, conv2d_1, max_pooling2d
@@ -226,10 +226,11 @@ def sequential(
 def as_specs(layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """Return layers as `read_layers` takes them, in plain lists and dicts."""
     named = ((layer.kind, {"name": layer.name, **layer.arguments}) for layer in layers)
-    return [{"class_name": kind, "config": _plain(config)} for kind, config in named]
+    return [{"class_name": kind, "config": plain(config)} for kind, config in named]
 
 
-def _converted(kind: type[Layer], values: Mapping[str, Any], where: str) -> Layer:
+def convert_layer(kind: type[Layer], values: Mapping[str, Any], where: str) -> Layer:
+    """Return a layer with its arguments checked against their types, or raise InputError."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -240,12 +241,14 @@ def _converted(kind: type[Layer], values: Mapping[str, Any], where: str) -> Laye
         raise InputError(f"{where}: unknown argument {wrong!r}{suggest(wrong, fields)}")
     if problem.startswith("Object missing required field "):
         raise InputError(f"{where}: {problem.rpartition(' ')[2]} is missing")
+    if not place:  # the kind's own check
+        raise InputError(f"{where}: {problem}")
     key = place.strip(".")
     value = values.get(re.split(r"[.\[]", key)[0])
     raise InputError(f"{where}: {key}: {problem[0].lower()}{problem[1:]}: {value!r:.80}")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value with lists in place of tuples, as YAML and JSON have them."""
     return msgspec.json.decode(msgspec.json.encode(value))
 

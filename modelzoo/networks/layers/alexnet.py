@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from modelzoo.networks import kinds
 from modelzoo.networks.layers.paper_layer import PaperLayer
 
 # Of ImageNet's pixels scaled to 0..1, as published with many later networks, to four digits:
@@ -41,13 +42,7 @@ class LocalResponseNormalization(PaperLayer):
     Deviations: none.
     """
 
-    def __init__(
-        self, k: float = 2.0, n: int = 5, alpha: float = 1e-4, beta: float = 0.75, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        if n < 1 or n % 2 == 0:
-            raise ValueError(f"n: {n} should be an odd number of channels")
-        self.k, self.n, self.alpha, self.beta = k, n, alpha, beta
+    kind = kinds.LocalResponseNormalization
 
     def call(self, inputs: Any) -> Any:
         radius = self.n // 2
@@ -59,7 +54,7 @@ class LocalResponseNormalization(PaperLayer):
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class PCAColorAugmentation(PaperLayer):
+class PCAColorAugmentation(keras.layers.Layer):
     """Shift the colour of each image by a random amount along the principal components of RGB.
 
     Every pixel of an image moves by P (a * l): P holds the eigenvectors of the covariance of RGB
@@ -112,9 +107,13 @@ class PCAColorAugmentation(PaperLayer):
         shifts = ops.matmul(scaled, ops.transpose(components)) * (highest - lowest)
         return inputs + ops.cast(shifts, inputs.dtype)[:, None, None, :]
 
+    def get_config(self) -> dict[str, Any]:
+        own = ("standard_deviation", "eigenvalues", "eigenvectors", "value_range", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
 
 @keras.saving.register_keras_serializable(package="modelzoo")
-class RandomPatch(PaperLayer):
+class RandomPatch(keras.layers.Layer):
     """Cut a patch out of each image, at a place drawn for each; all places are equally likely.
 
     `keras.layers.RandomCrop` cuts all images of a batch at the same place. Without
@@ -159,6 +158,10 @@ class RandomPatch(PaperLayer):
             rows = columns = 0  # each patch lies in the upper left corner now
         top, left = rows // 2, columns // 2
         return inputs[:, top : top + self.height, left : left + self.width]
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"height": self.height, "width": self.width, "seed": self.seed}
+        return {**super().get_config(), **own}
 
     def _cut(self, inputs: Any, down: Any, right: Any) -> Any:
         """Copy the rows of each patch: a third of the work of a translation; bytes stay bytes.

@@ -5,16 +5,15 @@ The papers are those of the builders in `modelzoo.networks.lenet`.
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from modelzoo.networks import kinds
-from modelzoo.networks.layer import pair
 from modelzoo.networks.layers.paper_layer import PaperLayer
-from modelzoo.networks.reference.windows import padding_amounts
+from modelzoo.networks.reference.windows import margins
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
@@ -51,49 +50,15 @@ class ConnectionTableConv2D(PaperLayer):
     Deviations: the kernel is not turned around, which every framework calls convolution.
     """
 
-    kind: ClassVar[type[kinds.ConnectionTableConv2D]] = kinds.ConnectionTableConv2D
+    kind = kinds.ConnectionTableConv2D
 
-    def __init__(
-        self,
-        connection_table: Sequence[Sequence[int]],
-        kernel_size: int | tuple[int, int],
-        strides: int | tuple[int, int] = 1,
-        padding: Literal["valid", "same"] = "valid",
-        padding_value: float = 0.0,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.connection_table = np.asarray(connection_table)
-        kinds.check_table(self.connection_table.tolist())
-        if padding not in ("valid", "same"):
-            raise ValueError(f'padding: {padding!r} should be "valid" or "same"')
-        self.kernel_size, self.strides = pair(kernel_size), pair(strides)
-        self.padding, self.padding_value = padding, padding_value
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        table = self.connection_table
-        described = self.kind(
-            connection_table=table.tolist(),
-            kernel_size=self.kernel_size,
-            strides=self.strides,
-            padding=self.padding,
-        )
-        shapes = described.weights(input_shape[1:])
-        self.kernel = self.add_weight(
-            shape=shapes["kernel"], initializer=self.kernel_initializer, name="kernel"
-        )
-        self.bias = self.add_weight(
-            shape=shapes["bias"], initializer=self.bias_initializer, name="bias"
-        )
-        sides = zip(input_shape[1:3], self.kernel_size, self.strides, strict=True)
-        margins = [padding_amounts(*each, self.padding) for each in sides]
-        self._margins = [(0, 0), *margins, (0, 0)]
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        window, steps = self.described.window, self.described.steps
+        self._margins = [(0, 0), *margins(input_shape[1:3], window, steps, self.padding), (0, 0)]
         # Where each place of the full kernel finds its values; those without any find the zeros
         # that `call` appends.
+        table = np.asarray(self.connection_table)
         connections = table.sum()
         places = np.full(table.T.shape, connections)
         places[table.T == 1] = np.arange(connections)
@@ -104,8 +69,9 @@ class ConnectionTableConv2D(PaperLayer):
             inputs = ops.pad(inputs, self._margins, constant_values=self.padding_value)
         kernel = ops.pad(self.kernel, [(0, 0), (0, 0), (0, 1)])
         kernel = ops.take(kernel, self._places, axis=-1)
-        kernel = ops.reshape(kernel, (*self.kernel_size, *self.connection_table.shape))
-        outputs = ops.conv(inputs, kernel, self.strides, "valid", data_format="channels_last")
+        sizes = (*self.described.window, *np.shape(self.connection_table))
+        kernel, steps = ops.reshape(kernel, sizes), self.described.steps
+        outputs = ops.conv(inputs, kernel, steps, "valid", data_format="channels_last")
         return outputs + self.bias
 
 
@@ -145,32 +111,13 @@ class TrainableSubsampling(PaperLayer):
     Deviations: none with "sum".
     """
 
-    def __init__(
-        self,
-        pool_size: int | tuple[int, int] = 2,
-        reduction: Literal["sum", "mean"] = "sum",
-        coefficient_initializer: Any = "ones",
-        bias_initializer: Any = "zeros",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.pool_size, self.reduction = pair(pool_size), reduction
-        self.coefficient_initializer = keras.initializers.get(coefficient_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        maps = (input_shape[-1],)
-        self.coefficient = self.add_weight(
-            shape=maps, initializer=self.coefficient_initializer, name="coefficient"
-        )
-        self.bias = self.add_weight(shape=maps, initializer=self.bias_initializer, name="bias")
+    kind = kinds.TrainableSubsampling
 
     def call(self, inputs: Any) -> Any:
         # strides written out: left to their default, they fail on JAX (Keras 3.15)
-        pooled = ops.average_pool(
-            inputs, self.pool_size, strides=self.pool_size, data_format="channels_last"
-        )
-        added = {"sum": self.pool_size[0] * self.pool_size[1], "mean": 1}[self.reduction]
+        window = self.described.window
+        pooled = ops.average_pool(inputs, window, strides=window, data_format="channels_last")
+        added = {"sum": window[0] * window[1], "mean": 1}[self.reduction]
         return pooled * (self.coefficient * added) + self.bias
 
 
@@ -192,9 +139,7 @@ class ScaledTanh(PaperLayer):
     Deviations: none.
     """
 
-    def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.amplitude, self.slope = amplitude, slope
+    kind = kinds.ScaledTanh
 
     def call(self, inputs: Any) -> Any:
         return self.amplitude * ops.tanh(self.slope * inputs)
@@ -224,13 +169,7 @@ class EuclideanRBF(PaperLayer):
     Deviations: none. (The paper keeps the codes fixed "at least initially"; here they stay so.)
     """
 
-    def __init__(self, codes: Sequence[Sequence[float]], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.codes = np.asarray(codes, "float32")
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if self.codes.ndim != 2 or self.codes.shape[1] != input_shape[-1]:
-            raise ValueError(f"codes: {self.codes.shape}, for {input_shape[-1]} features")
+    kind = kinds.EuclideanRBF
 
     def call(self, inputs: Any) -> Any:
         codes = ops.convert_to_tensor(self.codes, inputs.dtype)

@@ -6,70 +6,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from modelzoo.networks import kinds
 from modelzoo.networks.layers.paper_layer import PaperLayer
-from modelzoo.networks.reference.neocognitron import NO_PADS, Pads, fall_off
+from modelzoo.networks.reference.neocognitron import fall_off, v_cell_weights
 
 GRADES = 2048.0  # of each factor e, in which outputs compete
 LOWEST_GRADE = 2.0**18  # added, so that the grade of the smallest float32 is above 0
 Synapses = list[tuple[Any, Any]]  # a and b of each S-layer, from the input on
 
 
-class ShuntingCells(PaperLayer):
-    """What S-cells compute; `SCells` has the equations and the arguments."""
-
-    def __init__(
-        self,
-        planes: int,
-        area: int,
-        *,
-        padding: Pads = NO_PADS,
-        selectivity: float = 1.5,
-        decay: float = 0.9,
-        initial: float = 0.1,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.planes, self.area, self.padding = planes, area, padding
-        self.selectivity, self.decay, self.initial = selectivity, decay, initial
-
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        planes = input_shape[-1]
-        weights = fall_off(self.area, self.decay)
-        self.c = weights / (weights.sum() * planes)
-        start = self.initial * initial_tuning(self.area, planes, self.planes)
-        start = start * self.c[:, :, np.newaxis, np.newaxis]
-        self.a = self.add_weight(
-            shape=start.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(start, dtype),
-            trainable=False,
-            name="a",
-        )
-        self.b = self.add_weight(
-            shape=(self.planes,), initializer="zeros", trainable=False, name="b"
-        )
-
-    def call(self, inputs: Any) -> Any:
-        return self._outputs(*self._sums(inputs, self.a, self.b), self.selectivity)
-
-    def _sums(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any]:
-        """Return the excitation of every cell and its inhibition, b times the V-cell's output."""
-        inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
-        c = ops.convert_to_tensor(self.c[:, :, np.newaxis, np.newaxis], inputs.dtype)
-        energy = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
-        excitation = ops.conv(inputs, a, padding="valid", data_format="channels_last")
-        energy = ops.conv(energy, c, padding="valid", data_format="channels_last")
-        seen = energy > 0  # the root has no derivative at 0, where nothing is seen: it counts as 0
-        root = ops.sqrt(ops.where(seen, energy, ops.ones_like(energy)))
-        return excitation, b * ops.where(seen, root, ops.zeros_like(root))
-
-    def _outputs(self, excitation: Any, inhibition: Any, selectivity: float) -> Any:
-        # (1 + e) / (1 + i) - 1, in a form that keeps small outputs exact: they compete, too
-        shunting = 2.0 * selectivity / (1.0 + selectivity) * inhibition
-        return selectivity * ops.relu((excitation - shunting) / (1.0 + shunting))
-
-
 @keras.saving.register_keras_serializable(package="modelzoo")
-class SCells(ShuntingCells):
+class SCells(PaperLayer):
     """S-planes with shunting inhibition, and the winner-take-all rule that reinforces them.
 
     In each position n of a plane k, with u the inputs and v over an area around n:
@@ -110,17 +57,33 @@ class SCells(ShuntingCells):
     `learning_selectivity` of its own is of Fukushima (2003), not of the paper.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        learning_selectivity: float | None = None,
-        reinforcement: float = 16.0,
-        column: int = 5,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.learning_selectivity = learning_selectivity
-        self.reinforcement, self.column = reinforcement, column
+    kind = kinds.SCells
+
+    def build(self, input_shape: Any) -> None:
+        self.c = v_cell_weights(self.area, self.decay, input_shape[-1])
+        start = self.initial * initial_tuning(self.area, input_shape[-1], self.planes)
+        start = start * self.c[:, :, np.newaxis, np.newaxis]
+        self.a_initializer = lambda shape, dtype: ops.convert_to_tensor(start, dtype)
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        return self._outputs(*self._sums(inputs, self.a, self.b), self.selectivity)
+
+    def _sums(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any]:
+        """Return the excitation of every cell and its inhibition, b times the V-cell's output."""
+        inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
+        c = ops.convert_to_tensor(self.c[:, :, np.newaxis, np.newaxis], inputs.dtype)
+        energy = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
+        excitation = ops.conv(inputs, a, padding="valid", data_format="channels_last")
+        energy = ops.conv(energy, c, padding="valid", data_format="channels_last")
+        seen = energy > 0  # the root has no derivative at 0, where nothing is seen: it counts as 0
+        root = ops.sqrt(ops.where(seen, energy, ops.ones_like(energy)))
+        return excitation, b * ops.where(seen, root, ops.zeros_like(root))
+
+    def _outputs(self, excitation: Any, inhibition: Any, selectivity: float) -> Any:
+        # (1 + e) / (1 + i) - 1, in a form that keeps small outputs exact: they compete, too
+        shunting = 2.0 * selectivity / (1.0 + selectivity) * inhibition
+        return selectivity * ops.relu((excitation - shunting) / (1.0 + shunting))
 
     def reinforce(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
         """Show one image, (1, height, width, input planes), to cells with the synapses a and b.
@@ -203,19 +166,7 @@ class CCells(PaperLayer):
     becomes positive again, x < -alpha.
     """
 
-    def __init__(
-        self,
-        area: int,
-        *,
-        strides: int = 1,
-        padding: Pads = NO_PADS,
-        saturation: float = 0.5,
-        decay: float = 0.8,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.area, self.strides, self.padding = area, strides, padding
-        self.saturation, self.decay = saturation, decay
+    kind = kinds.CCells
 
     def call(self, inputs: Any) -> Any:
         inputs = ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])

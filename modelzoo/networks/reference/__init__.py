@@ -13,7 +13,8 @@ Conventions, unless a function says otherwise:
   of a scalar loss by the output of `f`, in the shape of that output) and the options of `f`, by
   place or name, and returns the derivative by each array of `f`, in their order and shapes.
 * `padding` is "valid" or "same", as TensorFlow defines them, or a number of rows and columns on
-  every side, as in PyTorch; see `padding_amounts`.
+  every side, as in PyTorch, or one of these or (before, after) for each axis; see
+  `padding_amounts`.
 * Convolution and pooling raise ValueError for a wrong shape or option; dense, the activations and
   the normalisations follow NumPy's broadcasting.
 """

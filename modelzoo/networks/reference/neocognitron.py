@@ -4,13 +4,14 @@ The conventions are those of `modelzoo.networks.reference`. Equations and sectio
 Fukushima (1980); symbols, shapes and deviations those of `modelzoo.networks.layers`.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from modelzoo.networks.reference.windows import Array, conv2d, conv2d_gradient
+from modelzoo.networks.reference.windows import Array, Windows, conv2d, conv2d_gradient, floats
 
-Pads = tuple[tuple[int, int], tuple[int, int]]  # zeros: (top, bottom), (left, right)
-NO_PADS: Pads = ((0, 0), (0, 0))
+Padding = Any  # that of `conv2d`
 
 
 def fall_off(area: int, decay: float) -> Array:
@@ -19,19 +20,25 @@ def fall_off(area: int, decay: float) -> Array:
     return np.asarray(decay ** np.hypot(side[:, None], side))
 
 
+def v_cell_weights(area: int, decay: float, planes: int) -> Array:
+    """Return c, (area, area): it falls off, and sums to 1 over the area and the input planes."""
+    weights = fall_off(area, decay)
+    return weights / (weights.sum() * planes)
+
+
 def s_cells(
     x: ArrayLike,
     a: ArrayLike,
     b: ArrayLike,
     c: ArrayLike,
     selectivity: float,
-    pads: Pads = NO_PADS,
+    padding: Padding = "valid",
 ) -> Array:
     """Outputs of S-planes: excitation over shunting inhibition, equations 1-3.
 
     a (area, area, input planes, planes); b (planes,); c (area, area), for each input plane.
     """
-    excitation, inhibition = _s_sums(_surround(x, pads), np.asarray(a), np.asarray(c))
+    excitation, inhibition = _s_sums(floats(x), np.asarray(a), np.asarray(c), padding)
     efficacy = 2 * selectivity / (1 + selectivity)
     ratio = (1 + excitation) / (1 + efficacy * np.asarray(b) * inhibition)
     return np.asarray(selectivity * np.maximum(ratio - 1, 0))
@@ -44,14 +51,14 @@ def s_cells_gradient(
     c: ArrayLike,
     upstream: ArrayLike,
     selectivity: float,
-    pads: Pads = NO_PADS,
+    padding: Padding = "valid",
 ) -> tuple[Array, Array, Array]:
     """Derivatives (d_x, d_a, d_b) of `s_cells`; c is fixed.
 
     The V-cell's root has no derivative where its area is all zeros: it is taken to be 0.
     """
-    x, a, b, c = _surround(x, pads), np.asarray(a), np.asarray(b), np.asarray(c)
-    excitation, inhibition = _s_sums(x, a, c)
+    x, a, b, c = floats(x), np.asarray(a), np.asarray(b), np.asarray(c)
+    excitation, inhibition = _s_sums(x, a, c, padding)
     efficacy = 2 * selectivity / (1 + selectivity)
     above, below = 1 + excitation, 1 + efficacy * b * inhibition
     up = np.asarray(upstream) * selectivity * (above > below)
@@ -60,10 +67,11 @@ def s_cells_gradient(
     d_energy = np.divide(
         d_inhibition, 2 * inhibition, out=np.zeros_like(inhibition), where=inhibition > 0
     )
-    by_excitation, d_a, _ = conv2d_gradient(x, a, up / below)
-    by_energy, _, _ = conv2d_gradient(_energy(x), c[:, :, None, None], d_energy)
+    by_excitation, d_a, _ = conv2d_gradient(x, a, up / below, padding=padding)
+    kernel = c[:, :, None, None]
+    by_energy, _, _ = conv2d_gradient(_energy(x), kernel, d_energy, padding=padding)
     d_x = by_excitation + 2 * x * by_energy
-    return _cut(d_x, pads), d_a, (d_below * efficacy * inhibition).sum(axis=(0, 1, 2))
+    return d_x, d_a, (d_below * efficacy * inhibition).sum(axis=(0, 1, 2))
 
 
 def representatives(outputs: ArrayLike, column: int) -> dict[int, tuple[int, int]]:
@@ -104,24 +112,29 @@ def reinforce(
     selectivity: float,
     reinforcement: float,
     column: int,
-    pads: Pads = NO_PADS,
+    padding: Padding = "valid",
 ) -> tuple[Array, Array]:
     """Return a and b after one image, (height, width, input planes): equations 7 and 8."""
     a, b, c = np.array(a), np.array(b), np.asarray(c)
-    padded = _surround(np.asarray(image)[np.newaxis], pads)[0]
-    outputs = s_cells(padded[np.newaxis], a, b, c, selectivity)[0]
+    images = np.asarray(image)[np.newaxis]
+    windows = Windows(images, c.shape, 1, padding).values[0]
+    outputs = s_cells(images, a, b, c, selectivity, padding)[0]
     for plane, (row, across) in representatives(outputs, column).items():
-        seen = padded[row : row + len(c), across : across + len(c)]
+        seen = np.moveaxis(windows[row, across], 0, -1)  # area, area, input planes
         a[..., plane] += reinforcement * c[:, :, np.newaxis] * seen
         b[plane] += reinforcement / 2 * np.sqrt((c[:, :, np.newaxis] * seen**2).sum())
     return a, b
 
 
 def c_cells(
-    x: ArrayLike, d: ArrayLike, saturation: float = 0.5, stride: int = 1, pads: Pads = NO_PADS
+    x: ArrayLike,
+    d: ArrayLike,
+    saturation: float = 0.5,
+    stride: int = 1,
+    padding: Padding = "valid",
 ) -> Array:
     """Outputs of C-planes: blurred S-planes under lateral inhibition, equations 4-6."""
-    _, above, below = _c_sums(_surround(x, pads), d, stride)
+    _, above, below = _c_sums(floats(x), d, stride, padding)
     excess = np.maximum(above / below - 1, 0)
     return np.asarray(excess / (saturation + excess))
 
@@ -132,42 +145,33 @@ def c_cells_gradient(
     upstream: ArrayLike,
     saturation: float = 0.5,
     stride: int = 1,
-    pads: Pads = NO_PADS,
+    padding: Padding = "valid",
 ) -> Array:
     """Derivative d_x of `c_cells`; d is fixed."""
-    x = _surround(x, pads)
-    kernel, above, below = _c_sums(x, d, stride)
+    x = floats(x)
+    kernel, above, below = _c_sums(x, d, stride, padding)
     excess = np.maximum(above / below - 1, 0)
     up = np.asarray(upstream) * saturation / (saturation + excess) ** 2 * (above > below)
     d_below = -(up * above / below**2).sum(axis=-1, keepdims=True)
     planes = x.shape[-1]
     d_excitation = up / below + d_below / planes
-    d_x, _, _ = conv2d_gradient(x, kernel, d_excitation, stride, groups=planes)
-    return _cut(d_x, pads)
+    return conv2d_gradient(x, kernel, d_excitation, stride, padding, planes)[0]
 
 
-def _s_sums(x: Array, a: Array, c: Array) -> tuple[Array, Array]:
+def _s_sums(x: Array, a: Array, c: Array, padding: Padding) -> tuple[Array, Array]:
     """Excitation (…, planes), and the V-cells' outputs (…, 1)."""
-    excitation = conv2d(x, a, np.zeros(a.shape[-1]))
-    return excitation, np.sqrt(conv2d(_energy(x), c[:, :, None, None], np.zeros(1)))
+    excitation = conv2d(x, a, np.zeros(a.shape[-1]), padding=padding)
+    energy = conv2d(_energy(x), c[:, :, None, None], np.zeros(1), padding=padding)
+    return excitation, np.sqrt(energy)
 
 
 def _energy(x: Array) -> Array:
     return np.asarray((x**2).sum(axis=-1, keepdims=True))
 
 
-def _c_sums(x: Array, d: ArrayLike, stride: int) -> tuple[Array, Array, Array]:
+def _c_sums(x: Array, d: ArrayLike, stride: int, padding: Padding) -> tuple[Array, Array, Array]:
     """Return d for each plane by itself, and the terms above and below the line of equation 4."""
     planes = x.shape[-1]
     kernel = np.repeat(np.asarray(d)[:, :, None, None], planes, axis=3)
-    excitation = conv2d(x, kernel, np.zeros(planes), stride, groups=planes)
+    excitation = conv2d(x, kernel, np.zeros(planes), stride, padding, planes)
     return kernel, 1 + excitation, 1 + excitation.mean(axis=-1, keepdims=True)
-
-
-def _surround(x: ArrayLike, pads: Pads) -> Array:
-    return np.pad(np.asarray(x), ((0, 0), *pads, (0, 0)))
-
-
-def _cut(x: Array, pads: Pads) -> Array:
-    (top, bottom), (left, right) = pads
-    return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]

@@ -1,5 +1,6 @@
 """Layers whose windows slide over images: convolution, pooling and subsampling."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -7,7 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
-Padding = Literal["valid", "same"] | int
+Margin = tuple[int, int]  # rows before and after
+Padding = Literal["valid", "same"] | int | Margin
 Pair = int | tuple[int, int]
 
 
@@ -24,39 +26,45 @@ def require_shape(array: Array, shape: tuple[int, ...], name: str) -> None:
 
 
 def output_size(size: int, window: int, stride: int = 1, padding: Padding = "valid") -> int:
-    """Number of window positions along one axis.
+    """Number of window positions along one axis: floor((padded size - window) / stride) + 1.
 
-    "valid": floor((size - window) / stride) + 1; input that no full window covers is ignored.
-    "same": ceil(size / stride), whatever the window. A number p: as "valid", for size + 2 p.
-    Raises ValueError where there is no position.
+    Input that no full window covers is ignored, but for "same": ceil(size / stride) positions,
+    whatever the window. Raises ValueError where there is no position.
     Reference: Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", 2016.
     """
     if min(size, window, stride) < 1:
         raise ValueError(f"size {size}, window {window} and stride {stride} must be at least 1")
-    if padding == "same":
-        return -(-size // stride)
-    if padding != "valid" and not (isinstance(padding, int) and padding >= 0):
-        raise ValueError(f"padding must be 'valid', 'same' or a number from 0, not {padding!r}")
-    padded = size + 2 * padding if isinstance(padding, int) else size
+    padded = size + sum(padding_amounts(size, window, stride, padding))
     if window > padded:
         raise ValueError(f"a window of {window} doesn't fit into {size} with padding {padding!r}")
     return (padded - window) // stride + 1
 
 
-def padding_amounts(size: int, window: int, stride: int, padding: Padding) -> tuple[int, int]:
+def padding_amounts(size: int, window: int, stride: int, padding: Padding) -> Margin:
     """Rows to add (before, after) along one axis.
 
-    "same" adds max((output - 1) * stride + window - size, 0) in all, which is window - 1 for
-    stride 1. Half goes on each side; an odd row goes after, as in TensorFlow. A number adds so many
-    rows on both sides.
+    "valid" adds none, a number so many on both sides, and (before, after) is returned as it is.
+    "same" adds max((ceil(size / stride) - 1) * stride + window - size, 0) in all, which is
+    window - 1 for stride 1. Half goes on each side; an odd row goes after, as in TensorFlow.
     """
-    output = output_size(size, window, stride, padding)
+    if padding == "same":
+        total = max((-(-size // stride) - 1) * stride + window - size, 0)
+        return total // 2, total - total // 2
     if padding == "valid":
         return 0, 0
-    if isinstance(padding, int):
-        return padding, padding
-    total = max((output - 1) * stride + window - size, 0)
-    return total // 2, total - total // 2
+    if isinstance(padding, str) or np.min(padding) < 0:
+        raise ValueError(f"padding must be 'valid', 'same' or numbers from 0, not {padding!r}")
+    return _pair(padding)
+
+
+def margins(
+    sides: Sequence[int], window: Pair, strides: Pair, padding: Padding | Sequence[Padding]
+) -> tuple[Margin, Margin]:
+    """Rows to add (before, after) along both axes; the padding is that of both, or one of each."""
+    each = (padding, padding) if isinstance(padding, str | int) else padding
+    axes = zip(sides, _pair(window), _pair(strides), each, strict=True)
+    rows, columns = (padding_amounts(*axis) for axis in axes)
+    return rows, columns
 
 
 class Windows:
@@ -71,7 +79,7 @@ class Windows:
         x: ArrayLike,
         pool_size: Pair = 2,
         strides: Pair | None = None,  # None: windows side by side
-        padding: Padding = "valid",
+        padding: Padding | Sequence[Padding] = "valid",
         *,
         fill: float = 0.0,
     ) -> None:
@@ -81,10 +89,7 @@ class Windows:
         window = _pair(pool_size)
         self.strides = window if strides is None else _pair(strides)
         self.shape = x.shape
-        self.margins = [
-            padding_amounts(x.shape[axis + 1], window[axis], self.strides[axis], padding)
-            for axis in (0, 1)
-        ]
+        self.margins = margins(x.shape[1:3], window, self.strides, padding)
         padded = np.pad(x, ((0, 0), *self.margins, (0, 0)), constant_values=fill)
         down, across = self.strides
         self.values = sliding_window_view(padded, window, axis=(1, 2))[:, ::down, ::across]
@@ -117,7 +122,7 @@ def conv2d(
     kernel: ArrayLike,
     bias: ArrayLike,
     strides: Pair = 1,
-    padding: Padding = "valid",
+    padding: Padding | Sequence[Padding] = "valid",
     groups: int = 1,
     padding_value: float = 0.0,
 ) -> Array:
@@ -145,7 +150,7 @@ def conv2d_gradient(
     kernel: ArrayLike,
     upstream: ArrayLike,
     strides: Pair = 1,
-    padding: Padding = "valid",
+    padding: Padding | Sequence[Padding] = "valid",
     groups: int = 1,
     padding_value: float = 0.0,
 ) -> tuple[Array, Array, Array]:
@@ -206,7 +211,7 @@ def connection_table_conv2d(
     Shapes and source are those of `modelzoo.networks.layers.ConnectionTableConv2D`; a bias of
     (output height, output width, output maps) is that of its `UnitBiasConv2D`.
     """
-    full = _laid_out(floats(kernel), table)
+    full = laid_out(floats(kernel), table)
     no_bias = np.zeros(full.shape[3], full.dtype)
     sums = conv2d(x, full, no_bias, strides, padding, padding_value=padding_value)
     return sums + floats(bias)
@@ -223,15 +228,15 @@ def connection_table_conv2d_gradient(
     padding_value: float = 0.0,
 ) -> tuple[Array, Array, Array]:
     """Derivatives (d_x, d_kernel, d_bias) of `connection_table_conv2d`; the table is constant."""
-    full, up = _laid_out(floats(kernel), table), floats(upstream)
+    full, up = laid_out(floats(kernel), table), floats(upstream)
     d_x, d_full, _ = conv2d_gradient(x, full, up, strides, padding, padding_value=padding_value)
     outputs, inputs = np.nonzero(np.transpose(table))
     shared = tuple(range(up.ndim - np.ndim(bias)))  # the axes along which one bias serves all
     return d_x, d_full[..., inputs, outputs], up.sum(axis=shared)
 
 
-def _laid_out(kernel: Array, table: ArrayLike) -> Array:
-    """The kernels of all connections, zero where the table has none: (i, j, inputs, outputs)."""
+def laid_out(kernel: Array, table: ArrayLike) -> Array:
+    """Return all kernels, (i, j, inputs, outputs), of zeros where the table has no connection."""
     full = np.zeros((*kernel.shape[:2], *np.shape(table)), kernel.dtype)
     outputs, inputs = np.nonzero(np.transpose(table))
     full[..., inputs, outputs] = kernel
