@@ -81,6 +81,36 @@ def test_large_dense_layers_and_cropped_kernels_give_what_keras_gives(monkeypatc
     assert_same(model, network, images)
 
 
+FEW_MAPS = {
+    "strides": {"model.strides": 2, "model.input_shape": [60, 60, 1]},
+    "same padding": {"model.conv_padding": "same"},
+    "an even kernel": {"model.kernel_size": 4},
+    "many filters": {"model.conv_maps": [8, 16]},
+    "maxima": {"model.pooling": "max"},
+}
+
+
+@pytest.mark.parametrize(("side", "in_blocks"), [(28, True), (29, True), (30, False)])
+def test_convolutions_of_few_channels_give_what_keras_gives(side, in_blocks):
+    """Odd sides leave a row for which no block of 2x2 is complete: in C1's maps, or in S2's."""
+    config = load_config("lenet5", overrides=[f"model.input_shape=[{side}, {side}, 1]"])
+    network = build_network(config)
+    model = fast.faster(network)
+    kinds = {type(layer) for layer in model.layers}
+    assert fast.AveragedConv2D in kinds
+    assert (fast.BlockGradientConv2D in kinds) == in_blocks
+    assert_same(model, network, pictures(5, config))
+
+
+@pytest.mark.parametrize("arguments", FEW_MAPS.values(), ids=FEW_MAPS)
+def test_other_convolutions_keep_their_layers(arguments):
+    config = load_config("lenet5", overrides=[f"{key}={value}" for key, value in arguments.items()])
+    network = build_network(config)
+    model = fast.faster(network)
+    assert fast.AveragedConv2D not in {type(layer) for layer in model.layers}
+    assert_same(model, network, pictures(3, config))
+
+
 def test_the_variables_are_those_of_the_network():
     """What is trained is a copy, so that the network that is saved has not learned."""
     for config, shares in ((LENET, 2), (ALEXNET, 1)):
@@ -90,8 +120,7 @@ def test_the_variables_are_those_of_the_network():
             id(v) for v in network.trainable_variables
         ]
         assert not any(
-            isinstance(layer, fast.LargeDense | fast.CroppedConv2D | fast.InShares)
-            for layer in network.layers
+            isinstance(layer, fast.Rewritten | fast.InShares) for layer in network.layers
         )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import html
 import importlib.resources
 import json
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -198,6 +199,11 @@ def json_in_script(value: Any) -> str:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text  # U+2028 and U+2029 are escaped by ensure_ascii
+
+
+def begin_library() -> None:
+    """Begin to make `vega_library` on another core, while a framework starts and trains."""
+    threading.Thread(target=vega_library, daemon=True).start()
 
 
 @functools.cache

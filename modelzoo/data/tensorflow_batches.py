@@ -10,6 +10,8 @@ import tensorflow as tf
 from modelzoo.data.source import READ_AHEAD, BatchSource
 from modelzoo.support.environment import usable_cores
 
+# AutoGraph takes a second to rewrite what has no condition on a tensor to rewrite.
+as_written = tf.autograph.experimental.do_not_convert
 AUGMENTERS = min(8, usable_cores() // 2)  # batches made at once; half of the cores train
 
 
@@ -102,14 +104,13 @@ class TensorFlowBatches:
         dataset = tf.data.Dataset.range(batches.first_step * parts, batches.steps * parts)
         # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
         ahead = 1 if batches.in_memory else READ_AHEAD
-        dataset = dataset.map(self._gather, **_at_once(ahead))
+        dataset = dataset.map(as_written(self._gather), **_at_once(ahead))
         at_once = AUGMENTERS if batches.in_memory else max(2, AUGMENTERS)
-        dataset = dataset.map(batches.finish, **_at_once(at_once))
+        dataset = dataset.map(as_written(batches.finish), **_at_once(at_once))
         if self.cut_last:
             dataset = self._cut_up(dataset, self.cut_last)
-        options = (
-            tf.data.Options()
-        )  # rewriting the graph would copy all images into it, for a while
+        # Rewriting the graph would copy all images into it, for a while.
+        options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = False
         ahead = tf.data.AUTOTUNE if batches.in_memory else READ_AHEAD
         return dataset.prefetch(ahead).with_options(options)

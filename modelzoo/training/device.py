@@ -105,6 +105,9 @@ def _prepare_environment(backend: str, device: str, one_thread: bool) -> None:
     """Set what the frameworks read once, when they are imported."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow takes oneDNN's kernels by itself only where a processor has AVX-512. They are twice
+    # as fast with AVX2, too.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: grow as needed
     if os.environ.get(CPU_DEVICES) and backend == "jax":
         os.environ["JAX_NUM_CPU_DEVICES"] = str(number_in(CPU_DEVICES, 1, 1024))

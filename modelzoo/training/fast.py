@@ -17,6 +17,7 @@ from modelzoo.support.errors import InputError
 from modelzoo.training.device import OPERATION_THREADS, Device
 
 LARGE_KERNEL = 1_000_000  # weights of a Dense layer from which TensorFlow's gradient is slow
+FEW = 8  # channels; fewer leave most of a vector register of the processor empty
 
 
 def accelerate(
@@ -50,8 +51,29 @@ def faster(network: keras.Model, shares: int = 1) -> keras.Model:
     each core, and within a core small arrays stay in its cache: for LeNet-5 that is faster than
     many cores working on each small operation.
     """
+    convolved: dict[int, tuple[Any, Any]] = {}  # a layer of few filters and its input, by output
+
+    def call(layer: Any, inputs: Any, **arguments: Any) -> Any:
+        """Call `layer`, or what takes its place."""
+        if _averages_blocks(layer) and id(inputs) in convolved:
+            convolution, before = convolved[id(inputs)]
+            return AveragedConv2D(convolution)(before)
+        if (
+            type(layer) is keras.layers.Dense
+            and layer.kernel.shape[0] * layer.units >= LARGE_KERNEL
+        ):
+            return LargeDense(layer)(inputs)
+        if type(layer) is keras.layers.Conv2D and (taps := _used_taps(layer, inputs.shape)):
+            return CroppedConv2D(layer, taps)(inputs)
+        if _is_within(layer) and _has_few_channels(inputs.shape):
+            layer = BlockGradientConv2D(layer)
+        outputs = layer(inputs, **arguments)
+        if _is_within(layer) and layer.filters < FEW:
+            convolved[id(outputs)] = layer, inputs
+        return outputs
+
     rewritten = keras.models.clone_model(
-        network, clone_function=lambda layer: layer, call_function=_call
+        network, clone_function=lambda layer: layer, call_function=call
     )
     if shares == 1:
         return rewritten
@@ -59,13 +81,26 @@ def faster(network: keras.Model, shares: int = 1) -> keras.Model:
     return keras.Model(inputs, InShares(rewritten, shares)(inputs), name=network.name)
 
 
-def _call(layer: Any, inputs: Any, **arguments: Any) -> Any:
-    """Call `layer`, or what takes its place."""
-    if type(layer) is keras.layers.Dense and layer.kernel.shape[0] * layer.units >= LARGE_KERNEL:
-        return LargeDense(layer)(inputs)
-    if type(layer) is keras.layers.Conv2D and (taps := _used_taps(layer, inputs.shape)):
-        return CroppedConv2D(layer, taps)(inputs)
-    return layer(inputs, **arguments)
+def _averages_blocks(layer: Any) -> bool:
+    if type(layer) is not keras.layers.AveragePooling2D or layer.padding != "valid":
+        return False
+    return layer.pool_size == layer.strides == (2, 2) and layer.data_format == "channels_last"
+
+
+def _is_within(layer: Any) -> bool:
+    """Whether a layer convolves at every pixel, with a window that lies within the image."""
+    return (
+        type(layer) is keras.layers.Conv2D
+        and (layer.padding, layer.groups, layer.data_format) == ("valid", 1, "channels_last")
+        and {*layer.strides, *layer.dilation_rate} == {1}
+        and all(size % 2 for size in layer.kernel_size)
+    )
+
+
+def _has_few_channels(shape: tuple[Any, ...]) -> bool:
+    """Whether images of this shape have few channels, and can be cut into blocks of 2x2."""
+    _, height, width, channels = shape
+    return 1 < channels < FEW and None not in (height, width) and height % 2 == width % 2 == 0
 
 
 class InShares(keras.layers.Layer):
@@ -123,9 +158,72 @@ class LargeDense(Rewritten):
         def product(inputs: Any, kernel: Any) -> Any:
             def gradient(upstream: Any) -> tuple[Any, Any]:
                 to_inputs = tf.linalg.matmul(upstream[None], kernel[None], transpose_b=True)[0]
-                return to_inputs, tf.linalg.matmul(inputs, upstream, transpose_a=True)
+                to_kernel = tf.linalg.matmul(inputs[None], upstream[None], transpose_a=True)[0]
+                return to_inputs, to_kernel
 
             return tf.linalg.matmul(inputs, kernel), gradient
+
+        return product(inputs, tf.convert_to_tensor(self.layer.kernel))
+
+
+def in_blocks(kernel: Any) -> Any:
+    """Return the kernel (height + 1, width + 1, channels, 4 * filters) of blocks of 2x2 outputs.
+
+    It has the kernel at four places; moved by two pixels, it computes four outputs at once.
+    """
+    places = itertools.product((0, 1), repeat=2)
+    moved = [ops.pad(kernel, [(i, 1 - i), (j, 1 - j), (0, 0), (0, 0)]) for i, j in places]
+    return ops.concatenate(moved, axis=-1)
+
+
+class AveragedConv2D(Rewritten):
+    """A convolution of few filters, and the average of its 2x2 outputs: the four are channels."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return (batch, height / 2, width / 2, filters)."""
+        layer, filters = self.layer, self.layer.filters
+        outputs = ops.conv(inputs, in_blocks(layer.kernel), 2, "valid")
+        if layer.use_bias:
+            outputs = outputs + ops.tile(layer.bias, 4)
+        outputs = layer.activation(outputs)
+        average = ops.tile(ops.eye(filters, dtype=outputs.dtype) / 4, (4, 1))
+        averages = ops.matmul(ops.reshape(outputs, (-1, 4 * filters)), average)
+        return ops.reshape(averages, (-1, *outputs.shape[1:3], filters))
+
+
+class BlockGradientConv2D(Rewritten):
+    """A convolution of few channels whose input's gradient is computed for blocks of 2x2 pixels."""
+
+    def product(self, inputs: Any) -> Any:
+        """Return (batch, height, width, filters)."""
+        import tensorflow as tf
+
+        arguments = {"strides": [1] * 4, "padding": "VALID"}
+
+        @tf.custom_gradient
+        def product(inputs: Any, kernel: Any) -> Any:
+            def gradient(upstream: Any) -> tuple[Any, Any]:
+                to_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                    input=inputs, filter_sizes=kernel.shape, out_backprop=upstream, **arguments
+                )
+                # Of blocks of pixels to blocks of outputs it is a convolution, too.
+                blocks = in_blocks(kernel)
+                height, width, channels, filters = blocks.shape
+                split = tf.reshape(blocks, (height // 2, 2, width // 2, 2, channels, filters))
+                blocks = tf.reshape(
+                    tf.transpose(split, (0, 2, 1, 3, 4, 5)),
+                    (height // 2, width // 2, 4 * channels, filters),
+                )
+                size = tf.shape(inputs) // (1, 2, 2, 1) * (1, 1, 1, 4)
+                to_blocks = tf.raw_ops.Conv2DBackpropInput(
+                    input_sizes=size,
+                    filter=blocks,
+                    out_backprop=tf.nn.space_to_depth(upstream, 2),
+                    **arguments,
+                )
+                return tf.nn.depth_to_space(to_blocks, 2), to_kernel
+
+            return tf.nn.conv2d(inputs, kernel, 1, "VALID"), gradient
 
         return product(inputs, tf.convert_to_tensor(self.layer.kernel))
 
@@ -143,7 +241,18 @@ class CroppedConv2D(Rewritten):
 
     def product(self, inputs: Any) -> Any:
         """Return (batch, height, width, filters)."""
-        return ops.conv(inputs, self.layer.kernel[self.taps], 1, "same")
+        import tensorflow as tf
+
+        @tf.custom_gradient
+        def cropped(kernel: Any) -> Any:
+            # That of a slice would be a StridedSliceGrad, which takes one thread.
+            rows, columns = self.taps
+            height, width, _, _ = kernel.shape
+            edges = [(rows.start, height - rows.stop), (columns.start, width - columns.stop)]
+            edges += [(0, 0), (0, 0)]
+            return kernel[self.taps], lambda upstream: tf.pad(upstream, edges)
+
+        return ops.conv(inputs, cropped(tf.convert_to_tensor(self.layer.kernel)), 1, "same")
 
 
 def _used_taps(layer: Any, input_shape: tuple[Any, ...]) -> tuple[slice, slice] | None:
