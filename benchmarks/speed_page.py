@@ -63,7 +63,13 @@ REASONS = """- AlexNet's step was spent in memory more than in arithmetic. Keras
   the weights; TensorFlow has the same formula as one. `modelzoo/training/fast.py`
 - TensorFlow's MatMul copies a transposed kernel before it multiplies, which the gradient of a large
   Dense layer needs in every step; BatchMatMul does not. On maps of 1x1 and 2x2, most of a kernel
-  only meets padding: those taps are left out. `modelzoo/training/faster.py`
+  only meets padding: those taps are left out.
+- TensorFlow chooses oneDNN's kernels by itself only where a processor has AVX-512. They are faster
+  with AVX2, too, and are always asked for. `modelzoo/training/device.py`
+- LeNet-5's first convolution has 6 filters, which leave most of a vector register empty. Moved by
+  two pixels, a kernel of 6x6 that holds the kernel of 5x5 at four places computes the four outputs
+  that are averaged later, as 24 filters; the gradient of the second one's input is computed for
+  blocks of 2x2 pixels in the same way. `modelzoo/training/fast.py`
 - LeNet-5's operations are too small to be worth dividing among threads. Each core computes all of
   them for its part of the batch instead (`trainer.share_batches`), where the arrays fit its cache.
   Its weights are few: updating each in one operation gains nothing.
@@ -73,8 +79,7 @@ REASONS = """- AlexNet's step was spent in memory more than in arithmetic. Keras
 - A command ends at once: taking TensorFlow apart took it a second.
 
 Tried, and left: XLA on a CPU, slower than Keras' step for LeNet-5, and for AlexNet between Keras'
-step and ours; LeNet-5's convolutions as products of matrices, over rows or over 2x2 blocks of
-outputs, which gains at most an eighth once the batch is shared; bfloat16 at batches of 32, where
+step and ours; LeNet-5's convolutions as products of matrices; bfloat16 at batches of 32, where
 casting the weights costs about what the products gain (at 512 it pays:
 `--precision mixed_bfloat16`)."""
 END = """## What stands beside it

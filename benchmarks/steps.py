@@ -26,6 +26,7 @@ VARIANTS = {  # in the order in which each adds to the one before
     "lenet5": {
         "keras": "Keras' step",
         "optimizer": "each variable's update in one operation",
+        "layers": "convolutions of few channels for blocks of 2x2",
         "shares": "half of the batch on each core",
     },
     "alexnet": {

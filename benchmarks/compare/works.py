@@ -10,6 +10,7 @@ SHOWN = {  # how each contestant is called where people read of it
     "modelzoo-keras-step": "modelzoo with Keras' own optimizer and layers",
     "modelzoo-optimizer": "modelzoo with the fused optimizer only",
     REFERENCE: "plain Keras script on TensorFlow",
+    "script-onednn": "plain Keras script, oneDNN's kernels",
     "script-predict": "plain Keras script, model.predict",
     "modelzoo-keras": "modelzoo, Keras model",
     "pytorch": "plain PyTorch",
@@ -90,6 +91,8 @@ def _command(name: str, *arguments: str, needs: tuple[str, ...] = ("tensorflow",
 MODELZOO = Contestant(OURS, "ours")
 BFLOAT16 = Contestant("modelzoo-bfloat16", "ours", settings={"precision": "mixed_bfloat16"})
 SCRIPT = Contestant(REFERENCE, "keras_script")
+# TensorFlow chooses them by itself only with AVX-512, which is more than most machines have.
+ONEDNN = Contestant("script-onednn", "keras_script", environment={"TF_ENABLE_ONEDNN_OPTS": "1"})
 PYTORCH = Contestant("pytorch", "pytorch_loop", needs=("torch",))
 # The best that PyTorch reached here. Without these variables, glibc gives every large buffer back
 # to the system, and takes its pages again: most of the time of AlexNet's step.
@@ -123,7 +126,7 @@ WORKS = (
         "lenet5-epoch",
         "LeNet-5, an epoch of MNIST",
         "s",
-        (MODELZOO, SCRIPT, PYTORCH, COMPILED, KERAS_JAX, KERAS_TORCH, JAX_SCAN),
+        (MODELZOO, SCRIPT, ONEDNN, PYTORCH, COMPILED, KERAS_JAX, KERAS_TORCH, JAX_SCAN),
         "55,000 images in batches of 128, Adadelta with a learning rate of 1.0, and 5,000 "
         "validation images scored. The first epoch of a process, which traces and compiles, is "
         "left out.",
@@ -135,7 +138,7 @@ WORKS = (
         "alexnet-step",
         "AlexNet (the tutorial's), a step",
         "ms",
-        (MODELZOO, BFLOAT16, SCRIPT, PYTORCH, COMPILED, KERAS_JAX, KERAS_TORCH),
+        (MODELZOO, BFLOAT16, SCRIPT, ONEDNN, PYTORCH, COMPILED, KERAS_JAX, KERAS_TORCH),
         "A batch of 32 images of cifar10_jpeg75, Adadelta with a learning rate of 1.0, 22,590,346 "
         "parameters; means over 96 steps, nothing validated. The first 96 steps of a process are "
         "left out. An epoch of 50,000 images has 1,563 steps. Test accuracies after so few steps "
