@@ -12,7 +12,6 @@ from test_export import FORMATS, needs
 
 import modelzoo
 from modelzoo.config import list_models, load_config
-from modelzoo.convert.exporting import export_network
 
 TRAINED = [
     (name, entry.name)
@@ -53,7 +52,7 @@ def test_groups_and_normalisation(format, tmp_path):
     small = {"conv_maps": [8] * 5, "dense_units": [16, 16], "groups": [1, 2, 1, 2, 2]}
     small |= {"normalization": ["local_response", "batch", "none", "none", "none"]}
     config = load_config("alexnet").with_values({"model": small}, "here")
-    network = modelzoo.build(config)
-    target = tmp_path / "small"
-    done = export_network(config, network, target, format, {})
+    weights = tmp_path / "small.weights.h5"
+    modelzoo.build(config).save_weights(weights)
+    done = modelzoo.export(config, weights, format=format, out=tmp_path)
     assert done.path.exists() and done.difference <= 1e-4

@@ -85,11 +85,11 @@ def test_a_file_is_float32_whatever_the_configuration_says(tmp_path, monkeypatch
     """An override of bfloat16 stayed above the float32 that the file promises."""
     built = {}
 
-    def note(config, network, *others, **options):
-        built["precision"] = config.trainer.precision
-        built["dtype"] = {layer.compute_dtype for layer in network.layers}
+    def note(source, *others, **options):
+        built["precision"] = source.config.trainer.precision
+        built["dtype"] = {layer.compute_dtype for layer in source.build().layers}
 
-    monkeypatch.setattr("modelzoo.convert.exporting.export_network", note)
+    monkeypatch.setattr("modelzoo.convert.exporting._export", note)
     config = load_config("lenet5", overrides=["trainer.precision=mixed_bfloat16"])
     modelzoo.export(config, format="saved_model", out=tmp_path)
     assert built == {"precision": "float32", "dtype": {"float32"}}

@@ -15,7 +15,7 @@ import pytest
 
 from modelzoo import charts, cli
 from modelzoo.charts.report import ReportData, load_report_data, save_report_data
-from modelzoo.convert.exporting import run_onnx
+from modelzoo.convert.exporting import open_onnx
 from modelzoo.data.npz import read_arrays, read_npz
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.networks.keras_objects import make
@@ -213,5 +213,5 @@ def test_onnx_runtime_reports_nothing(monkeypatch):
     runtime = types.SimpleNamespace(InferenceSession=session)
     monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
     with pytest.raises(NotImplementedError):
-        run_onnx(Path("x.onnx"), "x", "y", np.zeros((1, 1)))
+        open_onnx(Path("x.onnx"), "x", "y")
     assert seen == ["1"]

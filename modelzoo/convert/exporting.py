@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from msgspec.structs import asdict
 
+from modelzoo.api import class_names
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset
 from modelzoo.support.environment import check_installed, without_network
 from modelzoo.support.errors import InputError, RunError, reason_of, suggest
 from modelzoo.support.files import is_there, sha256_of, staging, write_text
 from modelzoo.support.version import __version__
-from modelzoo.training.device import quiet_stderr
+from modelzoo.training.device import quiet_stderr, start_framework
 from modelzoo.training.resolve import Source, resolve
 
 if TYPE_CHECKING:
     import keras
 
 IMAGES = 100
+Facts = dict[str, Any]
 TOLERANCE = 1e-4  # of a probability; of a score, as a share of the largest
 
 
@@ -37,7 +39,7 @@ class Exported:
     path: Path  # of a SavedModel, its folder
     format: str
     bytes: int
-    facts: dict[str, Any]  # what it says of itself: classes, source, licence, SHA-256 …
+    facts: Facts  # what it says of itself: classes, source, licence, SHA-256 …
     pictures: str  # what it was checked on, in words
     images: int  # their number
     difference: float  # the largest; of scores, as a share of the largest score
@@ -84,43 +86,29 @@ def export(
         raise InputError(f"there is no format {format!r}{suggest(str(format), FORMATS)}")
     check_installed(f"the format {format}", *FORMATS[format].packages)
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
-    name = f"{_stem(source)}{'-scaled' if scaled else ''}{FORMATS[format].suffix}"
-    target = Path(out) / name
+    published, file = source.published, source.weights
+    stem = f"{source.config.name}-{published.name if published else file.name.partition('.')[0]}"
+    if not published and file.name == "best.weights.h5":
+        stem = file.resolve().parent.name  # of the run
+    target = Path(out) / f"{stem}{'-scaled' if scaled else ''}{FORMATS[format].suffix}"
     if is_there(target):
         raise InputError(f"{target}: already exists; move it away, or give another --out")
-
-    from modelzoo.training.device import start_framework
-
     start_framework("tensorflow", "cpu")  # all three begin as TensorFlow's graph
     # Files hold float32 in any case: the network that they are compared with does, too.
     float32 = {"trainer": {"precision": "float32"}}
     source = replace(source, config=source.config.with_values(float32, "export"))
-    origin: dict[str, Any] = {
-        "weights": source.weights.name,
-        "weights_sha256": sha256_of(source.weights),
-    }
-    if published := source.published:
-        scores = {"dataset": published.scores.dataset, "accuracy": published.scores.accuracy}
-        origin |= {"weights": published.name, "licence": published.licence, **scores}
-    return export_network(source.config, source.build(), target, format, origin, scaled=scaled)
+    return _export(source, target, format, scaled=scaled)
 
 
-def export_network(
-    config: Config,
-    network: keras.Model,
-    target: Path,
-    format: str,
-    origin: dict[str, Any],
-    *,
-    scaled: bool = False,
-) -> Exported:
-    """Write a network that has its weights to `target`, and check it; `origin` joins its facts."""
+def _export(source: Source, target: Path, format: str, *, scaled: bool) -> Exported:
+    """Write a network to `target`, and check it."""
     import keras
 
     from modelzoo.analysis.explain import on_pictures
     from modelzoo.training.evaluation import unit_of
     from modelzoo.training.prepare import scale_images
 
+    config, network = source.config, source.build()
     where, pictures = find_pictures(config)
     if scaled:
         images = scale_images(config, pictures)
@@ -130,12 +118,16 @@ def export_network(
         images, wrapped = pictures.astype("float32"), on_pictures(network, config)
     expected = np.asarray(wrapped.predict(images, batch_size=32, verbose=0), "float32")
     output = "probabilities" if unit_of(expected) == "probability" else "scores"
-    facts = _facts(config, wrapped, output, scaled=scaled) | origin
+    facts = _facts(source, wrapped, output, scaled=scaled)
     with staging(target.parent) as folder:
         staged = folder / target.name
         try:
-            FORMATS[format].write(wrapped, output, staged, facts)
-            found = FORMATS[format].run(staged, wrapped.input.name, output, images)
+            with quiet_stderr():
+                FORMATS[format].write(wrapped, output, staged, facts)
+                answer = FORMATS[format].open(staged, wrapped.input.name, output)
+                # One image, then the others together: the size of a batch is free.
+                batches = [batch for batch in np.split(images, [1]) if len(batch)]
+                found = np.concatenate([np.asarray(answer(batch)) for batch in batches])
         except Exception as error:  # each converter and each runtime has its own kinds
             raise RunError(f"{config.name}: cannot become {format}: {reason_of(error)}") from error
         difference = largest_difference(found, expected, output)
@@ -153,8 +145,7 @@ def export_network(
 def find_pictures(config: Config) -> tuple[str, np.ndarray]:
     """Return what to check a file on, in words, and the images: uint8, (100, h, w, c).
 
-    They are test images of the configuration's data set if it is on this machine, else of mnist5k,
-    which comes with this package. Nothing is fetched for them.
+    They are test images of the configuration's data set if it is on this machine, else of mnist5k.
     """
     name, shape = config.data.dataset, config.image_shape
     try:
@@ -176,21 +167,12 @@ def largest_difference(found: np.ndarray, expected: np.ndarray, output: str) -> 
     return float(np.abs(found - expected).max() / scale)
 
 
-def _stem(source: Source) -> str:
-    """Return the name without suffix: lenet5-mnist, or that of the run."""
-    if source.published is None and source.weights.name == "best.weights.h5":
-        return source.weights.resolve().parent.name
-    name = source.published.name if source.published else source.weights.name.partition(".")[0]
-    return f"{source.config.name}-{name}"
-
-
-def _facts(config: Config, wrapped: keras.Model, output: str, *, scaled: bool) -> dict[str, Any]:
+def _facts(source: Source, wrapped: keras.Model, output: str, *, scaled: bool) -> Facts:
     import keras
 
-    from modelzoo.api import class_names
-
+    config, published = source.config, source.published
     values = "as modelzoo.preprocess returns them" if scaled else "0 to 255"
-    return {
+    facts: Facts = {
         "model": config.name,
         "title": config.about.title,
         "source": config.about.source,
@@ -200,38 +182,43 @@ def _facts(config: Config, wrapped: keras.Model, output: str, *, scaled: bool) -
         "output": f"{output}: float32 (batch, classes); the largest is the answer",
         "classes": class_names(config),
         "made_with": f"modelzoo {__version__}, Keras {keras.__version__}",
+        "weights": published.name if published else source.weights.name,
+        "weights_sha256": sha256_of(source.weights),
     }
-
-
-Facts = dict[str, Any]
+    if published:
+        scores = published.scores
+        facts |= {"licence": published.licence, "dataset": scores.dataset}
+        facts["accuracy"] = scores.accuracy
+    return facts
 
 
 class Format(NamedTuple):
-    """A format: its suffix, what it needs beside TensorFlow, and how it is written and run.
+    """A format: its suffix, what it needs beside TensorFlow, and how it is written and opened.
 
     `write` takes a network with a named input, the name of its output, a path, and what the file
-    shall say of itself; `run` takes a path, the names of input and output, and images.
+    shall say of itself; `open` a path and the names of input and output, and returns a function of
+    a batch of images.
     """
 
     suffix: str
     packages: tuple[str, ...]
     write: Callable[[keras.Model, str, Path, Facts], None]
-    run: Callable[[Path, str, str, np.ndarray], np.ndarray]
+    open: Callable[[Path, str, str], Callable[[np.ndarray], Any]]
 
 
 def write_saved_model(network: keras.Model, output: str, path: Path, facts: Facts) -> None:
     """Write a TensorFlow SavedModel; the facts stand in its folder `assets.extra`."""
     _save(network, output, path)
     (path / "assets.extra").mkdir()  # where the format keeps what is not TensorFlow's
-    write_text(path / "assets.extra" / "modelzoo.json", _as_json(facts))
+    _write_facts(path / "assets.extra" / "modelzoo.json", facts)
 
 
-def run_saved_model(path: Path, source: str, output: str, images: np.ndarray) -> np.ndarray:
-    """Run it by the signature that TensorFlow Serving uses."""
+def open_saved_model(path: Path, source: str, output: str) -> Callable[[np.ndarray], Any]:
+    """Open it by the signature that TensorFlow Serving uses."""
     import tensorflow as tf
 
     signature = tf.saved_model.load(path).signatures["serving_default"]
-    return _in_batches(lambda batch: signature(**{source: tf.constant(batch)})[output], images)
+    return lambda batch: signature(**{source: tf.constant(batch)})[output]
 
 
 def write_onnx(network: keras.Model, output: str, path: Path, facts: Facts) -> None:
@@ -243,7 +230,7 @@ def write_onnx(network: keras.Model, output: str, path: Path, facts: Facts) -> N
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # or convolutions in groups become inner functions
     try:
-        with warnings.catch_warnings(), quiet_stderr():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answer = _as_function(network, output)
             model, _ = tf2onnx.convert.from_function(answer, answer.input_signature)
@@ -256,48 +243,39 @@ def write_onnx(network: keras.Model, output: str, path: Path, facts: Facts) -> N
     onnx.save(model, path)
 
 
-def run_onnx(path: Path, source: str, output: str, images: np.ndarray) -> np.ndarray:
-    """Run it with ONNX Runtime."""
+def open_onnx(path: Path, source: str, output: str) -> Callable[[np.ndarray], Any]:
     # It would report to its maker, and keep a number of this machine in the home folder.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return _in_batches(lambda batch: session.run([output], {source: batch})[0], images)
+    return lambda batch: session.run([output], {source: batch})[0]
 
 
 def write_litert(network: keras.Model, output: str, path: Path, facts: Facts) -> None:
     """Write a .tflite file, with the facts in a JSON file beside it."""
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, quiet_stderr():
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         _save(network, output, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         path.write_bytes(converter.convert())
-    write_text(path.with_name(f"{path.name}.json"), _as_json(facts))
+    _write_facts(path.with_name(f"{path.name}.json"), facts)
 
 
-def run_litert(path: Path, source: str, output: str, images: np.ndarray) -> np.ndarray:
-    """Run it with the LiteRT interpreter."""
+def open_litert(path: Path, source: str, output: str) -> Callable[[np.ndarray], Any]:
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet_stderr():
-        runner = Interpreter(model_path=str(path)).get_signature_runner()
-        return _in_batches(lambda batch: runner(**{source: batch})[output], images)
+    runner = Interpreter(model_path=str(path)).get_signature_runner()
+    return lambda batch: runner(**{source: batch})[output]
 
 
 FORMATS = {
-    "onnx": Format(".onnx", ("tf2onnx", "onnx", "onnxruntime"), write_onnx, run_onnx),
-    "saved_model": Format(".saved_model", (), write_saved_model, run_saved_model),
-    "litert": Format(".tflite", ("ai_edge_litert",), write_litert, run_litert),
+    "onnx": Format(".onnx", ("tf2onnx", "onnx", "onnxruntime"), write_onnx, open_onnx),
+    "saved_model": Format(".saved_model", (), write_saved_model, open_saved_model),
+    "litert": Format(".tflite", ("ai_edge_litert",), write_litert, open_litert),
 }
-
-
-def _in_batches(answer: Callable[[np.ndarray], Any], images: np.ndarray) -> np.ndarray:
-    """Run one image, then the others together: the size of a batch is free."""
-    batches = (batch for batch in np.split(images, [1]) if len(batch))
-    return np.concatenate([np.asarray(answer(batch)) for batch in batches])
 
 
 def _as_function(network: keras.Model, output: str) -> Any:
@@ -318,9 +296,8 @@ def _save(network: keras.Model, output: str, path: Path) -> None:
     module = tf.Module()
     module.variables_of_the_network = [variable.value for variable in network.variables]
     signatures = {"serving_default": _as_function(network, output).get_concrete_function()}
-    with quiet_stderr():
-        tf.saved_model.save(module, str(path), signatures=signatures)
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
-def _as_json(facts: Facts) -> str:
-    return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+def _write_facts(path: Path, facts: Facts) -> None:
+    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
