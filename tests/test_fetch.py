@@ -137,7 +137,8 @@ def weights_file(*sources: str, sha256: str | None = SHA256) -> WeightsFile:
 
 
 def parts() -> list[Path]:
-    return list(cached_path(weights_file()).parent.glob("*.part"))
+    path = cached_path(weights_file())
+    return list(path.parent.glob(f".*.{path.name}"))
 
 
 # What servers do. Each answers the path /bad.
@@ -581,7 +582,7 @@ def test_a_killed_process_leaves_nothing_at_the_final_path(server, tmp_path):
     assert not parts()
 
 
-@pytest.mark.parametrize(("module", "step"), [(os, "fsync"), (store, "write_record")])
+@pytest.mark.parametrize(("module", "step"), [(os, "fsync"), (store.files, "write_record")])
 def test_a_kill_while_the_file_is_moved(module, step, server, monkeypatch):
     """Whatever step of it does not happen, the final path holds nothing or the whole file."""
 

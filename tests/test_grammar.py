@@ -18,7 +18,7 @@ from modelzoo.cli.arguments import make_parser
 from modelzoo.config import find_config, load_config
 from modelzoo.training.resolve import resolve
 from modelzoo.training.study import load_study
-from modelzoo.weights.find import find_weights
+from modelzoo.weights.store import find_weights
 
 FORMS = ("lenet5", "own.yaml", "lenet5/mnist", "own.yaml/mnist", "run")
 

@@ -11,7 +11,7 @@ from modelzoo import InputError, cli, load_config
 from modelzoo.config import split_reference
 from modelzoo.data.known_sets import DIGITS, FASHION_MNIST
 from modelzoo.training.resolve import resolve
-from modelzoo.weights.find import find_weights
+from modelzoo.weights.store import find_weights
 
 
 def published(*arguments, **options) -> tuple[str, str]:

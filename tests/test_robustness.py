@@ -238,7 +238,7 @@ def test_attack_writes_a_table_and_two_charts(tmp_path, capsys):
 
 
 def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
-    from modelzoo.weights.find import find_weights
+    from modelzoo.weights.store import find_weights
 
     config = modelzoo.load_config("lenet5")
     run = tmp_path / "a run"

@@ -305,7 +305,6 @@ GIVEN: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"content": b"\x80\x02" + b"0" * 5_000_000},
         ("data.pkl", "5,000,002 bytes"),
     ),
-    "many entries": ({"entries": {f"a/data/x{n}": b"" for n in range(6000)}}, ("entries",)),
     "two folders": ({"entries": {"b/data.pkl": b""}}, ("PyTorch has saved",)),
     "other byte order": ({"entries": {"a/byteorder": b"big"}}, ("byteorder",)),
     "nan": ({"scale": np.nan}, ("0.weight", "150 of 150", "NaN")),

@@ -18,7 +18,7 @@ from modelzoo.api import evaluate
 from modelzoo.data.source import Dataset
 from modelzoo.training.prepare import fit_config_to_data
 from modelzoo.training.run_folder import RunFolder
-from modelzoo.weights.find import find_weights
+from modelzoo.weights.store import find_weights
 
 EVERYTHING_RANDOM = [
     "model.dropout=0.3",

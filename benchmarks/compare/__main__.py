@@ -25,7 +25,7 @@ from benchmarks.results import open_results, write_results
 from modelzoo.config import list_models, load_config
 from modelzoo.data.datasets import data_folder
 from modelzoo.support.errors import InputError, RunError, suggest
-from modelzoo.weights.find import find_weights
+from modelzoo.weights.store import find_weights
 
 OUT = runner.ROOT / "results" / "speed.json"
 

@@ -15,7 +15,7 @@ from modelzoo.data.datasets import load_dataset
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import sha256_of
-from modelzoo.weights.find import find_weights, named_weights
+from modelzoo.weights.store import find_weights, named_weights
 
 if TYPE_CHECKING:
     import keras

@@ -11,7 +11,7 @@ from modelzoo.config import Config, list_models, load_config, split_reference
 from modelzoo.config.published import PublishedWeights, Scores
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import is_there
-from modelzoo.weights.find import find_weights, named_weights, no_weights
+from modelzoo.weights.store import find_weights, named_weights, no_weights
 
 if TYPE_CHECKING:
     import keras

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import math
 import os
 import re
 from collections import Counter
@@ -30,14 +29,9 @@ Arrays = list[list[np.ndarray]]  # of each layer that has weights, in the networ
 def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) -> int | None:
     """Copy the arrays of a `.h5` or `.pth` file into a network that our own code has built.
 
-    Reads Keras 3 `.weights.h5`, legacy whole models (their description and optimizer state are left
-    alone), legacy weights-only files of Keras 2.0 to 3.x, and state dicts of PyTorch (`.pth`).
-    Nothing in the file is executed or deserialised, and the network is unchanged unless everything
-    fits. With `new_head`, the last layer with weights may have another number of units than in the
-    file: it keeps the weights that it has then, and the number in the file is returned.
-
-    Raises:
-        InputError: the file is not what it should be, or does not fit; both sides are shown.
+    The network is unchanged unless everything fits. With `new_head`, the last layer with weights
+    may have another number of units than in the file: it keeps the weights that it has then, and
+    the number in the file is returned.
     """
     arrays = arrays_for(network, read_stored(path), new_head=new_head)
     units = None
@@ -59,8 +53,9 @@ def arrays_for(network: Network | keras.Model, stored: Stored, *, new_head: bool
     arrays: Arrays = []
     for place, layer in itertools.zip_longest(places, _in_network_order(stored, places)):
         if place and layer:
-            is_head = new_head and place is places[-1]
-            if place.shapes == layer.shapes or (is_head and _differ_in_units(place, layer)):
+            # Of a new head, the units may differ: the last dimension of each array.
+            end = -1 if new_head and place is places[-1] and all(layer.shapes) else None
+            if [each[:end] for each in place.shapes] == [each[:end] for each in layer.shapes]:
                 arrays.append(layer.arrays)
                 continue
         takes = f"{place.name} takes {_text(place.shapes)}" if place else "there is no place for it"
@@ -85,7 +80,6 @@ def in_pixel_order(network: Network | keras.Model, arrays: Arrays) -> Arrays:
 
 
 def fill(network: keras.Model, arrays: Arrays) -> None:
-    """Set the weights of a network's layers."""
     for layer, each in zip(weighted_layers(network), arrays, strict=True):
         layer.set_weights(each)
 
@@ -105,16 +99,15 @@ class _Place(NamedTuple):
 
 
 def _places_of(network: Network | keras.Model) -> list[_Place]:
+    facts: list[tuple[str, str, Shape, list[Shape]]] = []
     if isinstance(network, Network):
-        facts = [
-            (layer.name, layer.kind, inputs, list(layer.weights(inputs).values()))
-            for layer, inputs in network.with_inputs
-        ]
+        for layer, inputs in network.with_inputs:
+            facts.append((layer.name, layer.kind, inputs, list(layer.weights(inputs).values())))
     else:
-        facts = [
-            (layer.name, type(layer).__name__, _inputs(layer), _shapes(layer))
-            for layer in _layers(network)
-        ]
+        for built in _layers(network):
+            taken = getattr(built, "input", None)  # a layer may have none, or several
+            inputs = tuple(getattr(taken, "shape", ()))[1:]
+            facts.append((built.name, type(built).__name__, inputs, _shapes(built)))
     places: list[_Place] = []
     maps: Shape | None = None
     for name, kind, inputs, shapes in facts:
@@ -168,18 +161,6 @@ def _shapes(layer: Any) -> list[Shape]:
     return [tuple(weight.shape) for weight in layer.weights]
 
 
-def _inputs(layer: Any) -> Shape:
-    """Return the shape of a layer's input; () if it has not been called, or takes several."""
-    shape = getattr(getattr(layer, "input", None), "shape", (None,))
-    return tuple(shape[1:])
-
-
-def _differ_in_units(place: _Place, layer: StoredLayer) -> bool:
-    """Whether both are alike but for their units, the last dimension of each array."""
-    shapes = [shape[:-1] for shape in place.shapes]
-    return all(layer.shapes) and shapes == [shape[:-1] for shape in layer.shapes]
-
-
 def _text(shapes: Sequence[Shape]) -> str:
     return ", ".join("x".join(map(str, shape)) or "()" for shape in shapes[:6])
 
@@ -193,18 +174,14 @@ def save_weights(network: keras.Model, path: Path) -> None:
     optimizer = getattr(network, "optimizer", None)
     if optimizer is not None:  # Keras writes its memory too
         variables += optimizer.variables
-    sizes = [math.prod(variable.shape) for variable in variables]
+    sizes = [prod(variable.shape) for variable in variables]
     with replacing(path) as temporary:
         _check_space(temporary, 4 * sum(sizes) + PER_VARIABLE * len(sizes))
         network.save_weights(temporary)
 
 
 def _check_space(path: Path, size: int) -> None:
-    """Raise OSError unless a file of `size` bytes can be written, where that can be known.
-
-    h5py leaves a broken file open when a disk is full: it prints tracebacks when the process ends,
-    and may crash it then.
-    """
+    """Raise OSError if the disk has not so much space: h5py would crash when the process ends."""
     if not hasattr(os, "posix_fallocate"):
         return
     with path.open("wb") as file:

@@ -1,7 +1,8 @@
-"""Have a file of weights or data: shipped, in the cache or fetched, and always the right one.
+"""Find a file of weights or data: shipped, in the cache or fetched, and always the right one.
 
-pooch fetches into a temporary file and compares its SHA-256; gdown asks Google Drive. Servers are
-not trusted: what they send is bounded, and where they redirect to is checked.
+pooch fetches over HTTP and gdown from Google Drive, into a temporary file that is compared with its
+SHA-256 and moved into place. Servers are not trusted: what they send is bounded, and where they
+redirect to is checked.
 """
 
 import inspect
@@ -15,17 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from modelzoo.config.published import Source, WeightsFile, parse_source, redirect_problem
+from modelzoo.config import Config
+from modelzoo.config.published import (
+    TORCH_SUFFIXES,
+    PublishedWeights,
+    Source,
+    WeightsFile,
+    check_sha256,
+    file_at,
+    parse_source,
+    redirect_problem,
+)
+from modelzoo.support import files
 from modelzoo.support.environment import cache_folder, is_offline, mirror_prefix
 from modelzoo.support.errors import InputError, reason_of
-from modelzoo.support.files import (
-    read_record,
-    record_path,
-    replacing,
-    sha256_of,
-    state_of,
-    write_record,
-)
 from modelzoo.support.terminal import ProgressBar, say
 
 PACKAGED = Path(__file__).parent / "files"
@@ -82,16 +86,56 @@ def packaged_path(file: WeightsFile) -> Path | None:
     return PACKAGED / file.file if "package" in file.sources else None
 
 
+def named_weights(config: Config, weights: str | Path | None) -> PublishedWeights | None:
+    """Return the published weights of that name; None if it is that of a file or an address."""
+    return next((entry for entry in config.weights if entry.name == weights), None)
+
+
+def find_weights(
+    config: Config,
+    weights: str | Path,
+    *,
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> Path:
+    """Return the path of weights, a name, file, run's folder or address; fetch them if need be."""
+    if published := named_weights(config, weights):
+        if sha256 is not None:
+            raise InputError(
+                f"{config.name}/{published.name}: its SHA-256 stands in the configuration; "
+                "--sha256 is for a custom file"
+            )
+        return fetch(published.file_of(config.name), allow_unverified=allow_unverified).path
+    from modelzoo.weights.hdf5 import check_signature  # brings NumPy
+
+    if isinstance(weights, str) and ("://" in weights or weights.startswith(("gdrive:", "file:"))):
+        path = fetch(file_at(weights, sha256), allow_unverified=allow_unverified).path
+        sha256 = None  # it has been checked
+    elif files.is_there(Path(weights) / "best.weights.h5"):
+        path = Path(weights) / "best.weights.h5"
+    else:
+        path = Path(weights)
+        if not files.is_there(path) and path.suffix not in (".h5", ".hdf5", *TORCH_SUFFIXES):
+            raise no_weights(config, str(weights))
+    check_signature(path)  # cheap, so asked before a framework starts
+    if sha256 is not None and files.state_of(path, check_sha256(sha256)) != "good":
+        raise InputError(f"{path}: is another file than the one with the SHA-256 {sha256}")
+    return path
+
+
+def no_weights(config: Config, name: str) -> InputError:
+    """Return the error for weights that a network does not publish, with those that it does."""
+    names = [entry.name for entry in config.weights]
+    known = f"published: {', '.join(names)}" if names else "none are published for it yet"
+    return InputError(f"{config.name} has no weights {name!r}; {known}")
+
+
 def fetch(
     file: WeightsFile, *, allow_unverified: bool = False, limits: Limits | None = None
 ) -> Fetched:
-    """Return a file, fetching it if it is not here or damaged.
+    """Return a file, fetching it if it is not here or damaged, or raise NotFetched.
 
     With `allow_unverified`, one whose SHA-256 is not published; its hash is written down.
-
-    Raises:
-        NotFetched: it is unavailable; the message says what each source answered, and how to
-            fetch it by hand.
     """
     found = _look(file, allow_unverified)
     if isinstance(found, str):
@@ -106,7 +150,7 @@ def fetch(
 def _look(file: WeightsFile, allow_unverified: bool) -> Fetched | str:
     """Return the file if it is on this machine and whole, or why it has to be fetched."""
     path, damage = cached_path(file), ""
-    expected = file.sha256 or read_record(path)  # a published hash is the one that counts
+    expected = file.sha256 or files.read_record(path)  # a published hash is the one that counts
     if expected is None and not allow_unverified:
         own, published = "give its SHA-256 with --sha256", "its SHA-256 is not published"
         raise NotFetched(
@@ -115,11 +159,11 @@ def _look(file: WeightsFile, allow_unverified: bool) -> Fetched | str:
             "--allow-unverified (in Python: allow_unverified=True) takes it, and pins its hash",
         )
     for place, here in (("package", packaged_path(file)), ("cache", path)):
-        state = state_of(here, expected, file.bytes)
+        state = files.state_of(here, expected, file.bytes)
         if state == "unknown":  # a person has put it there
             try:
                 expected, state = _first_hash(path), "good"
-                write_record(path, expected)
+                files.write_record(path, expected)
             except Failure:
                 state = "damaged"
         if state == "good" and here is not None:
@@ -150,7 +194,10 @@ def _fetch(file: WeightsFile, sources: list[Source], reason: str, limits: Limits
     """Try each source in turn; the first whose bytes are right fills the place in the cache."""
     from rich.progress import DownloadColumn
 
-    expected = file.sha256 or read_record(cached_path(file))
+    path = cached_path(file)
+    for left in path.parent.glob(f".*.{path.name}"):  # by a process that was killed
+        left.unlink()
+    expected = file.sha256 or files.read_record(path)
     answers: list[str] = []
     with ProgressBar(file.bytes, unit=DownloadColumn()) as progress:
         if "damaged" in reason:
@@ -169,36 +216,26 @@ def _from_source(
     source: Source, file: WeightsFile, expected: str | None, limits: Limits, progress: ProgressBar
 ) -> Fetched:
     """Fetch a file from one source, asked again where that may help, or raise a Failure."""
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")  # it would say again what we say
     path = cached_path(file)
-    folder = path.with_name(f".{path.name}.part")
     size = f"{file.bytes:,} bytes " if file.bytes else ""
     progress.say(f"{file.label}: fetching {size}from {source}")
-    for attempt in range(1, limits.attempts + 1):
-        download = Download(source, file, limits, progress)
+    attempt, wait = 1, limits.backoff
+    while True:
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # also what a killed process has left
-            folder.mkdir()
-            pooch.retrieve(str(source), expected, path.name, folder, downloader=download)
-            digest = expected or _first_hash(folder / path.name)
-            with replacing(path) as temporary:
-                write_record(path, digest)  # before the file: none is ever without one
-                (folder / path.name).replace(temporary)
+            with files.replacing(path) as temporary:
+                Download(source, file, limits, progress).fill(temporary)
+                digest = files.sha256_of(temporary) if expected else _first_hash(temporary)
+                if expected and digest != expected:
+                    raise Failure(f"other bytes: their SHA-256 is {digest}")
+                files.write_record(path, digest)  # before the file: none is ever without one
             return Fetched(path, digest, str(source), file.sha256 is not None)
-        except InputError:
-            raise
-        except Exception as error:
-            failure = _explained(error, download)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        if not failure.retry or attempt == limits.attempts:
-            break
-        wait = limits.backoff * 2 ** (attempt - 1)
-        progress.say(f"{file.label}: {source}: {failure}; again in {wait:g} s")
+        except Failure as failure:
+            if not failure.retry or attempt == limits.attempts:
+                attempts = f" ({attempt} attempts)" if attempt > 1 else ""
+                raise Failure(f"{failure}{attempts}") from None
+            progress.say(f"{file.label}: {source}: {failure}; again in {wait:g} s")
         time.sleep(wait)
-    raise Failure(f"{failure} ({attempt} attempts)" if attempt > 1 else str(failure))
+        attempt, wait = attempt + 1, 2 * wait
 
 
 def _first_hash(path: Path) -> str:
@@ -209,12 +246,12 @@ def _first_hash(path: Path) -> str:
         check_whole(path)
     except InputError as error:
         raise Failure(reason_of(error).removeprefix(f"{path}: ")) from None
-    return sha256_of(path)
+    return files.sha256_of(path)
 
 
 @dataclass(eq=False)
 class Download(io.RawIOBase):
-    """The downloader that pooch calls for one source, and the file that takes what comes."""
+    """What pooch or gdown writes a file to that comes from one source."""
 
     source: Source
     file: WeightsFile
@@ -223,13 +260,15 @@ class Download(io.RawIOBase):
     size: int = 0  # bytes that have come
     output: BinaryIO = field(init=False)
 
-    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Fill the temporary file that pooch has made, or raise a Failure or a library's error."""
+    def fill(self, path: Path) -> None:
+        """Write the file to a new path, or raise a Failure, or the disk's OSError."""
         self.progress.begin()
-        Path(output_file).unlink()  # only its owner may read it
-        with Path(output_file).open("xb") as self.output:
+        with path.open("xb") as self.output:
             ways = {"url": self._over_http, "gdrive": self._from_drive, "file": self._from_folder}
-            ways[self.source.kind]()
+            try:
+                ways[self.source.kind]()
+            except Exception as error:
+                raise _explained(error, self) from None
         if self.file.bytes not in (None, self.size):
             reason = f"sent {self.size:,} bytes, but the file has {self.file.bytes:,}"
             raise Failure(reason, retry=self.source.kind == "url")
@@ -280,18 +319,13 @@ class Download(io.RawIOBase):
             shutil.copyfileobj(opened, self, CHUNK)
 
 
-def _explained(error: Exception, download: Download) -> Failure:
+def _explained(error: Exception, download: Download) -> Exception:
     """Return what a library raised as a Failure, in words that a person can use."""
     from requests import exceptions
 
-    if isinstance(error, Failure):
+    if isinstance(error, (Failure, OSError)) and not isinstance(error, exceptions.RequestException):
         return error
-    size, folder = download.size, cached_path(download.file).parent
-    if isinstance(error, OSError) and not isinstance(error, exceptions.RequestException):
-        raise InputError(f"{folder}: cannot be written: {reason_of(error)}") from None
-    text = " ".join(str(error).split())
-    if hashed := re.search(r"does not match the known hash: .* but got ([0-9a-f]{64})", text):
-        return Failure(f"other bytes: their SHA-256 is {hashed[1]}")
+    size, text = download.size, " ".join(str(error).split())
     if isinstance(error, exceptions.SSLError):
         detail = re.search(r"\] ([^(']*[^(' ])", text)
         return Failure(f"its certificate is not accepted: {detail[1] if detail else 'TLS failed'}")
@@ -314,8 +348,8 @@ def _by_hand(file: WeightsFile) -> str:
     if file.sha256:
         size = f"{file.bytes:,} bytes, " if file.bytes else ""
         lines.append(f"{size}SHA-256 {file.sha256}")
-    elif recorded := read_record(path):
-        beside = f"{record_path(path).name}; delete that to accept another"
+    elif recorded := files.read_record(path):
+        beside = f"{files.record_path(path).name}; delete that to accept another"
         lines.append(f"SHA-256 {recorded}, as it was when first fetched ({beside})")
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from modelzoo.weights.state_dict import StateDict, open_state_dict
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # the second: Keras 2.12 to 3.0
 KERAS_3, TORCH = "Keras 3 weights", "PyTorch state dict"
+LEFT_OVER = "is an array of no layer; nothing is left out silently"
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,10 @@ class StoredLayer:
 
     @property
     def label(self) -> str:
-        """Its name, or what stands for it."""
         return self.name or self.key
 
     @property
     def shapes(self) -> list[Shape]:
-        """The shapes of the arrays."""
         return [array.shape for array in self.arrays]
 
     @property
@@ -97,10 +96,8 @@ def _torch_layers(state: StateDict) -> list[StoredLayer]:
     modules: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in state.tensors.items():
         module, _, kind = name.rpartition(".")
-        if kind not in ("weight", "bias"):
+        if kind not in ("weight", "bias") or not tensor.shape:
             raise state.refuse(name, "is neither the weight nor the bias of a layer that we have")
-        if not tensor.shape:
-            raise state.refuse(name, "is a single number, not an array of a layer")
         array = state.read(name)
         if array.ndim in (2, 4):  # (maps, inputs, height, width) -> (height, width, inputs, maps)
             array = array.transpose(*range(2, array.ndim), 1, 0)
@@ -112,7 +109,7 @@ def _torch_layers(state: StateDict) -> list[StoredLayer]:
 
 
 def _legacy(checked: CheckedFile, root: str) -> Stored:
-    names = _names(checked, root, "layer_names")
+    names, prefix = _names(checked, root, "layer_names"), f"{root}/" if root else ""
     version, backend = (
         checked.text(root, name) or checked.text("", name) or ""
         for name in ("keras_version", "backend")
@@ -120,12 +117,12 @@ def _legacy(checked: CheckedFile, root: str) -> Stored:
     layers: list[StoredLayer] = []
     placed: set[str] = set()
     for name in names:
-        group = _inside(checked, root, name)
+        group = f"{prefix}{name}"
         if group not in checked.groups:
             raise checked.refuse(group, "is a layer that the file names but does not hold")
         by_parent: dict[str, list[np.ndarray]] = {}  # a nested network is one group of many layers
         for weight in _names(checked, group, "weight_names"):
-            path = _inside(checked, group, weight)
+            path = f"{group}/{weight}"
             if path not in checked.arrays:
                 raise checked.refuse(path, "is an array that the file names but does not hold")
             if path in placed:
@@ -140,8 +137,9 @@ def _legacy(checked: CheckedFile, root: str) -> Stored:
         if len(by_parent) == 1:
             by_parent = {name: by_parent.popitem()[1]}
         layers += [StoredLayer(each, each, arrays) for each, arrays in by_parent.items()]
-    within = {path for path in checked.arrays if path.startswith(f"{root}/" if root else "")}
-    _refuse_rest(checked, {path for path in within - placed if not path.startswith("optimizer")})
+    for path in checked.arrays:
+        if path.startswith(prefix) and path not in placed and not path.startswith("optimizer"):
+            raise checked.refuse(path, LEFT_OVER)
     config = checked.text("", "model_config")
     layout = "legacy weights" if config is None else "legacy model"
     return Stored(checked.path, layout, layers, names, version, backend, config)
@@ -149,19 +147,16 @@ def _legacy(checked: CheckedFile, root: str) -> Stored:
 
 def _keras_3_layers(checked: CheckedFile) -> list[StoredLayer]:
     places: dict[str, dict[int, str]] = {}  # of the arrays of each layer
-    rest: set[str] = set()
     for path in checked.arrays:
         parts = re.split(r"[/\\]", path)  # the second: written on Windows
         if parts[0] == "optimizer" or _is_random_state(path):
             continue
         if len(parts) < 4 or parts[-2] != "vars" or parts[-4] not in CONTAINERS:
-            rest.add(path)
-            continue
+            raise checked.refuse(path, LEFT_OVER)
         numbered = places.setdefault(parts[-3], {})
         if not re.fullmatch(r"\d{1,3}", parts[-1]) or int(parts[-1]) in numbered:
             raise checked.refuse(path, "is not where Keras 3 puts an array")
         numbered[int(parts[-1])] = path
-    _refuse_rest(checked, rest)
     layers = []
     for key in sorted(places, key=_stem_and_number):
         numbered = dict(sorted(places[key].items()))
@@ -172,14 +167,6 @@ def _keras_3_layers(checked: CheckedFile) -> list[StoredLayer]:
     return layers
 
 
-def _refuse_rest(checked: CheckedFile, paths: set[str]) -> None:
-    if left := sorted(paths):
-        more = f", with {len(left) - 1} more" if len(left) > 1 else ""
-        raise checked.refuse(
-            left[0], f"is an array of no layer{more}; nothing is left out silently"
-        )
-
-
 def _names(checked: CheckedFile, group: str, attribute: str) -> list[str]:
     """Return a list of names; a list above 64 kB was split by Keras into NAME0, NAME1, ..."""
     numbered = (f"{attribute}{number}" for number in itertools.count())
@@ -187,12 +174,6 @@ def _names(checked: CheckedFile, group: str, attribute: str) -> list[str]:
     if checked.has_attribute(group, attribute):
         parts = [attribute]
     return [name for part in parts for name in checked.texts(group, part)]
-
-
-def _inside(checked: CheckedFile, group: str, name: str) -> str:
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        raise checked.refuse(name, f"is no name of something inside {group or 'the file'!r:.80}")
-    return f"{group}/{name}" if group else name
 
 
 def _is_random_state(path: str) -> bool:
