@@ -12,8 +12,7 @@ import pytest
 from hardening.bars import draw_bars
 from modelzoo import cli
 from modelzoo.api import evaluate, load
-from modelzoo.convert.importing.import_file import import_file
-from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.import_file import Imported, import_file
 from modelzoo.networks import reference
 from modelzoo.weights.state_dict import open_state_dict
 

@@ -14,8 +14,7 @@ from modelzoo import cli
 from modelzoo.api import build, load, preprocess
 from modelzoo.config import load_config
 from modelzoo.config.sections import entry_shape
-from modelzoo.convert.importing.import_file import import_file
-from modelzoo.convert.importing.imported import Imported
+from modelzoo.convert.importing.import_file import Imported, import_file
 from modelzoo.support.errors import InputError
 
 # The same outputs

@@ -1,15 +1,17 @@
-"""The networks that the shapes and names of a weights-only file leave possible.
+"""What a foreign file leaves possible: networks for its shapes, and ways to prepare pixels.
 
-Such a file tells the convolutions, their maps and kernels, and the units of dense layers. It does
-not tell activations, padding, strides, the kind of pooling or the input's size.
+A file of weights tells the convolutions, their maps and kernels, and the units of dense layers. It
+does not tell activations, padding, strides, the kind of pooling or the input's size.
 """
 
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from modelzoo.config import Config, list_models, load_config
@@ -33,6 +35,14 @@ OTHER_NAMES = (
     "input_layer", "re_lu", "leaky_re_lu", "zero_padding2d", "softmax", "rescaling",
 )  # fmt: skip
 Chain = tuple[Layer, ...]  # under the names that they have in the file
+# Means and standard deviations of 0..1 that people copy from one another, by number of colours.
+USUAL_MOMENTS: dict[int, dict[str, tuple[list[float], list[float]]]] = {
+    1: {"(x / 255 - 0.1307) / 0.3081": ([0.1307], [0.3081])},  # PyTorch's example of MNIST
+    3: {
+        "standardised as ImageNet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        "standardised as CIFAR-10": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    },
+}
 
 
 def packaged_network(stored: Stored) -> str | None:
@@ -252,3 +262,82 @@ def _said(config: Config, key: str, given: bool) -> list[Any]:
     is_fixed = given or config.is_asked(f"model.{key}")
     value = getattr(config.model, key, None) if is_fixed else None
     return value if isinstance(value, list) else [value] * (value is not None)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One way to prepare images."""
+
+    name: str  # such as "0..1"
+    geometry: str  # "as they are", "padded by 2 to 32x32", "resized to 32x32"
+    layers: list[Any] = field(compare=False)  # for `data.preprocessing`
+
+    def __str__(self) -> str:
+        return f"pixels {self.name}, {self.geometry}"
+
+
+def usual_pixels(images: np.ndarray, shape: Shape) -> list[Pixels]:
+    """Return the usual ways to bring uint8 images (n, h, w, c) to a network's input.
+
+    Each scaling of `_scalings`; other sizes are padded with black, where that is possible on all
+    sides alike, or resized.
+    """
+    height, width, channels = shape
+    rows, columns = height - images.shape[1], width - images.shape[2]
+    plain = _scalings(images, channels)
+    where = f"resized to {height}x{width}" if rows or columns else "as they are"
+    ways = [Pixels(name, where, layers) for name, layers in plain.items()]
+    if rows != columns or rows <= 0 or rows % 2:
+        return ways
+    pad = {"class_name": "ZeroPadding2D", "config": {"padding": rows // 2}}
+    where = f"padded by {rows // 2} to {height}x{width}"
+    padded: list[Pixels] = []
+    for name, layers in plain.items():
+        padded.append(Pixels(name, where, [pad, *layers]))
+        if name not in ("0..1", "0..255"):  # there, black is not 0
+            padded.append(Pixels(name, f"{where} after scaling", [*layers, pad]))
+    share = images.shape[1] * images.shape[2] / (height * width)
+    for name, layers in _scalings(images, channels, share).items():
+        if name.startswith("standardised"):
+            padded.append(Pixels(f"{name} with its padding", where, [pad, *layers]))
+    return padded + ways
+
+
+def _scalings(images: np.ndarray, channels: int, share: float = 1.0) -> dict[str, list[Any]]:
+    """Return the layers of each usual scaling; `share` of a padded image is not black."""
+    moments = {
+        "0..1": ([0.0], [1.0]),
+        "0..255": ([0.0], [1 / 255]),
+        "-1..1": ([0.5], [0.5]),
+        "-0.5..0.5": ([0.5], [1.0]),
+        **USUAL_MOMENTS.get(channels, {}),
+    }
+    own = _moments(images.reshape(-1, 1), share)
+    if not any(np.allclose(own, usual, atol=0.005) for usual in moments.values()):
+        moments["standardised"] = own
+    if channels > 1 and images.shape[3] == channels:
+        moments["standardised by colour"] = _moments(images, share)
+    scalings = {name: _standardising(*values) for name, values in moments.items()}
+    return scalings | {"0..255": []}
+
+
+def _standardising(means: list[float], deviations: list[float]) -> list[dict[str, Any]]:
+    """Return the layer that takes means from pixels of 0..1, and divides by deviations."""
+    if len(means) == 1:
+        scaled = {"scale": 1 / (255 * deviations[0])}
+        if means[0]:
+            scaled["offset"] = -means[0] / deviations[0]
+        return [{"class_name": "Rescaling", "config": scaled}]
+    means, variances = [255 * mean for mean in means], [(255 * each) ** 2 for each in deviations]
+    return [{"class_name": "Normalization", "config": {"mean": means, "variance": variances}}]
+
+
+def _moments(images: np.ndarray, share: float) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of each channel in 0..1, with black added around."""
+    means, deviations, values = [], [], np.arange(256)
+    for channel in np.moveaxis(images, -1, 0):
+        counts = np.bincount(channel.ravel(), minlength=256) / channel.size * share
+        mean = float(counts @ values)
+        means.append(mean / 255)
+        deviations.append(max(float(np.sqrt(counts @ values**2 - mean**2)), 1e-3) / 255)
+    return means, deviations

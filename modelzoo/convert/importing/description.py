@@ -71,11 +71,6 @@ def read_network(text: str | bytes, stored: Stored) -> tuple[Network, list[Store
     """Return the network of `model_config`, channels last, its stored layers, and notes.
 
     A Normalization takes its mean and its variance from a stored layer, which is left out then.
-
-    Raises:
-        InputError: no JSON, a layer, argument or activation that is not known, layers that do not
-            form one chain, or an input that is no image.
-        RecursionError: nested deeper than any network.
     """
     try:
         described = json.loads(text)

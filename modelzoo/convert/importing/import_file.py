@@ -1,22 +1,134 @@
 """`modelzoo import`: a foreign file becomes a configuration and weights that run again."""
 
+from __future__ import annotations
+
+import dataclasses
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from modelzoo.convert.importing.candidates import packaged_network
-from modelzoo.convert.importing.imported import Imported
-from modelzoo.data.datasets import check_dataset_name
-from modelzoo.support.errors import InputError
+from msgspec.structs import asdict
+
+from modelzoo.api import evaluate
+from modelzoo.config import Config, list_models, load_config
+from modelzoo.convert.importing.candidates import Pixels, packaged_network
+from modelzoo.convert.importing.description import FLAT_BY_PIXEL, read_network
+from modelzoo.data.datasets import check_dataset_name, load_dataset, takes_image_options
+from modelzoo.data.source import Dataset
+from modelzoo.networks import Network
+from modelzoo.networks.network import as_specs
+from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import sha256_of, write_text
 from modelzoo.support.terminal import on_one_line
 from modelzoo.support.version import __version__
-from modelzoo.training.resolve import configure
-from modelzoo.weights.hdf5 import check_signature
-from modelzoo.weights.stored import read_stored
+from modelzoo.training.device import start_framework
+from modelzoo.training.prepare import build_network, fit_config_to_data
+from modelzoo.training.resolve import Source, configure
+from modelzoo.weights.reader import Arrays, arrays_for, fill, in_pixel_order, save_weights
+from modelzoo.weights.stored import Stored, read_stored
+
+if TYPE_CHECKING:
+    from modelzoo.convert.importing.search import Score
+    from modelzoo.training.evaluation import Scores
 
 HEAD = "# Imported from "  # how a YAML of ours begins, which the next import may replace
+# How people name the architecture beside weights: {} is the name of the weights.
+ARCHITECTURE_NAMES = ("{}", "{}_architecture", "model", "model_architecture", "architecture")
+MAX_ARCHITECTURE_BYTES = 4_000_000
+TURNED = "kernels: from (outputs, inputs, height, width) to (height, width, inputs, outputs)"
+TURNED_AROUND = "saved with Theano: the kernels of the convolutions are turned around"
+
+
+@dataclass
+class Imported:
+    """An import: what it starts from, what it chooses, what it measures, and what it writes."""
+
+    stored: Stored  # what the file holds
+    model: str | Path | None  # what was named for the rest
+    overrides: Sequence[str]
+    yaml: Path
+    weights: Path
+    config: Config  # that of `model`, or a LeNet-5's; at last that of the network
+    arrays: Arrays = field(default_factory=list)  # of the network
+    equals: str | None = None  # the packaged network that computes the same with these weights
+    rewritten: list[str] = field(default_factory=list)  # what was converted
+    assumptions: list[str] = field(default_factory=list)  # what the file does not say, and why
+    data: Dataset | None = None  # that was used
+    # The ways to prepare pixels that were left at last, the best first, if any were tried.
+    tried: list[tuple[Pixels, Score]] = field(default_factory=list)
+    scores: Scores | None = None  # on its test images
+    warning: str = ""  # what is wrong with them
+
+    @property
+    def origin(self) -> str:
+        """How the file was saved, and by which Keras."""
+        version = self.stored.version
+        return self.stored.layout + (f", Keras {version}" if version else "")
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        scores, data = self.scores, self.data
+        pixels = self.tried[0][0] if self.tried else None
+        return {
+            "name": self.config.name,
+            "config": str(self.yaml),
+            "weights": str(self.weights),
+            "layout": self.stored.layout,
+            "keras_version": self.stored.version or None,
+            "builder": self.config.model.builder,
+            "equals": self.equals,
+            "parameters": self.config.about.parameters,
+            "input_shape": self.config.model.input_shape,
+            "dataset": data and data.name,
+            "scaling": pixels and pixels.name,
+            "geometry": pixels and pixels.geometry,
+            "preprocessing": self.config.data.preprocessing,
+            "accuracy": scores and scores.accuracy,
+            "loss": scores and scores.loss,
+            "images": scores and len(scores.labels),
+            "note": data.note if data else "",
+            "warning": self.warning,
+            "assumptions": self.assumptions,
+            "rewritten": self.rewritten,
+            "tried": [
+                {"label": str(pixels)} | {k: round(v, 4) for k, v in score._asdict().items()}
+                for pixels, score in self.tried
+            ],
+        }
+
+    def facts(self) -> list[str]:
+        """Return what was found, tried, assumed and rewritten, a line each."""
+        facts = []
+        if self.equals:
+            facts.append(f"Equals {self.equals}: the same outputs with the same weights")
+        if self.data and self.scores:
+            count, name = len(self.scores.labels), self.data.name
+            facts.append(
+                f"Test accuracy {self.scores.accuracy:.4f}, loss {self.scores.loss:.4f} on the "
+                f"{count:,} test images of {name}, scored once"
+            )
+            facts += [f"Note: {self.data.note}"] if self.data.note else []
+            if self.tried:
+                count = self.tried[0][1].images
+                facts.append(f"Tried on {count:,} training images of {name} set aside; accuracy:")
+            facts += [f"  {score.accuracy:.4f}  {pixels}" for pixels, score in self.tried[:6]]
+        facts += [f"Assumed: {each}" for each in self.assumptions]
+        return [*facts, *(f"Rewritten: {each}" for each in self.rewritten)]
+
+    def lines(self) -> list[str]:
+        """Return the same in words, a line each."""
+        layers = self.config.network.layers if self.config.network else ()
+        lines = [
+            f"{self.config.name}: {self.origin}; {self.config.about.parameters:,} parameters, "
+            f"{len(layers)} layers",
+            *(f"  {fact}" for fact in self.facts()),
+            f"configuration: {self.yaml}",
+            f"weights: {self.weights}",
+        ]
+        return [on_one_line(line)[:300] for line in lines]
 
 
 def import_file(
@@ -28,47 +140,52 @@ def import_file(
     overrides: Sequence[str] = (),
     notify: Callable[[str], None] = print,
 ) -> Imported:
-    """Turn a foreign file into DIR/NAME.yaml and DIR/NAME.weights.h5.
+    """Turn a `.h5` of Keras 2.0 to 3.x or a `.pth` into OUT/NAME.yaml and OUT/NAME.weights.h5.
 
-    Args:
-        path: a whole model or weights of Keras 2.0 to 3.x (`.h5`), or a state dict of PyTorch
-            (`.pth`).
-        out: the folder, made if it is missing.
-        dataset: on whose validation images everything is tried that the file does not say, and on
-            whose test images the outcome is scored, once.
-        model: NAME, NAME/WEIGHTS, a YAML or the folder of a run: its configuration stands for what
-            the file does not say.
-        overrides: "SECTION.KEY=VALUE"; they win.
-        notify: called with each notice.
-
-    Raises:
-        InputError: the file, the data set or the configuration cannot be used.
+    What the file does not say is taken from `overrides` ("SECTION.KEY=VALUE"), then from the
+    configuration that `model` names, or tried on validation images of `dataset`. On its test images
+    the outcome is scored, once.
     """
-    check_signature(path)
+    # What is wrong with the file is refused here, before a framework takes its seconds.
+    stored = read_stored(path)
     stem = re.sub(r"(\.weights)?\.(h5|pth?)\Z", "", path.name)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._") or "imported"
     yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
     _check_targets(path, yaml, weights)
     if dataset is not None:
         check_dataset_name(dataset)
-    # What is wrong with the file is refused here, before a framework takes its seconds.
-    stored = read_stored(path)
-    model = model or packaged_network(stored)
+    published = packaged_network(stored)
+    model = model or published
     known = None if model is None else dataset
     config, _ = configure(model or "lenet5", dataset=known, overrides=overrides)
-    found = Imported(stored, yaml, weights, config)
-    found.read(beside=model is None, notify=notify)
-    from modelzoo.training.device import start_framework
+    found = Imported(stored, model, overrides, yaml, weights, config)
+    network = _described_network(found, notify)
+    with start_framework(config.trainer.backend, "auto").scope():
+        from modelzoo.convert.importing.search import fit_pixels, guess_network
 
-    device = start_framework(config.trainer.backend, "auto")
-    with device.scope():
-        from modelzoo.convert.importing.fitting import fit_file, score_once
-
-        fit_file(found, model, dataset, overrides, notify)
+        if dataset is not None:  # its images as they are; those of a folder at the network's size
+            options = asdict(config.image) | {"image_shape": config.image_shape}
+            options = options if takes_image_options(dataset) else {}
+            found.data = load_dataset(dataset, notify=notify, **options)
+        network = network or _network_of_config(found) or guess_network(found)
+        found.config = dataclasses.replace(_config_for(found, network), name=name)
+        packages = ((each, load_config(each).network) for each in list_models())
+        equal = (each for each, other in packages if other and other.computes_like(network))
+        found.equals = next(equal, None)
+        if found.data is None:
+            found.assumptions.append(
+                f"data.preprocessing as in {model or _base_of(network)}; the file does not say how "
+                "its pixels were scaled (--dataset tries it)"
+            )
+            _write(found)
+            return found
+        found.config = fit_config_to_data(found.config, found.data, None)
+        # A packaged network's own way of preparing images is published with its weights.
+        if not config.is_asked("data.preprocessing") and not published:
+            fit_pixels(found, network, found.data)
         _write(found)
-        if found.data is not None:
-            score_once(found, found.data, notify)
-            _write_yaml(found)
+        _score(found, found.data, notify)
+        _write_yaml(found)
     return found
 
 
@@ -82,10 +199,118 @@ def _check_targets(path: Path, yaml: Path, weights: Path) -> None:
             raise InputError(f"{target}: already exists; move it away, or give another --out")
 
 
-def _write(found: Imported) -> None:
-    from modelzoo.training.prepare import build_network
-    from modelzoo.weights.reader import fill, save_weights
+def _described_network(found: Imported, notify: Callable[[str], None]) -> Network | None:
+    """Return the network that the file describes, or the first architecture beside it that fits."""
+    stored, path = found.stored, found.stored.path
+    if not stored.layers:
+        raise InputError(f"{path}: holds no weights")
+    if stored.is_torch:
+        found.rewritten += [TURNED, FLAT_BY_PIXEL]
+    elif stored.backend == "theano":
+        found.rewritten.append(TURNED_AROUND)
+    if stored.config is not None:
+        return _read(found, stored.config)
+    if stored.is_torch or found.model is not None:
+        return None
+    stem = re.sub(r"(\.weights)?\.\w+\Z", "", path.name)
+    name = re.sub(r"(?i)[._-]?weights?([._-]?only)?\Z", "", stem)
+    names = dict.fromkeys([stem, *(each.format(name) for each in ARCHITECTURE_NAMES)])
+    for beside in (path.with_name(f"{each}.json") for each in names):
+        if not beside.is_file():
+            continue
+        try:
+            if beside.stat().st_size > MAX_ARCHITECTURE_BYTES:
+                raise InputError(f"is larger than {MAX_ARCHITECTURE_BYTES:,} bytes")
+            network = _read(found, beside.read_bytes())
+        except (InputError, OSError) as error:
+            reason = reason_of(error)
+            notify(f"{beside}: is not used as the architecture of {path.name}: {reason}")
+        else:
+            found.assumptions.append(f"the network as {beside} describes it")
+            return network
+    return None
 
+
+def _read(found: Imported, text: str | bytes) -> Network:
+    """Return the network that a description in JSON gives, and note the arrays of its layers."""
+    stored = found.stored
+    try:
+        network, others, notes = read_network(text, stored)
+    except RecursionError:
+        raise InputError(f"{stored.path}: model_config: is nested deep; no network is") from None
+    except InputError as error:
+        raise InputError(f"{stored.path}: {error}") from None
+    arrays = arrays_for(network, dataclasses.replace(stored, layers=others))
+    found.arrays = in_pixel_order(network, arrays) if FLAT_BY_PIXEL in notes else arrays
+    found.rewritten += notes
+    return network
+
+
+def _network_of_config(found: Imported) -> Network | None:
+    """Return the named configuration's own network for the file's arrays; None if none fits."""
+    if found.model is None:
+        return None
+    config, stored = found.config, found.stored
+    if stored.is_torch:
+        config = _with(config, {"model": {"num_classes": stored.layers[-1].shapes[-1][-1]}})
+    network = config.network
+    if network is None:
+        raise InputError(f"{config.name}: its builder gives no description of a network")
+    try:
+        found.arrays = arrays_for(network, stored)
+    except InputError:
+        if stored.is_torch or not hasattr(config.model, "pooling"):
+            raise
+        return None
+    found.assumptions.append(
+        f"activations, padding, pooling and input size as in {config.name}, whose arrays have the "
+        "same shapes; the file does not say them"
+    )
+    return network
+
+
+def _config_for(found: Imported, network: Network) -> Config:
+    """Return a complete configuration: the network as it is, the rest as its base has it."""
+    model, overrides = found.model, found.overrides
+    dataset = found.data.name if found.data else None  # another, if the one asked for is not here
+    if network.organizing_steps:  # its own builder says how it learns, a list of layers does not
+        return configure(model, dataset=dataset, overrides=overrides)[0]
+    colour = network.input_shape[2] > 1
+    if dataset is None and model is None:
+        dataset = "cifar10" if colour else "mnist"
+    others = [text for text in overrides if not text.strip().startswith("model.")]
+    config, _ = configure(model or _base_of(network), dataset=dataset, overrides=others)
+    values: dict[str, Any] = {
+        "model": {
+            "builder": "sequential",
+            "input_shape": list(network.input_shape),
+            "num_classes": network.shapes[-1][0],
+            "layers": as_specs(network.layers),
+        }
+    }
+    if model is None and colour:
+        values["image"] = {"fit": "cover", "ink": "as_is"}
+    last = network.layers[-1]
+    if (getattr(last, "activation", None) or last.kind.lower()) not in ("softmax", "sigmoid"):
+        loss = {"class_name": "CategoricalCrossentropy", "config": {"from_logits": True}}
+        values["compile"] = {"loss": loss}  # its outputs are no probabilities
+    return _with(config, values)
+
+
+def _base_of(network: Network) -> str:
+    """Return the packaged network whose recipe and data suit a network."""
+    large = any(
+        layer.kind == "BatchNormalization" or getattr(layer, "groups", 1) > 1
+        for layer in network.layers
+    )
+    return "alexnet" if large else "lenet5"
+
+
+def _with(config: Config, values: dict[str, Any]) -> Config:
+    return config.with_values(values, "the import", asked=False)
+
+
+def _write(found: Imported) -> None:
     network = build_network(found.config)
     fill(network, found.arrays)
     about = {
@@ -94,7 +319,7 @@ def _write(found: Imported) -> None:
         "parameters": network.count_params(),
         "source": "",
     }
-    found.config = found.config.with_values({"about": about}, "the import", asked=False)
+    found.config = _with(found.config, {"about": about})
     save_weights(network, found.weights)
     _write_yaml(found)
 
@@ -113,3 +338,20 @@ def _write_yaml(found: Imported) -> None:
         indent = " " * (len(text) - len(text.lstrip()) + 2)
         lines += textwrap.wrap(text, 98, subsequent_indent=indent, break_on_hyphens=False)
     write_text(found.yaml, "".join(f"# {line}\n" for line in lines) + found.config.to_yaml())
+
+
+def _score(found: Imported, data: Dataset, notify: Callable[[str], None]) -> None:
+    from modelzoo.convert.importing.search import is_poor
+
+    source = Source(found.config, found.weights, found.config.name)
+    # The data set was opened before, with notices.
+    found.scores = scores = evaluate(source, notify=lambda message: None).scores
+    if is_poor(scores.accuracy, scores.labels):
+        tried = "no usual way to prepare pixels fits"
+        if not found.tried:
+            tried = "its pixels are prepared as given"
+        found.warning = (
+            f"accuracy {scores.accuracy:.4f} on {data.name} is close to chance: {tried}. Was it "
+            "trained on other data, or is the network another one (--model, --set model.KEY)?"
+        )
+        notify(found.warning)

@@ -9,23 +9,28 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 
 from modelzoo.config.sections import entry_shape
-from modelzoo.convert.importing.candidates import ACTIVATIONS, activations_of, with_activations
+from modelzoo.convert.importing import candidates
+from modelzoo.convert.importing.description import FLAT_BY_PIXEL
 from modelzoo.data.preprocessor import Preprocessor
-from modelzoo.data.source import Dataset, ImageShape, convert, split_validation
+from modelzoo.data.source import Dataset, convert, split_validation
 from modelzoo.networks import Network
 from modelzoo.networks.keras_objects import to_keras
 from modelzoo.networks.layer import Shape
-from modelzoo.weights.reader import Arrays, fill
+from modelzoo.support.errors import InputError
+from modelzoo.weights.reader import Arrays, fill, in_pixel_order
 
-MORE_ACTIVATIONS = (*ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
+if TYPE_CHECKING:
+    from modelzoo.convert.importing.import_file import Imported
+
+MORE_ACTIVATIONS = (*candidates.ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
 VALIDATION_IMAGES = 5_000
 # How many images decide at first, later and at last, and how many ways go on.
 SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))
@@ -39,14 +44,64 @@ PLAIN, PAIRS, STARTS, FINALISTS = 24, 8, 4, 2
 MAX_MIXED = 300  # activations of a single network; 4 layers of 4 have 256
 MAX_PASSES = 4
 LOSS_FLOOR, ODDITY = 0.01, 0.1  # see Search._cost
-# Means and standard deviations of 0..1 that people copy from one another, by number of colours.
-USUAL_MOMENTS: dict[int, dict[str, tuple[list[float], list[float]]]] = {
-    1: {"(x / 255 - 0.1307) / 0.3081": ([0.1307], [0.3081])},  # PyTorch's example of MNIST
-    3: {
-        "standardised as ImageNet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-        "standardised as CIFAR-10": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
-    },
-}
+
+
+def guess_network(found: Imported) -> Network:
+    """Return the network that the shapes tell, with the rest as given or as it scores best."""
+    stored, config, data, given = found.stored, found.config, found.data, found.model is not None
+    said = [config.is_asked(f"model.{key}") for key in ("conv_activation", "dense_activation")]
+    if not given and data is None and not all(said):
+        raise InputError(
+            f"{stored.path}: holds weights only: it does not say its activations, padding and "
+            "pooling\n--dataset NAME tries them on validation images; --model NAME takes them from "
+            "a configuration,\nand --set model.conv_activation=tanh (and so on) says them"
+        )
+    natural = None if data is None else data.image_shape
+    networks = candidates.possible_networks(stored, config, given=given, natural=natural)
+    names = candidates.possible_activations(stored, config, given=given or data is None)
+    plain = [layer.arrays for layer in stored.layers]
+    by_channel = stored.is_torch
+    if data is None:
+        network = candidates.with_activations(networks[0], names[0])
+        why = "the plainest that fits the shapes"
+    else:
+        tried = []
+        # Keras' `channels_first` is rare: it is tried if nothing else scores.
+        for by_channel in (True,) if stored.is_torch else (False, True):
+            arrays = [in_pixel_order(each, plain) if by_channel else plain for each in networks]
+            search = Search(networks, arrays, data)
+            tried.append((*search.best(names), by_channel))
+            if not is_poor(tried[-1][1].accuracy, search.labels):
+                break
+        network, reached, by_channel = max(tried, key=lambda each: each[1].accuracy)
+        why = (
+            f"the best of what its shapes allow, accuracy {reached.accuracy:.4f} on "
+            f"{reached.images:,} validation images of {data.name}"
+        )
+    *inner, last = candidates.activations_of(network)
+    flattened = ", flattened channel by channel" if by_channel else ""
+    found.assumptions += [
+        f"{candidates.in_words(network)}{flattened}: {why}",
+        f"activations {', '.join(inner)}: {why}",
+        f"{last} at the output: not said by the file, as usual",
+    ]
+    found.arrays = in_pixel_order(network, plain) if by_channel else plain
+    if by_channel and FLAT_BY_PIXEL not in found.rewritten:
+        found.rewritten.append(FLAT_BY_PIXEL)
+    return network
+
+
+def fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
+    """Try the usual scalings and paddings, and take the one that fits."""
+    search = Search([network], [found.arrays], data)
+    found.tried = search.best_pixels()
+    best, reached = found.tried[0]
+    values = {"data": {"preprocessing": best.layers}}
+    found.config = found.config.with_values(values, "the import", asked=False)
+    found.assumptions.append(
+        f"{best}: the best of {len(search.ways[0])} ways on {reached.images:,} validation images "
+        f"of {data.name} (accuracy {reached.accuracy:.4f})"
+    )
 
 
 class Score(NamedTuple):
@@ -63,7 +118,7 @@ class Candidate:
 
     place: int
     activations: tuple[str, ...]
-    pixels: Pixels
+    pixels: candidates.Pixels
 
     def varied(self, layers: Sequence[int], names: Sequence[str]) -> list[Candidate]:
         """Return the same with each of `names` in each of these layers."""
@@ -85,25 +140,23 @@ class Search:
         _, chosen = split_validation(data.y_train, count)
         chosen = np.random.default_rng(0).permutation(chosen)
         self.images, self.labels = np.asarray(data.x_train[chosen]), data.y_train[chosen]
+        shapes = [network.input_shape for network in networks]
+        usual = {shape: candidates.usual_pixels(self.images, shape) for shape in set(shapes)}
+        self.ways = [usual[shape] for shape in shapes]  # to prepare images for each network
         parameters = networks[0].parameters
         self.rounds = LARGE if parameters > 5_000_000 else SMALL
         largest = max(math.prod(shape) for network in networks for shape in network.shapes)
         kept = max(1, KEPT_BYTES // (4 * CHUNK * largest))
         built = max(1, KEPT_PARAMETERS // max(parameters, 1))
-        self._usual = functools.cache(functools.partial(usual_pixels, self.images))
         self._runs = functools.lru_cache(built)(self._built)
         self._sums = functools.lru_cache(kept)(self._computed)
         self._prepared = functools.lru_cache(kept)(self._preprocessed)
         self.score = functools.cache(self._scored)
 
-    def pixels(self, place: int) -> list[Pixels]:
-        """Return the usual ways to prepare images for a network."""
-        return self._usual(self.networks[place].input_shape)
-
-    def best_pixels(self) -> list[tuple[Pixels, Score]]:
+    def best_pixels(self) -> list[tuple[candidates.Pixels, Score]]:
         """Score all ways to prepare images for the first network, the best on more and more."""
-        names = activations_of(self.networks[0])
-        left = [Candidate(0, names, each) for each in self.pixels(0)]
+        names = candidates.activations_of(self.networks[0])
+        left = [Candidate(0, names, each) for each in self.ways[0]]
         scored: list[tuple[Candidate, Score]] = []
         for count, keep in self.rounds:
             scored = [(each, self.score(each, count)) for each in left]
@@ -124,18 +177,18 @@ class Search:
         plain = [
             Candidate(place, names, pixels)
             for place in range(len(self.networks))
-            for pixels in self.pixels(place)[:2]  # 0..1 and 0..255
+            for pixels in self.ways[place][:2]  # 0..1 and 0..255
             for names in activations
         ]
         each_way = [
             replace(each, pixels=pixels)
             for each in self._best(plain, few // 2, PLAIN)
-            for pixels in self.pixels(each.place)
+            for pixels in self.ways[each.place]
         ]
         layers = [i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1]
         better = self._best(each_way, few, PAIRS, attrgetter("place", "pixels"))
-        if len(ACTIVATIONS) ** len(layers) <= MAX_MIXED:
-            mixed = [new for each in better for new in each.varied(layers, ACTIVATIONS)]
+        if len(candidates.ACTIVATIONS) ** len(layers) <= MAX_MIXED:
+            mixed = [new for each in better for new in each.varied(layers, candidates.ACTIVATIONS)]
             better = self._best(mixed, few // 2, PAIRS, attrgetter("place", "pixels"))
         pair = 2 if self.rounds is SMALL else 1
         # The best on so many images; how many activations change at a time, on how many images.
@@ -146,19 +199,19 @@ class Search:
             kept = self._best(better, count, keep, attrgetter("pixels"))
             better = [self._improved(each, runs, images) for each in kept]
         (best,) = self._best(better, many, 1)
-        network = with_activations(self.networks[best.place], best.activations)
+        network = candidates.with_activations(self.networks[best.place], best.activations)
         return network, self.score(best, many)
 
     def _best(
         self,
-        candidates: Sequence[Candidate],
+        several: Sequence[Candidate],
         count: int,
         keep: int,
         kind: Callable[[Candidate], Any] = lambda it: it,
     ) -> list[Candidate]:
         """Return the best few by their cost on `count` images, one of each kind."""
         best: dict[Any, Candidate] = {}
-        distinct = dict.fromkeys(candidates)
+        distinct = dict.fromkeys(several)
         for each in sorted(distinct, key=lambda it: (self._cost(it, count), it.place)):
             best.setdefault(kind(each), each)
         return list(best.values())[:keep]
@@ -178,7 +231,7 @@ class Search:
             # A few images that are all right seem best with the largest pixels, which only make
             # the network surer: ways to prepare them are compared on more.
             if count > self.rounds[0][0]:
-                others += [replace(best, pixels=each) for each in self.pixels(best.place)]
+                others += [replace(best, pixels=each) for each in self.ways[best.place]]
             (best,) = self._best([best, *others], count, 1)
             if best == before:
                 break
@@ -192,7 +245,7 @@ class Search:
         names = candidate.activations[:-1]
         convs = sum(layer.kind == "Conv2D" for layer in self.networks[candidate.place].layers)
         kinds = len(set(names[:convs])) + len(set(names[convs:]))
-        odd = kinds + len(set(names) - set(ACTIVATIONS))
+        odd = kinds + len(set(names) - set(candidates.ACTIVATIONS))
         # Padded images and padded convolutions are the same but for rounding: the plainest wins.
         loss = self.score(candidate, count).loss
         return round((loss + LOSS_FLOOR) * (1 + ODDITY * odd), 5) if math.isfinite(loss) else loss
@@ -216,7 +269,7 @@ class Search:
         return Score(float((outputs.argmax(axis=1) == labels).mean()), loss, len(labels))
 
     def _computed(
-        self, place: int, pixels: Pixels, part: tuple[int, int], names: tuple[str, ...]
+        self, place: int, pixels: candidates.Pixels, part: tuple[int, int], names: tuple[str, ...]
     ) -> Any:
         """Return what the activations of these names lead to: the sums that the next one takes.
 
@@ -231,14 +284,15 @@ class Search:
             values = layer(values)
         return values
 
-    def _preprocessed(self, pixels: Pixels, shape: Shape, part: tuple[int, int]) -> Any:
+    def _preprocessed(self, pixels: candidates.Pixels, shape: Shape, part: tuple[int, int]) -> Any:
         images = convert(self.images[slice(*part)], entry_shape(shape, pixels.layers))
         return Preprocessor(pixels.layers)(images)
 
     def _built(self, place: int) -> list[list[Any]]:
         """Return a network's layers, divided after each whose activation varies; it is linear."""
         network = self.networks[place]
-        model = to_keras(with_activations(network, ["linear"] * len(activations_of(network))))
+        linear = ["linear"] * len(candidates.activations_of(network))
+        model = to_keras(candidates.with_activations(network, linear))
         fill(model, self.arrays[place])
         runs: list[list[Any]] = [[]]
         for layer, described in zip(model.layers[1:], network.layers, strict=True):
@@ -252,83 +306,3 @@ def is_poor(accuracy: float, labels: np.ndarray) -> bool:
     """Whether an accuracy is in the lowest third between that of the most frequent class and 1."""
     chance = float(np.bincount(labels).max() / len(labels))
     return accuracy < chance + (1 - chance) / 3
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """One way to prepare images."""
-
-    name: str  # such as "0..1"
-    geometry: str  # "as they are", "padded by 2 to 32x32", "resized to 32x32"
-    layers: list[Any] = field(compare=False)  # for `data.preprocessing`
-
-    def __str__(self) -> str:
-        return f"pixels {self.name}, {self.geometry}"
-
-
-def usual_pixels(images: np.ndarray, shape: ImageShape) -> list[Pixels]:
-    """Return the usual ways to bring uint8 images (n, h, w, c) to a network's input.
-
-    Scalings: 0..1, 0..255, -1..1, -0.5..0.5, standardised by the mean and deviation of these
-    images (also for each colour), and by those of `USUAL_MOMENTS`. Other sizes: padded with
-    black, where that is possible on all sides alike, or resized.
-    """
-    height, width, channels = shape
-    rows, columns = height - images.shape[1], width - images.shape[2]
-    plain = _scalings(images, channels)
-    where = f"resized to {height}x{width}" if rows or columns else "as they are"
-    ways = [Pixels(name, where, layers) for name, layers in plain.items()]
-    if rows != columns or rows <= 0 or rows % 2:
-        return ways
-    pad = {"class_name": "ZeroPadding2D", "config": {"padding": rows // 2}}
-    where = f"padded by {rows // 2} to {height}x{width}"
-    padded: list[Pixels] = []
-    for name, layers in plain.items():
-        padded.append(Pixels(name, where, [pad, *layers]))
-        if name not in ("0..1", "0..255"):  # there, black is not 0
-            padded.append(Pixels(name, f"{where} after scaling", [*layers, pad]))
-    share = images.shape[1] * images.shape[2] / (height * width)
-    for name, layers in _scalings(images, channels, share).items():
-        if name.startswith("standardised"):
-            padded.append(Pixels(f"{name} with its padding", where, [pad, *layers]))
-    return padded + ways
-
-
-def _scalings(images: np.ndarray, channels: int, share: float = 1.0) -> dict[str, list[Any]]:
-    """Return the layers of each usual scaling; `share` of a padded image is not black."""
-    moments = {
-        "0..1": ([0.0], [1.0]),
-        "0..255": ([0.0], [1 / 255]),
-        "-1..1": ([0.5], [0.5]),
-        "-0.5..0.5": ([0.5], [1.0]),
-        **USUAL_MOMENTS.get(channels, {}),
-    }
-    own = _moments(images, share)
-    if not any(np.allclose(own, usual, atol=0.005) for usual in moments.values()):
-        moments["standardised"] = own
-    if channels > 1 and images.shape[3] == channels:
-        each = [_moments(images[..., index], share) for index in range(channels)]
-        colours = [mean for (mean,), _ in each], [deviation for _, (deviation,) in each]
-        moments["standardised by colour"] = colours
-    scalings = {name: _standardising(*values) for name, values in moments.items()}
-    return scalings | {"0..255": []}
-
-
-def _standardising(means: list[float], deviations: list[float]) -> list[dict[str, Any]]:
-    """Return the layer that takes means from pixels of 0..1, and divides by deviations."""
-    if len(means) == 1:
-        scaled = {"scale": 1 / (255 * deviations[0])}
-        if means[0]:
-            scaled["offset"] = -means[0] / deviations[0]
-        return [{"class_name": "Rescaling", "config": scaled}]
-    means, variances = [255 * mean for mean in means], [(255 * each) ** 2 for each in deviations]
-    return [{"class_name": "Normalization", "config": {"mean": means, "variance": variances}}]
-
-
-def _moments(images: np.ndarray, share: float) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of pixels in 0..1, with black added around."""
-    counts = np.bincount(images.ravel(), minlength=256) / images.size * share
-    values = np.arange(256)
-    mean = float(counts @ values)
-    deviation = max(float(np.sqrt(counts @ values**2 - mean**2)), 1e-3)
-    return [mean / 255], [deviation / 255]
