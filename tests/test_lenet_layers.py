@@ -72,7 +72,7 @@ def in_numpy(layer: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
         gradient = reference.local_response_normalization_gradient
         forward = partial(reference.local_response_normalization, **settings)
         return forward, lambda up, x: (gradient(x, up, **settings),)
-    options = (layer.described.steps, layer.padding, layer.padding_value)
+    options = (layer.described.steps, layer.padding, 1, layer.padding_value)
     forward, gradient = (
         reference.connection_table_conv2d,
         reference.connection_table_conv2d_gradient,

@@ -99,7 +99,7 @@ def test_lenet5_1998_is_its_layers_in_numpy():
 def test_lenet_1989_is_its_layers_in_numpy():
     """The whole network, the background of -1 beyond both borders included."""
     model, weights, images = randomized("lenet_1989", -1, 1)
-    window = (2, "same", -1.0)
+    window = (2, "same", 1, -1.0)
     x = reference.connection_table_conv2d(images, *weights["H1"], np.ones((1, 12)), *window)
     x = reference.scaled_tanh(x)
     x = reference.connection_table_conv2d(x, *weights["H2"], EIGHT_OF_TWELVE, *window)

@@ -290,8 +290,7 @@ def test_cross_entropy():
     """The loss that every network here is trained with, and the gradient it starts from."""
     logits = sample(4, 5)
     labels = np.array([0, 4, 2, 2])
-    targets = reference.one_hot(labels, 5)
-    np.testing.assert_array_equal(targets, keras.utils.to_categorical(labels, 5))
+    targets = np.eye(5)[labels]
     probabilities = reference.softmax(logits)
     loss = reference.categorical_cross_entropy(probabilities, targets)
     expected = keras.losses.CategoricalCrossentropy()(targets, probabilities)
@@ -352,7 +351,6 @@ ZEROS = np.zeros((1, 4, 4, 4))
         lambda: reference.conv2d(np.zeros((1, 4, 4, 2)), np.zeros((3, 3, 2, 4)), np.zeros(1)),
         lambda: reference.conv2d(ZEROS, np.zeros((3, 3, 2, 3)), np.zeros(3), groups=2),
         lambda: reference.conv2d_gradient(ZEROS, np.zeros((3, 3, 4, 4)), ZEROS),
-        lambda: reference.one_hot([0, 10], 10),
         lambda: reference.categorical_cross_entropy([[0.5, 0.5]], [0.0, 1.0]),
         lambda: reference.local_response_normalization(np.zeros((1, 4)), n=4),
         lambda: reference.batch_normalization(np.zeros((2, 1)), [1.0], [0.0], mean=[0.0]),

@@ -1,5 +1,6 @@
 """What happens to images before the network: layers for all, for training, and ten crops."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from modelzoo.networks import keras_objects
 from modelzoo.networks.layers import RandomPatch
-from modelzoo.networks.network import check_features
+from modelzoo.networks.network import check_count
 
 MIXING_LAYERS = ("MixUp", "CutMix")  # which change labels, too
 CROPS = 10  # patches of an image whose predictions are averaged, as AlexNet was tested
@@ -104,7 +105,7 @@ def _check_size(layer: Any, shape: Sequence[int | None], where: str) -> None:
     except (NotImplementedError, AttributeError, TypeError, ValueError):
         return  # a layer that does not say, or takes no images: it will complain itself
     if isinstance(made, tuple) and None not in made[1:]:
-        check_features(where, made[1:])
+        check_count(where, math.prod(made[1:]))
 
 
 def _make_layers(specs: Sequence[Any], where: str) -> list[Any]:

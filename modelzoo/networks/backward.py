@@ -47,17 +47,15 @@ def _window(function: Callable[..., Array]) -> Gradient:
 
 def _conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None = None) -> Array:
     down, across = pair(layer.dilation_rate)
-    height, width, *maps = kernel.shape
-    spread = np.zeros(((height - 1) * down + 1, (width - 1) * across + 1, *maps), kernel.dtype)
+    spread = np.zeros((*layer.span, *kernel.shape[2:]), kernel.dtype)
     spread[::down, ::across] = kernel
     options = (layer.steps, layer.padding, layer.groups)
     return reference.conv2d_gradient(x, spread, up, *options)[0]
 
 
 def _connection_table_conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array) -> Array:
-    options = (layer.steps, layer.padding, layer.padding_value)
-    table = layer.connection_table
-    return reference.connection_table_conv2d_gradient(x, kernel, bias, table, up, *options)[0]
+    options = (layer.connection_table, up, layer.steps, layer.padding, 1, layer.padding_value)
+    return reference.connection_table_conv2d_gradient(x, kernel, bias, *options)[0]
 
 
 def _batch_normalization(layer: Any, x: Array, up: Array, **weights: Array) -> Array:

@@ -132,8 +132,7 @@ def _conv2d(
     """Return what weighs every window with a kernel, group by group, and adds the bias."""
     groups, rates = getattr(layer, "groups", 1), pair(getattr(layer, "dilation_rate", 1))
     window, depth, strides = kernel.shape[:2], kernel.shape[2], layer.steps
-    spread = tuple((size - 1) * rate + 1 for size, rate in zip(window, rates, strict=True))
-    around = margins(inputs[:2], spread, strides, layer.padding)
+    around = margins(inputs[:2], layer.span, strides, layer.padding)
     sides = (inputs[0] + sum(around[0]), inputs[1] + sum(around[1]))
     *places, filters = layer.output_shape(inputs)
     columns = _columns((*sides, depth), window, strides, rates, tuple(places))

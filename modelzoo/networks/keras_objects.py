@@ -40,11 +40,10 @@ KINDS: dict[str, tuple[type, list[Any]]] = {  # the base class, and the modules 
 
 
 def make(kind: str, spec: Any, where: str) -> Any:
-    """Make one object of a kind.
+    """Make one object of a kind, a key of `KINDS`.
 
     Args:
-        kind: "optimizer", "schedule", "loss", "metric", "layer", "callback", "initializer" or
-            "regularizer".
+        kind: such as "optimizer".
         spec: a class name, or {class_name, config}; losses and metrics also by Keras' short names.
         where: the configuration's key, such as "compile.optimizer", for messages.
 
@@ -62,16 +61,20 @@ def make(kind: str, spec: Any, where: str) -> Any:
     known = set(parameters) - {"self", "args", "kwargs"}
     if kind == "layer":  # ours have the arguments of their description
         known |= {"seed", *getattr(cls, "kind", Layer).__struct_fields__}
-    for key in arguments:
+    made = {}
+    for key, value in arguments.items():
+        place = f"{where}.config.{key}"
         if key not in known:
             raise InputError(f"{where}: {name} has no argument {key!r}{suggest(str(key), known)}")
         default = parameters[key].default if key in parameters else None
-        _check_argument(kind, key, arguments[key], default, f"{where}.config.{key}")
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise InputError(f"{place}: {value!r:.80} should be true or false")
+        rates = kind in ("optimizer", "schedule") and key != "name"
         # Where Keras means a number such as 1.0, it refuses 1, or computes with whole numbers.
-        if type(default) is float or (kind == "schedule" and key != "boundaries"):
-            arguments = {**arguments, key: _as_float(arguments[key])}
+        floats = type(default) is float or (kind == "schedule" and key != "boundaries")
+        made[key] = _checked(value, rates or type(default) in (int, float), floats, place)
     try:
-        return cls(**arguments)
+        return cls(**made)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
         raise InputError(f"{where}: {name} refuses {given}: {reason_of(error)}") from None
 
@@ -79,10 +82,7 @@ def make(kind: str, spec: Any, where: str) -> Any:
 def to_keras(network: Network) -> keras.Model:
     """Return the network as an uncompiled Keras model, its weights drawn by its initializers.
 
-    Input shape: (batch, height, width, channels), float.
-
-    Raises:
-        InputError: an activation, an initializer or a regularizer that Keras does not know.
+    An activation, initializer or regularizer that Keras does not know raises InputError.
     """
     inputs = keras.Input(network.input_shape, name="input")
     outputs = inputs
@@ -102,14 +102,9 @@ def keras_layer(layer: Layer) -> keras.layers.Layer:
 
 
 def keras_arguments(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return arguments with initializers and regularizers in place of their names.
+    """Return a layer's or builder's arguments, initializers and regularizers in place of names.
 
-    Args:
-        arguments: of a layer or a builder, by name: one value, or a list with one a layer.
-        where: what messages put before a name.
-
-    Raises:
-        InputError: as `make`, or Keras lacks an activation.
+    Each is one value, or a list with one a layer. An unknown activation raises InputError, too.
     """
     made = dict(arguments)
     for key, value in arguments.items():
@@ -166,32 +161,18 @@ def _check_function(module: Any, kind: str, name: str, where: str) -> None:
     raise InputError(f"{where}: keras has no {kind} {name!r}{near}")
 
 
-def _as_float(value: Any) -> Any:
-    """Return a whole number, or each of a list, as a float, and anything else as it is."""
+def _checked(value: Any, numbers: bool, floats: bool, where: str) -> Any:
+    """Return a value, or a list's, as Keras takes it; refuse what it would fail at later."""
     if isinstance(value, list):
-        return [_as_float(each) for each in value]
-    return float(value) if type(value) is int else value
-
-
-def _check_argument(kind: str, key: str, value: Any, default: Any, where: str) -> None:
-    """Refuse what Keras would take, and fail at later or turn into an object."""
-    is_number = type(default) in (int, float)
-    if kind in ("optimizer", "schedule"):
-        is_number = key != "name"
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise InputError(f"{where}: {value!r:.80} should be true or false")
-    if isinstance(value, str) and is_number:
+        return [_checked(each, numbers, floats, where) for each in value]
+    if isinstance(value, str) and numbers:
         raise InputError(f"{where}: {value!r:.80} should be a number")
-    if _holds_mapping(value):
+    if isinstance(value, Mapping):
         raise InputError(
             f"{where}: {value!r:.80} should be a number, a text or a list of them; objects within "
             "objects are not made"
         )
-
-
-def _holds_mapping(value: Any) -> bool:
-    inside = value if isinstance(value, list) else []
-    return isinstance(value, Mapping) or any(map(_holds_mapping, inside))
+    return float(value) if floats and type(value) is int else value
 
 
 def _with_learning_rate(arguments: dict[str, Any], where: str) -> dict[str, Any]:

@@ -27,8 +27,6 @@ from modelzoo.networks.layer import (
     Table,
     maps_of,
     pair,
-    slide,
-    surround,
 )
 from modelzoo.support.errors import InputError
 
@@ -86,16 +84,13 @@ class Conv2D(_Weighted, frozen=True, kw_only=True):
     groups: Count = 1
 
     def output_shape(self, inputs: Shape) -> Shape:
-        height, width, maps = maps_of(inputs)
+        maps = maps_of(inputs)[2]
         if maps % self.groups or self.filters % self.groups:
             raise InputError(
                 f"groups: {self.groups} groups divide neither or only one of the {maps} input "
                 f"channels and the {self.filters} maps; both are needed"
             )
-        spread = zip(pair(self.kernel_size), pair(self.dilation_rate), strict=True)
-        window = tuple((size - 1) * rate + 1 for size, rate in spread)
-        sides = slide((height, width), window, pair(self.strides), self.padding)
-        return (*sides, self.filters)
+        return (*self.positions(inputs), self.filters)
 
     def kernel(self, inputs: Shape) -> Shape:
         return (*pair(self.kernel_size), inputs[-1] // self.groups, self.filters)
@@ -182,7 +177,7 @@ class ZeroPadding2D(Layer, frozen=True, kw_only=True):
     padding: Margins = 1
 
     def output_shape(self, inputs: Shape) -> Shape:
-        return (*surround(inputs, self.padding), inputs[-1])
+        return (*self.positions(inputs), inputs[-1])
 
 
 class BatchNormalization(Layer, frozen=True, kw_only=True):
@@ -250,10 +245,6 @@ class Dropout(Layer, frozen=True, kw_only=True):
     """Which does nothing but in training."""
 
     rate: Rate
-
-
-class Softmax(Layer, frozen=True, kw_only=True):
-    """Over the last axis."""
 
 
 class EuclideanRBF(Layer, frozen=True, kw_only=True):
@@ -326,6 +317,7 @@ OTHERS: dict[str, list[Any]] = {
     "GaussianDropout": [("rate", Rate)],
     "GaussianNoise": [("stddev", Annotated[float, msgspec.Meta(ge=0, lt=1e30)])],
     "LeakyReLU": [("negative_slope", Finite, 0.3)],
+    "Softmax": [],  # over the last axis
     "SpatialDropout2D": [("rate", Rate)],
 }
 # The kinds of `modelzoo.networks.layers`; all others are Keras'.

@@ -78,13 +78,27 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         strides = getattr(self, "strides", None)
         return self.window if strides is None else pair(strides)
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """(height, width) of a window, the gaps of a dilation included."""
+        window, (down, across) = self.window or (1, 1), pair(getattr(self, "dilation_rate", 1))
+        return (window[0] - 1) * down + 1, (window[1] - 1) * across + 1
+
     def positions(self, inputs: Shape) -> tuple[int, int]:
         """Return how many windows stand below each other and beside each other over an input."""
-        window, steps = self.window or (1, 1), self.steps or (1, 1)
-        padding = getattr(self, "padding", "valid")
-        if isinstance(padding, str):
-            return slide(maps_of(inputs)[:2], window, steps, padding)
-        return slide(surround(inputs, padding), window, steps, "valid")
+        height, width, _ = maps_of(inputs)
+        span, steps, padding = self.span, self.steps or (1, 1), getattr(self, "padding", "valid")
+        if padding == "same":
+            return -(-height // steps[0]), -(-width // steps[1])
+        if padding != "valid":  # n, (rows, columns), or two sides of each
+            rows, columns = pair(padding)
+            height, width = height + sum(pair(rows)), width + sum(pair(columns))
+        if span[0] > height or span[1] > width:
+            raise InputError(
+                f"its {span[0]}x{span[1]} window is larger than the {height}x{width} that reach "
+                "it; use a larger input_shape, a smaller window, fewer layers or padding: same"
+            )
+        return (height - span[0]) // steps[0] + 1, (width - span[1]) // steps[1] + 1
 
     def output_shape(self, inputs: Shape) -> Shape:
         """Return the shape that becomes of an input's, or raise InputError."""
@@ -136,22 +150,3 @@ def maps_of(inputs: Shape) -> tuple[int, int, int]:
 def pair(size: Any) -> tuple[int, int]:
     """Return (height, width) from n or (height, width)."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
-def surround(inputs: Shape, padding: Any) -> tuple[int, int]:
-    """Return (height, width) with zeros around: n, (rows, columns) or two sides of each."""
-    height, width, _ = maps_of(inputs)
-    rows, columns = pair(padding)
-    return height + sum(pair(rows)), width + sum(pair(columns))
-
-
-def slide(size: Shape, window: Shape, strides: Shape, padding: str) -> tuple[int, int]:
-    """Return the (height, width) that a window leaves, or raise InputError if it does not fit."""
-    if padding == "same":
-        return -(-size[0] // strides[0]), -(-size[1] // strides[1])
-    if window[0] > size[0] or window[1] > size[1]:
-        raise InputError(
-            f"its {window[0]}x{window[1]} window is larger than the {size[0]}x{size[1]} that "
-            "reach it; use a larger input_shape, a smaller window, fewer layers or padding: same"
-        )
-    return (size[0] - window[0]) // strides[0] + 1, (size[1] - window[1]) // strides[1] + 1

@@ -70,7 +70,7 @@ class Network:
                 shapes.append(layer.output_shape(shapes[-1]))
             except InputError as error:
                 raise InputError(f"{layer.name}: {error}") from None
-            check_features(layer.name, shapes[-1])
+            check_count(layer.name, prod(shapes[-1]))
         return tuple(shapes[1:])
 
     @property
@@ -132,19 +132,13 @@ def count_parameters(layer: Layer, inputs: Shape, *, trainable: bool = False) ->
 
 def check_input_shape(shape: Sequence[int]) -> Shape:
     """Return (height, width, channels), or raise InputError."""
-    whole = all(isinstance(size, int) and not isinstance(size, bool) for size in shape)
-    if len(shape) != 3 or not whole or min(shape) < 1:
+    if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"input_shape: {list(shape)} should be [height, width, channels]")
-    check_features("input_shape", shape)
+    check_count("input_shape", prod(shape))
     return tuple(shape)
 
 
-def check_features(where: str, shape: Sequence[int]) -> None:
-    """Raise InputError if a shape holds more of one image than memory can hold of a batch."""
-    check_count(where, prod(shape), "values for each image")
-
-
-def check_count(where: str, count: int, what: str) -> None:
+def check_count(where: str, count: int, what: str = "values for each image") -> None:
     """Raise InputError if a count is above `MOST`'s."""
     if count > MOST[what]:
         number = f"{count:,}" if count < 10**15 else "more than 10**15"

@@ -196,17 +196,6 @@ def _standardise(
 # Losses: means over the images of a batch.
 
 
-def one_hot(labels: ArrayLike, classes: int) -> Array:
-    """Integer labels in 0 .. classes-1, of any shape, to float64 rows with a single 1.
-
-    Raises ValueError for a label outside that range.
-    """
-    labels = np.asarray(labels)
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(f"labels are {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
-    return (labels[..., np.newaxis] == np.arange(classes)).astype(np.float64)
-
-
 def categorical_cross_entropy(probabilities: ArrayLike, targets: ArrayLike) -> float:
     """Mean over the images of -sum(targets * log(probabilities)); natural logarithm.
 

@@ -198,23 +198,15 @@ def convolve2d_gradient(
 
 
 def connection_table_conv2d(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    bias: ArrayLike,
-    table: ArrayLike,
-    strides: Pair = 1,
-    padding: Padding = "valid",
-    padding_value: float = 0.0,
+    x: ArrayLike, kernel: ArrayLike, bias: ArrayLike, table: ArrayLike, *options: Any, **named: Any
 ) -> Array:
-    """`conv2d` with a kernel that is zero where the table has zeros.
+    """`conv2d` with a kernel that is zero where the table has zeros; the options are its own.
 
     Shapes and source are those of `modelzoo.networks.layers.ConnectionTableConv2D`; a bias of
     (output height, output width, output maps) is that of its `UnitBiasConv2D`.
     """
     full = laid_out(floats(kernel), table)
-    no_bias = np.zeros(full.shape[3], full.dtype)
-    sums = conv2d(x, full, no_bias, strides, padding, padding_value=padding_value)
-    return sums + floats(bias)
+    return conv2d(x, full, np.zeros(full.shape[3], full.dtype), *options, **named) + floats(bias)
 
 
 def connection_table_conv2d_gradient(
@@ -223,13 +215,12 @@ def connection_table_conv2d_gradient(
     bias: ArrayLike,
     table: ArrayLike,
     upstream: ArrayLike,
-    strides: Pair = 1,
-    padding: Padding = "valid",
-    padding_value: float = 0.0,
+    *options: Any,
+    **named: Any,
 ) -> tuple[Array, Array, Array]:
     """Derivatives (d_x, d_kernel, d_bias) of `connection_table_conv2d`; the table is constant."""
     full, up = laid_out(floats(kernel), table), floats(upstream)
-    d_x, d_full, _ = conv2d_gradient(x, full, up, strides, padding, padding_value=padding_value)
+    d_x, d_full, _ = conv2d_gradient(x, full, up, *options, **named)
     outputs, inputs = np.nonzero(np.transpose(table))
     shared = tuple(range(up.ndim - np.ndim(bias)))  # the axes along which one bias serves all
     return d_x, d_full[..., inputs, outputs], up.sum(axis=shared)
@@ -243,17 +234,15 @@ def laid_out(kernel: Array, table: ArrayLike) -> Array:
     return full
 
 
-# Pooling. Strides are by default the size of the window.
+# Pooling. The options, by place or name, are those of `Windows`: pool_size, strides, padding.
 
 
-def max_pool2d(
-    x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
-) -> Array:
+def max_pool2d(x: ArrayLike, *window: Any, **named: Any) -> Array:
     """Largest value of each window. Padding never wins: it counts as minus infinity.
 
     Reference: Krizhevsky et al. (2012), section 3.4 (size 3, stride 2). Deviations: none.
     """
-    windows = Windows(x, pool_size, strides, padding, fill=-np.inf)
+    windows = Windows(x, *window, fill=-np.inf, **named)
     return np.asarray(windows.values.max(axis=(-2, -1)))
 
 
@@ -267,11 +256,9 @@ def max_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **named
     return windows.add((chosen * up[..., np.newaxis]).reshape(shape))
 
 
-def min_pool2d(
-    x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
-) -> Array:
+def min_pool2d(x: ArrayLike, *window: Any, **named: Any) -> Array:
     """Smallest value of each window; padding never wins."""
-    return -max_pool2d(-floats(x), pool_size, strides, padding)
+    return -max_pool2d(-floats(x), *window, **named)
 
 
 def min_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **named: Any) -> Array:
@@ -279,11 +266,9 @@ def min_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **named
     return max_pool2d_gradient(-floats(x), upstream, *window, **named)
 
 
-def sum_pool2d(
-    x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
-) -> Array:
+def sum_pool2d(x: ArrayLike, *window: Any, **named: Any) -> Array:
     """Sum of each window; padding counts as 0."""
-    return np.asarray(Windows(x, pool_size, strides, padding).values.sum(axis=(-2, -1)))
+    return np.asarray(Windows(x, *window, **named).values.sum(axis=(-2, -1)))
 
 
 def sum_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **named: Any) -> Array:
@@ -293,9 +278,7 @@ def sum_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **named
     return windows.add(np.broadcast_to(up[..., None, None], windows.values.shape))
 
 
-def average_pool2d(
-    x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
-) -> Array:
+def average_pool2d(x: ArrayLike, *window: Any, **named: Any) -> Array:
     """Mean of each window.
 
     A window that overhangs the border is divided by the number of its pixels that lie inside, as
@@ -303,8 +286,8 @@ def average_pool2d(
     Reference: LeCun et al. (1998), section II.B, layer S2. Deviations: no trainable coefficient
     and bias per map, and no sigmoid after them; see `trainable_subsampling`.
     """
-    inside = sum_pool2d(np.ones_like(floats(x)), pool_size, strides, padding)
-    return sum_pool2d(x, pool_size, strides, padding) / inside
+    inside = sum_pool2d(np.ones_like(floats(x)), *window, **named)
+    return sum_pool2d(x, *window, **named) / inside
 
 
 def average_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **named: Any) -> Array:
@@ -313,14 +296,12 @@ def average_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **n
     return sum_pool2d_gradient(x, floats(upstream) / inside, *window, **named)
 
 
-def l2_pool2d(
-    x: ArrayLike, pool_size: Pair = 2, strides: Pair | None = None, padding: Padding = "valid"
-) -> Array:
+def l2_pool2d(x: ArrayLike, *window: Any, **named: Any) -> Array:
     """Euclidean norm of each window; padding counts as 0.
 
     Reference: Goodfellow, Bengio, Courville (2016), section 9.3. Deviations: none.
     """
-    return np.asarray(np.sqrt(sum_pool2d(floats(x) ** 2, pool_size, strides, padding)))
+    return np.asarray(np.sqrt(sum_pool2d(floats(x) ** 2, *window, **named)))
 
 
 def l2_pool2d_gradient(x: ArrayLike, upstream: ArrayLike, *window: Any, **named: Any) -> Array:
