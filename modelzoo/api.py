@@ -246,13 +246,12 @@ def predict(
     names, unit = class_names(config), unit_of(outputs)
     predictions = []
     for file, each, row in zip(files, read, outputs, strict=True):
-        if each.problem:
-            predictions.append(Prediction(str(file), [], each.notes, unit, problem=each.problem))
-            continue
-        (best,) = most_probable(row[np.newaxis], top)
+        (best,) = most_probable(row[np.newaxis], 0 if each.problem else top)
         classes = [(names[index], float(row[index])) for index in best]
-        uncertain = is_uncertain(map(float, row), unit)
-        predictions.append(Prediction(str(file), classes, each.notes, unit, uncertain))
+        uncertain = is_uncertain(map(float, row), unit) if classes else None
+        predictions.append(
+            Prediction(str(file), classes, each.notes, unit, uncertain, each.problem)
+        )
     return predictions
 
 

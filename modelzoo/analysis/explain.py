@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from modelzoo.config import Config
+from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.support.errors import InputError, suggest
 
 
@@ -19,17 +20,9 @@ def on_pictures(network: keras.Model, config: Config) -> keras.Model:
     The model takes images as they are stored, float32 (batch, height, width, channels) in 0..255,
     shares the network's weights, and lets gradients flow to the images.
     """
-    from modelzoo.data.preprocessor import Preprocessor
-
     pictures = keras.Input(config.image_shape, name="pictures", dtype="float32")
     prepared = Preprocessor(config.data.preprocessing)(pictures)
     return keras.Model(pictures, network(prepared), name=f"{network.name}_on_pictures")
-
-
-def changing_layers(network: keras.Model) -> list[Any]:
-    """Return the layers but those that pass their input on, once the network is trained."""
-    unchanged = (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Flatten)
-    return [layer for layer in network.layers if not isinstance(layer, unchanged)]
 
 
 def before_softmax(network: keras.Model) -> keras.Model:
@@ -75,10 +68,9 @@ def features(
     for name in layers:
         if name not in known:
             raise InputError(f"{network.name} has no layer {name!r}{suggest(name, list(known))}")
-    taps = keras.Model(network.inputs, [known[name].output for name in layers])
+    taps = keras.Model(network.inputs, {name: known[name].output for name in layers})
     outputs = taps.predict(images, batch_size=batch_size, verbose=0)
-    outputs = [outputs] if isinstance(outputs, np.ndarray) else outputs
-    return {name: np.asarray(each, "float32") for name, each in zip(layers, outputs, strict=True)}
+    return {name: np.asarray(outputs[name], "float32") for name in layers}
 
 
 def input_gradient(

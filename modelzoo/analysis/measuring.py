@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from modelzoo.charts import Chart
+from modelzoo.charts.canvas import image_of
 from modelzoo.charts.curves import METHOD_TITLES
 from modelzoo.charts.explanations import adversarial_pictures
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.known_sets import output_names
 from modelzoo.data.source import Dataset, ImageSource, as_text
-from modelzoo.support.errors import InputError, suggest
+from modelzoo.networks import reference
+from modelzoo.support.errors import InputError
 from modelzoo.support.terminal import ProgressBar
 
 if TYPE_CHECKING:
@@ -32,10 +34,11 @@ MOST_AT_ONCE = 256  # images
 LARGE_BATCH_BYTES = 64_000_000  # of float32 images
 SHOWN = 5  # adversarial images
 Row = dict[str, Any]
+# From images and a strength to the changed images, once for each direction.
 Corruption = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]]
-Attack = Callable[["keras.Model", np.ndarray, np.ndarray, float], np.ndarray]
-# A row to be completed, a network, and what it is shown of a batch of images and labels.
-Cell = tuple[Row, "keras.Model", Callable[[np.ndarray, np.ndarray], Iterable[np.ndarray]]]
+Attack = Callable[..., np.ndarray]  # as `attacks.fgsm`
+# A row to be completed, a network, and how images with labels are changed, once or several times.
+Cell = tuple[Row, "keras.Model", Callable[[np.ndarray, np.ndarray], np.ndarray]]
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -49,12 +52,8 @@ def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     """Turn images counter-clockwise about their centres, bilinearly. Zeros come in."""
-    result = np.empty_like(images)
-    for picture, target in zip(images, result, strict=True):
-        flat = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-        turned = flat.rotate(degrees, Image.Resampling.BILINEAR)
-        target[...] = np.asarray(turned).reshape(target.shape)
-    return result
+    turned = [image_of(each).rotate(degrees, Image.Resampling.BILINEAR) for each in images]
+    return np.stack([np.asarray(each) for each in turned]).reshape(images.shape)
 
 
 def noisy(images: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
@@ -83,14 +82,8 @@ class Kind(NamedTuple):
 
     title: str  # with the unit of the strength, for an axis
     strengths: Sequence[float]  # by default; those in pixels of images of 28 pixels a side
-    change: Corruption  # returns the changed images, once for each direction
+    change: Corruption
     largest: float | None = None  # strength; None: a whole number of pixels, up to the side
-
-    def variants(
-        self, images: np.ndarray, strength: float, draw: np.random.Generator
-    ) -> Iterable[np.ndarray]:
-        """Return the changed images, once for each direction, or once as they are."""
-        return self.change(images, strength, draw) if strength else [images]
 
 
 KINDS = {
@@ -117,14 +110,6 @@ KINDS = {
         lambda images, side, draw: [occluded(images, int(side), draw)],
     ),
 }
-
-
-def check_kinds(names: Sequence[str]) -> list[str]:
-    """Return the names of kinds, each once, or raise an InputError that names the right ones."""
-    for name in names:
-        if name not in KINDS:
-            raise InputError(f"--kinds {name:.80}: unknown{suggest(name, KINDS)}")
-    return list(dict.fromkeys(names))
 
 
 def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -> list[float]:
@@ -221,7 +206,7 @@ def attack_rows(
 ) -> list[Row]:
     """Return a row a method and strength, with the accuracy over the images, 0 to 1."""
     cells: list[Cell] = [
-        ({"method": name, "strength": strength}, model, partial(_attacked, model, attack, strength))
+        ({"method": name, "strength": strength}, model, partial(attack, model, strength=strength))
         for name, attack in methods.items()
         for strength in strengths
     ]
@@ -229,12 +214,6 @@ def attack_rows(
         {key: row[key] for key in ("method", "strength", "accuracy")}
         for row in _measured(cells, pictures)
     ]
-
-
-def _attacked(
-    model: keras.Model, attack: Attack, strength: float, images: np.ndarray, labels: np.ndarray
-) -> list[np.ndarray]:
-    return [attack(model, images, labels, strength) if strength else images]
 
 
 def corruption_rows(
@@ -262,8 +241,8 @@ def corruption_rows(
 
 def _corrupted(
     kind: str, strength: float, draw: np.random.Generator, images: np.ndarray, _: np.ndarray
-) -> Iterable[np.ndarray]:
-    return KINDS[kind].variants(images, strength, draw)
+) -> np.ndarray:
+    return np.concatenate([*KINDS[kind].change(images, strength, draw)])
 
 
 def _measured(cells: Sequence[Cell], pictures: Pictures) -> list[Row]:
@@ -277,11 +256,12 @@ def _measured(cells: Sequence[Cell], pictures: Pictures) -> list[Row]:
             what = " ".join(map(str, row.values()))
             right = answered = light = light_before = 0
             for images, labels in pictures.batches():
-                for changed in change(images, labels):
-                    right += int((answers(model, changed) == labels).sum())
-                    answered += len(labels)
-                    light += int(changed.sum(dtype="float64"))
-                    light_before += int(images.sum(dtype="float64"))
+                changed = change(images, labels) if row["strength"] else images
+                times = len(changed) // len(labels)
+                right += int((answers(model, changed) == np.tile(labels, times)).sum())
+                answered += len(changed)
+                light += int(changed.sum(dtype="float64"))
+                light_before += times * int(images.sum(dtype="float64"))
                 done += len(labels)
                 line = partial("{}: {:.0%} of all images done".format, what, done / total)
                 progress.show(done, line, what=what)
@@ -304,7 +284,9 @@ def pictures_chart(
         return None
     images, labels = next(pictures.batches())
     adversarial = attack(model, images, labels, strength)
-    before, after = (_outputs(model, each, softmax) for each in (images, adversarial))
+    shown = [each.astype("float32") for each in (images, adversarial)]
+    scores = [np.asarray(model.predict_on_batch(each), "float32") for each in shown]
+    before, after = map(reference.softmax, scores) if softmax else scores
     fooled = np.flatnonzero((before.argmax(axis=1) == labels) & (after.argmax(axis=1) != labels))
     _, first = np.unique(labels[fooled], return_index=True)  # of each class
     chosen = (fooled[first] if len(fooled) else np.arange(len(labels)))[:SHOWN]
@@ -328,10 +310,3 @@ def telling_strength(rows: Sequence[Row]) -> float:
     half = rows[0]["accuracy"] / 2
     halving = (row for row in rows[1:] if row["accuracy"] <= half)
     return float(next(halving, rows[-1])["strength"])
-
-
-def _outputs(model: keras.Model, images: np.ndarray, softmax: bool) -> np.ndarray:
-    import keras
-
-    scores = model.predict_on_batch(images.astype("float32")).astype("float32")
-    return keras.ops.convert_to_numpy(keras.ops.softmax(scores)) if softmax else scores

@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,14 +19,7 @@ TALLEST, DEEPEST = 150, 95  # pixels of the largest height and of the largest nu
 LEAN = 0.45  # how far the width leans back, for each pixel of its own
 THINNEST = 2  # pixels, so that a block of one map can be seen
 LETTER, GAP = 6.4, 18  # pixels: for a letter, between blocks
-COLORS = {  # by a part of the name of the class; all others are green
-    "Conv": BLUE,
-    "SCells": BLUE,
-    "Pool": ORANGE,
-    "Subsampling": ORANGE,
-    "CCells": ORANGE,
-    "Input": GREY,
-}
+COLORS = {BLUE: "Conv|SCells", ORANGE: "Pool|Subsampling|CCells", GREY: "Input"}  # else GREEN
 FACES = {  # opacity, and the corners: 0 or 1 of the depth, the height and the width
     "front": (0.75, ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 0))),
     "top": (0.35, ((0, 0, 0), (0, 0, 1), (1, 0, 1), (1, 0, 0), (0, 0, 0))),
@@ -105,7 +99,7 @@ def _groups(layers: Sequence[Layer], name: str) -> list[list[Layer]]:
 def _faces(layer: Layer, left: float, top: float, sides: Row) -> list[Row]:
     """Return the corners of the front, the top and the side of a block, which are seen."""
     kind, back = layer["type"], LEAN * sides["wide"]
-    color = next((color for part, color in COLORS.items() if part in kind), GREEN)
+    color = next((color for color, parts in COLORS.items() if re.search(parts, kind)), GREEN)
     return [
         {
             "layer": layer["name"], "face": f"{layer['name']} {face}",
@@ -150,9 +144,7 @@ def _parameters(count: int) -> str:
 
 def _wrapped(kind: str) -> list[str]:
     """Break the name of a class between its words where it is longer than 16 letters."""
-    lines = [""]
-    for word in re.findall(r"[A-Z0-9]+(?:[a-z0-9]+|(?=[A-Z]|$))", kind) or [kind]:
-        if len(lines[-1]) + len(word) > 16 and lines[-1]:
-            lines.append("")
-        lines[-1] += word
-    return lines
+    if len(kind) <= 16:
+        return [kind]
+    words = re.findall(r"[A-Z0-9]+(?:[a-z0-9]+|(?=[A-Z]|$))", kind)
+    return [line.replace(" ", "") for line in textwrap.wrap(" ".join(words), 16)] or [kind]

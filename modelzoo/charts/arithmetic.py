@@ -8,25 +8,11 @@ import altair as alt
 import numpy as np
 from PIL import Image
 
+from modelzoo.charts import style
 from modelzoo.charts.canvas import NOTE, OUTLINE, TEXT, TO, Canvas, Row, data_uri, image_of, scaled
-from modelzoo.charts.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    VERMILLION,
-    Chart,
-    Look,
-    data_of,
-    number_text,
-    printable,
-    side_by_side,
-    told_apart,
-)
-from modelzoo.data.filters import MIDDLE, Filter, Filtered, find_filter
+from modelzoo.charts.style import BLUE, GREEN, GREY, INK, ORANGE, VERMILLION, Chart, Look
+from modelzoo.data.filters import FILTERS, MIDDLE, Filter, Filtered
 from modelzoo.networks import reference
-from modelzoo.support.errors import InputError, suggest
 
 ACTIVATIONS = {  # functions of `modelzoo.networks.reference`, beside which their `_gradient` stands
     "sigmoid": ("sigmoid: 1 / (1 + exp(−x))", Look(BLUE, (1, 0))),
@@ -45,7 +31,7 @@ DIGIT = (  # a 7 of 6 x 6 pixels
     (0, 1, 0, 0, 0, 0),
     (0, 1, 0, 0, 0, 0),
 )
-RISING = ((-1, -1, 2), (-1, 2, -1), (2, -1, -1))  # finds lines that rise to the right
+RISING = FILTERS["line_rising"].rows
 PHOTO, PHOTO_GAP, COLUMNS, LINE = 210, 22, 4, 13  # pixels: longer side, between two; a row's height
 NUMBER, SMALL_NOTE = {**TEXT, "align": "right", "fontSize": 10}, {**NOTE, "fontSize": 10}
 
@@ -53,16 +39,12 @@ NUMBER, SMALL_NOTE = {**TEXT, "align": "right", "fontSize": 10}, {**NOTE, "fontS
 def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
     """Return the curves of activation functions and of their derivatives, from -4 to 4.
 
-    `names` are of "sigmoid", "tanh", "scaled_tanh" and "relu", whose derivative has a gap at 0;
-    another is an InputError.
+    `names` are of "sigmoid", "tanh", "scaled_tanh" and "relu", whose derivative has a gap at 0.
 
     Reference:
         LeCun, Bottou, Bengio, Haffner (1998), equation 6, for the scaled tanh; Krizhevsky,
         Sutskever, Hinton (2012), section 3.1, for ReLU.
     """
-    for name in names:
-        if name not in ACTIVATIONS:
-            raise InputError(f"there is no activation {name!r}{suggest(name, ACTIVATIONS)}")
     values = {name: getattr(reference, name)(INPUTS) for name in names}
     ones = np.ones_like(INPUTS)
     slopes = {name: getattr(reference, f"{name}_gradient")(INPUTS, ones) for name in names}
@@ -73,7 +55,7 @@ def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
         _panel(values, "Value", "f(x)", [-2, 4], values=whole, format="d"),
         _panel(slopes, "Derivative", "f′(x)", [0, 1.2], values=SLOPES, format=".1f"),
     ]
-    return side_by_side(panels, f"Activation functions: {', '.join(names)}.")
+    return style.side_by_side(panels, f"Activation functions: {', '.join(names)}.")
 
 
 def convolution_steps(
@@ -101,7 +83,7 @@ def convolution_steps(
         top = HEAD + (0 if slider else line * (HEAD + high + ROW_GAP))
         beside = top + row * CELL  # grids of a kernel's size stand beside the patch
         done = np.where(np.arange(sums.size).reshape(sums.shape) <= step, sums, np.nan)
-        product = f"= products, sum {number_text(sums[row, column])}"
+        product = f"= products, sum {style.number_text(sums[row, column])}"
         grids = [  # name, heading, values, the values that its colours are scaled by, top
             ("picture", f"step {step + 1}: image", picture, picture, top),
             ("kernel", "× kernel", kernel, kernel, beside),
@@ -135,7 +117,7 @@ def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
     step, columns = max(wide, 170) + PHOTO_GAP, min(COLUMNS, len(photographs))
     canvas, y, deepest = Canvas(), 0.0, 0
     for number, each in enumerate(photographs):
-        kind, column = find_filter(each.name), number % columns
+        kind, column = FILTERS[each.name], number % columns
         if number and not column:
             y, deepest = y + 40 + high + LINE * deepest + PHOTO_GAP, 0
         about = kind.about + (f"; 0 is grey {MIDDLE}" if kind.is_signed else "")
@@ -151,7 +133,8 @@ def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
         "Each channel by itself, reflected at the borders; results are cut off at 0 and 255.",
         f"Where the weights sum to 0, half of the result is added to grey {MIDDLE}.",
     ]
-    bottom, heading = y + 40 + high + LINE * deepest, f"Hand-made kernels on {printable(title)}"
+    bottom = y + 40 + high + LINE * deepest
+    heading = f"Hand-made kernels on {style.printable(title)}"
     return canvas.chart(columns * step - PHOTO_GAP, bottom, heading, subtitle)
 
 
@@ -169,15 +152,15 @@ def _panel(
     x = alt.X("x:Q", title="Input x").scale(domain=[-4, 4], nice=False)
     x = x.axis(values=list(range(-4, 5)), format="d")
     y = alt.Y("value:Q", title=y_title).scale(domain=domain, nice=False).axis(**axis)
-    told = told_apart("function", looks, legend, "color", "strokeDash")
+    told = style.told_apart("function", looks, legend, "color", "strokeDash")
     tooltip = [
         alt.Tooltip("function:N", title="Function"),
         alt.Tooltip("x:Q", title="Input x", format=".2f"),
         alt.Tooltip("value:Q", title=y_title, format=".4f"),
     ]
-    lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2.5, clip=True)
+    lines = alt.Chart(style.data_of(rows)).mark_line(strokeWidth=2.5, clip=True)
     lines = lines.encode(x=x, y=y, **told, tooltip=tooltip)
-    zero = alt.Chart(data_of([{}])).mark_rule(color=GREY, aria=False)
+    zero = alt.Chart(style.data_of([{}])).mark_rule(color=GREY, aria=False)
     axes = [zero.encode(x=alt.datum(0)), zero.encode(y=alt.datum(0))]
     return alt.layer(*axes, lines).properties(width=330, height=300, title=title)
 
@@ -196,7 +179,8 @@ def _draw_grid(
         cells.append(
             {
                 "step": step, "grid": grid, "row": row, "column": column,
-                "value": value if known else None, "text": number_text(value) if known else "",
+                "value": value if known else None,
+                "text": style.number_text(value) if known else "",
                 "fill": _blend(color, abs(share)),
                 "ink": "white" if grid == "picture" and share > 0.6 else INK,
                 "x": x, "y": y, "x2": x + CELL, "y2": y + CELL,
@@ -220,7 +204,7 @@ def _write_weights(canvas: Canvas, kind: Filter, left: float, top: float) -> Non
     for row, weights in enumerate(kind.rows):
         for column, weight in enumerate(weights, 1):
             x, y = left + column * width - 6, top + row * LINE
-            canvas.text(x, y, number_text(weight), NUMBER)
+            canvas.text(x, y, style.number_text(weight), NUMBER)
     if kind.divisor != 1:
         x = left + len(kind.rows[0]) * width + 38
         canvas.text(x, top + len(kind.rows) // 2 * LINE, f"/ {kind.divisor}", NUMBER)

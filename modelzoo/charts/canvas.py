@@ -51,11 +51,27 @@ class Canvas:
         self.text(x, y + LINE, lines[1:], look)
 
     def picture(
-        self, pixels: np.ndarray, side: float, x: float, y: float, alternative: str
+        self,
+        pixels: np.ndarray,
+        side: float,
+        x: float,
+        y: float,
+        alternative: str,
+        most: int | None = None,
     ) -> Size:
-        """Draw pixels, uint8, their longer side `side`, described by `alternative`."""
-        size = scaled(pixels.shape, side)
-        self.image(as_url(pixels, int(side)), size, x, y, alternative)
+        """Draw pixels, uint8, their longer side `side`, described by `alternative`.
+
+        Screens and files have double density: twice as many pixels, or `most`, are stored of a
+        large image; those of a small one are enlarged as squares.
+        """
+        image, size, double = image_of(pixels), scaled(pixels.shape, side), 2 * int(side)
+        if max(image.size) > int(side):
+            image.thumbnail((most or double, most or double))
+        else:
+            factor = double // max(image.size)
+            enlarged = image.width * factor, image.height * factor
+            image = image.resize(enlarged, Image.Resampling.NEAREST)
+        self.image(data_uri(image, "PNG", optimize=True), size, x, y, alternative)
         return size
 
     def image(self, address: str, size: Size, x: float, y: float, alternative: str) -> None:
@@ -86,21 +102,6 @@ def scaled(shape: Sequence[int], side: float) -> Size:
     """Return the size in pixels of what has this shape, its longer side `side` pixels."""
     height, width = shape[:2]
     return side * height / max(height, width), side * width / max(height, width)
-
-
-def as_url(pixels: np.ndarray, side: int, most: int | None = None) -> str:
-    """Return an image as a PNG in a data URI, of up to twice the `side`, or of `most` pixels.
-
-    A small one is enlarged, each pixel a square: screens and files have double density.
-    """
-    image = image_of(pixels)
-    factor = 2 * side // max(image.size)
-    if max(image.size) > side:
-        image.thumbnail((most or 2 * side, most or 2 * side))
-    else:
-        size = image.width * factor, image.height * factor
-        image = image.resize(size, Image.Resampling.NEAREST)
-    return data_uri(image, "PNG", optimize=True)
 
 
 def image_of(pixels: np.ndarray) -> Image.Image:

@@ -6,17 +6,9 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from modelzoo.charts.canvas import TEXT, Canvas, Row, as_url, scaled
-from modelzoo.charts.style import (
-    INK,
-    Chart,
-    data_of,
-    distinct_names,
-    layered,
-    message,
-    printable,
-    shortened,
-)
+from modelzoo.charts import style
+from modelzoo.charts.canvas import TEXT, Canvas, Row, scaled
+from modelzoo.charts.style import INK, Chart
 from modelzoo.support.errors import InputError
 
 COUNTED_CLASSES = 20  # up to so many, a cell has room for its count
@@ -45,19 +37,18 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
         raise InputError(f"{size} class names don't fit a confusion matrix of {matrix.shape}")
     total, correct = int(matrix.sum()), int(np.trace(matrix))
     if not total:
-        return message("No image was scored.")
+        return style.message("No image was scored.")
     cell = max(34, min(90, 450 // size))
     if size > COUNTED_CLASSES:
         cell = max(1, min(20, 700 // size))
     counts = np.sort(matrix[matrix > 0])[::-1]  # equal ones are drawn all or not at all
     least = 1 if len(counts) <= CELLS_DRAWN else int(counts[CELLS_DRAWN]) + 1
-    names, images = distinct_names(class_names), matrix.sum(axis=1)
+    names, images = style.distinct_names(class_names), matrix.sum(axis=1)
     rows = [
         {
             "true": names[true], "predicted": names[predicted],
             "count": int(matrix[true, predicted]),
             "share": round(float(matrix[true, predicted] / images[true]), 6),
-            "images": int(images[true]),
         }
         for true, predicted in np.argwhere(matrix >= least)
     ]  # fmt: skip
@@ -76,7 +67,7 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
     title = f"{correct:,} of {total:,} images read correctly ({correct / total:.2%})"
     subtitle = f"only cells of {least} images or more are drawn" if least > 1 else ""
     said = f"Confusion matrix of {size} classes: {title}."
-    return layered(layers, (size * cell, size * cell), title, subtitle, said, fill="#f5f6f7")
+    return style.layered(layers, (size * cell, size * cell), title, subtitle, said, fill="#f5f6f7")
 
 
 def mistakes(
@@ -97,22 +88,22 @@ def mistakes(
         total: how many mistakes there were, if `images` are a choice of them.
     """
     if not len(images):
-        return message("No mistakes.")
+        return style.message("No mistakes.")
     total = len(images) if total is None else total
     certain = np.nan_to_num(np.asarray(confidence, float))
     order = np.argsort(-certain, kind="stable")[:MISTAKES_SHOWN]
     captions = [_caption(predicted[index], confidence[index]) for index in order]
     columns, has_two_lines = min(COLUMNS, len(order)), any(len(lines) > 1 for lines in captions)
-    size = high, _ = scaled(images.shape[1:], SIDE)
+    high, _ = scaled(images.shape[1:], SIDE)
     step, line_height = SIDE + 28, high + (66 if has_two_lines else 52)
     canvas = Canvas()
     for place, (index, caption) in enumerate(zip(order, captions, strict=True)):
         x, y = place % columns * step, place // columns * line_height
-        truth = f"true: {printable(str(true[index]))}"
-        address = as_url(images[index], SIDE, SIDE + 16)  # small: a report has many
-        canvas.image(address, size, x, y, f"{truth}, {' '.join(caption)}")
-        canvas.text(x, y + high + 6, shortened(truth, CAPTION_LETTERS))
-        lines = [shortened(line, CAPTION_LETTERS) for line in caption]
+        truth = f"true: {style.printable(str(true[index]))}"
+        said = f"{truth}, {' '.join(caption)}"
+        canvas.picture(images[index], SIDE, x, y, said, SIDE + 16)  # small: a report has many
+        canvas.text(x, y + high + 6, style.shortened(truth, CAPTION_LETTERS))
+        lines = [style.shortened(line, CAPTION_LETTERS) for line in caption]
         canvas.text(x, y + high + 22, lines, WRONG)
     chosen = f"The {len(order)} most confident of {total:,} mistakes"
     title = chosen if total > len(order) > 1 else f"Mistakes: {total:,}, the most confident first"
@@ -147,7 +138,7 @@ def _cells(
     """Return cells coloured by share, and counts, white above `dark`; none with a `font` of 0."""
     legend = alt.Legend(title=[f"{label},", "share of true class"], format="~%", gradientLength=90)
     data = [{**row, "ink": "white" if row["share"] > dark else INK} for row in rows]
-    base = alt.Chart(data_of(data)).encode(**axes, tooltip=TOOLTIP)
+    base = alt.Chart(style.data_of(data)).encode(**axes, tooltip=TOOLTIP)
     color = alt.Color("share:Q", scale=scale, legend=legend)
     if not font:  # thousands of cells would drown a screen reader; the report has a table
         return [base.mark_rect(aria=False).encode(color=color)]
@@ -160,7 +151,7 @@ def _cells(
 
 def _caption(answer: str, confidence: float) -> list[str]:
     """Return the line below an image, or two where the confidence needs one of its own."""
-    caption = f"read as: {printable(str(answer))}"
+    caption = f"read as: {style.printable(str(answer))}"
     if np.isnan(confidence):
         return [caption]
     share = f"({confidence:.1%})"

@@ -8,19 +8,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from modelzoo.charts.style import (
-    GREY,
-    INK,
-    LOOKS,
-    Chart,
-    Look,
-    data_of,
-    distinct_names,
-    message,
-    side_by_side,
-    styled,
-    told_apart,
-)
+from modelzoo.charts import style
+from modelzoo.charts.style import GREY, INK, LOOKS, Chart, Look
 from modelzoo.support.errors import InputError
 
 PREFIXES = {"training": "", "validation": "val_"}  # of the columns
@@ -53,7 +42,7 @@ def training_curves(history: pd.DataFrame) -> Chart:
     described = f"Training curves over {len(history)} epochs."
     described += f" Best validation epoch: {best}." if best else ""
     panels = [_panel_of_run(*each, looks, best) for each in curves.items() if each[1]]
-    return side_by_side(panels, described) if panels else message("No epoch was recorded.")
+    return style.side_by_side(panels, described)
 
 
 def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
@@ -64,7 +53,7 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
     """
     if not 2 <= len(histories) <= len(RUNS):
         raise InputError(f"{len(histories)} runs: one chart shows from 2 to {len(RUNS)}")
-    looks = dict(zip(distinct_names(histories), RUNS, strict=False))
+    looks = dict(zip(style.distinct_names(histories), RUNS, strict=False))
     curves = {
         metric: [
             {**row, "run": name}
@@ -75,7 +64,7 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
     }
     described = f"Training curves of {len(looks)} runs: {', '.join(looks)}."
     panels = [_panel_of_runs(*each, looks) for each in curves.items() if each[1]]
-    return side_by_side(panels, described) if panels else message("No epoch was recorded.")
+    return style.side_by_side(panels, described)
 
 
 def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Chart:
@@ -83,21 +72,21 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
 
     `histories` has, by the name of a run, what `training_curves` takes.
     """
-    names = distinct_names(histories)
+    names = style.distinct_names(histories)
     curves = [_curve_rows(_epochs_of(each), "accuracy") for each in histories.values()]
     axes = _axes([row for rows in curves for row in rows], "accuracy")
     axes["y"] = axes["y"].title("Accuracy")
     legend = alt.Legend(title=None, orient="top", symbolSize=400)
     tooltip = ["series:N", "epoch:Q", alt.Tooltip("value:Q", title="Accuracy", format=".2%")]
-    told = told_apart("series", SERIES, legend, "color", "strokeDash")
+    told = style.told_apart("series", SERIES, legend, "color", "strokeDash")
     panels = []
     for name, rows in zip(names, curves, strict=True):
-        lines = alt.Chart(data_of(rows)).mark_line(strokeWidth=2)
+        lines = alt.Chart(style.data_of(rows)).mark_line(strokeWidth=2)
         heading = alt.TitleParams(name, subtitle=_gap(rows), fontSize=13)
         panel = lines.encode(**axes, **told, tooltip=tooltip)
         panels.append(panel.properties(width=210, height=150, title=heading))
     chart = alt.concat(*panels, columns=3, spacing=24, title=title).resolve_scale(color="shared")
-    return styled(chart, f"{title}: training and validation accuracy of {', '.join(names)}.")
+    return style.styled(chart, f"{title}: training and validation accuracy of {', '.join(names)}.")
 
 
 def corruption_curves(rows: Rows, axis_titles: Mapping[str, str], title: str) -> Chart:
@@ -107,7 +96,7 @@ def corruption_curves(rows: Rows, axis_titles: Mapping[str, str], title: str) ->
     name the strength and its unit, and order the panels.
     """
     names = list(dict.fromkeys(row["model"] for row in rows))
-    shown = dict(zip(names, distinct_names(names), strict=True))
+    shown = dict(zip(names, style.distinct_names(names), strict=True))
     kinds = [kind for kind in axis_titles if any(row["kind"] == kind for row in rows)]
     alone = len(kinds) == 1
     size = {"width": 520 if alone else 300, "height": 320 if alone else 210}
@@ -118,9 +107,9 @@ def corruption_curves(rows: Rows, axis_titles: Mapping[str, str], title: str) ->
         panels.append(alt.layer(*layers).properties(**size))
     described = f"{title}, for {', '.join(shown.values())}."
     if alone:
-        return styled(panels[0].properties(title=title), described)
+        return style.styled(panels[0].properties(title=title), described)
     chart = alt.concat(*panels, columns=2, spacing={"row": 24, "column": 30}, title=title)
-    return styled(chart.resolve_scale(color="shared", shape="shared"), described)
+    return style.styled(chart.resolve_scale(color="shared", shape="shared"), described)
 
 
 def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
@@ -132,12 +121,13 @@ def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
     shown = [{**row, "series": METHOD_TITLES[row["method"]]} for row in rows]
     names = list(dict.fromkeys(row["series"] for row in shown))
     axis_title = "Strength: largest change of a pixel, as a share of its range 0..255"
-    base = alt.Chart(data_of([{"accuracy": chance, "text": f"guessing: {100 * chance:.3g}%"}]))
+    guess = {"accuracy": chance, "text": f"guessing: {100 * chance:.3g}%"}
+    base = alt.Chart(style.data_of([guess]))
     rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y="accuracy:Q")
     text = base.mark_text(color=GREY, align="left", baseline="bottom", dx=5, dy=-3, aria=False)
     guessing = [rule, text.encode(y="accuracy:Q", x=alt.value(0), text="text:N")]
     chart = alt.layer(*guessing, *_accuracy_lines(shown, names, axis_title))
-    return styled(chart.properties(width=520, height=320, title=title), f"{title}.")
+    return style.styled(chart.properties(width=520, height=320, title=title), f"{title}.")
 
 
 def lines_and_points(
@@ -156,11 +146,10 @@ def lines_and_points(
     `field` names a row's line, a key of `looks`. `dash` encodes another field; by default it stands
     for the line, too, but not in the legend, where it would break up the outlines of the points.
     """
-    size, opacity = dots
-    told = told_apart(field, looks, legend, "color", "shape")
-    base = alt.Chart(data_of(rows)).encode(**axes, color=told["color"])
-    points = base.mark_point(filled=True, size=size)
-    points = points.encode(shape=told["shape"], opacity=opacity, tooltip=list(tooltip))
+    told = style.told_apart(field, looks, legend, "color", "shape")
+    base = alt.Chart(style.data_of(rows)).encode(**axes, color=told["color"])
+    points = base.mark_point(filled=True, size=dots[0])
+    points = points.encode(shape=told["shape"], opacity=dots[1], tooltip=list(tooltip))
     if dash:
         return [base.mark_line(strokeWidth=2).encode(**dash), points]
     lines = []
@@ -184,12 +173,11 @@ def _curve_rows(history: pd.DataFrame, metric: str, points: int = POINTS_SHOWN) 
     every = math.ceil(len(history) / points)
     for series, prefix in PREFIXES.items():
         for place, record in enumerate(history.to_dict("records")):
-            value = record.get(prefix + metric, math.nan)
-            if math.isfinite(value):
-                row = {"epoch": int(record["epoch"]), "series": series, "value": value}
-                extras = {key: record.get(key, math.nan) for key in EXTRAS}
-                finite = {key: extra for key, extra in extras.items() if math.isfinite(extra)}
-                rows.append({**row, "marked": place % every == 0, **finite})
+            finite = {key: value for key, value in record.items() if math.isfinite(value)}
+            if prefix + metric in finite:
+                row = {"epoch": int(record["epoch"]), "series": series}
+                row |= {"value": finite[prefix + metric], "marked": place % every == 0}
+                rows.append(row | {key: finite[key] for key in EXTRAS if key in finite})
     return rows
 
 
@@ -212,7 +200,7 @@ def _panel_of_run(metric: str, rows: Rows, looks: Mapping[str, Look], best: int 
     tooltip = _tooltip(metric, rows, series="Data")
     curves = lines_and_points(rows, "series", looks, axes, legend, tooltip)
     found = [row for row in rows if row["epoch"] == best and row["series"] == "validation"]
-    base = alt.Chart(data_of(found))
+    base = alt.Chart(style.data_of(found))
     rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=axes["x"])
     ring = base.mark_point(size=170, stroke=INK, strokeWidth=1.5, filled=False).encode(**axes)
     values = [format(row["value"], METRICS[metric]) for row in found]
@@ -224,7 +212,7 @@ def _panel_of_runs(metric: str, rows: Rows, looks: Mapping[str, Look]) -> Chart:
     below: dict[str, Any] = {"orient": "bottom", "columns": 1, "offset": 14}
     run_legend = alt.Legend(title="Run", symbolSize=90, labelLimit=640, **below)
     dash_legend = alt.Legend(title="Images", symbolSize=400, **below)
-    dash = told_apart("series", _present(COMPARED, rows), dash_legend, "strokeDash")
+    dash = style.told_apart("series", _present(COMPARED, rows), dash_legend, "strokeDash")
     tooltip = _tooltip(metric, [], run="Run", series="Images")
     axes = _axes(rows, metric)
     curves = lines_and_points(rows, "run", looks, axes, run_legend, tooltip, dash=dash)
@@ -236,7 +224,7 @@ def _panel(
 ) -> Chart:
     title = alt.TitleParams(metric.capitalize(), subtitle=subtitle, frame="group")
     # An unseen line above: titles stand above whatever sticks out of their panels.
-    above = alt.Chart(data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
+    above = alt.Chart(style.data_of([{}])).mark_rule(opacity=0, aria=False).encode(y=alt.value(-8))
     return alt.layer(*layers, above).properties(width=size[0], height=size[1], title=title)
 
 

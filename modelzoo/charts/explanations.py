@@ -14,7 +14,6 @@ from modelzoo.support.errors import InputError
 MAPS_SHOWN = 16
 CLASSES_SHOWN = 10
 TILE, GAP, LEFT = 52, 4, 190  # pixels: a map's longer side, between two, room for the label
-COLUMNS = 16  # maps in a row
 STRIP, UNIT, UNITS_SHOWN = 128, 7, 1024  # units in a row, pixels of a unit, units at most
 BRIGHT = 99  # percentile from which on values are white: one alone would leave the others black
 PICTURE, BAR, BARS = 112, 18, 300  # pixels: the image, height of a bar, length of the longest
@@ -38,7 +37,7 @@ CAPTION_LETTERS = 20  # as many fit below an image
 EXAMPLE, LABEL_WIDTH, STEP = 112, 116, 136  # pixels: an image, the labels, from image to image
 
 Answer = tuple[str, float]
-Tile = tuple[np.ndarray, float, float, float, str]  # pixels, longer side, place, what they are
+Tile = tuple[np.ndarray, float, float, float, str]  # pixels, longer side, x, y, what they are
 
 
 def feature_maps(
@@ -271,13 +270,13 @@ def _label(layer: str, kind: str, values: np.ndarray) -> list[str]:
 def _tiles(layer: str, grey: np.ndarray) -> tuple[list[Tile], int]:
     """Return maps, or rows of units, as images, and how many of them are left out."""
     name = printable(layer)
-    tiles: list[Tile] = []
     if grey.ndim == 3 and grey.shape[:2] != (1, 1):
-        high, wide = scaled(grey.shape, TILE)
-        for number in range(min(MAPS_SHOWN, grey.shape[2])):
-            row, column = divmod(number, COLUMNS)
-            x, y = column * (wide + GAP), row * (high + GAP)
-            tiles.append((grey[..., number : number + 1], TILE, x, y, f"{name}, map {number + 1}"))
+        step = scaled(grey.shape, TILE)[1] + GAP
+        maps = np.moveaxis(grey, -1, 0)[:MAPS_SHOWN, ..., np.newaxis]
+        tiles: list[Tile] = [
+            (each, TILE, number * step, 0, f"{name}, map {number + 1}")
+            for number, each in enumerate(maps)
+        ]
         return tiles, grey.shape[2] - len(tiles)
     units = grey.reshape(-1)[:UNITS_SHOWN]
     whole = len(units) // STRIP * STRIP  # what fills rows, and the rest below

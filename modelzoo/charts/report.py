@@ -2,10 +2,8 @@
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,23 +13,14 @@ from modelzoo.charts.style import chart_box, render_page
 from modelzoo.config.layers import flat
 from modelzoo.data.npz import read_arrays
 from modelzoo.support.errors import InputError
-from modelzoo.support.files import ordinary, write_bytes
+from modelzoo.support.files import ordinary, replacing, write_bytes
 
 DATA_FILE = "report-data.npz"
 PAGE_FILE = "report.html"
 UNKNOWN = "\N{EN DASH}"
-ARRAYS: dict[str, tuple[Any, int]] = {  # of the file: their types and dimensions
-    "confusion": (np.int64, 2),
-    "class_names": (np.str_, 1),
-    "mistakes_images": (np.uint8, 4),
-    "mistakes_true": (np.str_, 1),
-    "mistakes_predicted": (np.str_, 1),
-    "mistakes_confidence": (np.float64, 1),
-}
 
 
-@dataclass
-class ReportData:
+class ReportData(NamedTuple):
     """What a report needs besides the history, the metrics and the configuration."""
 
     confusion: np.ndarray  # counts, (classes, classes), rows are true classes
@@ -40,6 +29,10 @@ class ReportData:
     mistakes_true: Sequence[str]
     mistakes_predicted: Sequence[str]
     mistakes_confidence: Sequence[float]  # 0 to 1; NaN if the network gives no probabilities
+
+
+TYPES = ("int64", "str", "uint8", "str", "str", "float64")  # of the arrays in the file
+DIMENSIONS = (2, 1, 4, 1, 1, 1)
 
 
 def write_report(
@@ -80,13 +73,7 @@ def charts_of_run(history: pd.DataFrame, data: ReportData) -> dict[str, charts.C
     return {
         "curves": charts.training_curves(history),
         "confusion": charts.confusion_matrix(data.confusion, data.class_names),
-        "mistakes": charts.mistakes(
-            data.mistakes_images,
-            data.mistakes_true,
-            data.mistakes_predicted,
-            data.mistakes_confidence,
-            total=max(wrong, len(data.mistakes_images)),
-        ),
+        "mistakes": charts.mistakes(*data[2:], total=max(wrong, len(data.mistakes_images))),
     }
 
 
@@ -108,13 +95,11 @@ def per_class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.Dat
 
 def save_report_data(folder: Path, data: ReportData) -> Path:
     """Write `folder/report-data.npz`, from which charts can be made again; return its path."""
-    arrays: dict[str, Any] = {
-        name: np.asarray(getattr(data, name), kind) for name, (kind, _) in ARRAYS.items()
-    }
-    file = BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays)
     path = Path(folder) / DATA_FILE
-    write_bytes(path, file.getvalue())
+    fields = zip(data._fields, data, TYPES, strict=True)
+    arrays: dict[str, Any] = {name: np.asarray(each, kind) for name, each, kind in fields}
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
     return path
 
 
@@ -136,18 +121,17 @@ def load_report_data(folder: Path) -> ReportData:
 
 
 def _checked(stored: dict[str, np.ndarray]) -> ReportData:
-    for name, (kind, dimensions) in ARRAYS.items():
-        array = stored.get(name, np.empty(()))
+    arrays: list[Any] = [stored.get(name, np.empty(())) for name in ReportData._fields]
+    for array, kind, dimensions in zip(arrays, TYPES, DIMENSIONS, strict=True):
         if array.dtype.kind != np.dtype(kind).kind or array.ndim != dimensions:
-            raise ValueError(f"{name} is missing, or is not what it should be")
-    confusion, names, images, true, predicted, confidence = (stored[name] for name in ARRAYS)
+            raise ValueError("an array is missing, or is not what it should be")
+    data = ReportData(*arrays)
+    confusion, names, images = data[:3]
     is_matrix = confusion.shape == (len(names),) * 2 and (confusion >= 0).all()
     are_pictures = images.dtype == np.uint8 and images.shape[3] in (1, 3)
-    are_as_many = len({len(images), len(true), len(predicted), len(confidence)}) == 1
-    if not (is_matrix and are_pictures and are_as_many):
+    if not (is_matrix and are_pictures and len(set(map(len, data[2:]))) == 1):
         raise ValueError("its arrays don't fit each other")
-    lists = [true.tolist(), predicted.tolist(), confidence.tolist()]
-    return ReportData(confusion, names.tolist(), images, *lists)
+    return data._replace(class_names=arrays[1].tolist())
 
 
 def _text(value: object) -> str:

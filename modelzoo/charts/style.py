@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from modelzoo.support.errors import InputError
-from modelzoo.support.files import write_bytes
+from modelzoo.support.files import replacing
 
 Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.ConcatChart | alt.FacetChart
 
@@ -92,7 +92,9 @@ def layered(
 
 
 def side_by_side(panels: Sequence[Chart], description: str) -> Chart:
-    """Return panels in a row, with one legend for all."""
+    """Return panels in a row, with one legend for all; none are those of a run without epochs."""
+    if not panels:
+        return message("No epoch was recorded.")
     chart = alt.hconcat(*panels, spacing=36)
     shared = chart.resolve_scale(color="shared", shape="shared", strokeDash="shared")
     return styled(shared, description)
@@ -133,8 +135,6 @@ def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
-# The Vega-Lite version of this Altair, as vl-convert writes it: such as 6.4.
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 FORMATS = (".png", ".svg", ".html", ".json")
 
 
@@ -145,25 +145,20 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
     missing. `scale`: pixels of a PNG for each pixel of the chart.
     """
     path = Path(path)
-    suffix, spec = path.suffix.lower(), chart.to_dict()
+    suffix: Any = path.suffix.lower()
     if suffix not in FORMATS:
         raise InputError(
             f"{path}: no chart is written as {path.suffix!r}: use {', '.join(FORMATS)}"
         )
-    if suffix == ".json":
-        content = json.dumps(spec, indent=1).encode()
-    elif suffix == ".html":
-        label = spec.get("description", "Chart")
-        body = f"<main>{chart_box('chart', label)}</main>"
-        content = render_page(label, body, {"chart": spec}).encode()
-    else:
-        import vl_convert  # loads a JavaScript engine, which only pages and images need
-
-        if suffix == ".svg":
-            content = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode()
+    with replacing(path) as temporary:
+        if suffix == ".html":
+            spec = chart.to_dict()
+            label = spec.get("description", "Chart")
+            body = f"<main>{chart_box('chart', label)}</main>"
+            page = render_page(label, body, {"chart": spec})
+            temporary.write_bytes(page.encode())
         else:
-            content = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=scale)
-    write_bytes(path, content)
+            chart.save(temporary, suffix[1:], scale_factor=scale, json_kwds={"indent": 1})
     return path
 
 
@@ -211,7 +206,8 @@ def vega_library() -> str:
     """Return vega, vega-lite and vega-embed as one script of about 0.9 MB, made in a second."""
     import vl_convert
 
-    script = str(vl_convert.javascript_bundle(**{"vl_version": VEGA_LITE}))
+    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # such as 6.4
+    script = str(vl_convert.javascript_bundle(**{"vl_version": version}))
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

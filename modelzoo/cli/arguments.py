@@ -5,7 +5,8 @@ import difflib
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from modelzoo.support.errors import suggest
 from modelzoo.support.terminal import say
@@ -78,10 +79,10 @@ def whole(least: int, most: int = 10**9) -> Any:
 
 
 def numbers(most: float = math.inf) -> Any:
-    """Return a reader of numbers from 0 to `most`, with commas between them."""
+    """Return a reader of numbers from 0, which is always one, to `most`, with commas between."""
     limits = "from 0" if most == math.inf else f"from 0 to {most:g}"
     return reader(
-        lambda text: [float(part) for part in text.split(",")],
+        lambda text: sorted({0.0, *map(float, text.split(","))}),
         lambda found: all(0 <= number <= most and number < math.inf for number in found),
         f"numbers {limits}, as in 0,0.05,0.1",
     )
@@ -94,21 +95,24 @@ count = reader(  # "all" is None
     lambda number: number is None or 1 <= number <= 10**9,
     f'a whole number from 1 to {10**9}, or "all"',
 )
+KINDS = "shift,rotation,noise,occlusion"  # of change, each a panel of the chart
+kinds = reader(
+    lambda text: text.split(","),
+    lambda found: set(found) <= set(KINDS.split(",")),
+    f"some of {KINDS}",
+)
 
 
-class Command(NamedTuple):
-    """A command; `run`, "module:function", is imported when it is called."""
+class Command:
+    """A command, named by the first word of its example.
 
-    name: str
-    about: str
-    example: str
-    options: tuple[Option, ...]
-    run: str
+    `run`, "module:function", is imported when it is called; by default a function of its name.
+    """
 
-
-def command(name: str, about: str, example: str, *options: Option, run: str = "") -> Command:
-    """Return a command; it is run by the function of its name in `commands`, if by no other."""
-    return Command(name, about, example, options, f"modelzoo.cli.{run or f'commands:{name}'}")
+    def __init__(self, example: str, about: str, *options: Option, run: str = "") -> None:
+        self.name = example.split()[0]
+        self.example, self.about, self.options = example, about, options
+        self.run = f"modelzoo.cli.{run or f'commands:{self.name}'}"
 
 
 def value(name: str, metavar: str, about: str, **settings: Any) -> Option:
@@ -138,8 +142,9 @@ NETWORK = value("model", "NAME", A_NETWORK)
 OPTIONAL_NETWORK = value("model", "NAME", A_NETWORK, nargs="?")
 IMAGE = value("image", "IMAGE", IMAGE_FILES)
 JSON = flag("--json", "one JSON object on stdout")
-OUT = value("--out", "DIR", "folder for what is written (.)", default=".")
+OUT = value("--out", "DIR", "folder for what is written (.)", type=Path, default=".")
 CHART_FORMAT = choice("--format", ("png", "svg", "html", "json"), "of charts (png)", default="png")
+CHARTS = (CHART_FORMAT, OUT)
 BACKEND = value("--backend", "B", "tensorflow, jax or torch (tensorflow)")
 DEVICE = (value("--device", "D", "auto, cpu, gpu, gpu:N (auto)", default="auto"), BACKEND)
 OVERRIDES = (
@@ -147,10 +152,7 @@ OVERRIDES = (
     value("--dataset", "D", DATA_SETS),
     override("the configuration"),
 )
-UNVERIFIED = flag(
-    "--allow-unverified",
-    "take a file whose SHA-256 is not published, and pin the one seen first",
-)
+UNVERIFIED = flag("--allow-unverified", "take a file of no published SHA-256; pin the first seen")
 WEIGHTS = (
     value("--weights", "W", "a published name, a .h5 or .pth file, a run's folder, a URL"),
     value("--sha256", "HEX", "of a custom file; a URL needs it"),
@@ -161,17 +163,15 @@ MEASURING = (
     value("--dataset", "D", f"{DATA_SETS} (the weights' own)"),
     value("--images", "N", "test images, drawn by seed, or all (1000)", type=count, default=1000),
     value("--seed", "N", "of all that is random (0)", type=SEED, default=0),
-    OUT,
-    CHART_FORMAT,
+    *CHARTS,
     JSON,
     *DEVICE,
 )
 
 COMMANDS = (
-    command(
-        "train",
-        "Train a network and write a report.",
+    Command(
         "train --model lenet5 --epochs 3",
+        "Train a network and write a report.",
         *CONFIGURATION,
         value("--epochs", "N", "how often each training image is seen", type=whole(1)),
         value("--batch-size", "N", "images in a batch", type=whole(1)),
@@ -183,72 +183,64 @@ COMMANDS = (
         value("--resume", "DIR", "continue an interrupted run"),
         *DEVICE,
     ),
-    command(
-        "study",
-        "Train variants of a network, and compare their curves.",
+    Command(
         "study overfitting --out runs/overfitting",
+        "Train variants of a network, and compare their curves.",
         value("study", "STUDY", "overfitting, or the path of a study's YAML"),
         override("all variants"),
         value("--out", "DIR", "folder for all runs (runs/STUDY); goes on with what is there"),
         JSON,
         *DEVICE,
     ),
-    command(
-        "evaluate",
-        "Score weights on a data set.",
+    Command(
         "evaluate --model runs/lenet5-mnist-20260101-120000",
+        "Score weights on a data set.",
         *CONFIGURATION,
         flag("--check", "fail if the published accuracy does not hold"),
         choice("--crops", (1, 10), "patches of each image (1)", type=int, default=1),
         choice("--split", ("test", "validation", "train"), "images (test)", default="test"),
         *DEVICE,
     ),
-    command(
-        "predict",
-        "Classify images.",
+    Command(
         "predict --model runs/lenet5-mnist-20260101-120000 digit.png",
+        "Classify images.",
         *CONFIGURATION,
         value("images", "IMAGE", IMAGE_FILES, nargs="+"),
         value("--top", "K", "classes to print (3)", type=whole(1), default=3),
         *DEVICE,
     ),
-    command(
+    Command(
         "list",
         "List the networks.",
-        "list",
         flag("--weights", "the published weights instead"),
         flag("--json", "one JSON array on stdout"),
         run="commands:list_networks",
     ),
-    command(
-        "info",
-        "Describe a network.",
+    Command(
         "info lenet5 --layers",
+        "Describe a network.",
         OPTIONAL_NETWORK,
         *OVERRIDES,
         flag("--layers", "layers, shapes, parameters, operations"),
         flag("--json", "everything, as one JSON object"),
     ),
-    command(
-        "pull",
-        "Fetch published weights.",
+    Command(
         "pull alexnet/document",
+        "Fetch published weights.",
         value("names", "NAME", f"{A_NETWORK}; its first weights, or those named", nargs="+"),
         UNVERIFIED,
         JSON,
     ),
-    command(
-        "verify",
-        "Hash all shipped and fetched weights again.",
+    Command(
         "verify lenet5",
+        "Hash all shipped and fetched weights again.",
         value("names", "NAME", f"{A_NETWORK} (all, and all fetched)", nargs="*"),
         JSON,
     ),
-    command(
-        "import",
-        "Turn a Keras .h5 or PyTorch .pth file into a configuration and weights that run again.",
+    Command(
         "import old.h5 --dataset mnist --out imported",
-        value("file", "FILE", "an .h5: a whole model, or weights only; a .pth: a state dict"),
+        "Turn a Keras .h5 or PyTorch .pth file into a configuration and weights that run again.",
+        value("path", "FILE", "a model or weights (.h5), or a state dict (.pth)", type=Path),
         OUT,
         value("--dataset", "D", "finds what the file does not say, and scores the outcome"),
         value("--model", "NAME", "a configuration for what the file does not say"),
@@ -256,10 +248,9 @@ COMMANDS = (
         JSON,
         run="commands:import_file",
     ),
-    command(
-        "export",
-        "Write a network as ONNX, SavedModel or LiteRT, and run the file to check it.",
+    Command(
         "export lenet5 --weights mnist --format onnx --out exported",
+        "Write a network as ONNX, SavedModel or LiteRT, and run the file to check it.",
         NETWORK,
         *WEIGHTS,
         choice("--format", ("onnx", "saved_model", "litert"), "of the file", required=True),
@@ -267,19 +258,17 @@ COMMANDS = (
         flag("--scaled", "take scaled images, not pixels of 0..255"),
         JSON,
     ),
-    command(
-        "plot",
-        "Draw the charts of a run, or the curves of several runs in one chart.",
+    Command(
         "plot runs/RUN --format svg; modelzoo plot runs/ONE runs/OTHER",
+        "Draw the charts of a run, or the curves of several runs in one chart.",
         value("runs", "RUN", "folder of a finished run", nargs="+"),
         CHART_FORMAT,
-        value("--out", "DIR", "folder for the charts (the run's; of several, the current)"),
+        value("--out", "DIR", "folder for charts (the run's; of several, the current)", type=Path),
         run="drawing:plot",
     ),
-    command(
-        "draw",
-        "Draw activation functions, convolution step by step, a network or its kernels.",
+    Command(
         "draw architecture alexnet_2012; modelzoo draw kernels lenet5 --layer C3",
+        "Draw activation functions, convolution step by step, a network or its kernels.",
         choice("what", ("activations", "convolution", "architecture", "kernels"), "the drawing"),
         OPTIONAL_NETWORK,
         value("--layer", "L", "whose kernels (the first that has some)"),
@@ -287,42 +276,36 @@ COMMANDS = (
         *OVERRIDES,
         *WEIGHTS,
         BACKEND,
-        CHART_FORMAT,
-        OUT,
+        *CHARTS,
         run="drawing:draw",
     ),
-    command(
-        "features",
-        "Draw the feature maps of each layer, and the pixels that influence the prediction.",
+    Command(
         "features lenet5 digit.png --out charts",
+        "Draw the feature maps of each layer, and the pixels that influence the prediction.",
         NETWORK,
         IMAGE,
         value("--layer", "L", "only this; may be repeated", action="append"),
         *OVERRIDES,
         *WEIGHTS,
-        CHART_FORMAT,
-        OUT,
+        *CHARTS,
         flag("--npz", "write the arrays themselves, too"),
         JSON,
         *DEVICE,
         run="drawing:features",
     ),
-    command(
-        "filters",
-        "Apply the kernels that people chose by hand (edges, blur, emboss, …) to a photograph.",
+    Command(
         "filters photo.jpg --filter sobel_x --filter emboss --out filtered",
+        "Apply the kernels that people chose by hand (edges, blur, emboss, …) to a photograph.",
         IMAGE,
         value("--filter", "F", "only this; may be repeated", action="append"),
         flag("--grey", "turn colour into grey first"),
-        CHART_FORMAT,
-        OUT,
+        *CHARTS,
         JSON,
         run="drawing:filters",
     ),
-    command(
-        "attack",
-        "Change test images within a strength so that a network errs: accuracy, and examples.",
+    Command(
         "attack lenet5/mnist --strengths 0,0.05,0.1,0.2 --out attack",
+        "Change test images within a strength so that a network errs: accuracy, and examples.",
         NETWORK,
         *WEIGHTS,
         choice("--method", ("fgsm", "pgd", "both"), "of attack (both)", default="both"),
@@ -337,25 +320,18 @@ COMMANDS = (
         *MEASURING,
         run="drawing:attack",
     ),
-    command(
-        "robustness",
-        "Measure networks on shifted, rotated, noisy and partly covered test images.",
+    Command(
         "robustness lenet5/mnist lenet5_1998/mnist --kinds shift,noise",
+        "Measure networks on shifted, rotated, noisy and partly covered test images.",
         value("names", "NAME", A_NETWORK, nargs="+"),
-        value(
-            "--kinds",
-            "K,K",
-            "panels of the chart (%(default)s)",
-            default="shift,rotation,noise,occlusion",
-        ),
+        value("--kinds", "K,K", "of change (%(default)s)", type=kinds, default=KINDS),
         value("--strengths", "S,S", "of one kind, in place of its own: 0,1,2", type=numbers()),
         *MEASURING,
         run="drawing:robustness",
     ),
-    command(
-        "demo",
-        "Open a page on this machine to draw a digit and watch networks answer.",
+    Command(
         "demo --model lenet5/mnist lenet5_1998/mnist",
+        "Open a page on this machine to draw a digit and watch networks answer.",
         value("--model", "NAME", f"{A_NETWORK} (all in the package)", nargs="+"),
         value("--host", "H", "address to listen on (127.0.0.1)", default="127.0.0.1"),
         value("--port", "N", "0 takes a free one (7860)", type=whole(0, 65535), default=7860),

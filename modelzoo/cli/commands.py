@@ -166,8 +166,7 @@ def info(options: argparse.Namespace) -> None:
 def study(options: argparse.Namespace) -> None:
     from modelzoo.training.study import load_study, run_study, table_of, variant_folders
 
-    backend = [] if options.backend is None else [f"trainer.backend={options.backend}"]
-    chosen = load_study(options.study, [*options.set, *backend])
+    chosen = load_study(**arguments_of(load_study, options))
     out = Path(options.out or f"runs/{chosen.name}")
     files = run_study(chosen, out, device=options.device)
     rows = table_of(variant_folders(chosen, out))
@@ -178,14 +177,7 @@ def study(options: argparse.Namespace) -> None:
 def import_file(options: argparse.Namespace) -> None:
     from modelzoo.convert.importing.import_file import import_file
 
-    found = import_file(
-        Path(options.file),
-        out=Path(options.out),
-        dataset=options.dataset,
-        model=options.model,
-        overrides=options.set,
-        notify=print_notice,
-    )
+    found = import_file(**arguments_of(import_file, options), notify=print_notice)
     show(options, found.summary(), found.lines())
 
 
@@ -242,16 +234,8 @@ def pull(options: argparse.Namespace) -> None:
         except InputError as error:
             problems.append(str(error))
             continue
-        rows.append(
-            {
-                "weights": file.label,
-                "path": str(fetched.path),
-                "bytes": fetched.path.stat().st_size,
-                "sha256": fetched.sha256,
-                "source": fetched.source,
-                "verified": fetched.verified,
-            }
-        )
+        row = {"weights": file.label, **dataclasses.asdict(fetched)}
+        rows.append(row | {"path": str(fetched.path), "bytes": fetched.path.stat().st_size})
         source = f"(from {fetched.source}, SHA-256 {fetched.sha256})"
         lines.append(f"{file.label}: {fetched.path} {source}")
         if not fetched.verified:

@@ -19,7 +19,6 @@ from modelzoo.analysis import measuring
 from modelzoo.analysis.seeing import see
 from modelzoo.api import class_names, describe
 from modelzoo.charts import Chart
-from modelzoo.charts.arithmetic import RISING
 from modelzoo.charts.canvas import image_of
 from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.style import LOOKS
@@ -37,25 +36,23 @@ from modelzoo.training.run_folder import RunFolder
 from modelzoo.weights.reader import arrays_for
 from modelzoo.weights.stored import read_stored
 
-NETWORK = ("model", "config", "dataset", "weights", "set")  # options that describe a network
-OF_A_NETWORK = ("architecture", "kernels")
-OF_ONE_KIND = {"layer": "kernels", "filter": "convolution"}
+TAKEN_BY = {  # options, and the drawings that they are for
+    **dict.fromkeys(("model", "config", "dataset", "weights", "set"), "architecture and kernels"),
+    **{"layer": "kernels", "filter": "convolution"},
+}
 
 
 def draw(options: argparse.Namespace) -> None:
     what = options.what
-    given = [option for option in NETWORK if getattr(options, option)]
-    if what in OF_A_NETWORK and options.model is None:
+    for option, drawings in TAKEN_BY.items():
+        if getattr(options, option) and what not in drawings:
+            raise InputError(f"draw {what}: takes no {option}, which is for {drawings}")
+    if what in TAKEN_BY["model"] and options.model is None:
         raise InputError(f"draw {what}: of which network? Give its NAME")
-    if what not in OF_A_NETWORK and given:
-        raise InputError(f"draw {what}: needs no network; leave {given[0]} out")
-    for option, kind in OF_ONE_KIND.items():
-        if what != kind and getattr(options, option) is not None:
-            raise InputError(f"draw {what}: --{option} is for {kind}")
     if what == "activations":
         chart, stem = charts.activations(), what
     elif what == "convolution":
-        kernel = RISING if options.filter is None else find_filter(options.filter).rows
+        kernel = find_filter(options.filter or "line_rising").rows
         chart = charts.convolution_steps(kernel=kernel, slider=options.format == "html")
         stem = "-".join(filter(None, (what, options.filter)))
     elif what == "architecture":
@@ -89,7 +86,7 @@ def features(options: argparse.Namespace) -> None:
     unit = unit_of(outputs[np.newaxis])
     uncertain = is_uncertain(map(float, outputs), unit)
     in_order = list(zip(class_names(config), map(float, outputs), strict=True))
-    ranked = [in_order[index] for index in np.argsort(-outputs, kind="stable")]
+    ranked = sorted(in_order, key=lambda each: -each[1])
     name, value = ranked[0]
     best = f"{name} ({value:.1%})" if unit == "probability" else f"{name} (score {value:.3g})"
     answer = in_order if len(in_order) <= 10 else ranked  # few stand where one looks for them
@@ -102,7 +99,7 @@ def features(options: argparse.Namespace) -> None:
         _save(charts.saliency(read.pixels, seen.saliency, best), options, f"{stem}-saliency"),
     ]
     if options.npz:
-        files.append(Path(options.out) / f"{stem}-features.npz")
+        files.append(options.out / f"{stem}-features.npz")
         arrays = {"picture": read.pixels, "saliency": seen.saliency, **seen.features}
         with replacing(files[-1]) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
@@ -131,7 +128,7 @@ def filters(options: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     lines: list[object] = [*(f"{options.image}: {note}" for note in notes), figure]
     for each in done:
-        target = Path(options.out) / f"{stem}-{each.name}.png"
+        target = options.out / f"{stem}-{each.name}.png"
         with replacing(target) as temporary:
             image_of(each.pixels).save(temporary)
         rows.append({"name": each.name, "file": str(target), "clipped": each.clipped})
@@ -148,7 +145,6 @@ def filters(options: argparse.Namespace) -> None:
 
 
 def attack(options: argparse.Namespace) -> None:
-    strengths = sorted({0.0, *options.strengths})
     (source,) = _sources(options, [options.model])
     label = source.label
     with start_framework(source.config.trainer.backend, options.device).scope():
@@ -159,7 +155,7 @@ def attack(options: argparse.Namespace) -> None:
         known = {"fgsm": fgsm, "pgd": climb}
         methods = {name: known[name] for name in known if options.method in (name, "both")}
         pictures = measuring.open_pictures([source], options.images, options.seed, print_notice)
-        rows = measuring.attack_rows(network[0], pictures, methods, strengths)
+        rows = measuring.attack_rows(network[0], pictures, methods, options.strengths)
         figure = measuring.pictures_chart(network, pictures, methods, rows, label)
     data = pictures.data
     title = f"Accuracy of {label} under attack, {pictures.described}"
@@ -184,21 +180,18 @@ def attack(options: argparse.Namespace) -> None:
 
 
 def robustness(options: argparse.Namespace) -> None:
-    kinds = measuring.check_kinds(options.kinds.split(","))
-    wanted = options.strengths
-    if wanted is not None:
-        if len(kinds) != 1:
-            raise InputError("--strengths: are of one kind; name it with --kinds")
-        wanted = sorted({0.0, *wanted})
+    given = options.strengths
+    if given is not None and len(options.kinds) != 1:
+        raise InputError("--strengths: are of one kind; name it with --kinds")
     if len(options.names) > len(LOOKS):
         raise InputError(f"{len(options.names)} networks: at most {len(LOOKS)} fit in one chart")
     sources = _sources(options, options.names)
     side = min(sources[0].config.image_shape[:2])
-    strengths = {kind: measuring.strengths_for(kind, side, wanted) for kind in kinds}
+    wanted = {kind: measuring.strengths_for(kind, side, given) for kind in options.kinds}
     with start_framework(sources[0].config.trainer.backend, options.device).scope():
         pictures = measuring.open_pictures(sources, options.images, options.seed, print_notice)
         models = {source.label: measuring.build_scores(source)[0] for source in sources}
-        rows = measuring.corruption_rows(models, pictures, strengths, options.seed)
+        rows = measuring.corruption_rows(models, pictures, wanted, options.seed)
     axis_titles = {name: kind.title for name, kind in measuring.KINDS.items()}
     title = f"Accuracy on changed images, {pictures.described}"
     drawn = {"robustness": corruption_curves(rows, axis_titles, title)}
@@ -208,7 +201,7 @@ def robustness(options: argparse.Namespace) -> None:
 
 def plot(options: argparse.Namespace) -> None:
     """Draw the charts of a run; the curves of several in one, for which a history.csv is enough."""
-    out, suffix = options.out and Path(options.out), options.format
+    out, suffix = options.out, options.format
     if len(options.runs) == 1:
         from modelzoo.training.results import save_charts
 
@@ -250,18 +243,17 @@ def _kernels_of(source: Source, label: str, name: str | None) -> tuple[str, np.n
 
 
 def _save(chart: Chart, options: argparse.Namespace, stem: str) -> Path:
-    return charts.save(chart, Path(options.out) / f"{stem}.{options.format}")
+    return charts.save(chart, options.out / f"{stem}.{options.format}")
 
 
 def _in_a_file_name(text: str) -> str:
     """Return text with nothing in it that a file name cannot have, on any system."""
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
-    return kept[:80] or "picture"
+    return re.sub(r"[^\w.-]", "_", text)[:80] or "picture"
 
 
 def _sources(options: argparse.Namespace, names: list[str]) -> list[Source]:
     """Return the networks that are measured; refuse a folder that cannot be written to."""
-    out = Path(options.out)
+    out = options.out
     there = next((each for each in (out, *out.absolute().parents) if is_there(each)), out)
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"--out {out}: {there} is no folder that can be written to")
@@ -281,7 +273,7 @@ def _finish(
     around: tuple[str, str],
 ) -> None:
     """Write charts and table; print what was measured, between the two lines `around` it."""
-    out = Path(options.out)
+    out = options.out
     files = [out / f"{next(iter(drawn))}.csv"]
     write_csv(files[0], list(rows[0]), rows)
     files += [_save(chart, options, name) for name, chart in drawn.items()]

@@ -1,7 +1,6 @@
 """What the options that many commands share stand for. Starts no framework."""
 
 import argparse
-import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -23,23 +22,19 @@ SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train -
     "backend": "trainer.backend",
     "distribute": "trainer.distribute",
 }
-PARAMETERS = {"config_file": "config", "overrides": "set"}  # of calls, named otherwise by options
 
 
 def arguments_of(function: Callable[..., Any], options: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of a call that options stand for, by the names of its parameters."""
-    names = [(name, PARAMETERS.get(name, name)) for name in inspect.signature(function).parameters]
-    return {name: getattr(options, each) for name, each in names if hasattr(options, each)}
+    given = dict(vars(options))
+    backend = [f"trainer.backend={options.backend}"] if given.get("backend") else []
+    given |= {"config_file": given.get("config"), "overrides": [*given.get("set", ()), *backend]}
+    return {name: given[name] for name in inspect.signature(function).parameters if name in given}
 
 
 def chosen_source(options: argparse.Namespace, **others: Any) -> Source:
     """Find the network and the weights that options, and other arguments of `resolve`, name."""
-    source = resolve(**arguments_of(resolve, options) | others)
-    backend = getattr(options, "backend", None)
-    if backend is None:
-        return source
-    config = source.config.with_values({"trainer": {"backend": backend}}, "--backend")
-    return dataclasses.replace(source, config=config)
+    return resolve(**arguments_of(resolve, options) | others)
 
 
 def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, str | Path | None]:

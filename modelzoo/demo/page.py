@@ -21,7 +21,8 @@ import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.analysis.attacks import fgsm
-from modelzoo.analysis.explain import before_softmax, changing_layers, on_pictures
+from modelzoo.analysis.explain import before_softmax, on_pictures
+from modelzoo.analysis.seeing import UNCHANGED
 from modelzoo.api import class_names
 from modelzoo.charts import canvas
 from modelzoo.charts.style import asset, number_text
@@ -51,7 +52,7 @@ class Network:
         self.config = config = source.config
         self.class_names = class_names(config)
         model = source.build()
-        shown = changing_layers(model)
+        shown = [each for each in model.layers if type(each).__name__ not in UNCHANGED]
         self.kinds = {layer.name: type(layer).__name__ for layer in shown}
         outputs = [*(layer.output for layer in shown), model.output]
         self._all_outputs = on_pictures(keras.Model(model.inputs, outputs), config)
