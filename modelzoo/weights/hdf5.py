@@ -25,7 +25,6 @@ from modelzoo.support.files import ordinary
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 TORCH_SIGNATURE = b"PK\x03\x04"  # a zip archive
-FLOATS = ("float16", "float32", "float64")
 # What h5py raises where a file is not what it says.
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, zlib.error)
 MAX_OBJECTS = 5_000  # groups and arrays; a large network with optimizer state has a few hundred
@@ -102,9 +101,9 @@ class CheckedFile(OpenFile):
     def read(self, path: str) -> np.ndarray:
         """Return an array in float32."""
         dataset = self.file[f"/{path}"]
-        if dataset.dtype.name not in FLOATS:
-            floats = ", ".join(FLOATS)
-            raise self.refuse(path, f"holds {dataset.dtype.name} numbers; weights are {floats}")
+        kind = dataset.dtype.name
+        if kind not in ("float16", "float32", "float64"):
+            raise self.refuse(path, f"holds {kind}; weights are float16, float32 or float64")
         self.numbers += int(dataset.size)
         if self.numbers > (most := MOST["parameters"]):
             raise self.refuse(path, f"more than {most:,} numbers; no network has them")

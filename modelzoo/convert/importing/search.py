@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,7 @@ from modelzoo.convert.importing import candidates
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.data.source import Dataset, convert, split_validation
-from modelzoo.networks import Network
+from modelzoo.networks import Network, reference
 from modelzoo.networks.keras_objects import to_keras
 from modelzoo.networks.layer import Shape
 from modelzoo.support.errors import InputError
@@ -186,33 +186,29 @@ class Search:
             for pixels in self.ways[each.place]
         ]
         layers = [i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1]
-        better = self._best(each_way, few, PAIRS, attrgetter("place", "pixels"))
+        better = self._best(each_way, few, PAIRS, "place", "pixels")
         if len(candidates.ACTIVATIONS) ** len(layers) <= MAX_MIXED:
             mixed = [new for each in better for new in each.varied(layers, candidates.ACTIVATIONS)]
-            better = self._best(mixed, few // 2, PAIRS, attrgetter("place", "pixels"))
+            better = self._best(mixed, few // 2, PAIRS, "place", "pixels")
         pair = 2 if self.rounds is SMALL else 1
         # The best on so many images; how many activations change at a time, on how many images.
         for count, keep, width, images in (
             (few, STARTS, 1, few), (some, FINALISTS, pair, few), (some, FINALISTS, 1, some)
         ):  # fmt: skip
             runs = [layers[i : i + width] for i in range(len(layers) - width + 1)]
-            kept = self._best(better, count, keep, attrgetter("pixels"))
+            kept = self._best(better, count, keep, "pixels")
             better = [self._improved(each, runs, images) for each in kept]
         (best,) = self._best(better, many, 1)
         network = candidates.with_activations(self.networks[best.place], best.activations)
         return network, self.score(best, many)
 
     def _best(
-        self,
-        several: Sequence[Candidate],
-        count: int,
-        keep: int,
-        kind: Callable[[Candidate], Any] = lambda it: it,
+        self, several: Sequence[Candidate], count: int, keep: int, *fields: str
     ) -> list[Candidate]:
-        """Return the best few by their cost on `count` images, one of each kind."""
+        """Return the best few by their cost on `count` images, that differ in one of `fields`."""
         best: dict[Any, Candidate] = {}
-        distinct = dict.fromkeys(several)
-        for each in sorted(distinct, key=lambda it: (self._cost(it, count), it.place)):
+        kind = attrgetter(*(fields or ("place", "activations", "pixels")))
+        for each in sorted(several, key=lambda it: (self._cost(it, count), it.place)):
             best.setdefault(kind(each), each)
         return list(best.values())[:keep]
 
@@ -222,12 +218,9 @@ class Search:
             before = best
             for run in runs:
                 (best,) = self._best(best.varied(run, MORE_ACTIVATIONS), count, 1)
-            shape = self.networks[best.place].input_shape
-            others = [
-                replace(best, place=place)
-                for place, other in enumerate(self.networks)
-                if other.input_shape == shape  # or its pixels do not fit
-            ]
+            shape = self.networks[best.place].input_shape  # for which its pixels are
+            places = (n for n, other in enumerate(self.networks) if other.input_shape == shape)
+            others = [replace(best, place=place) for place in places]
             # A few images that are all right seem best with the largest pixels, which only make
             # the network surer: ways to prepare them are compared on more.
             if count > self.rounds[0][0]:
@@ -262,8 +255,7 @@ class Search:
         if not np.isfinite(outputs).all():
             return Score(0.0, math.inf, len(labels))
         if (outputs < 0).any() or not np.allclose(outputs.sum(axis=1), 1, atol=1e-2):
-            outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-            outputs /= outputs.sum(axis=1, keepdims=True)
+            outputs = reference.softmax(outputs)
         probability = outputs[np.arange(len(labels)), labels]
         loss = float(-np.log(np.maximum(probability, 1e-7)).mean())
         return Score(float((outputs.argmax(axis=1) == labels).mean()), loss, len(labels))
