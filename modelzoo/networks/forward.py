@@ -24,12 +24,10 @@ SHORT = 8  # values: shorter lines of a window are gathered by index, longer one
 
 
 class Forward:
-    """A network and its weights, ready to be computed.
+    """A network for which `is_computed` holds, with its weights.
 
-    Args:
-        network: described; `is_computed` says whether NumPy computes all of its layers.
-        arrays: of each layer that has weights, in Keras' order, as `weights.reader.arrays_for`
-            returns them.
+    `arrays` are those of each layer that has any, in Keras' order, as `weights.reader.arrays_for`
+    returns them.
     """
 
     def __init__(self, network: Network, arrays: Iterable[Sequence[np.ndarray]] = ()) -> None:
@@ -42,7 +40,8 @@ class Forward:
             weights = dict(zip(names, map(_float32, next(given)), strict=True)) if names else {}
             self.weights.append(weights)
             self.steps.append((layer.name, _step(layer, inputs, weights)))
-            largest = max(largest, prod(inputs), _seen(layer, inputs))
+            window = (*layer.positions(inputs), *layer.window) if layer.window else inputs[:-1]
+            largest = max(largest, prod(inputs), prod(window) * inputs[-1])
         self.batch_size = max(1, AT_ONCE // largest)
 
     def predict(self, images: np.ndarray) -> Array:
@@ -68,11 +67,6 @@ class Forward:
         for _, step in self.steps:
             outputs = step(outputs)
         return outputs
-
-
-def _seen(layer: Layer, inputs: Shape) -> int:
-    """Return how many values the windows of a layer hold, over one image."""
-    return prod((*layer.positions(inputs), *layer.window, inputs[-1])) if layer.window else 0
 
 
 def _step(layer: Layer, inputs: Shape, weights: dict[str, Array]) -> Step:
@@ -211,10 +205,6 @@ def _trainable_subsampling(layer: Any, inputs: Shape, coefficient: Array, bias: 
 # Units, normalisation, cells
 
 
-def _dense(layer: Any, inputs: Shape, kernel: Array, bias: Array | None = None) -> Step:
-    return lambda x: x @ kernel if bias is None else x @ kernel + bias
-
-
 def _batch_normalization(layer: Any, inputs: Shape, **weights: Array) -> Step:
     mean, variance = weights["moving_mean"], weights["moving_variance"]
     scale = weights.get("gamma", np.float32(1)) / np.sqrt(variance + np.float32(layer.epsilon))
@@ -319,7 +309,9 @@ STEPS: dict[str, Callable[..., Step]] = {
     "CCells": _c_cells,
     "ConnectionTableConv2D": _connection_table_conv2d,
     "Conv2D": _conv2d,
-    "Dense": _dense,
+    "Dense": lambda layer, _, kernel, bias=None: (
+        lambda x: x @ kernel if bias is None else x @ kernel + bias
+    ),
     "ELU": lambda layer, _: lambda x: _elu(x, layer.alpha),
     "EuclideanRBF": lambda layer, _: lambda x: reference.euclidean_rbf(x, np.float32(layer.codes)),
     "Flatten": lambda layer, _: reference.flatten,

@@ -35,21 +35,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     A kind with a window (an argument `kernel_size`, `pool_size` or `area`) slides it over its
     input, each map by itself.
-
-    Attributes:
-        fixed: weights that no gradient changes.
-        per_value: floating-point operations for each value of the input.
-        per_pair: operations for each pair of a unit and a value that it takes.
-        name: of the layer.
-        dtype: of its arithmetic; None for that of the network.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ()
-    per_value: ClassVar[int] = 0
-    per_pair: ClassVar[int] = 0
+    fixed: ClassVar[tuple[str, ...]] = ()  # weights that no gradient changes
+    per_value: ClassVar[int] = 0  # floating-point operations for each value of the input
+    per_pair: ClassVar[int] = 0  # the same for each pair of a unit and a value that it takes
 
     name: str = ""
-    dtype: Literal["float32"] | None = None
+    dtype: Literal["float32"] | None = None  # of its arithmetic; None for that of the network
 
     @property
     def kind(self) -> str:

@@ -210,8 +210,6 @@ def class_codes(kind: str, num_classes: int) -> Any:
 
         signs = np.random.RandomState(0).randint(0, 2, (num_classes, CODE_HEIGHT * CODE_WIDTH))
         return (2 * signs - 1).tolist()
-    if kind != "digits":
-        raise InputError(f"codes: {kind!r} is not one of digits, random")
     if num_classes > 10:
         raise InputError(
             f"codes: there are bitmaps of ten digits, not of {num_classes} classes; "

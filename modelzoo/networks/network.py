@@ -29,21 +29,15 @@ MAX_LAYERS = 200
 class Network:
     """A chain of layers, described; `to_keras` builds it.
 
-    Attributes:
-        name: of the network.
-        input_shape: (height, width, channels).
-        layers: from the input on.
-        organizing_steps: batches in which S-cells are reinforced; for others 0.
-
     Raises:
         InputError: a layer's arguments are out of range, it does not fit what reaches it, or the
             network is immense.
     """
 
     name: str
-    input_shape: Shape
-    layers: tuple[Layer, ...]
-    organizing_steps: int = 0
+    input_shape: Shape  # (height, width, channels)
+    layers: tuple[Layer, ...]  # from the input on
+    organizing_steps: int = 0  # batches in which S-cells are reinforced
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_shape", check_input_shape(self.input_shape))

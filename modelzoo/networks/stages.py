@@ -259,21 +259,12 @@ def per_layer(
 
 def convolve(name: str, margin: str, stage: SimpleNamespace, **arguments: Any) -> list[Layer]:
     """Return a stage's convolution, behind zeros, a layer `margin`, where padding is a number."""
-    padding: Any = stage.conv_padding
-    zeros: list[Layer] = []
+    padding, layers = stage.conv_padding, list[Layer]()
     if isinstance(padding, int):
-        if padding:
-            zeros = [ZeroPadding2D(name=margin, padding=padding)]
+        layers += [ZeroPadding2D(name=margin, padding=padding)] if padding else []
         padding = "valid"
-    convolution = Conv2D(
-        name=name,
-        filters=stage.conv_maps,
-        kernel_size=stage.kernel_size,
-        strides=stage.strides,
-        padding=padding,
-        **arguments,
-    )
-    return [*zeros, convolution]
+    sizes = {"kernel_size": stage.kernel_size, "strides": stage.strides, "padding": padding}
+    return [*layers, Conv2D(name=name, filters=stage.conv_maps, **sizes, **arguments)]
 
 
 def pool(name: str, stage: SimpleNamespace) -> list[Layer]:

@@ -13,7 +13,7 @@ from keras import ops
 
 from modelzoo.networks import kinds
 from modelzoo.networks.layers.paper_layer import PaperLayer
-from modelzoo.networks.reference.windows import margins
+from modelzoo.networks.reference.windows import laid_out, margins
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
@@ -56,18 +56,14 @@ class ConnectionTableConv2D(PaperLayer):
         super().build(input_shape)
         window, steps = self.described.window, self.described.steps
         self._margins = [(0, 0), *margins(input_shape[1:3], window, steps, self.padding), (0, 0)]
-        # Where each place of the full kernel finds its values; those without any find the zeros
-        # that `call` appends.
-        table = np.asarray(self.connection_table)
-        connections = table.sum()
-        places = np.full(table.T.shape, connections)
-        places[table.T == 1] = np.arange(connections)
-        self._places = places.T.reshape(-1)
+        # Where each place of the full kernel finds its values: at 0 are zeros that `call` adds.
+        numbers = np.arange(1, 1 + np.sum(self.connection_table))[np.newaxis, np.newaxis]
+        self._places = laid_out(numbers, self.connection_table).reshape(-1)
 
     def call(self, inputs: Any) -> Any:
         if self.padding == "same":
             inputs = ops.pad(inputs, self._margins, constant_values=self.padding_value)
-        kernel = ops.pad(self.kernel, [(0, 0), (0, 0), (0, 1)])
+        kernel = ops.pad(self.kernel, [(0, 0), (0, 0), (1, 0)])
         kernel = ops.take(kernel, self._places, axis=-1)
         sizes = (*self.described.window, *np.shape(self.connection_table))
         kernel, steps = ops.reshape(kernel, sizes), self.described.steps

@@ -252,10 +252,9 @@ class SelfOrganizing(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SelfOrganizing":
-        config = dict(config)
-        steps = config.pop("steps")
-        model = super().from_config(config, custom_objects=custom_objects)
-        model.steps = steps
+        described = {name: value for name, value in config.items() if name != "steps"}
+        model = super().from_config(described, custom_objects=custom_objects)
+        model.steps = config["steps"]
         return model
 
 

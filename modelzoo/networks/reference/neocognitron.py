@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike
 
 from modelzoo.networks.reference.windows import Array, Windows, conv2d, conv2d_gradient, floats
 
-Padding = Any  # that of `conv2d`
-
 
 def fall_off(area: int, decay: float) -> Array:
     """Return (area, area): decay**|v|, with |v| the distance from the middle, in cells."""
@@ -32,16 +30,14 @@ def s_cells(
     b: ArrayLike,
     c: ArrayLike,
     selectivity: float,
-    padding: Padding = "valid",
+    padding: Any = "valid",
 ) -> Array:
     """Outputs of S-planes: excitation over shunting inhibition, equations 1-3.
 
     a (area, area, input planes, planes); b (planes,); c (area, area), for each input plane.
     """
-    excitation, inhibition = _s_sums(floats(x), np.asarray(a), np.asarray(c), padding)
-    efficacy = 2 * selectivity / (1 + selectivity)
-    ratio = (1 + excitation) / (1 + efficacy * np.asarray(b) * inhibition)
-    return np.asarray(selectivity * np.maximum(ratio - 1, 0))
+    above, below, _ = _s_sums(floats(x), a, b, c, selectivity, padding)
+    return np.asarray(selectivity * np.maximum(above / below - 1, 0))
 
 
 def s_cells_gradient(
@@ -51,16 +47,15 @@ def s_cells_gradient(
     c: ArrayLike,
     upstream: ArrayLike,
     selectivity: float,
-    padding: Padding = "valid",
+    padding: Any = "valid",
 ) -> tuple[Array, Array, Array]:
     """Derivatives (d_x, d_a, d_b) of `s_cells`; c is fixed.
 
     The V-cell's root has no derivative where its area is all zeros: it is taken to be 0.
     """
-    x, a, b, c = floats(x), np.asarray(a), np.asarray(b), np.asarray(c)
-    excitation, inhibition = _s_sums(x, a, c, padding)
+    x, a, b, kernel = floats(x), np.asarray(a), np.asarray(b), np.asarray(c)[:, :, None, None]
+    above, below, inhibition = _s_sums(x, a, b, c, selectivity, padding)
     efficacy = 2 * selectivity / (1 + selectivity)
-    above, below = 1 + excitation, 1 + efficacy * b * inhibition
     up = np.asarray(upstream) * selectivity * (above > below)
     d_below = -up * above / below**2
     d_inhibition = (d_below * efficacy * b).sum(axis=-1, keepdims=True)
@@ -68,7 +63,6 @@ def s_cells_gradient(
         d_inhibition, 2 * inhibition, out=np.zeros_like(inhibition), where=inhibition > 0
     )
     by_excitation, d_a, _ = conv2d_gradient(x, a, up / below, padding=padding)
-    kernel = c[:, :, None, None]
     by_energy, _, _ = conv2d_gradient(_energy(x), kernel, d_energy, padding=padding)
     d_x = by_excitation + 2 * x * by_energy
     return d_x, d_a, (d_below * efficacy * inhibition).sum(axis=(0, 1, 2))
@@ -112,7 +106,7 @@ def reinforce(
     selectivity: float,
     reinforcement: float,
     column: int,
-    padding: Padding = "valid",
+    padding: Any = "valid",
 ) -> tuple[Array, Array]:
     """Return a and b after one image, (height, width, input planes): equations 7 and 8."""
     a, b, c = np.array(a), np.array(b), np.asarray(c)
@@ -131,7 +125,7 @@ def c_cells(
     d: ArrayLike,
     saturation: float = 0.5,
     stride: int = 1,
-    padding: Padding = "valid",
+    padding: Any = "valid",
 ) -> Array:
     """Outputs of C-planes: blurred S-planes under lateral inhibition, equations 4-6."""
     _, above, below = _c_sums(floats(x), d, stride, padding)
@@ -145,7 +139,7 @@ def c_cells_gradient(
     upstream: ArrayLike,
     saturation: float = 0.5,
     stride: int = 1,
-    padding: Padding = "valid",
+    padding: Any = "valid",
 ) -> Array:
     """Derivative d_x of `c_cells`; d is fixed."""
     x = floats(x)
@@ -158,18 +152,21 @@ def c_cells_gradient(
     return conv2d_gradient(x, kernel, d_excitation, stride, padding, planes)[0]
 
 
-def _s_sums(x: Array, a: Array, c: Array, padding: Padding) -> tuple[Array, Array]:
-    """Excitation (…, planes), and the V-cells' outputs (…, 1)."""
-    excitation = conv2d(x, a, np.zeros(a.shape[-1]), padding=padding)
-    energy = conv2d(_energy(x), c[:, :, None, None], np.zeros(1), padding=padding)
-    return excitation, np.sqrt(energy)
+def _s_sums(
+    x: Array, a: ArrayLike, b: ArrayLike, c: ArrayLike, selectivity: float, padding: Any
+) -> tuple[Array, Array, Array]:
+    """Return the terms above and below the line of equation 1, and the V-cells' outputs."""
+    kernel, none = np.asarray(c)[:, :, None, None], np.zeros(np.shape(a)[-1])
+    inhibition = np.sqrt(conv2d(_energy(x), kernel, np.zeros(1), padding=padding))
+    efficacy = 2 * selectivity / (1 + selectivity) * np.asarray(b)
+    return 1 + conv2d(x, a, none, padding=padding), 1 + efficacy * inhibition, inhibition
 
 
 def _energy(x: Array) -> Array:
     return np.asarray((x**2).sum(axis=-1, keepdims=True))
 
 
-def _c_sums(x: Array, d: ArrayLike, stride: int, padding: Padding) -> tuple[Array, Array, Array]:
+def _c_sums(x: Array, d: ArrayLike, stride: int, padding: Any) -> tuple[Array, Array, Array]:
     """Return d for each plane by itself, and the terms above and below the line of equation 4."""
     planes = x.shape[-1]
     kernel = np.repeat(np.asarray(d)[:, :, None, None], planes, axis=3)

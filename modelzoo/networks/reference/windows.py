@@ -70,8 +70,7 @@ def margins(
 class Windows:
     """Every window over images, and the way back to the pixels.
 
-    Attributes:
-        values: (images, output height, output width, channels, window height, window width).
+    `values`: (images, output height, output width, channels, window height, window width).
     """
 
     def __init__(
