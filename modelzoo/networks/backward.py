@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from modelzoo.networks import reference
-from modelzoo.networks.forward import ONLY_IN_TRAINING, Forward, is_computed
+from modelzoo.networks.forward import UNCHANGED, Forward, is_computed
 from modelzoo.networks.layer import pair
 from modelzoo.networks.network import Network
 from modelzoo.networks.reference import neocognitron
-from modelzoo.networks.reference.windows import Array, margins
+from modelzoo.networks.reference.windows import Array, laid_out, margins
 
 # Of a layer, its inputs, the derivative by its outputs before their activation, and its weights.
 Gradient = Callable[..., Array]
@@ -46,16 +46,13 @@ def _window(function: Callable[..., Array]) -> Gradient:
 
 
 def _conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None = None) -> Array:
-    down, across = pair(layer.dilation_rate)
+    if table := getattr(layer, "connection_table", ()):
+        kernel = laid_out(kernel, table)
+    down, across = pair(getattr(layer, "dilation_rate", 1))
     spread = np.zeros((*layer.span, *kernel.shape[2:]), kernel.dtype)
     spread[::down, ::across] = kernel
-    options = (layer.steps, layer.padding, layer.groups)
-    return reference.conv2d_gradient(x, spread, up, *options)[0]
-
-
-def _connection_table_conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array) -> Array:
-    options = (layer.connection_table, up, layer.steps, layer.padding, 1, layer.padding_value)
-    return reference.connection_table_conv2d_gradient(x, kernel, bias, *options)[0]
+    options = (getattr(layer, "groups", 1), getattr(layer, "padding_value", 0.0))
+    return reference.conv2d_gradient(x, spread, up, layer.steps, layer.padding, *options)[0]
 
 
 def _batch_normalization(layer: Any, x: Array, up: Array, **weights: Array) -> Array:
@@ -63,9 +60,7 @@ def _batch_normalization(layer: Any, x: Array, up: Array, **weights: Array) -> A
     return up * weights.get("gamma", np.float32(1)) / deviation
 
 
-def _trainable_subsampling(
-    layer: Any, x: Array, up: Array, coefficient: Array, bias: Array
-) -> Array:
+def _subsampling(layer: Any, x: Array, up: Array, coefficient: Array, bias: Array) -> Array:
     scale = coefficient / (np.prod(layer.window) if layer.reduction == "mean" else 1)
     return reference.trainable_subsampling_gradient(x, scale, up, layer.window)[0]
 
@@ -94,11 +89,10 @@ ACTIVATIONS: dict[str, Callable[[Array, Array], Array]] = {
     "tanh": lambda y, up: up * (1 - y * y),
 }
 GRADIENTS: dict[str, Gradient] = {
-    "Activation": lambda layer, x, up: up,
     "AveragePooling2D": _window(reference.average_pool2d_gradient),
     "BatchNormalization": _batch_normalization,
     "CCells": _c_cells,
-    "ConnectionTableConv2D": _connection_table_conv2d,
+    "ConnectionTableConv2D": _conv2d,
     "Conv2D": _conv2d,
     "Dense": lambda layer, x, up, kernel, bias=None: up @ kernel.T,
     "ELU": lambda layer, x, up: up * np.where(x > 0, 1, layer.alpha * np.exp(np.minimum(x, 0))),
@@ -125,8 +119,8 @@ GRADIENTS: dict[str, Gradient] = {
         x, up, layer.amplitude, layer.slope
     ),
     "Softmax": lambda layer, x, up: up,
-    "TrainableSubsampling": _trainable_subsampling,
-    "UnitBiasConv2D": _connection_table_conv2d,
+    "TrainableSubsampling": _subsampling,
+    "UnitBiasConv2D": _conv2d,
     "ZeroPadding2D": _zero_padding2d,
-    **dict.fromkeys(ONLY_IN_TRAINING, lambda layer, x, up: up),
+    **dict.fromkeys(UNCHANGED, lambda layer, x, up: up),
 }

@@ -73,7 +73,7 @@ def _step(layer: Layer, inputs: Shape, weights: dict[str, Array]) -> Step:
     """Return what computes a layer, its activation included."""
     step = STEPS[layer.kind](layer, inputs, **weights)
     activation = getattr(layer, "activation", None)
-    if layer.kind == "Activation" or activation in (None, "linear"):
+    if activation in (None, "linear"):
         return step
     function = ACTIVATIONS[activation]
     return lambda x: function(step(x))
@@ -120,10 +120,11 @@ def _surrounded(x: Array, around: tuple[Margin, Margin], value: float = 0.0) -> 
     return padded
 
 
-def _conv2d(
-    layer: Any, inputs: Shape, kernel: Array, bias: Array | None = None, value: float = 0.0
-) -> Step:
+def _conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Array | None = None) -> Step:
     """Return what weighs every window with a kernel, group by group, and adds the bias."""
+    if table := getattr(layer, "connection_table", ()):
+        kernel = laid_out(kernel, table)
+    value = getattr(layer, "padding_value", 0.0)
     groups, rates = getattr(layer, "groups", 1), pair(getattr(layer, "dilation_rate", 1))
     window, depth, strides = kernel.shape[:2], kernel.shape[2], layer.steps
     around = margins(inputs[:2], layer.span, strides, layer.padding)
@@ -145,11 +146,6 @@ def _conv2d(
         return sums.reshape(len(x), *places, filters)
 
     return step if bias is None or bias.ndim == 1 else lambda x: step(x) + bias
-
-
-def _connection_table_conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Array) -> Step:
-    full = laid_out(kernel, layer.connection_table)
-    return _conv2d(layer, inputs, full, bias, layer.padding_value)
 
 
 # Pooling
@@ -299,15 +295,14 @@ ACTIVATIONS: dict[str, Step] = {
     "swish": lambda x: x * reference.sigmoid(x),
     "tanh": np.tanh,
 }
-ONLY_IN_TRAINING = (
-    "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D",
+UNCHANGED = (  # what acts in training only, and an activation, which follows every layer alike
+    "Activation", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D",
 )  # fmt: skip
 STEPS: dict[str, Callable[..., Step]] = {
-    "Activation": lambda layer, _: ACTIVATIONS[layer.activation],
     "AveragePooling2D": _average_pooling2d,
     "BatchNormalization": _batch_normalization,
     "CCells": _c_cells,
-    "ConnectionTableConv2D": _connection_table_conv2d,
+    "ConnectionTableConv2D": _conv2d,
     "Conv2D": _conv2d,
     "Dense": lambda layer, _, kernel, bias=None: (
         lambda x: x @ kernel if bias is None else x @ kernel + bias
@@ -326,18 +321,16 @@ STEPS: dict[str, Callable[..., Step]] = {
     "ScaledTanh": lambda layer, _: lambda x: reference.scaled_tanh(x, layer.amplitude, layer.slope),
     "Softmax": lambda layer, _: reference.softmax,
     "TrainableSubsampling": _trainable_subsampling,
-    "UnitBiasConv2D": _connection_table_conv2d,
+    "UnitBiasConv2D": _conv2d,
     "ZeroPadding2D": lambda layer, inputs: (
         lambda x: _surrounded(x, margins(inputs[:2], 1, 1, layer.padding))
     ),
-    **dict.fromkeys(ONLY_IN_TRAINING, lambda layer, inputs: lambda x: x),
+    **dict.fromkeys(UNCHANGED, lambda layer, inputs: lambda x: x),
 }
 
 
 def is_computed(
-    network: Network,
-    kinds: Container[str] = STEPS,
-    activations: Container[str] = ACTIVATIONS,
+    network: Network, kinds: Container[str] = STEPS, activations: Container[str] = ACTIVATIONS
 ) -> bool:
     """Whether NumPy computes every layer of a network."""
     return all(

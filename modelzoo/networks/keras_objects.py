@@ -42,13 +42,9 @@ KINDS: dict[str, tuple[type, list[Any]]] = {  # the base class, and the modules 
 def make(kind: str, spec: Any, where: str) -> Any:
     """Make one object of a kind, a key of `KINDS`.
 
-    Args:
-        kind: such as "optimizer".
-        spec: a class name, or {class_name, config}; losses and metrics also by Keras' short names.
-        where: the configuration's key, such as "compile.optimizer", for messages.
-
-    Raises:
-        InputError: unknown class or argument (with the nearest), or a value that Keras refuses.
+    The spec is a class name, or {class_name, config}; losses and metrics also have Keras' short
+    names. `where` is the configuration's key, such as "compile.optimizer". An unknown class or
+    argument (with the nearest), or a value that Keras refuses, raises InputError.
     """
     if isinstance(spec, str) and kind in ("loss", "metric") and not hasattr(layers, spec):
         if spec not in ALSO.get(kind, ()):

@@ -269,6 +269,7 @@ class SCells(Layer, frozen=True, kw_only=True):
 
     fixed: ClassVar[tuple[str, ...]] = ("a", "b")
     per_pair: ClassVar[int] = 2
+    strides: ClassVar[int] = 1  # neighbouring cells see neighbouring areas
 
     planes: Count
     area: Count
@@ -279,10 +280,6 @@ class SCells(Layer, frozen=True, kw_only=True):
     column: Count = 5
     decay: Share = 0.9
     initial: Positive = 0.1
-
-    @property
-    def steps(self) -> tuple[int, int]:
-        return 1, 1  # neighbouring cells see neighbouring areas
 
     def output_shape(self, inputs: Shape) -> Shape:
         return (*self.positions(inputs), self.planes)

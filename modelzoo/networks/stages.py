@@ -215,14 +215,8 @@ def alexnet(
     weighted = [{**vars(start), "kernel_regularizer": kernel_regularizer} for start in starts]
     layers: list[Layer] = []
     for number, stage in enumerate(stages, start=1):
-        layers += convolve(
-            f"conv{number}",
-            f"pad{number}",
-            stage,
-            groups=stage.groups,
-            activation=stage.activation,
-            **weighted[number - 1],
-        )
+        own = {"groups": stage.groups, "activation": stage.activation, **weighted[number - 1]}
+        layers += convolve(f"conv{number}", f"pad{number}", stage, **own)
         if stage.normalization != "none":
             layers.append(NORMALIZATIONS[stage.normalization](name=f"norm{number}"))
         layers += pool(f"pool{number}", stage)

@@ -164,10 +164,7 @@ class RandomPatch(keras.layers.Layer):
         return {**super().get_config(), **own}
 
     def _cut(self, inputs: Any, down: Any, right: Any) -> Any:
-        """Copy the rows of each patch: a third of the work of a translation; bytes stay bytes.
-
-        In TensorFlow only: JAX would compile the loop again for each batch.
-        """
+        """Copy each patch, a third of a translation's work; JAX would compile it for each batch."""
         size = (self.height, self.width, inputs.shape[3])
 
         def cut(picture: Any) -> Any:
@@ -185,8 +182,7 @@ class RandomPatch(keras.layers.Layer):
 def _moved(images: Any, down: Any, right: Any) -> Any:
     """Return images whose pixel (0, 0) is what was (down, right); exact, nothing is blended.
 
-    A translation by whole pixels: gathering the rows and columns of each image by index takes
-    index arrays of the size of the batch.
+    Gathering the rows and columns of each image would take index arrays of the size of the batch.
     """
     down, right = ops.cast(down, "float32"), ops.cast(right, "float32")
     zero, one = ops.zeros_like(down), ops.ones_like(down)

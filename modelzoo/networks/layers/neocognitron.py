@@ -88,8 +88,7 @@ class SCells(PaperLayer):
     def reinforce(self, inputs: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
         """Show one image, (1, height, width, input planes), to cells with the synapses a and b.
 
-        Return the outputs of the cells as the image finds them, and a and b as it leaves them. The
-        layer's own synapses stay as they are.
+        Return the outputs as the image finds them, and a and b as it leaves them, not assigned.
         """
         sums = self._sums(inputs, a, b)
         outputs = competing = self._outputs(*sums, self.selectivity)
@@ -115,8 +114,7 @@ class SCells(PaperLayer):
     def _representatives(self, outputs: Any) -> tuple[Any, Any]:
         """Return for each plane whether it has a representative (1 or 0), and at which position.
 
-        The largest output of an S-column is a candidate; of a plane's candidates, the largest
-        represents it. Columns lie at every position and overlap.
+        `representatives` of the reference has the rule.
         """
         outputs = _graded(outputs)
         height, width, planes = outputs.shape
@@ -184,16 +182,12 @@ class CCells(PaperLayer):
 
 @keras.saving.register_keras_serializable(package="modelzoo")
 class SelfOrganizing(keras.Model):
-    """A functional model whose `train_step` reinforces its S-cells, then trains what follows.
+    """A chain of `SCells`, `CCells` and others whose `train_step` reinforces the S-cells first.
 
-    In each of the first `steps` batches, every image is shown by itself, and all S-layers are
-    reinforced by it, before the next is shown: the batch size makes no difference. Labels are not
-    looked at. In every batch, also after those, Keras' own step trains the layers that have
-    trainable weights: a read-out on top.
-
-    Args:
-        args, kwargs: of `keras.Model`: a chain of `SCells` and `CCells`, and then other layers.
-        steps: batches, counted by the optimizer, in which the S-cells are reinforced.
+    In each of the first `steps` batches, which the optimizer counts, every image is shown by
+    itself, and all S-layers are reinforced by it, before the next is shown: the batch size makes no
+    difference. Labels are not looked at. In every batch, also after those, Keras' own step trains
+    the layers that have trainable weights: a read-out on top.
     """
 
     def __init__(self, *args: Any, steps: int = 0, **kwargs: Any) -> None:
@@ -274,8 +268,7 @@ def initial_tuning(area: int, input_planes: int, planes: int) -> np.ndarray:
 def _graded(outputs: Any) -> Any:
     """Return 0 for silent cells, and for others a grade of 0.05 %, larger for larger outputs.
 
-    Lines are symmetric, so planes often tie. Without grades, rounding would choose the winner, and
-    the number of threads would decide what the network learns.
+    Lines are symmetric, so planes often tie: without grades, rounding would choose the winner.
     """
     answers = outputs > 0
     grade = ops.round(ops.log(ops.where(answers, outputs, ops.ones_like(outputs))) * GRADES)

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from modelzoo.networks.layer import pair
+
 Array = NDArray[Any]
 Margin = tuple[int, int]  # rows before and after
 Padding = Literal["valid", "same"] | int | Margin
@@ -54,7 +56,7 @@ def padding_amounts(size: int, window: int, stride: int, padding: Padding) -> Ma
         return 0, 0
     if isinstance(padding, str) or np.min(padding) < 0:
         raise ValueError(f"padding must be 'valid', 'same' or numbers from 0, not {padding!r}")
-    return _pair(padding)
+    return pair(padding)
 
 
 def margins(
@@ -62,7 +64,7 @@ def margins(
 ) -> tuple[Margin, Margin]:
     """Rows to add (before, after) along both axes; the padding is that of both, or one of each."""
     each = (padding, padding) if isinstance(padding, str | int) else padding
-    axes = zip(sides, _pair(window), _pair(strides), each, strict=True)
+    axes = zip(sides, pair(window), pair(strides), each, strict=True)
     rows, columns = (padding_amounts(*axis) for axis in axes)
     return rows, columns
 
@@ -85,35 +87,28 @@ class Windows:
         x = floats(x)
         if x.ndim != 4:
             raise ValueError(f"expected (images, height, width, channels), got shape {x.shape}")
-        window = _pair(pool_size)
-        self.strides = window if strides is None else _pair(strides)
+        self.window = pair(pool_size)
+        self.strides = self.window if strides is None else pair(strides)
         self.shape = x.shape
-        self.margins = margins(x.shape[1:3], window, self.strides, padding)
-        padded = np.pad(x, ((0, 0), *self.margins, (0, 0)), constant_values=fill)
-        down, across = self.strides
-        self.values = sliding_window_view(padded, window, axis=(1, 2))[:, ::down, ::across]
+        self.margins = margins(x.shape[1:3], self.window, self.strides, padding)
+        self.values = self._over(np.pad(x, ((0, 0), *self.margins, (0, 0)), constant_values=fill))
 
     def add(self, d_windows: Array) -> Array:
         """Return the derivative by the images, from that by `values`.
 
         A pixel gets the sum over the windows that saw it.
         """
-        _, height, width, _, *window = d_windows.shape
-        images, rows, columns, channels = self.shape
-        (top, bottom), (left, right) = self.margins
+        padded = np.pad(np.zeros(self.shape, d_windows.dtype), ((0, 0), *self.margins, (0, 0)))
+        values = self._over(padded)
+        for place in np.ndindex(*self.window):
+            values[(..., *place)] += d_windows[(..., *place)]
+        (top, _), (left, _) = self.margins
+        return padded[:, top : top + self.shape[1], left : left + self.shape[2]]
+
+    def _over(self, padded: Array) -> Array:
         down, across = self.strides
-        padded_shape = (images, rows + top + bottom, columns + left + right, channels)
-        padded = np.zeros(padded_shape, d_windows.dtype)
-        for i, j in np.ndindex(*window):
-            row_slice = slice(i, i + (height - 1) * down + 1, down)
-            column_slice = slice(j, j + (width - 1) * across + 1, across)
-            padded[:, row_slice, column_slice] += d_windows[..., i, j]
-        return padded[:, top : top + rows, left : left + columns]
-
-
-def _pair(value: Pair) -> tuple[int, int]:
-    height, width = (value, value) if isinstance(value, int | np.integer) else value
-    return height, width
+        values = sliding_window_view(padded, self.window, axis=(1, 2), writeable=True)
+        return values[:, ::down, ::across]
 
 
 def conv2d(
