@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec.structs import asdict
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modelzoo.config.published import Golden
-    from modelzoo.networks.forward import Forward
     from modelzoo.training.evaluation import Evaluation, Unit
 
 
@@ -44,35 +43,14 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     return build_network(config)
 
 
-Reference: TypeAlias = "str | Path | Config"
-
-
-@overload
 def load(
-    model: Reference,
-    weights: str | Path | None = None,
-    *,
-    engine: Literal["numpy"],
-    sha256: str | None = None,
-    allow_unverified: bool = False,
-) -> Forward: ...
-@overload
-def load(
-    model: Reference,
-    weights: str | Path | None = None,
-    *,
-    engine: Literal["keras"] = "keras",
-    sha256: str | None = None,
-    allow_unverified: bool = False,
-) -> keras.Model: ...
-def load(
-    model: Reference,
+    model: str | Path | Config,
     weights: str | Path | None = None,
     *,
     engine: Literal["keras", "numpy"] = "keras",
     sha256: str | None = None,
     allow_unverified: bool = False,
-) -> keras.Model | Forward:
+) -> keras.Model | Any:
     """Build a network and load weights into it, fetching them if they are not on this machine.
 
     Args:

@@ -95,17 +95,15 @@ def corruption_curves(rows: Rows, axis_titles: Mapping[str, str], title: str) ->
     Rows have `model`, `kind`, `strength` from 0, and `accuracy`, 0 to 1; `axis_titles`, by kind,
     name the strength and its unit, and order the panels.
     """
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    shown = dict(zip(names, style.distinct_names(names), strict=True))
+    rows = [{**row, "series": style.printable(row["model"])} for row in rows]
     kinds = [kind for kind in axis_titles if any(row["kind"] == kind for row in rows)]
     alone = len(kinds) == 1
     size = {"width": 520 if alone else 300, "height": 320 if alone else 210}
     panels = []
     for kind in kinds:
-        lines = [{**row, "series": shown[row["model"]]} for row in rows if row["kind"] == kind]
-        layers = _accuracy_lines(lines, list(shown.values()), axis_titles[kind])
+        layers = _accuracy_lines([row for row in rows if row["kind"] == kind], axis_titles[kind])
         panels.append(alt.layer(*layers).properties(**size))
-    described = f"{title}, for {', '.join(shown.values())}."
+    described = f"{title}, for {', '.join(dict.fromkeys(row['series'] for row in rows))}."
     if alone:
         return style.styled(panels[0].properties(title=title), described)
     chart = alt.concat(*panels, columns=2, spacing={"row": 24, "column": 30}, title=title)
@@ -119,14 +117,13 @@ def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
     is the accuracy of guessing: 1 / classes.
     """
     shown = [{**row, "series": METHOD_TITLES[row["method"]]} for row in rows]
-    names = list(dict.fromkeys(row["series"] for row in shown))
     axis_title = "Strength: largest change of a pixel, as a share of its range 0..255"
     guess = {"accuracy": chance, "text": f"guessing: {100 * chance:.3g}%"}
     base = alt.Chart(style.data_of([guess]))
     rule = base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y="accuracy:Q")
     text = base.mark_text(color=GREY, align="left", baseline="bottom", dx=5, dy=-3, aria=False)
     guessing = [rule, text.encode(y="accuracy:Q", x=alt.value(0), text="text:N")]
-    chart = alt.layer(*guessing, *_accuracy_lines(shown, names, axis_title))
+    chart = alt.layer(*guessing, *_accuracy_lines(shown, axis_title))
     return style.styled(chart.properties(width=520, height=320, title=title), f"{title}.")
 
 
@@ -276,8 +273,8 @@ def _epoch_ticks(first: int, last: int) -> list[int]:
     return [first] if first == last else list(range(-(-first // step) * step, last + 1, step))
 
 
-def _accuracy_lines(rows: Rows, names: Sequence[str], axis_title: str) -> list[alt.Chart]:
-    """Return the layers of a panel of accuracy against strength; `names` are all its series."""
+def _accuracy_lines(rows: Rows, axis_title: str) -> list[alt.Chart]:
+    """Return the layers of a panel of accuracy against strength, a line a `series`."""
     strengths = sorted({float(row["strength"]) for row in rows})
     whole = all(strength.is_integer() for strength in strengths)
     ticks = {"values": strengths, "format": "d"} if whole else {"tickCount": 7}
@@ -291,6 +288,6 @@ def _accuracy_lines(rows: Rows, names: Sequence[str], axis_title: str) -> list[a
         alt.Tooltip("strength:Q", title=axis_title),
         alt.Tooltip("accuracy:Q", title="Accuracy", format=".2%"),
     ]
-    looks = dict(zip(names, LOOKS, strict=False))
+    looks = dict(zip(dict.fromkeys(row["series"] for row in rows), LOOKS, strict=False))
     axes, dots = {"x": x, "y": y}, (55, alt.value(1))
     return lines_and_points(rows, "series", looks, axes, legend, tooltip, dots=dots)
