@@ -114,21 +114,20 @@ def _cell_axes(names: Sequence[str], cell: int) -> Row:
     """Return x and y; names that don't fit a cell are turned, long ones end in an ellipsis."""
     every = max(1, math.ceil(7 / cell))  # a label needs 7 pixels
     fits = max(map(len, names)) * 7 < cell
-    axis = alt.Axis(
-        values=names[::every],
-        labelFontSize=max(7, min(12, cell - 1)),
-        labelLimit=130,
-        labelOverlap=False,
-        ticks=False,
-        domain=False,
-        labelPadding=4,
-    )
-    turned = axis.copy()
-    turned["labelAngle"] = 0 if fits else -90
+    axis: Row = {
+        "values": names[::every],
+        "labelFontSize": max(7, min(12, cell - 1)),
+        "labelLimit": 130,
+        "labelOverlap": False,
+        "ticks": False,
+        "domain": False,
+        "labelPadding": 4,
+    }
+    turned, level = alt.Axis(**axis, labelAngle=0 if fits else -90), alt.Axis(**axis)
     band = alt.Scale(domain=names, padding=0)
     return {
         "x": alt.X("predicted:N", title="Predicted class", sort=None, scale=band, axis=turned),
-        "y": alt.Y("true:N", title="True class", sort=None, scale=band, axis=axis),
+        "y": alt.Y("true:N", title="True class", sort=None, scale=band, axis=level),
     }
 
 

@@ -140,8 +140,8 @@ def lines_and_points(
 ) -> list[alt.Chart]:
     """Return lines told apart by colour and dash, and their points, by colour and shape.
 
-    `field` names a row's line, a key of `looks`. `dash` encodes another field; by default it stands
-    for the line, too, but not in the legend, where it would break up the outlines of the points.
+    `dash` encodes another field; by default it stands for the line, too, but not in the legend,
+    where it would break up the outlines of the points.
     """
     told = style.told_apart(field, looks, legend, "color", "shape")
     base = alt.Chart(style.data_of(rows)).encode(**axes, color=told["color"])

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from modelzoo.support.errors import InputError
 from modelzoo.support.files import replacing
 
 Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.ConcatChart | alt.FacetChart
@@ -135,30 +134,23 @@ def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
-FORMATS = (".png", ".svg", ".html", ".json")
-
-
 def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
     """Write a chart as `.png`, `.svg`, `.html` (opens offline) or `.json` (Vega-Lite).
 
-    The ending of `path` chooses the format, another is an InputError; its folder is made if it is
+    The ending of `path` chooses the format, another is a ValueError; its folder is made if it is
     missing. `scale`: pixels of a PNG for each pixel of the chart.
     """
     path = Path(path)
-    suffix: Any = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(
-            f"{path}: no chart is written as {path.suffix!r}: use {', '.join(FORMATS)}"
-        )
+    form: Any = path.suffix.lower().removeprefix(".")
     with replacing(path) as temporary:
-        if suffix == ".html":
+        if form == "html":
             spec = chart.to_dict()
             label = spec.get("description", "Chart")
             body = f"<main>{chart_box('chart', label)}</main>"
             page = render_page(label, body, {"chart": spec})
             temporary.write_bytes(page.encode())
         else:
-            chart.save(temporary, suffix[1:], scale_factor=scale, json_kwds={"indent": 1})
+            chart.save(temporary, form, scale_factor=scale, json_kwds={"indent": 1})
     return path
 
 
