@@ -39,8 +39,7 @@ def fgsm(
     """Take one step of the whole strength along the sign of the gradient.
 
     Args:
-        model: from images in 0..255 to scores, see above; or a function `model(images,
-            training=False)` of the same kind.
+        model: see above; it is called as `model(images, training=False)`.
         images: (n, height, width, channels), uint8, or float32 in 0..255.
         labels: (n,), right classes.
         strength: 0 to 1, a share of the range 0..255.

@@ -21,7 +21,6 @@ ACTIVATIONS = {  # functions of `modelzoo.networks.reference`, beside which thei
     "relu": ("ReLU: max(0, x)", Look(ORANGE, (3, 3))),
 }
 INPUTS = np.arange(-80, 81) / 20  # x from -4 to 4, exactly 0 in the middle
-SLOPES = [0, 0.2, 0.4, 0.6, 0.8, 1, 1.2]  # ticks; the steepest is 1.1439, of the scaled tanh
 CELL, GAP, HEAD, ROW_GAP = 30, 44, 22, 26  # pixels: a cell, between two grids, heading, two steps
 DIGIT = (  # a 7 of 6 x 6 pixels
     (0, 1, 1, 1, 1, 0),
@@ -50,10 +49,9 @@ def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
     slopes = {name: getattr(reference, f"{name}_gradient")(INPUTS, ones) for name in names}
     if "relu" in slopes:
         slopes["relu"] = np.where(INPUTS == 0, np.nan, slopes["relu"])
-    whole = list(range(-2, 5))
     panels = [
-        _panel(values, "Value", "f(x)", [-2, 4], values=whole, format="d"),
-        _panel(slopes, "Derivative", "f′(x)", [0, 1.2], values=SLOPES, format=".1f"),
+        _panel(values, "Value", "f(x)", [-2, 4], "d"),
+        _panel(slopes, "Derivative", "f′(x)", [0, 1.2], ".1f"),  # 1.1439, of the scaled tanh
     ]
     return style.side_by_side(panels, f"Activation functions: {', '.join(names)}.")
 
@@ -139,7 +137,7 @@ def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
 
 
 def _panel(
-    functions: Mapping[str, np.ndarray], title: str, y_title: str, domain: list[float], **axis: Any
+    functions: Mapping[str, np.ndarray], title: str, y_title: str, domain: list[float], form: str
 ) -> Chart:
     """Return curves over INPUTS with the axes through 0."""
     looks = dict(ACTIVATIONS[name] for name in functions)
@@ -149,9 +147,8 @@ def _panel(
         for x, value in zip(INPUTS.tolist(), values.tolist(), strict=True)
     ]
     legend = alt.Legend(title=None, orient="bottom", columns=2, symbolSize=400, labelLimit=260)
-    x = alt.X("x:Q", title="Input x").scale(domain=[-4, 4], nice=False)
-    x = x.axis(values=list(range(-4, 5)), format="d")
-    y = alt.Y("value:Q", title=y_title).scale(domain=domain, nice=False).axis(**axis)
+    x = alt.X("x:Q", title="Input x").scale(domain=[-4, 4], nice=False).axis(format="d")
+    y = alt.Y("value:Q", title=y_title).scale(domain=domain, nice=False).axis(format=form)
     told = style.told_apart("function", looks, legend, "color", "strokeDash")
     tooltip = [
         alt.Tooltip("function:N", title="Function"),

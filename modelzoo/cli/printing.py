@@ -196,17 +196,15 @@ def table_lines(
     lines = []
     for row, part in zip(cells, parts, strict=True):
         row[flexible] = part[0]
-        padded = [_padded(*each) for each in zip(row, widths, sides, strict=True)]
+        padded = []
+        for cell, needed, is_right in zip(row, widths, sides, strict=True):
+            space = " " * (needed - columns_of(cell))
+            padded.append(space + cell if is_right else cell + space)
         if not beside:
             del padded[flexible]
         lines.append(gap.join(padded).rstrip())
         lines += [indent + each for each in part[beside:]]
     return lines
-
-
-def _padded(cell: str, width: int, to_the_right: bool) -> str:
-    space = " " * (width - columns_of(cell))
-    return space + cell if to_the_right else cell + space
 
 
 def as_strides(strides: Sequence[int]) -> str:
