@@ -101,8 +101,13 @@ DESCRIPTIONS: dict[str, tuple[Any, ...]] = {
     "escape sequences": (described([*LENET, OWNED]), "Lambda"),
 }
 ARRAYS: dict[str, tuple[Any, ...]] = {  # a dictionary: arguments of `create_dataset`
-    "external link": (CONV, h5py.ExternalLink("/etc/passwd", "/x"), "ExternalLink", "kernel:0"),
-    "soft link": (CONV, h5py.SoftLink("/model_weights/dense/dense/bias:0"), "SoftLink", CONV[-8:]),
+    "external link": (CONV, h5py.ExternalLink("/etc/passwd", "/x"), "not followed", "kernel:0"),
+    "soft link": (
+        CONV,
+        h5py.SoftLink("/model_weights/dense/dense/bias:0"),
+        "not followed",
+        CONV[-8:],
+    ),
     "external storage": (
         CONV,
         {"shape": CONV_SHAPE, "external": [("/etc/passwd", 0, h5py.h5f.UNLIMITED)]},

@@ -215,9 +215,8 @@ def _walk(checked: CheckedFile) -> None:
             raise checked.refuse(path, f"more than {MAX_OBJECTS:,} objects; weights need far fewer")
         for name in item:
             below = f"{path}/{name}" if path else name
-            link = type(item.get(name, getlink=True)).__name__
-            if link != "HardLink":
-                raise checked.refuse(below, f"is a link ({link}), which is not followed")
+            if not isinstance(item.get(name, getlink=True), h5py.HardLink):
+                raise checked.refuse(below, "is a link to another place, which is not followed")
             waiting.append((below, item[name]))
     if stored > checked.size:
         raise checked.refuse("", f"says that it holds {stored:,} bytes, and has {checked.size:,}")

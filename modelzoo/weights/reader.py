@@ -141,9 +141,8 @@ def _in_network_order(stored: Stored, places: list[_Place]) -> list[StoredLayer 
 
 
 def _by_pixel(array: np.ndarray, place: _Place) -> np.ndarray:
-    if not place.maps or array.shape[:1] != (prod(place.maps),):
-        return array
-    if array.ndim == 1 and place.kind == "Dense":  # a bias has a number for each unit
+    is_bias = array.ndim == 1 and place.kind == "Dense"  # with a number for each unit
+    if is_bias or not place.maps or array.shape[:1] != (prod(place.maps),):
         return array
     height, width, maps = place.maps
     by_channel = array.reshape(maps, height, width, -1)
