@@ -4,7 +4,6 @@ import os
 import shutil
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -114,10 +113,6 @@ def test_wrong_options_are_refused(root):
     check_dataset_name(f"folder:{root}")
     with pytest.raises(InputError, match="needs an image_shape"):
         load_dataset(f"folder:{root}")
-    options: list[dict[str, Any]] = [{"fit": "crop"}, {"ink": "dark"}]
-    for option in options:
-        with pytest.raises(InputError, match=next(iter(option))):
-            load_dataset(f"folder:{root}", image_shape=SHAPE, **option)
 
 
 def test_a_class_may_be_missing_from_the_test_set(root):

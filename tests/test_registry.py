@@ -55,7 +55,7 @@ def write_config(entries: list[dict[str, Any]], **sections: Any) -> Path:
 # Entries
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "no hash": ({"sha256": None}, "weights.0 (own): sha256 is missing"),
+    "no hash": ({"sha256": None}, "weights.0: sha256 or bytes is missing"),
     "hash too short": ({"sha256": "00"}, "weights.0.sha256: '00' should be 64 hexadecimal digits"),
     "hash with a line end": ({"sha256": "a" * 64 + "\n"}, "weights.0.sha256"),
     "no bytes": ({"bytes": 0}, "weights.0.bytes"),
@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "data set is a path": ({"scores": ENTRY["scores"] | {"dataset": "../x"}}, "scores.dataset"),
     "no scores": ({"scores": None}, "weights.0.scores"),
     "no sources": ({"sources": []}, "weights.0.sources"),
-    "http": ({"sources": ["http://weights.example/a"]}, "weights.0.sources.0: http://weights.ex"),
+    "http": ({"sources": ["http://weights.example/a"]}, "weights.0: http://weights.ex"),
     "name with a path": ({"name": "../x"}, "weights.0.name: '../x' should be letters, digits"),
     "name with a line end": ({"name": "a\n"}, "weights.0.name: 'a\\n' should be letters, digits"),
     "dots": ({"name": ".."}, "weights.0.name: '..' should be letters, digits"),

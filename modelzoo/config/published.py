@@ -188,6 +188,20 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     parameters: Size | None = None
     note: str = ""
 
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            parse_source(source)
+        if self.golden and len({len(row) for row in self.golden.outputs}) > 1:
+            raise ValueError("golden.outputs: should be rows of one length")
+        if self.unverified and (self.sha256 or self.bytes):
+            raise ValueError("with sha256 and bytes it is not unverified; leave that key out")
+        if self.unverified and "package" in self.sources:
+            raise ValueError("package: a file that we ship has a hash")
+        if not self.unverified and not (self.sha256 and self.bytes):
+            raise ValueError("sha256 or bytes is missing: only an `unverified: true` may lack both")
+        if self.max_bytes and not self.unverified:
+            raise ValueError("max_bytes: `bytes` says it already")
+
     def file_of(self, model: str) -> "WeightsFile":
         """Return the file that this entry describes, as the network `model` publishes it."""
         # The hash in its name keeps the files of two releases apart in one cache; the hash of the
@@ -207,43 +221,16 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 def parse_weights(values: Any, place: Place, folder: Path | None = None) -> list[PublishedWeights]:
     """Check the `weights:` list of a configuration; `file:` sources are relative to `folder`."""
-    if values is None:
-        return []
-    if not isinstance(values, list):
-        raise InputError(f"{place('weights')}: weights: should be a list of entries")
-    entries: list[PublishedWeights] = []
-    for index, value in enumerate(values):
+    entries = convert([] if values is None else values, list[PublishedWeights], place, "weights")
+    names = [entry.name for entry in entries]
+    for index, entry in enumerate(entries):
         key = f"weights.{index}"
-        entry = convert(value, PublishedWeights, place, key)
-        if problem := _problem_of(entry):
-            raise InputError(f"{place(key)}: {key} ({entry.name}): {problem}")
-        if entry.name in [each.name for each in entries]:
+        if entry.name in names[:index]:
             raise InputError(f"{place(key)}: {key}.name: {entry.name!r} is there twice")
-        sources = []
-        for number, text in enumerate(entry.sources):
-            try:
-                source = parse_source(text)
-            except InputError as error:
-                at = f"{key}.sources.{number}"
-                raise InputError(f"{place(at)}: {at}: {error}") from None
-            beside = source.kind == "file" and folder is not None
-            sources.append(f"file:{folder / source.value}" if beside and folder else text)
-        entries.append(msgspec.structs.replace(entry, sources=sources))
+        if folder:
+            parsed = [(text, parse_source(text)) for text in entry.sources]
+            sources = [
+                f"file:{folder / s.value}" if s.kind == "file" else text for text, s in parsed
+            ]
+            entries[index] = msgspec.structs.replace(entry, sources=sources)
     return entries
-
-
-def _problem_of(entry: PublishedWeights) -> str | None:
-    """Return what the fields of an entry say against each other."""
-    if entry.golden and len({len(row) for row in entry.golden.outputs}) > 1:
-        return "golden.outputs: should be rows of one length"
-    if not entry.unverified:
-        missing = [key for key in ("sha256", "bytes") if getattr(entry, key) is None]
-        if missing:
-            return (
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
-                "only with `unverified: true` can a file be fetched without"
-            )
-        return "max_bytes: `bytes` says it already" if entry.max_bytes else None
-    if entry.sha256 or entry.bytes:
-        return "with sha256 and bytes it is not unverified; leave that key out"
-    return "package: a file that we ship has a hash" if "package" in entry.sources else None

@@ -19,7 +19,7 @@ from modelzoo.support.errors import InputError, suggest
 Count = Annotated[int, Meta(ge=1, lt=2**31, description="from 1 to 2**31 - 1")]
 Amount = Annotated[float, Meta(ge=0, le=1e9)]
 Whole = Annotated[int, Meta(ge=0)]
-Struct = TypeVar("Struct", bound=msgspec.Struct)
+Kind = TypeVar("Kind")
 Place = Callable[[str], str]  # returns the file and line, or the option, that gives a key
 
 
@@ -178,16 +178,15 @@ def read_section(section: str, values: Any, place: Place) -> Any:
     return convert(values, struct, place, section)
 
 
-def convert(values: Any, struct: type[Struct], place: Place, key: str) -> Struct:
-    """Return the plain values of a key as a structure."""
-    if not isinstance(values, dict):
-        raise InputError(f"{place(key)}: {key}: should hold keys and values, not {values!r:.80}")
-    value: Any = {str(name): each for name, each in values.items()}
+def convert(value: Any, kind: type[Kind], place: Place, key: str) -> Kind:
+    """Return the plain value of a key as a structure, or as a list of them."""
+    if isinstance(value, dict):
+        value = {str(name): each for name, each in value.items()}
     try:
-        return msgspec.convert([value], list[struct])[0]  # type: ignore[valid-type]
+        return msgspec.convert([value], list[kind])[0]  # type: ignore[valid-type]
     except msgspec.ValidationError as error:  # in a list, so that there always is a path: $[0]
         problem, _, path = str(error).replace("`", "").rpartition(" - at ")
-    hint: Any = struct
+    hint: Any = kind
     for part in re.findall(r"\w+", path.partition("$[0]")[2]):
         hint = _fields_in(hint).get(part, hint)
         value = value[int(part) if isinstance(value, list) else part]
@@ -211,6 +210,10 @@ def _in_words(problem: str, value: Any, hint: Any) -> str:
     wanted = next((note.description for note in notes if note.description), None)
     if ", got " not in problem and wanted:
         return f"{value!r:.80} should be {wanted}"
+    problem = problem.replace("Expected object", "should hold keys and values")
+    problem = problem.replace("Expected array", "should be a list of entries")
+    if isinstance(value, dict) and ", got " not in problem:
+        return problem  # of its fields against each other
     return f"{problem[0].lower()}{problem[1:]}: {value!r:.80}"
 
 
@@ -255,7 +258,7 @@ def entry_shape(
     if image_size is not None:
         sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
         return sides[0], sides[1], channels
-    for index, spec in reversed(list(enumerate(preprocessing))):
+    for spec in reversed(preprocessing):
         name = spec.get("class_name") if isinstance(spec, dict) else spec
         config = (spec.get("config") or {}) if isinstance(spec, dict) else {}
         sign = {"ZeroPadding2D": -1, "Cropping2D": 1}.get(str(name), 0)
@@ -268,11 +271,6 @@ def entry_shape(
         except (TypeError, ValueError):
             continue  # Keras will complain
         height, width = height + sign * rows, width + sign * columns
-        if height < 1 or width < 1:
-            raise InputError(
-                f"data.preprocessing.{index}: {name} adds {rows} rows and {columns} columns, which "
-                f"leaves nothing of the network's input {list(input_shape)}"
-            )
     return height, width, channels
 
 

@@ -92,23 +92,23 @@ def check_dataset_name(name: str) -> None:
     """Raise an InputError if `load_dataset` can't know this name, without reading any data."""
     if folder := picture_folder(name):
         check_folder(folder)
-        return
-    if library := library_of(name):
+    elif library := library_of(name):
         check_library_name(name, library)
-        return
-    names = dataset_names()
-    if name in names:
-        return
+    elif name not in (names := dataset_names()):
+        raise _unknown_name(name, names)
+
+
+def _unknown_name(name: str, names: Sequence[str]) -> InputError:
     known = f"Known here: {', '.join(names)}."
     if not _is_safe(name):
-        raise InputError(
+        return InputError(
             f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
             f"{known} Your own images: folder:PATH"
         )
     if name == "imagenet":  # may not be redistributed
-        raise InputError(IMAGENET.format(folder=data_folder()) + known)
+        return InputError(IMAGENET.format(folder=data_folder()) + known)
     near = difflib.get_close_matches(name, names, 1)
-    raise InputError(
+    return InputError(
         f"there is no data set {name}{f'; did you mean {near[0]}?' if near else ''}\n{known}\n"
         f"Your own: put {name}.npz into {data_folder()}, or name a folder of images: folder:PATH"
     )
@@ -179,7 +179,7 @@ def _load_named(name: str) -> Dataset:
         data = read_npz(path, name, known.class_names)
     else:
         paths = [_fetched(name, known, *file) for file in published_files(name)]
-        data = as_dataset(name, known.read(*paths), name, known.class_names)
+        data = as_dataset(name, known.read(*paths), known.class_names)
     return replace(data, note=_note(data, known))
 
 
@@ -295,7 +295,7 @@ def _class_names(root: Path, split: str) -> tuple[str, ...]:
 def _image_names(folder: Path, root: Path) -> list[str]:
     if not folder.is_dir():  # a class that the test set lacks is merely not tested
         return []
-    names, has_folders = [], False
+    names = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -304,12 +304,11 @@ def _image_names(folder: Path, root: Path) -> list[str]:
                 _refuse_links_out(Path(entry.path), root)
             if os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file():  # noqa: PTH122
                 names.append(entry.name)
-            has_folders = has_folders or entry.is_dir()
     if not names:
-        deeper = " Images in folders within it are not looked for." if has_folders else ""
         raise InputError(
             f"{folder}: there is no image in it\n"
-            f"Looked for {', '.join(sorted(SUFFIXES))}.{deeper}\n"
+            f"Looked for {', '.join(sorted(SUFFIXES))}. "
+            "Images in folders within it are not looked for.\n"
             "Put images in, or take the empty class away."
         )
     return sorted(names)

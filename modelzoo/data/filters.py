@@ -84,11 +84,6 @@ def apply_filter(pixels: np.ndarray, name: str) -> Filtered:
     """
     found = find_filter(name)
     kernel = found.kernel
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or not pixels.size:
-        raise InputError(
-            f"apply_filter: an image of shape {pixels.shape} and type {pixels.dtype}: give uint8 "
-            "of shape (height, width, channels)"
-        )
     up, left = (side // 2 for side in kernel.shape)
     padded = np.pad(pixels, ((up, up), (left, left), (0, 0)), mode="reflect").astype("float32")
     channels = padded.transpose(2, 0, 1)[:, np.newaxis, ..., np.newaxis]  # an image for each

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import PIL
@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from modelzoo.data.digit import LEAST_CONTRAST, border_pixels, fit_digit, has_light_ground
 from modelzoo.data.source import ImageShape, LazyImages, as_text, check_image_shape
-from modelzoo.support.environment import install_command, usable_cores
+from modelzoo.support.environment import usable_cores
 from modelzoo.support.errors import InputError, reason_of
 
 Fit: TypeAlias = Literal["digit", "contain", "cover", "stretch"]
@@ -34,14 +34,6 @@ class PreparedImage:
     pixels: np.ndarray  # uint8, (height, width, channels)
     notes: tuple[str, ...]  # what was done to it, in plain words
     problem: str = ""  # why it shows nothing that could be classified
-
-
-def check_image_options(shape: object, fit: object, ink: object) -> ImageShape:
-    """Return `shape`, or say which of the options of `read_image` is wrong."""
-    for name, value, allowed in (("fit", fit, get_args(Fit)), ("ink", ink, get_args(Ink))):
-        if value not in allowed:
-            raise InputError(f"{name} is {value!r}\nIt must be one of: {', '.join(allowed)}")
-    return check_image_shape(shape)
 
 
 def read_image(
@@ -65,7 +57,7 @@ def read_image(
     Returns:
         uint8 pixels of `shape`, a note for each change, and the problem of a blank image.
     """
-    height, width, channels = check_image_options(shape, fit, ink)
+    height, width, channels = check_image_shape(shape)
     # Twice the size leaves the antialiasing its work. A digit may be a small part of its image.
     least_size = None if fit == "digit" else (2 * width, 2 * height)
     picture = open_picture(source if isinstance(source, bytes) else Path(source), least_size)
@@ -152,7 +144,6 @@ def pixel_reader(
     shape: ImageShape, fit: Fit = "cover", ink: Ink = "as_is"
 ) -> Callable[[Path | bytes], np.ndarray]:
     """Return a function from a file, or what is in one, to its pixels; see `read_image`."""
-    shape = check_image_options(shape, fit, ink)
     return lambda source: read_image(source, shape, fit=fit, ink=ink).pixels
 
 
@@ -185,9 +176,7 @@ if hasattr(os, "register_at_fork"):  # a forked process inherits the pool, but n
     os.register_at_fork(after_in_child=_readers.cache_clear)
 
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 TIFF_PILLOW = (12, 3)  # older ones are known to overrun memory on crafted TIFF files
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0", b"II+\0", b"MM\0+")  # all that Pillow takes
 MAX_PIXELS = 80_000_000  # below the size at which Pillow itself begins to warn of a bomb
 LIGHT = 160  # luma from which content counts as light, and needs a dark ground to be seen
 ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height change places
@@ -202,6 +191,12 @@ class Picture:
     notes: tuple[str, ...]
 
 
+def readable_formats() -> list[str]:
+    """Return the formats of images that are read, by Pillow's names."""
+    version = tuple(int(part) for part in PIL.__version__.split(".")[:2])
+    return ["PNG", "JPEG", "GIF", "BMP", "WEBP", *(["TIFF"] if version >= TIFF_PILLOW else [])]
+
+
 def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None) -> Picture:
     """Read an image from a file, or from what is in one.
 
@@ -214,7 +209,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     try:
         with (
             io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
-            Image.open(file, formats=_formats(file, name)) as opened,
+            Image.open(file, formats=readable_formats()) as opened,
         ):
             # Opening reads the header only: nothing has been decoded yet. Pillow would just warn,
             # and a warning can't be made an error for one thread alone.
@@ -226,7 +221,8 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     except UnidentifiedImageError as error:
         raise InputError(
             f"{name} is not an image that can be read\n"
-            f"Its content is none of {', '.join(FORMATS)}, whatever its name says."
+            f"Its content is none of {', '.join(readable_formats())}, whatever its name says. TIFF "
+            f"takes Pillow {TIFF_PILLOW[0]}.{TIFF_PILLOW[1]} or newer."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
@@ -248,25 +244,6 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} is not a file\nName an image file.")
     if status.st_size == 0:
         raise InputError(f"{path} is empty\nIts copy or download has failed: fetch it again.")
-
-
-def reads_tiff() -> bool:
-    """Whether Pillow is new enough for TIFF."""
-    return tuple(int(part) for part in PIL.__version__.split(".")[:2]) >= TIFF_PILLOW
-
-
-def _formats(file: BinaryIO, name: str) -> tuple[str, ...]:
-    """Return the formats to read; refuse TIFF by name where Pillow is too old for it."""
-    if reads_tiff():
-        return FORMATS
-    if file.read(4) in TIFF_STARTS:
-        needed = "pillow>={}.{}".format(*TIFF_PILLOW)
-        raise InputError(
-            f"{name}: Pillow {PIL.__version__} can overrun memory on a crafted TIFF file: "
-            f"convert it to PNG, or {install_command(needed)}"
-        )
-    file.seek(0)
-    return tuple(each for each in FORMATS if each != "TIFF")
 
 
 def _too_large(name: str) -> InputError:

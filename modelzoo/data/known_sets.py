@@ -57,15 +57,13 @@ CIFAR100 = (
 
 def read_idx(*paths: Path) -> dict[str, np.ndarray]:
     """Read gzipped files in LeCun's format, in the order of `KEYS`."""
-    return {key: _read_idx_file(path) for key, path in zip(KEYS, paths, strict=True)}
-
-
-def _read_idx_file(path: Path) -> np.ndarray:
-    with gzip.open(path) as file:
-        data = file.read()
-    dimensions = data[3]  # after two zeros and the type; then a big-endian size for each
-    shape = np.frombuffer(data, ">i4", dimensions, offset=4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    arrays = {}
+    for key, path in zip(KEYS, paths, strict=True):
+        data = gzip.decompress(path.read_bytes())
+        dimensions = data[3]  # after two zeros and the type; then a big-endian size for each
+        shape = np.frombuffer(data, ">i4", dimensions, offset=4)
+        arrays[key] = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    return arrays
 
 
 def read_cifar(path: Path, label_bytes: int) -> dict[str, np.ndarray]:

@@ -5,14 +5,15 @@ No code of a data set of the Hub is run, and nothing is unpickled: only the buil
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from modelzoo.data.images import pixel_reader, read_lazily
-from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape
+from modelzoo.data.npz import as_dataset
+from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape, LazyImages
 from modelzoo.support.environment import cache_folder, check_installed, is_offline
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import replacing
@@ -24,11 +25,7 @@ BUILDERS = ("arrow", "cache", "imagefolder", "parquet")  # "cache": what was pre
 
 
 class TfdsSet:
-    """NAME[/CONFIGURATION][:VERSION], as TFDS writes it.
-
-    Records lie in ArrayRecord files. The labels lie in the records, too: they are read once, in
-    one pass, and kept in the cache.
-    """
+    """NAME[/CONFIGURATION][:VERSION], as TFDS writes it, in ArrayRecord files."""
 
     pattern = re.compile(r"[a-z0-9_]+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
     should_be = (
@@ -44,7 +41,7 @@ class TfdsSet:
         folder = builder.data_path
         if not folder.exists():
             if is_offline():
-                raise DatasetUnavailable(f"tfds:{name} is not in {folder}; MODELZOO_OFFLINE is set")
+                raise FileNotFoundError(f"it is not in {folder}")
             builder.download_and_prepare()
         self.full_name, self.features = builder.info.full_name, builder.info.features
         decoders = {
@@ -52,16 +49,13 @@ class TfdsSet:
             for key, feature in self.features.items()
             if not isinstance(feature, self.kinds[0])
         }
-        self.splits = {}
-        for split in builder.info.splits:
-            try:
-                self.splits[split] = builder.as_data_source(split=split, decoders=decoders)
-            except Exception as error:
-                why = reason_of(error)
-                raise InputError(f"has a split {split} that can't be read: {why}") from error
+        self.splits = {
+            split: builder.as_data_source(split=split, decoders=decoders)
+            for split in builder.info.splits
+        }
 
     def labels(self, split: str, label: str) -> np.ndarray:
-        """Return the labels of a split, from the cache if they were read before."""
+        """Return the labels. They lie in the records, are read once, and kept in the cache."""
         records = self.splits[split]
         name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.full_name}-{split}")
         path = cache_folder() / "labels" / f"{name}.npy"
@@ -82,11 +76,11 @@ class TfdsSet:
     def reader(self, split: str, image: str) -> Records:
         """Return a function from positions to the images there, as `content` takes them."""
         records = self.splits[split]
-        return lambda positions: [bytes(each[image]) for each in records.__getitems__(positions)]
+        return lambda positions: [each[image] for each in records.__getitems__(positions)]
 
     def content(self, image: Any) -> bytes | Path:
-        """Return `image`, which is the content of a file already."""
-        return image
+        """Return what is in the file of an image."""
+        return bytes(image)
 
 
 class HuggingFaceSet:
@@ -185,71 +179,62 @@ def load_library_set(
         InputError: it is not one for the classification of images, or has nothing to test on.
     """
     rest, read = check_library_name(name, library), pixel_reader(image_shape, **options)
-    try:
-        opened = library(rest)
-    except DatasetUnavailable:
-        raise
-    except InputError as error:
-        raise InputError(f"{name} {error}") from None
-    except Exception as error:  # of a registry, of HTTP, of a builder, of Arrow
-        offline = "; MODELZOO_OFFLINE is set" if is_offline() else ""
-        raise DatasetUnavailable(f"{name} can't be loaded: {reason_of(error)}{offline}") from error
-    label = _the_only(name, "classes (ClassLabel)", opened.features, opened.kinds[0], "label")
-    image = _the_only(name, "images (Image)", opened.features, opened.kinds[1], "image")
-    class_names = tuple(opened.features[label].names)
-    test_split, y_test = _test_split(name, opened, label)
-    arrays: list[Any] = []
-    for split, labels in (("train", opened.labels("train", label)), (test_split, y_test)):
-        where, records = f"{name} {split}", opened.reader(split, image)
-        _check_labels(f"{name}: the split {split}", labels, len(class_names))
 
-        def numbered(positions: np.ndarray, records: Records = records) -> list[tuple[int, Any]]:
+    def images_of(split: str, count: int) -> LazyImages:
+        records = opened.reader(split, image)
+
+        def numbered(positions: np.ndarray) -> list[tuple[int, Any]]:
             numbers = positions.tolist()
             return list(zip(numbers, records(numbers), strict=True))
 
-        def pixels(record: tuple[int, Any], where: str = where) -> np.ndarray:
+        def pixels(record: tuple[int, Any]) -> np.ndarray:
             try:
                 return read(opened.content(record[1]))
             except InputError as error:
-                raise InputError(f"{where}, image {record[0]}: {error}") from None
+                raise InputError(f"{name} {split}, image {record[0]}: {error}") from None
 
-        arrays += [read_lazily(len(labels), image_shape, numbered, pixels), labels]
-    note = "" if test_split == "test" else f"The test images are its split {test_split}."
-    x_train, y_train, x_test, y_test = arrays
-    return Dataset(name, x_train, y_train, x_test, y_test, class_names, note)
+        return read_lazily(count, image_shape, numbered, pixels)
+
+    try:
+        opened = library(rest)
+        label = _the_only(opened, "classes (ClassLabel)", opened.kinds[0], "label")
+        image = _the_only(opened, "images (Image)", opened.kinds[1], "image")
+        test = _test_split(opened, label)
+        arrays: dict[str, Any] = {}
+        for part, split in (("train", "train"), ("test", test)):
+            arrays[f"y_{part}"] = labels = opened.labels(split, label)
+            arrays[f"x_{part}"] = images_of(split, len(labels))
+        note = "" if test == "test" else f"The test images are its split {test}."
+        return as_dataset(name, arrays, tuple(opened.features[label].names), note)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    except Exception as error:  # of a registry, of HTTP, of a builder, of Arrow
+        offline = "; MODELZOO_OFFLINE is set" if is_offline() else ""
+        raise DatasetUnavailable(f"{name} can't be loaded: {reason_of(error)}{offline}") from error
 
 
-def _the_only(name: str, what: str, features: Mapping[str, Any], kind: type, usual: str) -> str:
+def _the_only(opened: LibrarySet, what: str, kind: type, usual: str) -> str:
     """Return the one feature of a kind, or the one with the usual name."""
-    found = [key for key, feature in features.items() if isinstance(feature, kind)]
+    found = [key for key, feature in opened.features.items() if isinstance(feature, kind)]
     if len(found) == 1 or usual in found:
         return usual if usual in found else found[0]
     count = f"{len(found)} of them: {', '.join(found)}" if found else "none"
     raise InputError(
-        f"{name} should have one feature with {what}, and has {count}\n"
+        f"should have one feature with {what}, and has {count}\n"
         "Only data sets for the classification of images can be trained on."
     )
 
 
-def _test_split(name: str, opened: LibrarySet, label: str) -> tuple[str, np.ndarray]:
-    """Return the split to score on, and its labels: the first of TEST_SPLITS that is labelled."""
+def _test_split(opened: LibrarySet, label: str) -> str:
+    """Return the split to score on: the first of TEST_SPLITS that is labelled."""
     known = ", ".join(opened.splits)
     if "train" not in opened.splits:
-        raise InputError(f"{name} has no split train; it has {known or 'none'}")
+        raise InputError(f"has no split train; it has {known or 'none'}")
     for split in TEST_SPLITS:
         if split in opened.splits:
             labels = opened.labels(split, label)
             if len(labels) and labels.min() >= 0:  # contests keep theirs back, and write -1
-                return split, labels
+                return split
     raise InputError(
-        f"{name} has no labelled split to test on, such as test or validation; it has {known}"
+        f"has no labelled split to test on, such as test or validation; it has {known}"
     )
-
-
-def _check_labels(where: str, labels: np.ndarray, classes: int) -> None:
-    if not len(labels):
-        raise InputError(f"{where} is empty")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(
-            f"{where} has labels {labels.min()} to {labels.max()} for {classes} classes"
-        )

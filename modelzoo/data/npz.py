@@ -3,9 +3,9 @@
 import math
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,10 +26,9 @@ EXPECTED = (
 def read_npz(path: Path, name: str, class_names: tuple[str, ...] = ()) -> Dataset:
     """Read a data set; with no `class_names`, its classes are those in the file, or numbers."""
     try:
-        arrays = read_arrays(path, (*KEYS, "class_names"))
+        return as_dataset(name, read_arrays(path, (*KEYS, "class_names")), class_names)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read as an .npz file: {error}\n{EXPECTED}") from error
-    return as_dataset(name, arrays, str(path), class_names)
+        raise InputError(f"{path} can't be read as a data set: {error}\n{EXPECTED}") from error
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -41,24 +40,16 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
         OSError: the file cannot be opened.
         ValueError: it is damaged, or an entry is no array; the message is one line.
     """
-    if not path.stat().st_size:
-        raise ValueError("the file is empty")
     arrays: dict[str, np.ndarray] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 name = entry.filename.removesuffix(".npy")
-                if names is not None and name not in names:
-                    continue
                 if name in arrays:
-                    raise ValueError(f"{name!r:.80} is there twice")
-                shape, is_plain = _check_entry(archive, entry)
-                with archive.open(entry) as file:
-                    if is_plain:
-                        file.read(entry.file_size - math.prod(shape))  # the header
-                        arrays[name] = _read_bytes(file, shape)
-                    else:
-                        arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+                    raise InputError(f"{name!r:.80} is there twice")
+                if names is None or name in names:
+                    with archive.open(entry) as file:
+                        arrays[name] = _read_array(file, entry)
     except OSError:
         raise
     except Exception as error:  # a damaged zip or header raises a dozen unrelated kinds
@@ -66,94 +57,75 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
     return arrays
 
 
-def _read_bytes(file: IO[bytes], shape: tuple[int, ...]) -> np.ndarray:
-    """Return a uint8 array in memory that TensorFlow can share: it begins at a multiple of 64."""
-    memory = np.empty(math.prod(shape) + ALIGNED, np.uint8)
-    first = -memory.ctypes.data % ALIGNED
-    array = memory[first : first + math.prod(shape)]
-    for at in range(0, len(array), SMALL):
-        part = array[at : at + SMALL]
-        part[:] = np.frombuffer(file.read(len(part)), np.uint8)
-    return array.reshape(shape)
-
-
-def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool]:
-    """Return an array's shape, and whether it is of bytes in C's order.
+def _read_array(file: IO[bytes], entry: zipfile.ZipInfo) -> np.ndarray:
+    """Return an entry's array, whose memory TensorFlow can share: it begins at a multiple of 64.
 
     Refuse an entry that is no array, or whose header and sizes don't agree.
     """
-    name = f"{entry.filename!r:.80}"
-    with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, by_column, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
-            raise ValueError(f"{name} is of an unknown version {version}")
-        stored = entry.file_size - file.tell()
+    name, version = f"{entry.filename!r:.80}", np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, by_column, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise InputError(f"{name} is of an unknown version {version}")
     if dtype.hasobject:
-        raise ValueError(f"{name} holds Python objects, which are never unpickled")
-    size = math.prod(shape) * dtype.itemsize
+        raise InputError(f"{name} holds Python objects, which are never unpickled")
+    size, stored = math.prod(shape) * dtype.itemsize, entry.file_size - file.tell()
     if not all(0 <= side < 2**40 for side in shape) or size != stored:
-        raise ValueError(f"{name} claims to be {shape} of {dtype}, but {stored:,} bytes are there")
+        raise InputError(f"{name} claims to be {shape} of {dtype}, but {stored:,} bytes are there")
     if size > max(SMALL, MAX_EXPANSION * entry.compress_size):
-        raise ValueError(
+        raise InputError(
             f"{name} would grow from {entry.compress_size:,} to {size:,} bytes: it may be made to "
             "fill the memory"
         )
-    return shape, dtype == np.uint8 and not by_column
+    memory = np.empty(size + ALIGNED, np.uint8)
+    first = -memory.ctypes.data % ALIGNED
+    content = memory[first : first + size]
+    for at in range(0, size, SMALL):
+        part = content[at : at + SMALL]
+        part[:] = np.frombuffer(file.read(len(part)), np.uint8)
+    return content.view(dtype).reshape(shape, order="F" if by_column else "C")
 
 
 def as_dataset(
-    name: str, arrays: dict[str, np.ndarray], where: str, class_names: tuple[str, ...] = ()
+    name: str, arrays: Mapping[str, Any], class_names: tuple[str, ...] = (), note: str = ""
 ) -> Dataset:
-    """Check that the four arrays are a data set, and bring them to their standard shapes."""
-    try:
-        if missing := [key for key in KEYS if key not in arrays]:
-            raise ValueError(f"it lacks {', '.join(missing)}")
-        x_train, x_test = _images(arrays, "x_train"), _images(arrays, "x_test")
-        if x_train.shape[1:] != x_test.shape[1:]:
-            raise ValueError(f"its images are {x_train.shape[1:]} and {x_test.shape[1:]}")
-        names = class_names
-        if "class_names" in arrays:
-            names = _class_names(arrays["class_names"])
-            if class_names and len(names) != len(class_names):
-                raise ValueError(f"it names {len(names)} classes instead of {len(class_names)}")
-        y_train = _labels(arrays, "y_train", len(x_train), len(names))
-        y_test = _labels(arrays, "y_test", len(x_test), len(names))
-    except ValueError as error:
-        raise InputError(f"{where}: {error}\n{EXPECTED}") from None
+    """Return the four arrays, in memory or read lazily, as a data set in their standard shapes."""
+    if missing := [key for key in KEYS if key not in arrays]:
+        raise InputError(f"it lacks {', '.join(missing)}")
+    names = class_names
+    if "class_names" in arrays:
+        given = arrays["class_names"]
+        if given.dtype.kind != "U" or given.ndim != 1 or len(given) == 0 or "" in given:
+            raise InputError("class_names is not a row of non-empty strings")
+        names = tuple(map(str, given))
+        if class_names and len(names) != len(class_names):
+            raise InputError(f"it names {len(names)} classes instead of {len(class_names)}")
+    x_train, y_train = _split(arrays, "train", len(names) or LARGEST_LABEL)
+    x_test, y_test = _split(arrays, "test", len(names) or LARGEST_LABEL)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise InputError(f"its images are {x_train.shape[1:]} and {x_test.shape[1:]}")
     names = names or tuple(map(str, range(int(max(y_train.max(), y_test.max())) + 1)))
-    return Dataset(name, x_train, y_train, x_test, y_test, names)
+    return Dataset(name, x_train, y_train, x_test, y_test, names, note)
 
 
-def _images(arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
-    images = arrays[key]
+def _split(arrays: Mapping[str, Any], split: str, classes: int) -> tuple[Any, np.ndarray]:
+    x, y = f"x_{split}", f"y_{split}"
+    images, labels = arrays[x], arrays[y]
     if images.dtype != np.uint8:
-        raise ValueError(f"{key} is {images.dtype}, not uint8")
+        raise InputError(f"{x} is {images.dtype}, not uint8")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(f"{key} has the shape {images.shape}")
+        raise InputError(f"{x} has the shape {images.shape}")
     if 0 in images.shape:
-        raise ValueError(f"{key} is empty")
-    return images
-
-
-def _labels(arrays: dict[str, np.ndarray], key: str, count: int, classes: int) -> np.ndarray:
-    labels = arrays[key]
+        raise InputError(f"{x} is empty")
     if labels.dtype.kind not in "iu":
-        raise ValueError(f"{key} is {labels.dtype}, not whole numbers")
+        raise InputError(f"{y} is {labels.dtype}, not whole numbers")
+    count = len(images)
     if labels.shape not in ((count,), (count, 1)):  # Keras gives CIFAR's labels as a column
-        raise ValueError(f"{key} has the shape {labels.shape} for {count} images")
-    largest = (classes or LARGEST_LABEL) - 1
-    if labels.min() < 0 or labels.max() > largest:
-        raise ValueError(f"{key} runs {labels.min()}..{labels.max()}, not within 0..{largest}")
-    return labels.reshape(count).astype(np.int64)
-
-
-def _class_names(names: np.ndarray) -> tuple[str, ...]:
-    if names.dtype.kind != "U" or names.ndim != 1 or len(names) == 0 or "" in names:
-        raise ValueError("class_names is not a row of non-empty strings")
-    return tuple(str(name) for name in names)
+        raise InputError(f"{y} has the shape {labels.shape} for {count} images")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(f"{y} runs {labels.min()}..{labels.max()}, not within 0..{classes - 1}")
+    return images, labels.reshape(count).astype(np.int64)

@@ -3,7 +3,7 @@
 import functools
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Never, TypeAlias
 
@@ -18,7 +18,6 @@ ImageShape: TypeAlias = tuple[int, int, int]  # height, width, channels
 # fill 9 GB of memory.
 MEMORY_LIMIT = 1 << 30  # bytes
 KEPT_SHARE = 1 / 8  # of the memory: so large may the images of one split be that are kept
-CHUNK = 1024  # images converted at a time, so that the intermediate arrays stay small
 READ_AHEAD = 2  # batches of files: one is being read while another is waited for
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
 
@@ -27,14 +26,9 @@ class DatasetUnavailable(InputError):  # noqa: N818, the name states the conditi
     """A data set is not on this machine and can't be fetched."""
 
 
-def check_image_shape(shape: object) -> ImageShape:
+def check_image_shape(shape: Sequence[int]) -> ImageShape:
     """Return `shape` as (height, width, channels), or say what is wrong with it."""
-    if (
-        not isinstance(shape, tuple | list)
-        or len(shape) != 3
-        or not all(isinstance(side, int | np.integer) and side > 0 for side in shape)
-        or shape[2] not in (1, 3)
-    ):
+    if len(shape) != 3 or min(shape) < 1 or shape[2] not in (1, 3):
         raise InputError(
             f"image_shape is {shape!r}\n"
             "It must be three whole numbers: height, width and 1 (grey) or 3 (colour) channels."
@@ -176,33 +170,14 @@ def convert(images: np.ndarray, image_shape: ImageShape) -> np.ndarray:
     """Return uint8 images (n, h, w, c) with the height, width and channels of `image_shape`."""
     height, width, channels = image_shape
     converted = np.empty((len(images), *image_shape), np.uint8)
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK]
+    for image, target in zip(images, converted, strict=True):
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         if channels == 1:
-            chunk = to_grey(chunk)
-        if chunk.shape[1:3] != (height, width):
-            chunk = _resize(chunk, height, width)
-        converted[start : start + CHUNK] = chunk  # one channel spreads over three here
-    return converted
-
-
-def to_grey(images: np.ndarray) -> np.ndarray:
-    """Return (..., 1) grey images, by the ITU-R 601 luma in the integers that Pillow uses."""
-    if images.shape[-1] == 1:
-        return images
-    red, green, blue = np.moveaxis(images.astype(np.uint32), -1, 0)
-    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    return luma.astype(np.uint8)[..., np.newaxis]
-
-
-def _resize(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    made = np.empty((len(images), height, width, images.shape[-1]), np.uint8)
-    for image, target in zip(images, made, strict=True):
-        flat = image[..., 0] if image.shape[-1] == 1 else image
+            picture = picture.convert("L")
         # Pillow widens its bilinear filter when it shrinks an image: that is the antialiasing.
-        result = Image.fromarray(flat).resize((width, height), Image.Resampling.BILINEAR)
-        target[...] = np.asarray(result).reshape(target.shape)
-    return made
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        target[:] = np.asarray(picture).reshape(height, width, -1)  # grey spreads over 3 channels
+    return converted
 
 
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
