@@ -32,7 +32,7 @@ TABLE_I = (
     (0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1),
     (0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1),
 )
-CODE_HEIGHT, CODE_WIDTH = 12, 7  # 84 units in F6
+CODE_LENGTH = 12 * 7  # units in F6, pixels of a bitmap
 # Drawn for this project. The paper shows its own bitmaps in a figure; these are not a copy of them.
 DIGITS = """
 .......  .......  .......  .......  .......  .......  .......  .......  .......  .......
@@ -166,8 +166,7 @@ def lenet5_1998(
         bitmaps of its figure 3; ours: drawn again in the same 7x12.
         start of the biases not singled out; ours: 0.
     """
-    length = CODE_HEIGHT * CODE_WIDTH
-    check_count("the network", num_classes * length, "parameters")
+    check_count("the network", num_classes * CODE_LENGTH, "parameters")
     layers: tuple[Layer, ...] = (
         Conv2D(
             name="C1",
@@ -190,7 +189,7 @@ def lenet5_1998(
         Conv2D(name="C5", filters=120, kernel_size=5, kernel_initializer="FanInUniform"),
         ScaledTanh(name="C5_activation"),  # 1x1x120
         Flatten(name="flatten"),
-        Dense(name="F6", units=length, kernel_initializer="FanInUniform"),
+        Dense(name="F6", units=CODE_LENGTH, kernel_initializer="FanInUniform"),
         ScaledTanh(name="F6_activation"),  # 84
         # float32 even under mixed precision: penalties are sums of 84 squares
         EuclideanRBF(name="output", codes=class_codes(codes, num_classes), dtype="float32"),
@@ -208,7 +207,7 @@ def class_codes(kind: str, num_classes: int) -> Any:
     if kind == "random":
         import numpy as np  # takes longer to import than all of the configurations
 
-        signs = np.random.RandomState(0).randint(0, 2, (num_classes, CODE_HEIGHT * CODE_WIDTH))
+        signs = np.random.RandomState(0).randint(0, 2, (num_classes, CODE_LENGTH))
         return (2 * signs - 1).tolist()
     if num_classes > 10:
         raise InputError(
