@@ -70,11 +70,6 @@ def load(
     Raises:
         InputError: no such weights, they are unavailable, or they belong to another network or
             data set; NumPy does not compute the network.
-
-    Example:
-        >>> network = load("lenet5/mnist", engine="numpy")
-        >>> network.predict(np.zeros((1, 28, 28, 1), "float32")).shape
-        (1, 10)
     """
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
     if engine == "keras":
@@ -250,10 +245,6 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
 
     Raises:
         InputError: an unknown model, or an argument out of range.
-
-    Example:
-        >>> sum(layer["parameters"] for layer in describe("lenet5"))
-        44426
     """
     if isinstance(model, str | Path | Config):
         config, _ = configure(model)

@@ -182,9 +182,6 @@ def test_kernels_that_are_none_are_refused():
     network = modelzoo.build("lenet5")
     with pytest.raises(InputError, match="'F5' has no convolution kernels"):
         charts.kernel_of(network.get_layer("F5"))
-    for wrong in (np.zeros((5, 5)), np.full((1, 1, 1, 1), np.nan)):
-        with pytest.raises(InputError, match="kernels of shape"):
-            charts.kernels(wrong, "x")
     many = charts.kernels(np.ones((3, 3, 20, 50)), "many").to_dict()["title"]["subtitle"]
     assert many[-1] == "34 kernels and 4 input maps more are not drawn"
 

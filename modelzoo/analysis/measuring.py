@@ -14,7 +14,6 @@ from PIL import Image
 
 from modelzoo.charts import Chart
 from modelzoo.charts.canvas import image_of
-from modelzoo.charts.curves import METHOD_TITLES
 from modelzoo.charts.explanations import adversarial_pictures
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.known_sets import output_names
@@ -301,7 +300,7 @@ def pictures_chart(
         ([f"true: {names[labels[index]]}", answer(before[index])], [answer(after[index])])
         for index in chosen
     ]
-    title = f"{METHOD_TITLES[method]} at strength {strength:g} against {label}"
+    title = f"{method.upper()} at strength {strength:g} against {label}"
     return adversarial_pictures(images[chosen], adversarial[chosen], captions, strength, title)
 
 

@@ -21,7 +21,6 @@ EXTRAS = {"learning_rate": ("Learning rate", "~g"), "seconds": ("Seconds", ".1f"
 POINTS_SHOWN = 30  # more would hide the line; the others are there for their tooltips
 POINTS_COMPARED = 10  # of each curve of several runs
 MARKED = alt.condition("datum.marked", alt.value(1), alt.value(0))
-METHOD_TITLES = {"fgsm": "FGSM", "pgd": "PGD"}
 MOST_EPOCHS = 2**31 - 1  # as `fit.epochs`
 
 Rows = list[dict[str, Any]]
@@ -116,7 +115,7 @@ def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
     Rows have `method` ("fgsm" or "pgd"), `strength` as a share of 0..255, and `accuracy`; `chance`
     is the accuracy of guessing: 1 / classes.
     """
-    shown = [{**row, "series": METHOD_TITLES[row["method"]]} for row in rows]
+    shown = [{**row, "series": row["method"].upper()} for row in rows]
     axis_title = "Strength: largest change of a pixel, as a share of its range 0..255"
     guess = {"accuracy": chance, "text": f"guessing: {100 * chance:.3g}%"}
     base = alt.Chart(style.data_of([guess]))

@@ -133,14 +133,8 @@ def kernels(weights: np.ndarray, title: str) -> Chart:
     `weights`, (height, width, input maps, kernels), are as `kernel_of` returns them: NaN where a
     kernel does not see an input map. With 3 input maps they are drawn as colour images, where
     mid-grey is 0. Otherwise each input map has a row, and colours tell negative from positive.
-    Other dimensions, or no finite number, are an InputError.
     """
     weights = np.asarray(weights, "float64")
-    if weights.ndim != 4 or not np.isfinite(weights).any():
-        raise InputError(
-            f"{title}: kernels of shape {weights.shape} can't be drawn: they should be finite "
-            "numbers of shape (height, width, input maps, kernels)"
-        )
     size = high, wide = scaled(weights.shape, KERNEL)
     in_colour, several = weights.shape[2] == 3, weights.shape[2] not in (1, 3)
     maps = min(weights.shape[2], MAPS_SHOWN) if several else 1
@@ -154,11 +148,8 @@ def kernels(weights: np.ndarray, title: str) -> Chart:
         domain=[-largest, 0, largest], range=[BLUE, "#ffffff", VERMILLION], interpolate="rgb"
     )
     legend = alt.Legend(title="Weight", format=".2~f", gradientLength=120)
-    cell = {
-        **TO,
-        "color": alt.Color("value:Q", scale=scale, legend=legend),
-        "tooltip": WEIGHT,
-    }
+    color = alt.Color("value:Q", scale=scale, legend=legend)
+    cell = {**TO, "color": color, "tooltip": WEIGHT}
     canvas, y = Canvas(), 0.0
     for below, number in np.ndindex(maps, count):
         row, column = (below, number) if several else divmod(number, columns)

@@ -210,7 +210,10 @@ def list_weights(options: argparse.Namespace) -> None:
     rows, shown = [], []
     for model in list_models():
         for entry in load_config(model).weights:
-            where = _where(entry.file_of(model))
+            file = entry.file_of(model)
+            places = {"package": packaged_path(file), "cache": cached_path(file)}
+            found = (place for place, path in places.items() if path and path.is_file())
+            where = next(found, "not fetched")
             where += ", unverified" if where == "not fetched" and entry.unverified else ""
             row = {"model": model, **msgspec.to_builtins(entry), "where": where}
             rows.append({key: value for key, value in row.items() if key != "golden"})
@@ -280,9 +283,3 @@ def _files_of(name: str) -> list[WeightsFile]:
     """Return the published files of a network, or the one of NAME/WEIGHTS."""
     config, wanted = configure(name)
     return [e.file_of(config.name) for e in config.weights if wanted in (None, e.name)]
-
-
-def _where(file: WeightsFile) -> str:
-    places = {"package": packaged_path(file), "cache": cached_path(file)}
-    found = (place for place, path in places.items() if path is not None and path.is_file())
-    return next(found, "not fetched")
