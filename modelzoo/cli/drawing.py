@@ -24,7 +24,7 @@ from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.style import LOOKS
 from modelzoo.cli.options import chosen_config, chosen_source
 from modelzoo.cli.printing import print_notice, show, table_lines
-from modelzoo.data.filters import apply_filter, find_filter, find_filters, read_photograph
+from modelzoo.data.filters import FILTERS, apply_filter, find_filter, read_photograph
 from modelzoo.data.images import read_image
 from modelzoo.support.errors import InputError, RunError, suggest
 from modelzoo.support.files import is_there, replacing, write_csv
@@ -119,9 +119,8 @@ def features(options: argparse.Namespace) -> None:
 
 
 def filters(options: argparse.Namespace) -> None:
-    names = find_filters(options.filter or ())
     pixels, notes = read_photograph(options.image, grey=options.grey)
-    done = [apply_filter(pixels, name) for name in names]
+    done = [apply_filter(pixels, name) for name in dict.fromkeys(options.filter or FILTERS)]
     path = Path(options.image)
     stem = _in_a_file_name(path.stem)
     figure = _save(charts.filtered_pictures(done, path.name), options, f"{stem}-filters")

@@ -121,8 +121,6 @@ def without_password(url: str) -> str:
 def file_at(source: str, sha256: str | None) -> WeightsFile:
     """Return a person's own file, given by its address."""
     parsed = parse_source(source)
-    if parsed.kind == "package":
-        raise InputError("package: names no custom file")
     if sha256 is not None:
         sha256 = check_sha256(sha256)
     place = hashlib.sha256(source.encode()).hexdigest()[:16]
@@ -140,7 +138,6 @@ def file_at(source: str, sha256: str | None) -> WeightsFile:
 
 
 def check_sha256(text: str) -> str:
-    """Return a SHA-256 in lower case, or raise an InputError."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise InputError(f"--sha256 {text!r:.80}: should be 64 hexadecimal digits")
     return text.lower()

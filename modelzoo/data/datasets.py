@@ -180,7 +180,13 @@ def _load_named(name: str) -> Dataset:
     else:
         paths = [_fetched(name, known, *file) for file in published_files(name)]
         data = as_dataset(name, known.read(*paths), known.class_names)
-    return replace(data, note=_note(data, known))
+    size = len(data.x_train), len(data.x_test)
+    if not known.images or size == known.images:
+        return replace(data, note=known.note)
+    counts = "{:,} training and {:,} test images, not the {:,} and {:,}".format(
+        *size, *known.images
+    )
+    return replace(data, note=f"{counts} of the published {name}.")
 
 
 def _fetched(name: str, known: KnownSet, file: str, size: int, sha256: str) -> Path:
@@ -212,17 +218,6 @@ def _fetched(name: str, known: KnownSet, file: str, size: int, sha256: str) -> P
         ) from error
 
 
-def _note(data: Dataset, known: KnownSet) -> str:
-    size = (len(data.x_train), len(data.x_test))
-    if not known.images or size == known.images:
-        return known.note
-    train, test = known.images
-    return (
-        f"{size[0]:,} training and {size[1]:,} test images, "
-        f"not the {train:,} and {test:,} of the published {data.name}."
-    )
-
-
 def _is_safe(name: str) -> bool:
     return re.fullmatch(r"[a-z0-9_]{1,64}", name) is not None
 
@@ -233,8 +228,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     for folder in (root, root / "train", root / "test"):
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such folder\n{LAYOUT}")
-        if folder != root:
-            _refuse_links_out(folder, root)
+        _refuse_links_out(folder, root)
     return root
 
 
@@ -252,16 +246,11 @@ def load_folder(path: str | os.PathLike[str], image_shape: ImageShape, **options
                 f"{root / 'test' / foreign}: the class {foreign} is not in {root / 'train'}\n"
                 "A network can't know a class that it was never shown: add it or take it away."
             )
-    (x_train, y_train), (x_test, y_test) = (
-        images_of(
-            split,
-            {name: _image_names(split / name, root) for name in class_names},
-            image_shape,
-            read,
-        )
-        for split in (root / "train", root / "test")
-    )
-    return Dataset(f"folder:{path}", x_train, y_train, x_test, y_test, class_names)
+    data = []
+    for split in (root / "train", root / "test"):
+        files = {name: _image_names(split / name, root) for name in class_names}
+        data.append(images_of(split, files, image_shape, read))
+    return Dataset(f"folder:{path}", *data[0], *data[1], class_names)
 
 
 def images_of(

@@ -1,6 +1,5 @@
 """The kernels that people chose by hand before networks learned theirs, applied to photographs."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,10 +101,3 @@ def find_filter(name: str) -> Filter:
     if name not in FILTERS:
         raise InputError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
     return FILTERS[name]
-
-
-def find_filters(names: Sequence[str]) -> list[str]:
-    """Return these names, each once, or all of them where none is given."""
-    for name in names:
-        find_filter(name)
-    return list(dict.fromkeys(names)) or list(FILTERS)

@@ -75,15 +75,12 @@ def read_image(
     pixels = np.asarray(image, np.uint8).reshape(height, width, -1)
     if pixels.shape[2] != channels:
         pixels = np.repeat(pixels, channels, axis=2)
-    return PreparedImage(pixels, (*picture.notes, *notes), problem or _problem_of(pixels, fit))
-
-
-def _problem_of(pixels: np.ndarray, fit: Fit) -> str:
-    """Return why pixels (height, width, channels) show nothing; empty if they show something."""
     contrast = int(np.ptp(pixels, axis=(0, 1)).max())
     if fit == "digit" and contrast < LEAST_CONTRAST:
-        return NO_INK
-    return "" if contrast else "all pixels are equal"
+        problem = NO_INK
+    elif not contrast:
+        problem = problem or "all pixels are equal"
+    return PreparedImage(pixels, (*picture.notes, *notes), problem)
 
 
 def _in_channels(picture: Picture, channels: int) -> tuple[Image.Image, list[str]]:
