@@ -24,7 +24,7 @@ from modelzoo.data.source import READ_AHEAD, BatchSource, Dataset, split_validat
 from modelzoo.support.errors import InputError
 
 if TYPE_CHECKING:
-    from modelzoo.data.tensorflow_batches import ReplicaSlices, TensorFlowBatches
+    from modelzoo.data.tensorflow_batches import ReplicaSlices
 
 Patch = tuple[int, int] | None  # height and width of the ten patches of each image
 LARGE_BATCH_BYTES = 64_000_000  # of float32 input, when a batch only has to be scored
@@ -118,14 +118,11 @@ class InputPipeline:
             slices=slices,
             whole_first=len(self.preprocessor.augmentation) > 0,
         )
-        if isinstance(made, NumpyBatches):
-            return made
-        self._on_new_epoch = made.start_epoch
         if slices is None:
-            return made.dataset()
+            return made
         count, size = self.images_in("train"), self.batch_size
         sizes = [min(size, count - begin) for begin in range(0, count, size)]
-        return slices.weigh(made.dataset(), sizes[first_step:], class_weight)
+        return slices.weigh(made, sizes[first_step:], class_weight)
 
     def scoring_batches(
         self, split: str, patch: Patch = None, slices: ReplicaSlices | None = None
@@ -142,7 +139,7 @@ class InputPipeline:
         if slices is not None:
             batch_size = slices.scoring_size(self.images_in(split), batch_size)
         steps = -(-self.images_in(split) // batch_size)
-        made = self._batches(
+        return self._batches(
             split,
             batch_size=batch_size,
             order=self.indices[split],
@@ -150,7 +147,6 @@ class InputPipeline:
             finish=functools.partial(self._finish, training=False, patch=patch),
             slices=slices,
         )
-        return made if isinstance(made, NumpyBatches) else made.dataset()
 
     def first_images(self, count: int = 2) -> tuple[Any, Any]:
         """Return a few training images and labels as `fit` gets them, to try a network on."""
@@ -172,17 +168,20 @@ class InputPipeline:
         whole_first: bool = False,
         first_step: int = 0,
         **rest: Any,
-    ) -> NumpyBatches | TensorFlowBatches:
+    ) -> Any:
         """Return a split's batches for the backend; `rest` are what else a `BatchSource` has."""
         on_tensorflow = keras.backend.backend() == "tensorflow"
         pixels = self._as_tensor(split) if on_tensorflow else None
         batches = BatchSource(*self._arrays(split), first_step=first_step, **rest)
         if not on_tensorflow:
             return NumpyBatches(batches)
-        from modelzoo.data.tensorflow_batches import TensorFlowBatches
+        from modelzoo.data.tensorflow_batches import make_dataset
 
         read = functools.partial(self._read, split)
-        return TensorFlowBatches(batches, pixels, read, slices, whole_first)
+        dataset, start_epoch = make_dataset(batches, pixels, read, slices, whole_first)
+        if rest["order"] is self._order:
+            self._on_new_epoch = start_epoch
+        return dataset
 
     def _as_tensor(self, split: str) -> Any:
         """Return a split's images as a tensor, which takes the array's place; None of files."""

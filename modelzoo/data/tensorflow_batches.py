@@ -68,77 +68,63 @@ class ReplicaSlices:
         return tf.data.Dataset.zip(batches, weights).map(weigh)
 
 
-class TensorFlowBatches:
-    """Gathers, finishes and cuts up the batches of a pass.
+def make_dataset(
+    source: BatchSource,
+    pixels: Any,
+    read: Callable[[np.ndarray], np.ndarray],
+    slices: ReplicaSlices | None,
+    whole_first: bool,
+) -> tuple[tf.data.Dataset, Callable[[], None]]:
+    """Return the batches of a pass, and what takes in the order and the seeds of a new epoch.
 
     `pixels` are the images as a tensor, if they are in memory; else `read` returns those at some
     positions. With `whole_first`, slices are cut from finished batches, as augmentation is drawn
     for a whole one; else they are gathered alone.
     """
+    labels = tf.constant(source.labels.astype("int32"))
+    with tf.device("cpu:0"):
+        order = tf.Variable(source.order.astype("int64"), trainable=False)
+        seeds = tf.Variable(source.seeds.astype("int64"), trainable=False)
+    cut_first = None if whole_first else slices
+    parts = cut_first.count if cut_first else 1
 
-    def __init__(
-        self,
-        batches: BatchSource,
-        pixels: Any,
-        read: Callable[[np.ndarray], np.ndarray],
-        slices: ReplicaSlices | None,
-        whole_first: bool,
-    ) -> None:
-        self.batches, self.pixels, self.read = batches, pixels, read
-        self.cut_first = None if whole_first else slices
-        self.cut_last = slices if whole_first else None
-        self.labels = tf.constant(batches.labels.astype("int32"))
-        with tf.device("cpu:0"):
-            self.order = tf.Variable(batches.order.astype("int64"), trainable=False)
-            self.seeds = tf.Variable(batches.seeds.astype("int64"), trainable=False)
+    def start_epoch() -> None:
+        order.assign(source.order)
+        seeds.assign(source.seeds.astype("int64"))
 
-    def start_epoch(self) -> None:
-        """Take the order and the seeds as they are now."""
-        self.order.assign(self.batches.order)
-        self.seeds.assign(self.batches.seeds.astype("int64"))
+    def gather(index: Any) -> tuple[Any, Any, Any]:
+        step = index // parts
+        chosen = source.chosen(step, order)
+        if cut_first:
+            chosen = cut_first.cut(chosen, index % parts)
+        if source.in_memory:
+            images = tf.gather(pixels, chosen)
+        else:
+            images = tf.numpy_function(read, [chosen], tf.uint8, stateful=False)
+            images.set_shape((None, *source.images.shape[1:]))
+        return images, tf.gather(labels, chosen), seeds[step]
 
-    def dataset(self) -> Any:
-        """Return the tf.data.Dataset."""
-        batches = self.batches
-        parts = self.cut_first.count if self.cut_first else 1
-        dataset = tf.data.Dataset.range(batches.first_step * parts, batches.steps * parts)
-        # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
-        ahead = 1 if batches.in_memory else READ_AHEAD
-        dataset = dataset.map(as_written(self._gather), **_at_once(ahead))
-        at_once = AUGMENTERS if batches.in_memory else max(2, AUGMENTERS)
-        dataset = dataset.map(as_written(batches.finish), **_at_once(at_once))
-        if self.cut_last:
-            dataset = self._cut_up(dataset, self.cut_last)
-        # Rewriting the graph would copy all images into it, for a while.
-        options = tf.data.Options()
-        options.experimental_optimization.apply_default_optimizations = False
-        ahead = tf.data.AUTOTUNE if batches.in_memory else READ_AHEAD
-        return dataset.prefetch(ahead).with_options(options)
+    dataset = tf.data.Dataset.range(source.first_step * parts, source.steps * parts)
+    # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
+    dataset = dataset.map(gather, **_at_once(1 if source.in_memory else READ_AHEAD))
+    at_once = AUGMENTERS if source.in_memory else max(2, AUGMENTERS)
+    dataset = dataset.map(source.finish, **_at_once(at_once))
+    if slices and whole_first:
+        dataset = _cut_up(dataset, slices, source.steps - source.first_step)
+    options = tf.data.Options()  # rewriting the graph would copy all images into it, for a while
+    options.experimental_optimization.apply_default_optimizations = False
+    ahead = tf.data.AUTOTUNE if source.in_memory else READ_AHEAD
+    return dataset.prefetch(ahead).with_options(options), start_epoch
 
-    def _gather(self, index: Any) -> tuple[Any, Any, Any]:
-        """Return images, labels and seeds of a batch, or of one of its slices."""
-        step = index // self.cut_first.count if self.cut_first else index
-        chosen = self.batches.chosen(step, self.order)
-        if self.cut_first:
-            chosen = self.cut_first.cut(chosen, index % self.cut_first.count)
-        return self._images(chosen), tf.gather(self.labels, chosen), self.seeds[step]
 
-    def _images(self, chosen: Any) -> Any:
-        if self.batches.in_memory:
-            return tf.gather(self.pixels, chosen)
-        images = tf.numpy_function(self.read, [chosen], tf.uint8, stateful=False)
-        images.set_shape((None, *self.batches.images.shape[1:]))
-        return images
-
-    def _cut_up(self, dataset: Any, slices: ReplicaSlices) -> Any:
-        indices = tf.data.Dataset.range(slices.count)
-        dataset = dataset.flat_map(
-            lambda images, y: indices.map(
-                lambda index: (slices.cut(images, index), slices.cut(y, index))
-            )
+def _cut_up(dataset: Any, slices: ReplicaSlices, steps: int) -> Any:
+    indices = tf.data.Dataset.range(slices.count)
+    dataset = dataset.flat_map(
+        lambda images, y: indices.map(
+            lambda index: (slices.cut(images, index), slices.cut(y, index))
         )
-        count = (self.batches.steps - self.batches.first_step) * slices.count
-        return dataset.apply(tf.data.experimental.assert_cardinality(count))
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps * slices.count))
 
 
 def _at_once(count: int) -> dict[str, Any]:
