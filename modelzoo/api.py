@@ -126,14 +126,12 @@ def evaluate(
             nothing to cut patches from.
         RunError: the golden outputs are others.
     """
-    from modelzoo.data.datasets import check_dataset_name
     from modelzoo.data.known_sets import output_names
     from modelzoo.training.engine import KerasEngine, NumPyEngine, check_golden, start_engine
     from modelzoo.training.evaluation import Evaluation
     from modelzoo.training.prepare import open_dataset
 
     source = model if isinstance(model, Source) else resolve(model, weights, for_scores=True)
-    check_dataset_name(source.dataset)
     data, config = open_dataset(source.config, notify)
     source = replace(source, config=config)
     engine = start_engine(source, device)

@@ -126,6 +126,7 @@ def _fit_until(epochs: int, session: Session, saving: Saving, console: Console) 
     config, pipeline, progress = session.config, session.pipeline, saving.progress
     shown = ShowProgress(console, progress, config.fit.epochs, pipeline.steps_per_epoch)
     first = progress.batches_done
+    order = EpochOrder(pipeline, first, saving.running)
     labels, classes = pipeline.labels("train"), config.model.num_classes
     weights = class_weights(config.fit.class_weight, labels, classes)
     training, validation, weights = session.distribution.batches(pipeline, first, weights)
@@ -136,13 +137,8 @@ def _fit_until(epochs: int, session: Session, saving: Saving, console: Console) 
             initial_epoch=progress.epochs_done,
             epochs=epochs,
             class_weight=weights,
-            shuffle=False,  # EpochOrder does
-            callbacks=[
-                EpochOrder(pipeline, first, saving.running),
-                *session.callbacks,
-                shown,
-                saving,
-            ],
+            shuffle=False,  # `order` does
+            callbacks=[order, *session.callbacks, shown, saving],
             verbose=0,
         )
 
