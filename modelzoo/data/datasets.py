@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.config.published import WeightsFile
-from modelzoo.data.images import Fit, Ink, pixel_reader, read_lazily
+from modelzoo.data.images import Fit, Ink, read_image, read_lazily
 from modelzoo.data.known_sets import KNOWN_SETS, KnownSet
 from modelzoo.data.library_sets import check_library_name, library_of, load_library_set
 from modelzoo.data.npz import as_dataset, read_npz
@@ -238,7 +238,7 @@ def load_folder(path: str | os.PathLike[str], image_shape: ImageShape, **options
     Hidden files and files whose names do not end like an image's are passed over. A link that
     leads out of `path` is refused. `options` are `fit` and `ink` of `read_image`.
     """
-    root, read = check_folder(path), pixel_reader(image_shape, **options)
+    root = check_folder(path)
     class_names = _class_names(root, "train")
     for foreign in _class_names(root, "test"):
         if foreign not in class_names:
@@ -246,6 +246,10 @@ def load_folder(path: str | os.PathLike[str], image_shape: ImageShape, **options
                 f"{root / 'test' / foreign}: the class {foreign} is not in {root / 'train'}\n"
                 "A network can't know a class that it was never shown: add it or take it away."
             )
+
+    def read(path: Path) -> np.ndarray:
+        return read_image(path, image_shape, **options).pixels
+
     data = []
     for split in (root / "train", root / "test"):
         files = {name: _image_names(split / name, root) for name in class_names}

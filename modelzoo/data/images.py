@@ -137,13 +137,6 @@ def _fitted(
     return padded, f"{resized}, padded with the colour of its border"
 
 
-def pixel_reader(
-    shape: ImageShape, fit: Fit = "cover", ink: Ink = "as_is"
-) -> Callable[[Path | bytes], np.ndarray]:
-    """Return a function from a file, or what is in one, to its pixels; see `read_image`."""
-    return lambda source: read_image(source, shape, fit=fit, ink=ink).pixels
-
-
 def read_lazily(
     count: int,
     image_shape: ImageShape,

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from modelzoo.data.images import pixel_reader, read_lazily
+from modelzoo.data.images import read_image, read_lazily
 from modelzoo.data.npz import as_dataset
 from modelzoo.data.source import Dataset, DatasetUnavailable, ImageShape, LazyImages
 from modelzoo.support.environment import cache_folder, check_installed, is_offline
@@ -178,7 +178,7 @@ def load_library_set(
         DatasetUnavailable: there is none, or it cannot be fetched.
         InputError: it is not one for the classification of images, or has nothing to test on.
     """
-    rest, read = check_library_name(name, library), pixel_reader(image_shape, **options)
+    rest = check_library_name(name, library)
 
     def images_of(split: str, count: int) -> LazyImages:
         records = opened.reader(split, image)
@@ -189,7 +189,7 @@ def load_library_set(
 
         def pixels(record: tuple[int, Any]) -> np.ndarray:
             try:
-                return read(opened.content(record[1]))
+                return read_image(opened.content(record[1]), image_shape, **options).pixels
             except InputError as error:
                 raise InputError(f"{name} {split}, image {record[0]}: {error}") from None
 
