@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr
     from modelzoo.config import list_models as list_models
     from modelzoo.config import load_config as load_config
     from modelzoo.convert.exporting import export as export
+    from modelzoo.page.make import demo as demo
     from modelzoo.support.errors import InputError as InputError
     from modelzoo.support.errors import RunError as RunError
     from modelzoo.training.trainer import Trainer as Trainer
@@ -31,6 +32,7 @@ _PUBLIC = {
     "modelzoo.support.errors": ("InputError", "RunError"),
     "modelzoo.analysis.explain": ("features", "saliency"),
     "modelzoo.convert.exporting": ("export",),
+    "modelzoo.page.make": ("demo",),
     "modelzoo.training.trainer": ("Trainer", "resume"),
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -1,18 +1,26 @@
-"""The page: what it answers, whom it answers, and what a person at a browser sees of it."""
+"""The drawing page as a file: what it holds, what it may do, and how the commands write it."""
 
 import base64
+import gzip
 import html
-import importlib.util
 import io
+import json
 import re
+import sys
+import types
+from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from msgspec.structs import asdict
 from PIL import Image
 
-from modelzoo.demo import page, serve
+import modelzoo
+from modelzoo import cli
+from modelzoo.networks.network import Network, read_layers
+from modelzoo.page import make
 from modelzoo.support.errors import InputError
+from modelzoo.training.resolve import Source, resolve
 
 
 @pytest.fixture(scope="module")
@@ -23,243 +31,208 @@ def digits():
     return data.x_test, data.y_test
 
 
-@pytest.fixture(scope="module")
-def networks():
-    from modelzoo.demo.serve import load
-    from modelzoo.training.resolve import resolve
-
-    return load({name: resolve(name) for name in ("lenet5/mnist", "lenet5_1998/mnist")})
-
-
 def png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels.squeeze()).save(file, "PNG")
     return file.getvalue()
 
 
-def url(content: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+class Page(HTMLParser):
+    """What a browser finds in a page: elements with their attributes, and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.scripts: list[tuple[dict, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        tag, attributes = self.elements[-1] if self.elements else ("", {})
+        if tag == "script":
+            self.scripts.append((attributes, data))
+
+    def script(self, name: str) -> str:
+        return "".join(text for attributes, text in self.scripts if attributes.get("id") == name)
+
+    @property
+    def networks(self) -> list[dict]:
+        return json.loads(self.script("networks"))
+
+    def numbers(self, number: int) -> np.ndarray:
+        """The weights of a network, read as the page reads them."""
+        planes = gzip.decompress(base64.b64decode(self.script(f"weights-{number}")))
+        return np.frombuffer(planes, np.uint8).reshape(4, -1).T.copy().view("<f4").ravel()
 
 
-def visible(text: str) -> str:
-    return html.unescape(re.sub(r"<[^>]*>", " ", text))
+@pytest.fixture(scope="module")
+def text() -> str:
+    return make.render(map(resolve, ("lenet5/mnist", "lenet5_1998/mnist")))
 
 
-def respond(networks: dict, picture: str, chosen: str = "lenet5/mnist", strength: float = 0.1):
-    pytest.importorskip("gradio")
-    return page.answer(networks, picture, chosen, strength)
+def test_weights_and_layers_are_those_of_the_networks(text):
+    page = Page(text)
+    for number, name in enumerate(("lenet5/mnist", "lenet5_1998/mnist")):
+        source, described = resolve(name), page.networks[number]
+        forward = source.forward()
+        expected = [array.ravel() for each in forward.weights for array in each.values()]
+        assert np.array_equal(page.numbers(number), np.concatenate(expected))
+        layers = described["layers"][described["preprocessing"] :]
+        assert [each["name"] for each in layers] == [each.name for each in forward.network.layers]
+        shapes = [shape for each in layers for _, shape in each["weights"]]
+        assert sum(map(np.prod, shapes)) == forward.network.parameters
+        for layer, described_layer in zip(forward.network.layers, layers, strict=True):
+            for argument, value in json.loads(json.dumps(layer.arguments)).items():
+                if "initializer" not in argument:
+                    assert described_layer[argument] == value, (layer.name, argument)
+        assert described["differentiated"] and described["classes"] == list("0123456789")
 
 
-def test_a_network_answers_as_predict_does(networks, tmp_path):
-    from modelzoo.api import predict
-    from modelzoo.config import load_config
-    from modelzoo.data.images import read_image
-
-    drawing = np.full((200, 300), 255, np.uint8)
-    drawing[40:160, 140:156] = 0
-    path = tmp_path / "one.png"
-    path.write_bytes(png(drawing))
-    config = load_config("lenet5")
-    expected = predict(config, [path], "mnist", top=10)[0]
-    network = networks["lenet5/mnist"]
-    given = read_image(path.read_bytes(), config.image_shape, **asdict(config.image))
-    values, features = network.answer(given.pixels)
-    assert list(features) == ["C1", "S2", "C3", "S4", "F5", "F6", "output"]
-    assert np.allclose(features["output"], values) and given.notes == expected.notes
-    found = {name: values[int(name)] for name, _ in expected.classes}
-    assert found == pytest.approx(dict(expected.classes), abs=1e-5)
-
-
-@pytest.mark.parametrize("name", ["lenet5/mnist", "lenet5_1998/mnist"])
-def test_an_attack_changes_no_pixel_by_more_than_its_strength_and_fools(networks, digits, name):
-    images, labels = digits[0][::50].astype("float32"), digits[1][::50]
-    network = networks[name]
-    correct = {}
-    for strength in (0.0, 0.3):
-        changed = [network.adversarial(x, y, strength) for x, y in zip(images, labels, strict=True)]
-        assert np.abs(np.stack(changed) - images).max() <= 255 * strength + 1e-3
-        answers = [network.answer(each)[0].argmax() for each in changed]
-        correct[strength] = np.mean(np.array(answers) == labels)
-    assert correct[0.0] > 0.95 and correct[0.3] < 0.7
+def test_a_layer_tells_how_its_window_slides():
+    layers = read_layers(
+        [
+            {"class_name": "Conv2D", "config": {"filters": 4, "kernel_size": 3, "strides": 2}},
+            {
+                "class_name": "Conv2D",
+                "config": {"filters": 6, "kernel_size": 3, "dilation_rate": 2, "padding": "same"},
+            },
+            {"class_name": "ZeroPadding2D", "config": {"padding": [[1, 2], [3, 4]]}},
+            {"class_name": "AveragePooling2D", "config": {"pool_size": 2, "padding": "same"}},
+            {"class_name": "Flatten"},
+            {"class_name": "Dense", "config": {"units": 2}},
+        ]
+    )
+    first, second, zeros, pool, flat, dense = make._layers(Network("one", (9, 9, 1), layers))
+    assert (first["output"], first["strides"], first["window"]) == ((4, 4, 4), (2, 2), (3, 3))
+    assert (second["margins"], second["rates"]) == (((2, 2), (2, 2)), (2, 2))
+    assert zeros["margins"] == ((1, 2), (3, 4)) and zeros["output"] == (7, 11, 6)
+    assert pool["margins"] == ((0, 1), (0, 1)) and pool["output"] == (4, 6, 6)
+    assert flat["weights"] == [] and dict(dense["weights"])["kernel"] == (144, 2)
 
 
-def test_a_digit_is_answered_with_all_parts(networks, digits):
+def test_a_page_holds_everything_and_asks_for_nothing(text):
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|\bfetch\(|XMLHttp|WebSocket", text)
+    page = Page(text)
+    for tag, attributes in page.elements:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "form", "base"), tag
+        assert not {"src", "href", "srcset", "action"} & set(attributes), attributes
+        assert not any(name.startswith("on") for name in attributes), attributes
+    policy = next(a["content"] for _, a in page.elements if "http-equiv" in a)
+    assert "default-src 'none'" in policy and "base-uri 'none'" in policy
+    assert re.search(r"script-src 'sha256-[\w+/]{43}='", policy) and "connect-src" not in policy
+
+
+def test_names_of_classes_and_layers_are_data_alone(monkeypatch):
+    """They stand in JSON that nothing can end, and the scripts make text of them, never HTML."""
+    evil = "</script><script>alert(1)</script><!--\"'\u2028"
+    source = resolve("lenet5/mnist")
+    monkeypatch.setattr(make, "class_names", lambda config: [evil] * 10)
+    page = Page(make.render([replace(source, label=evil)]))
+    assert page.networks[0]["label"] == evil and page.networks[0]["classes"] == [evil] * 10
+    assert sum(tag == "script" for tag, _ in page.elements) == 4
+    scripts = "".join(map(make.asset, make.SCRIPTS))
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", scripts)
+
+
+def test_examples_are_ten_digits_of_28x28(text, digits):
+    found = json.loads(Page(text).script("examples-data"))
+    assert [each["name"] for each in found] == list("0123456789")
     images, labels = digits
-    headline, values, maps, adversarial = respond(networks, url(png(images[labels == 7][0])))
-    assert re.search(r"<strong>7</strong> probability \d+\.\d%", headline)
-    assert values.count("<li") == 10 and "Probabilities" in values
-    assert maps.count("<img") == 7 == maps.count("alt=")
-    for label in ("C1 6 maps of 24x24", "C3 16 maps of 8x8", "F6 84 units"):
-        assert label in re.sub(r"\s+", " ", visible(maps))
-    assert adversarial.count("<img") == 3 == adversarial.count('alt="')
-    assert "more than 25.5 of 255" in adversarial and "magnified 4.98 times" in adversarial
+    seven = np.frombuffer(base64.b64decode(found[7]["pixels"]), np.uint8).reshape(28, 28, 1)
+    assert np.array_equal(seven, images[labels == 7][0])
 
 
-def test_scores_are_not_called_probabilities(networks, digits):
-    picture = url(png(digits[0][0]))
-    parts = "".join(respond(networks, picture, "lenet5_1998/mnist"))
-    assert "Scores" in parts and "score" in parts and "no softmax" in parts
-    assert "%" not in visible(parts) and "Probabilities" not in parts
+def test_the_packaged_networks_are_offered_lenet5_first():
+    names = make.packaged_networks()
+    assert names[0] == "lenet5/mnist" and len(names) == 8 and "alexnet/cifar10" in names
+    assert set(names) - set(make.packaged_networks(make.SMALL)) == {
+        "alexnet/cifar10",
+        "alexnet_cifar10/cifar10",
+    }
 
 
-def test_at_strength_0_nothing_changes(networks, digits):
-    *_, adversarial = respond(networks, url(png(digits[0][0])), strength=0)
-    assert "the answer stays" in adversarial and "more than 0.0 of 255" in adversarial
+def test_a_network_that_only_keras_computes_is_refused(monkeypatch):
+    monkeypatch.setattr(Source, "forward", lambda self: None)
+    with pytest.raises(InputError, match="lenet5/mnist: has layers that only Keras computes"):
+        make.render([resolve("lenet5/mnist")])
 
 
-@pytest.mark.parametrize("name", ["lenet5/mnist", "lenet5_1998/mnist"])
-def test_an_empty_sheet_invites_and_a_blank_image_gets_no_class(networks, name):
-    blank = url(png(np.full((280, 280), 250, np.uint8)))
-    for picture, said in (("", "Draw a digit"), (blank, "No class: no ink found")):
-        headline, *rest = respond(networks, picture, name)
-        assert said in headline and "strong" not in headline and rest == ["", "", ""]
+@pytest.fixture
+def opened(monkeypatch, tmp_path):
+    """The addresses that the browser was to open, with a screen and a folder of its own."""
+    addresses: list[str] = []
+    monkeypatch.setattr(make.webbrowser, "open", addresses.append)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.chdir(tmp_path)
+    return addresses
 
 
-def test_an_uncertain_answer_is_marked(networks, digits):
-    images, labels = digits
-    network = networks["lenet5/mnist"]
-    mixed = (images[labels == 1][0] // 2 + images[labels == 7][1] // 2, images[labels == 0][0])
-    for pixels in mixed:
-        values, _ = network.answer(pixels)
-        marked = "(uncertain)" in page.show_headline(network, values)
-        assert marked == (values.max() < 0.6)
-    scores = networks["lenet5_1998/mnist"]
-    assert "(uncertain)" not in page.show_headline(scores, scores.answer(mixed[0])[0])
+def test_the_command_writes_the_page_and_opens_it(opened, tmp_path, capsys):
+    assert cli.main(["demo", "lenet5/mnist", "lenet_1989/mnist16"]) == 0
+    path = tmp_path / "modelzoo-demo.html"
+    assert opened == [path.as_uri()] and [*tmp_path.iterdir()] == [path]
+    labels = [each["label"] for each in Page(path.read_text("utf-8")).networks]
+    assert labels == ["lenet5/mnist", "lenet_1989/mnist16"]
+    assert capsys.readouterr().out.splitlines()[0] == "modelzoo-demo.html"
+    before = path.stat().st_size
+    assert cli.main(["demo", "--model", "lenet5/mnist", "--no-browser"]) == 0  # replaces it
+    assert path.stat().st_size < before and len(opened) == 1
 
 
-def bomb() -> bytes:
-    file = io.BytesIO()
-    Image.new("1", (9_000, 9_000)).save(file, "PNG")
-    return file.getvalue()
+def test_a_full_disk_leaves_the_old_page(opened, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "modelzoo-demo.html"
+    path.write_text("old")
 
+    def full(self, content):
+        raise OSError(28, "No space left on device")
 
-@pytest.mark.parametrize(
-    ("picture", "message"),
-    [
-        (url(b"no image"), "the file is not an image that can be read"),
-        (url(b""), "the file is not an image"),
-        (url(bomb()), "more than 80 million pixels"),
-        (url(png(np.zeros((9, 9), np.uint8))[:40]), "the file is"),
-        ("data:image/png;base64,%%%", "No image arrived"),
-        ("/etc/passwd", "No image arrived"),
-        ("data:;base64," + "A" * 27_000_000, "more than 20 MB"),
-    ],
-)
-def test_bad_pictures_are_one_message_on_the_page(networks, capsys, picture, message):
-    headline, *rest = respond(networks, picture)
-    assert message in visible(headline) and 'role="alert"' in headline
-    assert rest == ["", "", ""] and "Traceback" not in headline
-    assert capsys.readouterr().err == ""
-
-
-def test_a_bug_is_one_message_too(networks, monkeypatch, capsys):
-    monkeypatch.setattr(page, "bars", lambda *given: 1 / 0)
-    monkeypatch.delenv("MODELZOO_DEBUG", raising=False)
-    headline, *_ = respond(networks, url(png(np.eye(9, dtype=np.uint8) * 255)))
-    assert "The terminal says why" in headline
-    assert capsys.readouterr().err == "modelzoo demo: ZeroDivisionError: division by zero\n"
-
-
-def test_names_of_classes_and_layers_are_escaped(networks, digits, monkeypatch):
-    network, evil = networks["lenet5/mnist"], "<script>alert(1)</script>\"'"
-    monkeypatch.setattr(network, "class_names", [evil] * 10)
-    monkeypatch.setattr(network, "kinds", {evil + name: evil for name in network.kinds})
-    parts = "".join(respond(networks, url(png(digits[0][0]))))
-    assert "<script" not in parts and 'alt="<' not in parts and html.escape(evil) in parts
-
-
-def test_mosaic_lays_maps_side_by_side_with_transparent_gaps():
-    maps = np.zeros((2, 3, 8), "float32")
-    maps[..., 1], maps[0, 2, 7] = 2.0, 1.0
-    picture, low, high = page.mosaic(maps)
-    assert picture.shape == (2, 8 * 4 - 1, 2) and (low, high) == (0, 2)
-    assert (picture[:, 4:7, 0] == 255).all() and picture[0, 30, 0] == 128
-    assert (picture[:, 3::4, 1] == 0).all() and (picture[:, 4:7, 1] == 255).all()
-
-
-def test_mosaic_draws_zero_as_the_middle_grey_where_there_are_negative_values():
-    picture, low, high = page.mosaic(np.array([-1.0, 0.0, 3.0, 1.5], "float32"))
-    assert picture.shape == (1, 4, 2) and (low, high) == (-1, 3)
-    assert picture[0, :, 0].tolist() == [85, 128, 255, 191]
-    assert page.mosaic(np.zeros(84, "float32"))[0].shape == (4, 21, 2)
-
-
-GOOD = {"host": "127.0.0.1:7860"}
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    assert cli.main(["demo", "lenet5/mnist"]) == 2
+    assert "No space left" in capsys.readouterr().err and opened == []
+    assert path.read_text() == "old" and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.parametrize(
-    ("host", "headers", "status"),
+    ("command", "message"),
     [
-        ("127.0.0.1", GOOD, None),
-        ("127.0.0.1", {"host": "localhost:7860"}, None),
-        ("127.0.0.1", {"host": "[::1]:7860"}, None),
-        ("127.0.0.1", GOOD | {"origin": "http://127.0.0.1:7860"}, None),
-        ("127.0.0.1", GOOD | {"origin": "http://127.0.0.1:8000"}, 403),
-        ("127.0.0.1", GOOD | {"origin": "https://evil.example"}, 403),
-        ("127.0.0.1", GOOD | {"origin": "null"}, 403),
-        ("127.0.0.1", {"host": "evil.example:7860"}, 403),
-        ("127.0.0.1", {"host": "127.0.0.1.evil.example"}, 403),
-        ("127.0.0.1", {"host": "evil.example@127.0.0.1"}, None),
-        ("127.0.0.1", {"host": "127.0.0.1@evil.example"}, 403),
-        ("127.0.0.1", {"host": "192.168.1.7:7860"}, 403),
-        ("127.0.0.1", {"host": "[::1"}, 403),
-        ("127.0.0.1", {}, 403),
-        ("127.0.0.1", GOOD | {"content-length": "30000001"}, 413),
-        ("127.0.0.1", GOOD | {"content-length": "-1"}, 413),
-        ("127.0.0.1", GOOD | {"transfer-encoding": "chunked"}, 413),
-        ("0.0.0.0", {"host": "192.168.1.7:7860"}, None),
-        ("0.0.0.0", {"host": "evil.example:7860"}, 403),
-        ("lab.example", {"host": "LAB.example:7860"}, None),
+        ("demo lenet5/minst", "lenet5 has no weights 'minst'"),
+        ("demo --model lenett5", "lenet5"),
+        ("demo alexnet_2012", "which weights?"),
+        ("demo --port 7860", "--port"),
+        ("demo lenet5/mnist --no-browser --out {files}", "cannot be written"),
+        ("export lenet5/mnist --format html --scaled", "scales them itself"),
     ],
 )
-def test_only_requests_for_this_page_pass(host, headers, status):
-    """Names that others can point to this machine are refused; so are other pages' requests."""
-    refused = serve.Guard(None, host).refusal(headers)
-    assert (refused and refused[0]) == status
+def test_bad_input_is_refused_and_leaves_nothing(refuses, tmp_path, command, message):
+    (tmp_path / "files").mkdir()
+    refuses(command, message, files=tmp_path / "files")
 
 
-def test_parts_of_gradio_that_the_page_has_no_use_for_are_closed():
-    """One of them sends a browser wherever an address says (Gradio 6.17)."""
-    guard = serve.Guard(None, "127.0.0.1")
-    assert guard.refusal(GOOD, "/") is guard.refusal(GOOD, "/gradio_api/queue/join") is None
-    for path in (
-        "file=/etc/passwd",
-        "file/etc/passwd",
-        "file=https://evil.example/",
-        "upload",
-        "proxy=http://127.0.0.1:22/",
-        "stream/a/b/c",
-        "component_server",
-        "what_a_later_gradio_adds",
-    ):
-        assert guard.refusal(GOOD, f"/gradio_api/{path}")[0] == 404, path
+def test_export_writes_the_page_of_one_network(opened, tmp_path, capsys):
+    words = ["export", "lenet5", "--weights", "mnist", "--format", "html", "--json", "--out"]
+    for out, name in (("folder", "folder/lenet5-mnist.html"), ("class.html", "class.html")):
+        assert cli.main([*words, out]) == 0
+        found = json.loads(capsys.readouterr().out)
+        path = tmp_path / name
+        assert (found["path"], found["format"]) == (name, "html")
+        assert found["bytes"] == path.stat().st_size
+        assert [each["label"] for each in Page(path.read_text()).networks] == ["lenet5/mnist"]
+        assert cli.main([*words, out]) == 2
+        assert "already exists" in capsys.readouterr().err
 
 
-def test_a_port_in_use_is_one_clear_error():
-    with serve.listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=rf"--port {port}: is in use.*\n.*--port 0"):
-            serve.listen("127.0.0.1", port)
-    serve.listen("127.0.0.1", port).close()
-    with pytest.raises(InputError, match=r"--host 203\.0\.113\.9: cannot be listened on"):
-        serve.listen("203.0.113.9", 0)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("--port x", "--port: x should be a whole number from 0 to 65535"),
-        ("--port 65536", "--port: 65536 should be"),
-        ("--model lenet5/minst", "lenet5 has no weights 'minst'"),
-        ("--model lenett5", "lenet5"),
-        ("--model alexnet_2012", "which weights?"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_starts(monkeypatch, refuses, options, message):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # Gradio or not
-    refuses(f"demo {options}", message)
-
-
-def test_without_gradio_the_error_says_what_to_install(refuses, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    refuses("demo", 'pip install "gradio>=6.18"')
+def test_a_notebook_shows_the_page_in_a_frame(monkeypatch):
+    """The frame has an origin of its own: it reads nothing of the notebook."""
+    shown: list[str] = []
+    fake = types.SimpleNamespace(HTML=str, display=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(display=fake))
+    modelzoo.demo("lenet5/mnist")
+    (frame,) = [attributes for tag, attributes in Page(shown[0]).elements if tag == "iframe"]
+    assert frame["sandbox"] == "allow-scripts" and len(Page(frame["srcdoc"]).networks) == 1
+    assert html.escape("<!DOCTYPE html>") in shown[0]
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    with pytest.raises(InputError, match="needs IPython"):
+        modelzoo.demo("lenet5/mnist")

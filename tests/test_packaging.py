@@ -66,9 +66,9 @@ def test_messages_advise_the_versions_of_pyproject():
 
 def test_all_missing_packages_are_named_in_one_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else name)
-    environment.check_installed("this", "gradio", "jax")
+    environment.check_installed("this", "sklearn", "jax")
     with pytest.raises(InputError) as caught:
-        environment.check_installed("the format onnx", "onnx", "gradio", "onnxruntime")
+        environment.check_installed("the format onnx", "onnx", "sklearn", "onnxruntime")
     assert str(caught.value) == (
         "the format onnx needs onnx, onnxruntime, which are not installed\n"
         'Install them: pip install "onnx>=1.17" "onnxruntime>=1.20"'
@@ -93,15 +93,15 @@ def test_nothing_advises_to_install_the_project_of_the_same_name():
         'pip install "modelzoo' + '[jax]"',
         "pip install -U modelzoo",
         "'modelzoo" + "[{extra}]'",
-        "!pip install -q modelzoo[" + "demo,hf]",
+        "!pip install -q modelzoo[" + "jax,hf]",
     ):
         assert advises_the_other_project(text), text
     for text in (
         "pip install modelzoo-classics",
         "pip install modelzoo_classics-1.0-py3-none-any.whl",
-        'pip install "modelzoo-classics[demo]"',
+        'pip install "modelzoo-classics[jax]"',
         "pip install git+https://example.org/modelzoo",
-        "pip install '.[demo]' && modelzoo demo",
+        "pip install '.[jax]' && modelzoo demo",
     ):
         assert not advises_the_other_project(text), text
     folders = ("modelzoo", "configs", "docs", "notebooks", "scripts", "benchmarks", "tests", ".ci")

@@ -14,7 +14,7 @@ PACKAGE = Path(modelzoo.__file__).parent
 # A room may import from itself and from those before it.
 ROOMS = [
     "support", "networks", "config", "weights", "data", "charts", "training",
-    "api", "analysis", "convert", "demo", "cli",
+    "api", "analysis", "page", "convert", "cli",
 ]  # fmt: skip
 
 

@@ -39,8 +39,6 @@ RIGHT = {
     "strengths": ("0", "0,0.1", "0.1,", "nan", "-1", "1e30", ",", "0,1,2"),
     "steps": ("1", "2", "0", "-1", "x"),
     "kinds": ("shift", "noise", "shift,noise", "blur", ","),
-    "host": ("127.0.0.1", "::1", "999.1.1.1", "", "0.0.0.0"),
-    "port": ("0", "65536", "-1", "x", "7860"),
 }
 SET = (
     "data.batch_size=7", "model.num_classes=3", "model.pooling=max", "trainer.seed=3",
@@ -57,7 +55,7 @@ class Commands:
     """Command lines with right, wrong and mutated words, in the order that chance gives them."""
 
     def prepare(self, seeds: Path) -> None:
-        """Train a run; let the page be made, but not be served until Ctrl-C."""
+        """Train a run; let the page be made, but not be opened."""
         material.start()
         run = material.write_run(seeds / "run")
         shutil.copytree(run, seeds / "other")
@@ -70,9 +68,9 @@ class Commands:
                 (seeds / "pictures" / split / name / "1.png").write_bytes(picture)
         base = f"base: {seeds / 'run.yaml'}\ndataset: tiny\nvariants: {{one: {{}}}}\n"
         (seeds / "study.yaml").write_text(f"title: one\n{base}")
-        from modelzoo.demo import serve
+        import webbrowser
 
-        serve.serve = lambda *_: None  # type: ignore[assignment]
+        webbrowser.open = lambda *_: True  # type: ignore[assignment]
 
     def run(self, chance: random.Random, place: Place) -> None:
         """Type one."""
@@ -141,7 +139,7 @@ def _word(action: argparse.Action, chance: random.Random) -> str:
     if right and kind < 0.85:
         word = chance.choice(right)
         return misspelled(word, chance) if "{" not in word else word
-    if action.dest in ("epochs", "steps", "images", "host", "out"):  # no endless work, no far name
+    if action.dest in ("epochs", "steps", "images", "out"):  # no endless work, no far name
         return chance.choice(("", "x", "-1", "💥", "\x00", "a" * 5000))
     return str(chance.choice((*NUMBERS[:35], *TEXTS))).replace("\x00", chance.choice(("\x00", "")))
 

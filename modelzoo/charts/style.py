@@ -158,7 +158,7 @@ def render_page(title: str, body: str, charts: Mapping[str, dict[str, Any]]) -> 
     """Return a page that draws charts where `body`, escaped HTML, has their `chart_box`."""
     library, draw = vega_library(), asset("page.js")
     return Template(asset("page.html")).substitute(
-        policy=_policy(library, draw),
+        policy=content_policy(library, draw),
         title=html.escape(title),
         style=asset("page.css"),
         body=body,
@@ -207,7 +207,7 @@ def asset(name: str, package: str = "modelzoo.charts") -> str:
     return importlib.resources.files(package).joinpath(name).read_text("utf-8")
 
 
-def _policy(*scripts: str) -> str:
+def content_policy(*scripts: str) -> str:
     """Return a policy under which only these scripts run and nothing is fetched."""
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in scripts]
     allowed = " ".join(f"'sha256-{digest.decode()}'" for digest in hashes)

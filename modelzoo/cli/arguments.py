@@ -250,11 +250,11 @@ COMMANDS = (
     ),
     Command(
         "export lenet5 --weights mnist --format onnx --out exported",
-        "Write a network as ONNX, SavedModel or LiteRT, and run the file to check it.",
+        "Write a network as ONNX, SavedModel or LiteRT, run to check it, or as a page.",
         NETWORK,
         *WEIGHTS,
-        choice("--format", ("onnx", "saved_model", "litert"), "of the file", required=True),
-        OUT,
+        choice("--format", ("onnx", "saved_model", "litert", "html"), "of it", required=True),
+        value("--out", "DIR", "folder for the file (.); of a page also its name", default="."),
         flag("--scaled", "take scaled images, not pixels of 0..255"),
         JSON,
     ),
@@ -330,12 +330,12 @@ COMMANDS = (
         run="drawing:robustness",
     ),
     Command(
-        "demo --model lenet5/mnist lenet5_1998/mnist",
-        "Open a page on this machine to draw a digit and watch networks answer.",
-        value("--model", "NAME", f"{A_NETWORK} (all in the package)", nargs="+"),
-        value("--host", "H", "address to listen on (127.0.0.1)", default="127.0.0.1"),
-        value("--port", "N", "0 takes a free one (7860)", type=whole(0, 65535), default=7860),
-        flag("--no-browser", "only print the address"),
+        "demo lenet5/mnist lenet5_1998/mnist",
+        "Write a page on which networks read what is drawn, and open it in the browser.",
+        value("names", "NAME", f"{A_NETWORK} (all in the package)", nargs="*"),
+        value("--model", "NAME", "the same", nargs="+", default=[]),
+        value("--out", "FILE", "the page (modelzoo-demo.html)", default="modelzoo-demo.html"),
+        flag("--no-browser", "only write the file"),
     ),
 )
 

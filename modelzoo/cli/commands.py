@@ -17,6 +17,7 @@ from modelzoo.config.published import WeightsFile
 from modelzoo.support.environment import cache_folder
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.files import read_record, state_of
+from modelzoo.support.terminal import say
 from modelzoo.training.resolve import configure
 from modelzoo.weights.store import cached_path, fetch, packaged_path
 
@@ -185,20 +186,25 @@ def export(options: argparse.Namespace) -> None:
     from modelzoo.convert.exporting import TOLERANCE, export
 
     done = export(**arguments_of(export, options))
-    lines = [
-        f"{done.path} ({done.bytes:,} bytes)",
-        f"  input:   {done.facts['input']}",
-        f"  output:  {done.facts['output']}",
-        f"  checked: {done.pictures}; largest difference {done.difference:.2g} "
-        f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}",
-    ]
+    lines = [f"{done.path} ({done.bytes:,} bytes)"]
+    if done.images:  # a page was not run
+        lines += [
+            f"  input:   {done.facts['input']}",
+            f"  output:  {done.facts['output']}",
+            f"  checked: {done.pictures}; largest difference {done.difference:.2g} "
+            f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}",
+        ]
     show(options, dataclasses.asdict(done) | {"path": str(done.path)}, lines)
 
 
 def demo(options: argparse.Namespace) -> None:
-    from modelzoo.demo.serve import demo
+    from modelzoo.page.make import open_page
 
-    demo(options.model, options.host, options.port, not options.no_browser)
+    path = Path(options.out)
+    names = [*options.names, *options.model]
+    count = open_page(names, path, browser=not options.no_browser)
+    say(path)
+    say(f"networks: {count}; bytes: {path.stat().st_size:,}")
 
 
 PUBLISHED = ("accuracy", "loss", "top5_accuracy")  # of `Scores`, in the summary of `evaluate`

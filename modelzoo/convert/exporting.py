@@ -50,7 +50,7 @@ def export(
     model: str | Path | Config,
     weights: str | Path | None = None,
     *,
-    format: Literal["onnx", "saved_model", "litert"] = "onnx",
+    format: Literal["onnx", "saved_model", "litert", "html"] = "onnx",
     out: str | Path = ".",
     scaled: bool = False,
     sha256: str | None = None,
@@ -66,8 +66,9 @@ def export(
         model: a packaged name, a path to a YAML, the folder of a run, or a configuration.
         weights: as for `modelzoo.load`.
         format: "onnx", "saved_model" (a folder) or "litert" (a .tflite, with a .json beside it for
-            the facts that the other two hold inside).
-        out: the folder for it; its name says network and weights.
+            the facts that the other two hold inside); or "html", the drawing page, which is not
+            run: it takes drawings and image files, and has no `facts`.
+        out: the folder for it; its name says network and weights. A page may be named itself.
         scaled: it takes what `modelzoo.preprocess` returns in place of images as they are stored.
         sha256: of a custom file.
         allow_unverified: take weights whose SHA-256 is not published.
@@ -82,17 +83,30 @@ def export(
         >>> modelzoo.export("lenet5", "mnist", format="onnx").path
         PosixPath('lenet5-mnist.onnx')
     """
-    if format not in FORMATS:
-        raise InputError(f"there is no format {format!r}{suggest(str(format), FORMATS)}")
-    check_installed(f"the format {format}", *FORMATS[format].packages)
+    formats = [*FORMATS, "html"]
+    if format not in formats:
+        raise InputError(f"there is no format {format!r}{suggest(str(format), formats)}")
+    is_page = format == "html"
+    if is_page and scaled:
+        raise InputError("--scaled: a page takes drawings and image files, and scales them itself")
+    if not is_page:
+        check_installed(f"the format {format}", *FORMATS[format].packages)
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
     published, file = source.published, source.weights
     stem = f"{source.config.name}-{published.name if published else file.name.partition('.')[0]}"
     if not published and file.name == "best.weights.h5":
         stem = file.resolve().parent.name  # of the run
-    target = Path(out) / f"{stem}{'-scaled' if scaled else ''}{FORMATS[format].suffix}"
+    suffix = ".html" if is_page else FORMATS[format].suffix
+    target = Path(out) / f"{stem}{'-scaled' if scaled else ''}{suffix}"
+    if is_page and Path(out).suffix == ".html":
+        target = Path(out)
     if is_there(target):
         raise InputError(f"{target}: already exists; move it away, or give another --out")
+    if is_page:
+        from modelzoo.page.make import write_page
+
+        write_page([source], target)
+        return Exported(target, format, target.stat().st_size, {}, "", 0, 0.0, 0)
     start_framework("tensorflow", "cpu")  # all three begin as TensorFlow's graph
     # Files hold float32 in any case: the network that they are compared with does, too.
     float32 = {"trainer": {"precision": "float32"}}

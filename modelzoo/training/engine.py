@@ -135,7 +135,7 @@ def start_engine(source: Source, device: str = "auto") -> Engine:
     config = source.config
     is_asked = device not in ("auto", "cpu") or config.is_asked("trainer.backend")
     if not is_asked and config.trainer.precision == "float32":
-        preprocessing, forward = _preprocessing(config), source.forward(_before_softmax)
+        preprocessing, forward = described_preprocessing(config), source.forward(_before_softmax)
         if preprocessing and forward:
             softmax = forward.network != config.network
             loss = _loss(config.compile.loss, softmax)
@@ -143,7 +143,7 @@ def start_engine(source: Source, device: str = "auto") -> Engine:
     return KerasEngine(source, device)
 
 
-def _preprocessing(config: Config) -> Network | None:
+def described_preprocessing(config: Config) -> Network | None:
     """Return the layers before the network; None if NumPy does not compute them all."""
     try:
         layers = read_layers(config.data.preprocessing, "data.preprocessing")
