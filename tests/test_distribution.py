@@ -135,6 +135,10 @@ def test_no_replica_is_without_a_picture():
         ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "Invalid enum value 'ps' - at `key` in `$.cl"),
         ('{"cluster": {"worker": ["a"]}, "task": {}}', "Expected `str` matching regex"),
         (
+            '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
+            "two workers have one address",
+        ),
+        (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
             "task: the cluster has no worker 1",
         ),

@@ -46,13 +46,13 @@ def test_packaged_studies_are_valid(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"variants": None}, "study.variants: expected object"),
-        ({"variants": {"a": 3}}, "study.variants: expected object | null, got int: {'a': 3}"),
+        ({"variants": None}, "study.variants: should hold keys and values, got null: None"),
+        ({"variants": {"a": 3}}, "study.variants: should hold keys and values or nothing, got int: {'a': 3}"),
         ({"variants": {"a b": None, "a-b": None}}, "two names make the same folder"),
         ({"base": "lenet6"}, "unknown model 'lenet6'; did you mean 'lenet5'"),
         ({"base": 5}, "study.base: expected str"),
         ({"dataset": None}, "study.dataset: expected str"),
-        ({"common": [1]}, "study.common: expected object"),
+        ({"common": [1]}, "study.common: should hold keys and values or nothing"),
         ({"extra": 1}, "unknown key study.extra"),
         ({"variants": {"a": {"fit": {"epoch": 5}}}}, "variants.a: unknown key fit.epoch; did you"),
     ],

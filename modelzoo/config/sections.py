@@ -212,6 +212,7 @@ def _in_words(problem: str, value: Any, hint: Any) -> str:
         return f"{value!r:.80} should be {wanted}"
     problem = problem.replace("Expected object", "should hold keys and values")
     problem = problem.replace("Expected array", "should be a list of entries")
+    problem = problem.replace(" | null", " or nothing")
     if isinstance(value, dict) and ", got " not in problem:
         return problem  # of its fields against each other
     return f"{problem[0].lower()}{problem[1:]}: {value!r:.80}"

@@ -96,6 +96,8 @@ def parse_tf_config(text: str) -> Cluster:
         raise InputError(f"TF_CONFIG: {error}; it should be like {EXAMPLE}") from None
     jobs, task = config.cluster, config.task
     addresses = (*jobs.get("chief", []), *jobs.get("worker", []))
+    if len(set(addresses)) < len(addresses):
+        raise InputError(f"TF_CONFIG: cluster: two workers have one address: {addresses!r:.200}")
     if task.index >= len(jobs.get(task.type, [])):
         raise InputError(f"TF_CONFIG: task: the cluster has no {task.type} {task.index}")
     before = len(jobs.get("chief", [])) if task.type == "worker" else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.config import Config
@@ -105,8 +106,11 @@ class Session:
 
     @property
     def learning_rate(self) -> float:
-        """That of the next batch; a schedule that gives an array raises a TypeError."""
-        return float(keras.ops.convert_to_numpy(self.fitted.optimizer.learning_rate))
+        """That of the next batch; a schedule that gives an array raises a ValueError."""
+        rate = np.asarray(keras.ops.convert_to_numpy(self.fitted.optimizer.learning_rate))
+        if rate.shape:  # NumPy before 2.4 takes an array of one number for the number
+            raise ValueError(f"the learning rate is no number, but of the shape {rate.shape}")
+        return float(rate)
 
     def outside(self) -> keras.Model:
         """Return the network, or a copy that no replica holds, to be scored and handed out."""
