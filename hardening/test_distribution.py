@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import held
 import numpy as np
 import pytest
 from test_distribution import environment, metrics
 from waiting import HANGS, text_of, wait_for
 
+from hardening import held
 from hardening.bars import write_bars
 
 HELD = Path(held.__file__)

@@ -71,44 +71,28 @@ def test_the_loss_of_shares_is_computed_from_logits(name):
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
-def test_large_dense_layers_and_cropped_kernels_give_what_keras_gives(monkeypatch):
-    monkeypatch.setattr(fast, "LARGE_KERNEL", 1)
-    images = pictures(5, ALEXNET)
-    network = build_network(ALEXNET)
-    model = fast.faster(network)
-    kinds = {type(layer) for layer in model.layers}
-    assert {fast.LargeDense, fast.CroppedConv2D} <= kinds
-    assert_same(model, network, images)
-
-
-FEW_MAPS = {
-    "strides": {"model.strides": 2, "model.input_shape": [60, 60, 1]},
-    "same padding": {"model.conv_padding": "same"},
-    "an even kernel": {"model.kernel_size": 4},
-    "many filters": {"model.conv_maps": [8, 16]},
-    "maxima": {"model.pooling": "max"},
+BLOCKS = {fast.AveragedConv2D, fast.BlockGradientConv2D}
+REWRITTEN = {  # what is changed of a configuration, and what takes the place of its layers
+    "large layers": (ALEXNET, {}, {fast.LargeDense, fast.CroppedConv2D}),
+    "few channels": (LENET, {}, BLOCKS),
+    "odd maps of C1": (LENET, {"model.input_shape": [29, 29, 1]}, BLOCKS),
+    "odd maps of S2": (LENET, {"model.input_shape": [30, 30, 1]}, {fast.AveragedConv2D}),
+    "maxima": (LENET, {"model.pooling": "max"}, {fast.BlockGradientConv2D}),
+    "strides": (LENET, {"model.strides": 2, "model.input_shape": [60, 60, 1]}, set()),
+    "same padding": (LENET, {"model.conv_padding": "same"}, set()),
+    "an even kernel": (LENET, {"model.kernel_size": 4}, set()),
+    "many filters": (LENET, {"model.conv_maps": [8, 16]}, set()),
 }
 
 
-@pytest.mark.parametrize(("side", "in_blocks"), [(28, True), (29, True), (30, False)])
-def test_convolutions_of_few_channels_give_what_keras_gives(side, in_blocks):
-    """Odd sides leave a row for which no block of 2x2 is complete: in C1's maps, or in S2's."""
-    config = load_config("lenet5", overrides=[f"model.input_shape=[{side}, {side}, 1]"])
+@pytest.mark.parametrize(("config", "changes", "kinds"), REWRITTEN.values(), ids=REWRITTEN)
+def test_other_layers_give_what_keras_gives(config, changes, kinds, monkeypatch):
+    monkeypatch.setattr(fast, "LARGE_KERNEL", 1 if config is ALEXNET else fast.LARGE_KERNEL)
+    config = config.with_overrides([f"{key}={value}" for key, value in changes.items()])
     network = build_network(config)
     model = fast.faster(network)
-    kinds = {type(layer) for layer in model.layers}
-    assert fast.AveragedConv2D in kinds
-    assert (fast.BlockGradientConv2D in kinds) == in_blocks
+    assert {each for each in map(type, model.layers) if issubclass(each, fast.Rewritten)} == kinds
     assert_same(model, network, pictures(5, config))
-
-
-@pytest.mark.parametrize("arguments", FEW_MAPS.values(), ids=FEW_MAPS)
-def test_other_convolutions_keep_their_layers(arguments):
-    config = load_config("lenet5", overrides=[f"{key}={value}" for key, value in arguments.items()])
-    network = build_network(config)
-    model = fast.faster(network)
-    assert fast.AveragedConv2D not in {type(layer) for layer in model.layers}
-    assert_same(model, network, pictures(3, config))
 
 
 def test_the_variables_are_those_of_the_network():
@@ -125,27 +109,19 @@ def test_the_variables_are_those_of_the_network():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "side", "used"),
-    [(3, 1, (1, 2)), (5, 2, (1, 4)), (5, 1, (2, 3)), (3, 2, None), (5, 3, None), (7, 2, (2, 5))],
-)
-def test_taps_that_meet_numbers(kernel, side, used):
-    layer = keras.layers.Conv2D(2, kernel, padding="same")
+    ("kernel", "side", "changed", "used"),
+    [
+        (3, 1, {}, (1, 2)), (5, 2, {}, (1, 4)), (5, 1, {}, (2, 3)), (7, 2, {}, (2, 5)),
+        (3, 2, {}, None), (5, 3, {}, None), (3, 1, {"padding": "valid"}, None),
+        (3, 1, {"strides": 2}, None), (3, 1, {"dilation_rate": 2}, None),
+        (3, 1, {"groups": 3}, None),
+    ],
+)  # fmt: skip
+def test_taps_that_meet_numbers(kernel, side, changed, used):
+    """Convolutions of other kinds are left alone."""
+    layer = keras.layers.Conv2D(3, kernel, **{"padding": "same", **changed})
     found = fast._used_taps(layer, (None, side, side, 3))
     assert found == (None if used is None else (slice(*used), slice(*used)))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"padding": "valid"},
-        {"padding": "same", "strides": 2},
-        {"padding": "same", "dilation_rate": 2},
-        {"padding": "same", "groups": 3},
-    ],
-)
-def test_convolutions_of_other_kinds_are_left_alone(arguments):
-    layer = keras.layers.Conv2D(3, 3, **arguments)
-    assert fast._used_taps(layer, (None, 1, 1, 3)) is None
 
 
 def test_batch_normalisation_refuses_shares():

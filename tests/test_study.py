@@ -47,7 +47,10 @@ def test_packaged_studies_are_valid(name):
     ("changes", "message"),
     [
         ({"variants": None}, "study.variants: should hold keys and values, got null: None"),
-        ({"variants": {"a": 3}}, "study.variants: should hold keys and values or nothing, got int: {'a': 3}"),
+        (
+            {"variants": {"a": 3}},
+            "study.variants: should hold keys and values or nothing, got int: {'a': 3}",
+        ),
         ({"variants": {"a b": None, "a-b": None}}, "two names make the same folder"),
         ({"base": "lenet6"}, "unknown model 'lenet6'; did you mean 'lenet5'"),
         ({"base": 5}, "study.base: expected str"),

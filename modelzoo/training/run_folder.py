@@ -122,6 +122,8 @@ class RunFolder:
                 f"{path}: holds no run to resume: {self.state.name} is missing. A training that "
                 "ended before it saved anything is started again as it was, with the same --out"
             )
+        if not self.config.is_file():
+            raise InputError(f"{path}: holds no run to resume: {self.config.name} is missing")
 
     def lock(self) -> None:
         """Keep other trainings out; remove the temporary files of one that was killed."""
