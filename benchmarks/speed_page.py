@@ -34,11 +34,10 @@ PyTorch backends. Networks, batch sizes, optimizer, loss and data are the same, 
 cold starts, whose recipes differ: `hardening/test_benchmarks.py` checks that equal weights give
 equal outputs, and equal weights after a step.
 
-**Most contestants are plain loops**, not tuned: no `torch.compile`, no channels-last layout,
-no settings of the memory allocator, no loop written for JAX. The tuned ones are the rows "PyTorch,
-compiled" (network and optimizer compiled, channels last, memory that glibc keeps), "JAX, an epoch
-in one scan", "ONNX Runtime" and "LiteRT". A table without such rows was measured before they were
-written, and does not show the best that a framework can do.
+Beside the plain loops stand the best that we could write with each framework: "PyTorch, compiled"
+(network and optimizer compiled, channels last, memory that glibc keeps), "JAX, an epoch in one
+scan", the script with oneDNN's kernels where TensorFlow does not choose them by itself, "ONNX
+Runtime" and "LiteRT". A table without such rows does not show the best that a framework can do.
 
 ```
 python -m benchmarks.compare
@@ -57,7 +56,7 @@ The ratio is that of medians: how many times modelzoo's time, or memory, another
 CHANGES = """## What was changed, and what it is worth
 
 One training step from a batch in memory, each row with the changes above it:
-`python -m benchmarks.steps`."""
+`python -m benchmarks.steps`, on """
 REASONS = """- AlexNet's step was spent in memory more than in arithmetic. Keras writes
   Adadelta as some ten operations a variable, each of which reads and writes arrays of the size of
   the weights; TensorFlow has the same formula as one. `modelzoo/training/fast.py`
@@ -164,7 +163,7 @@ def _changes(report: Mapping[str, Any] | None) -> Iterator[str]:
     if report is None:
         return
     rounds = len(report["samples"]["lenet5"]["keras"])
-    yield from (f"{CHANGES} Medians of {rounds} processes.", "")
+    yield from (f"{CHANGES}{_machine(report)}. Medians of {rounds} processes.", "")
     yield from ("| Network, batch | Step | ms | Times faster than Keras' |", "|---|---|---|---|")
     for network, variants in report["samples"].items():
         first = statistics.median(variants["keras"])
@@ -176,6 +175,12 @@ def _changes(report: Mapping[str, Any] | None) -> Iterator[str]:
     yield from ("", REASONS, "")
 
 
+def _machine(report: Mapping[str, Any]) -> str:
+    machine = report["machine"]
+    instructions = ", ".join(machine["instructions"]) or "no special instructions"
+    return f"{machine['processor']}, {machine['cores']} cores ({instructions})"
+
+
 def _introduction(speed: Mapping[str, Any] | None) -> Iterator[str]:
     yield INTRODUCTION
     if speed is None:
@@ -185,9 +190,7 @@ def _introduction(speed: Mapping[str, Any] | None) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     memory = machine["memory_bytes"]
     size = f", {memory / 2**30:.0f} GiB of memory" if memory else ""
-    instructions = ", ".join(machine["instructions"])
-    yield f"Machine: {machine['processor']}, {machine['cores']} cores{size}, {machine['system']}"
-    yield f"({instructions or 'no special instructions'}). Versions: {versions}."
+    yield f"Machine: {_machine(speed)}{size}, {machine['system']}. Versions: {versions}."
     yield ""
     yield "![Time and memory of each contestant, as multiples of modelzoo's](pictures/speed.png)"
     yield ""
@@ -247,12 +250,12 @@ def _accuracy(row: summary.Row, goal: float | None) -> str:
 def _roofline(report: Mapping[str, Any] | None) -> Iterator[str]:
     if report is None:
         return
-    peaks, machine = report["peaks"], report["machine"]
+    peaks = report["peaks"]
     yield from (
         "## Where the time goes",
         "",
-        f"{machine['processor']}, {machine['cores']} cores: a product of two matrices of 2048x2048 "
-        f"runs at {peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and "
+        f"{_machine(report)}: a product of two matrices of 2048x2048 runs at "
+        f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and "
         f"{peaks['bfloat16'] / 1e9:.0f} in bfloat16, a triad of large arrays at "
         f"{peaks['bytes'] / 1e9:.1f} GB/s. A training step takes at least its operations at the "
         "first rate. The last column has its bytes at the triad's, if every array comes from "

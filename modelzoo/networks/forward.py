@@ -138,9 +138,12 @@ def _conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Array | None = None)
 
     def step(x: Array) -> Array:
         padded = _surrounded(x, around, value)
-        parts = map(np.ascontiguousarray, np.split(padded, groups, axis=3))
-        products = [columns(part) @ matrix for part, matrix in zip(parts, matrices, strict=True)]
-        sums = products[0] if groups == 1 else np.concatenate(products, axis=1)
+        if groups == 1:  # for one image, each call of NumPy counts
+            sums = columns(padded) @ matrices[0]
+        else:
+            parts = map(np.ascontiguousarray, np.split(padded, groups, axis=3))
+            pairs = zip(parts, matrices, strict=True)
+            sums = np.concatenate([columns(part) @ matrix for part, matrix in pairs], axis=1)
         if bias is not None and bias.ndim == 1:
             sums += bias
         return sums.reshape(len(x), *places, filters)
