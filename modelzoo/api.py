@@ -204,6 +204,7 @@ def predict(
     import numpy as np
 
     from modelzoo.data.images import read_image
+    from modelzoo.data.known_sets import class_names
 
     source = model if isinstance(model, Source) else resolve(model, weights)
     config = source.config
@@ -256,11 +257,3 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     from modelzoo.networks.keras_objects import keras_rows
 
     return keras_rows(model)
-
-
-def class_names(config: Config) -> list[str]:
-    """Return what the outputs of a configuration's network are called, in their order."""
-    from modelzoo.data.known_sets import CLASS_NAMES, output_names
-
-    known = config.data.class_names or CLASS_NAMES.get(config.data.dataset, ())
-    return output_names(known, config.model.num_classes)

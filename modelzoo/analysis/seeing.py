@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelzoo.api import preprocess
 from modelzoo.networks import Network
 from modelzoo.support.errors import InputError, suggest
 from modelzoo.training.engine import KerasEngine, NumPyEngine, start_engine
+from modelzoo.training.prepare import scale_images
 from modelzoo.training.resolve import Source
 
 UNCHANGED = ("InputLayer", "Dropout", "Flatten")  # layers that pass their input on, once trained
@@ -61,7 +61,7 @@ def _by_keras(engine: KerasEngine, pictures: np.ndarray) -> Found:
 
     network, config = engine.network, engine.config
     with engine.device.scope():
-        found = explain.features(network, preprocess(config, pictures))
+        found = explain.features(network, scale_images(config, pictures))
         *_, outputs = found.values()
         by_pictures = explain.on_pictures(explain.before_softmax(network), config)
         saliency = explain.saliency(by_pictures, pictures, outputs.argmax(axis=1))

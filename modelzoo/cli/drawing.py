@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from modelzoo import charts
 from modelzoo.analysis import measuring
 from modelzoo.analysis.seeing import see
-from modelzoo.api import class_names, describe
+from modelzoo.api import describe
 from modelzoo.charts import Chart
 from modelzoo.charts.canvas import image_of
 from modelzoo.charts.curves import attack_curves, corruption_curves
@@ -26,6 +26,7 @@ from modelzoo.cli.options import chosen_config, chosen_source
 from modelzoo.cli.printing import print_notice, show, table_lines
 from modelzoo.data.filters import FILTERS, apply_filter, find_filter, read_photograph
 from modelzoo.data.images import read_image
+from modelzoo.data.known_sets import class_names
 from modelzoo.support.errors import InputError, RunError, suggest
 from modelzoo.support.files import is_there, replacing, write_csv
 from modelzoo.support.terminal import say

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from msgspec.structs import asdict
 
-from modelzoo.api import class_names
 from modelzoo.config import Config
 from modelzoo.data.datasets import load_dataset
+from modelzoo.data.known_sets import class_names
 from modelzoo.support.environment import check_installed, without_network
 from modelzoo.support.errors import InputError, RunError, reason_of, suggest
 from modelzoo.support.files import is_there, sha256_of, staging, write_text

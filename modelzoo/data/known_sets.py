@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modelzoo.config import Config
 from modelzoo.data import fukushima_digits, shapes
 from modelzoo.data.npz import KEYS, read_arrays
 from modelzoo.data.source import Dataset, convert
@@ -225,6 +226,12 @@ KNOWN_SETS = {
     ),
 }
 CLASS_NAMES = {name: known.class_names for name, known in KNOWN_SETS.items()}
+
+
+def class_names(config: Config) -> list[str]:
+    """Return what the outputs of a configuration's network are called, in their order."""
+    known = config.data.class_names or CLASS_NAMES.get(config.data.dataset, ())
+    return output_names(known, config.model.num_classes)
 
 
 def output_names(known: Sequence[str], outputs: int) -> list[str]:

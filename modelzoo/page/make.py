@@ -15,10 +15,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modelzoo.api import class_names
 from modelzoo.charts.style import content_policy, json_in_script
 from modelzoo.config import list_models, load_config
-from modelzoo.data.known_sets import load_mnist5k
+from modelzoo.data.known_sets import class_names, load_mnist5k
 from modelzoo.networks import Network
 from modelzoo.networks.backward import is_differentiated
 from modelzoo.networks.layer import Layer, Shape, pair

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from modelzoo.config.sections import entry_shape
 from modelzoo.convert.importing import candidates
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL
+from modelzoo.convert.importing.imported import Imported, Score
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.data.source import Dataset, convert, split_validation
 from modelzoo.networks import Network, reference
@@ -26,9 +27,6 @@ from modelzoo.networks.keras_objects import to_keras
 from modelzoo.networks.layer import Shape
 from modelzoo.support.errors import InputError
 from modelzoo.weights.reader import Arrays, fill, in_pixel_order
-
-if TYPE_CHECKING:
-    from modelzoo.convert.importing.import_file import Imported
 
 MORE_ACTIVATIONS = (*candidates.ACTIVATIONS, "elu", "selu", "leaky_relu", "softplus", "silu")
 VALIDATION_IMAGES = 5_000
@@ -102,14 +100,6 @@ def fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
         f"{best}: the best of {len(search.ways[0])} ways on {reached.images:,} validation images "
         f"of {data.name} (accuracy {reached.accuracy:.4f})"
     )
-
-
-class Score(NamedTuple):
-    """What a candidate reached on how many images."""
-
-    accuracy: float
-    loss: float
-    images: int
 
 
 @dataclass(frozen=True)
