@@ -395,7 +395,9 @@ def test_a_signal_loses_no_batch_and_a_kill_no_epoch(bars, tmp_path):
     here = Path(__file__).parent
     said = {}
     for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        training = start(str(here / "held.py"), "1", "1", *words, "--out", sent.name)
+        training = start(
+            str(here.parent / "hardening" / "held.py"), "1", "1", *words, "--out", sent.name
+        )
         assert training.stdout.readline() == "held\n", training.communicate()[1]
         training.send_signal(sent)
         out, said[sent.name] = training.communicate("go on\n", timeout=HANGS)
