@@ -258,7 +258,7 @@ def test_the_gpu_script_tries_itself_out_on_a_cpu(tmp_path, monkeypatch, capsys)
 def test_the_page_says_what_was_measured():
     """Medians, ratios, accuracies, goals, and who was left out; nothing where nothing was done."""
     text = speed_page.page(REPORT, None)
-    assert "Abacus, 2 cores, 16 GiB of memory, Linux 6" in text
+    assert "Machine: Abacus, 2 cores (" in text and "), 16 GiB of memory, Linux 6" in text
     assert "| modelzoo | 2.00 | 1.10 to 2.90 | 3 | 1.00 | 0.9871 |" in text
     assert "| plain Keras script on TensorFlow | 5.00 | 5.00 to 5.00 | 1 | 2.50 | 0.9871 |" in text
     assert "| `modelzoo list` | 0.250 | 0.250 to 0.250 | 1 |\n" in text
@@ -270,7 +270,8 @@ def test_the_page_says_what_was_measured():
     assert "modelzoo is behind in: AlexNet (the tutorial's), a step (plain PyTorch 0.50)." in text
     assert "| plain PyTorch | 1.00 | 1.00 to 1.00 | 1 | 0.50 |\n" in text  # 0.13 tells nothing
     steps = {"lenet5": {"keras": [4.0, 5.0, 9.0], "shares": [2.5]}, "alexnet": {"keras": [80.0]}}
-    changed = speed_page.page(None, None, {"samples": steps})
+    changed = speed_page.page(None, None, {"machine": REPORT["machine"], "samples": steps})
+    assert "`python -m benchmarks.steps`, on Abacus, 2 cores (" in changed
     assert "| lenet5, 128 | half of the batch on each core | 2.50 | 2.00 |" in changed
     nothing = speed_page.page(None, None)
     assert "Nothing has been measured yet." in nothing and "| modelzoo" not in nothing

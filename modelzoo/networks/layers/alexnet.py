@@ -50,7 +50,9 @@ class LocalResponseNormalization(PaperLayer):
         padding = [(0, 0)] * (len(inputs.shape) - 1) + [(radius, radius)]
         squares = ops.pad(ops.square(inputs), padding)
         activity = sum(squares[..., shift : shift + channels] for shift in range(self.n))
-        return inputs / ops.power(self.k + self.alpha * activity, self.beta)
+        activity = self.k + self.alpha * activity
+        # As a number, the exponent would reach PyTorch in float32, whatever the layer's own type.
+        return inputs / ops.power(activity, ops.cast(self.beta, activity.dtype))
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
