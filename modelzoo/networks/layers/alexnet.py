@@ -52,7 +52,7 @@ class LocalResponseNormalization(PaperLayer):
         activity = sum(squares[..., shift : shift + channels] for shift in range(self.n))
         activity = self.k + self.alpha * activity
         # As a number, the exponent would reach PyTorch in float32, whatever the layer's own type.
-        return inputs / ops.power(activity, ops.cast(self.beta, activity.dtype))
+        return inputs / ops.power(activity, ops.convert_to_tensor(self.beta, activity.dtype))
 
 
 @keras.saving.register_keras_serializable(package="modelzoo")
