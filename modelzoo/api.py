@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from msgspec.structs import asdict
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modelzoo.config.published import Golden
+    from modelzoo.networks.forward import Forward
     from modelzoo.training.evaluation import Evaluation, Unit
 
 
@@ -43,6 +44,24 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     return build_network(config)
 
 
+@overload
+def load(
+    model: str | Path | Config,
+    weights: str | Path | None = None,
+    *,
+    engine: Literal["numpy"],
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> Forward: ...
+@overload
+def load(
+    model: str | Path | Config,
+    weights: str | Path | None = None,
+    *,
+    engine: Literal["keras"] = "keras",
+    sha256: str | None = None,
+    allow_unverified: bool = False,
+) -> keras.Model: ...
 def load(
     model: str | Path | Config,
     weights: str | Path | None = None,
@@ -50,7 +69,7 @@ def load(
     engine: Literal["keras", "numpy"] = "keras",
     sha256: str | None = None,
     allow_unverified: bool = False,
-) -> keras.Model | Any:
+) -> keras.Model | Forward:
     """Build a network and load weights into it, fetching them if they are not on this machine.
 
     Args:

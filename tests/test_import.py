@@ -354,3 +354,8 @@ def test_an_imported_neocognitron_still_organizes_itself(tmp_path):
 )
 def test_pictures_enter_at_the_size_that_leaves_as_the_input(layers_before, shape):
     assert entry_shape((32, 32, 1), layers_before) == shape
+
+
+def test_padding_leaves_something():
+    with pytest.raises(InputError, match=r"data\.preprocessing\.0"):
+        entry_shape((8, 8, 1), [{"class_name": "ZeroPadding2D", "config": {"padding": 4}}])

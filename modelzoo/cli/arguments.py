@@ -145,7 +145,7 @@ JSON = flag("--json", "one JSON object on stdout")
 OUT = value("--out", "DIR", "folder for what is written (.)", type=Path, default=".")
 CHART_FORMAT = choice("--format", ("png", "svg", "html", "json"), "of charts (png)", default="png")
 CHARTS = (CHART_FORMAT, OUT)
-BACKEND = value("--backend", "B", "tensorflow, jax or torch (tensorflow)")
+BACKEND = choice("--backend", ("tensorflow", "jax", "torch"), "of Keras (tensorflow)")
 DEVICE = (value("--device", "D", "auto, cpu, gpu, gpu:N (auto)", default="auto"), BACKEND)
 OVERRIDES = (
     value("--config", "FILE", "a YAML laid over the model's, or alone"),

@@ -259,7 +259,7 @@ def entry_shape(
     if image_size is not None:
         sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
         return sides[0], sides[1], channels
-    for spec in reversed(preprocessing):
+    for index, spec in reversed(list(enumerate(preprocessing))):
         name = spec.get("class_name") if isinstance(spec, dict) else spec
         config = (spec.get("config") or {}) if isinstance(spec, dict) else {}
         sign = {"ZeroPadding2D": -1, "Cropping2D": 1}.get(str(name), 0)
@@ -272,6 +272,11 @@ def entry_shape(
         except (TypeError, ValueError):
             continue  # Keras will complain
         height, width = height + sign * rows, width + sign * columns
+        if height < 1 or width < 1:
+            raise InputError(
+                f"data.preprocessing.{index}: {name} adds {rows} rows and {columns} columns, which "
+                f"leaves nothing of the network's input {list(input_shape)}"
+            )
     return height, width, channels
 
 

@@ -209,10 +209,11 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     except InputError:
         raise
     except UnidentifiedImageError as error:
+        formats, needed = readable_formats(), "{}.{}".format(*TIFF_PILLOW)
+        tiff = "" if "TIFF" in formats else f" TIFF takes Pillow {needed} or newer."
         raise InputError(
             f"{name} is not an image that can be read\n"
-            f"Its content is none of {', '.join(readable_formats())}, whatever its name says. TIFF "
-            f"takes Pillow {TIFF_PILLOW[0]}.{TIFF_PILLOW[1]} or newer."
+            f"Its content is none of {', '.join(formats)}, whatever its name says.{tiff}"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error

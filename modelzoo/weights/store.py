@@ -196,7 +196,7 @@ def _fetch(file: WeightsFile, sources: list[Source], reason: str, limits: Limits
 
     path = cached_path(file)
     for left in path.parent.glob(f".*.{path.name}"):  # by a process that was killed
-        left.unlink()
+        left.unlink(missing_ok=True)  # another process may do the same
     expected = file.sha256 or files.read_record(path)
     answers: list[str] = []
     with ProgressBar(file.bytes, unit=DownloadColumn()) as progress:
