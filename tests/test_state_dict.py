@@ -279,7 +279,7 @@ GIVEN: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "an object": ({"content": b"\x80\x02ccollections\nOrderedDict\n)\x81."}, ("NEWOBJ",)),
     "by extension": ({"content": b"\x80\x02\x82\x01."}, ("EXT1",)),
-    "protocol 4": ({"content": pickle.dumps({}, 4)}, ("data.pkl",)),
+    "protocol 4": ({"content": pickle.dumps({}, 4)}, ("no state dict",)),
     "a list": ({"content": pickled([1])}, ("no state dict",)),
     "nothing": ({"content": pickled({})}, ("no state dict",)),
     "a checkpoint": ({"content": pickled({"epoch": 3})}, ("'epoch'", "tensor")),

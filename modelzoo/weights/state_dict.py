@@ -1,17 +1,14 @@
 """Read a state dict of PyTorch that is not trusted, without PyTorch and without unpickling.
 
 Since PyTorch 1.6 a `.pth` file is a zip archive without compression: `data.pkl` describes the
-tensors, `data/0`, `data/1`, ... hold their numbers. The standard library takes the pickle apart
-into its instructions; the few that describe a tensor are followed here, on names, numbers, tuples
-and lists. Nothing that the pickle names is looked up, imported or called. `torch.load` with
-`weights_only=True` calls what is on its list, ran the code of hostile files before PyTorch 2.6
-(CVE-2025-32434) and let them corrupt memory before 2.10 (CVE-2026-24747).
+tensors, `data/0`, `data/1`, ... hold their numbers. `support.pickles` reads the pickle: nothing in
+it is looked up, imported or called. `torch.load` with `weights_only=True` calls what is on its
+list, ran the code of hostile files before PyTorch 2.6 (CVE-2025-32434) and let them corrupt memory
+before 2.10 (CVE-2026-24747).
 """
 
 import contextlib
 import math
-import pickletools
-import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -22,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from modelzoo.support.errors import InputError, reason_of
+from modelzoo.support.pickles import Name, read_pickle
 from modelzoo.weights.hdf5 import OpenFile, check_signature
 
 MAX_PICKLE = 4_000_000  # bytes; that of a network with 1,000 tensors takes some 150 kB
@@ -29,19 +27,12 @@ MAX_PICKLE = 4_000_000  # bytes; that of a network with 1,000 tensors takes some
 DTYPES = {"torch FloatStorage": "<f4", "torch HalfStorage": "<f2", "torch DoubleStorage": "<f8"}
 # What checkpoints call the state dict of the network, beside that of the optimizer.
 STATE_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "net", "weights")
-ORDERED_DICT, TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
-PARAMETER = "torch._utils _rebuild_parameter"
-# Instructions that push a value; a checkpoint has learning rates and the like beside its weights.
-VALUES = {"BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
-MARK = object()
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": MARK}
-TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-
-
-class Name(str):
-    """What the pickle would look up: a module and something in it."""
-
-    __slots__ = ()
+KINDS = (  # of numbers
+    "Float", "Half", "Double", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool",
+    "ComplexFloat", "ComplexDouble", "QInt8", "QUInt8", "QInt32", "Untyped",
+)  # fmt: skip
+UNUSED = ".num_batches_tracked"  # of batch normalisation: the output does not depend on it
+ADVICE = "\nSave the state_dict() of a model, not the model"
 
 
 @dataclass(frozen=True)
@@ -121,112 +112,43 @@ def _described(state: StateDict) -> Any:
     entry = state.archive.getinfo(f"{state.folder}/data.pkl")
     if entry.file_size > MAX_PICKLE:
         raise state.refuse("data.pkl", f"has {entry.file_size:,} bytes; no network's is so long")
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
     try:
-        for instruction, argument, _ in pickletools.genops(state.archive.read(entry)):
-            _follow(instruction.name, argument, stack, memo, state)
-    except (IndexError, KeyError, TypeError, AttributeError):
-        raise state.refuse("data.pkl", "is damaged: its instructions do not fit together") from None
-    return stack[-1] if len(stack) == 1 else None
+        return read_pickle(state.archive.read(entry), CALLS, _storage, ADVICE)
+    except InputError as error:
+        raise state.refuse("data.pkl", str(error)) from None
 
 
-def _follow(
-    instruction: str, argument: Any, stack: list[Any], memo: dict[int, Any], state: StateDict
-) -> None:
-    if instruction in ("PROTO", "STOP"):
-        return
-    if instruction in VALUES:
-        stack.append(argument)
-    elif instruction in CONSTANTS:
-        stack.append(CONSTANTS[instruction])
-    elif instruction in ("EMPTY_DICT", "EMPTY_LIST"):
-        stack.append({} if instruction == "EMPTY_DICT" else [])
-    elif instruction == "TUPLE":
-        stack.append(tuple(_to_mark(stack)))
-    elif instruction in TUPLES:
-        items = [stack.pop() for _ in range(TUPLES[instruction])]
-        stack.append(tuple(reversed(items)))
-    elif instruction in ("BINPUT", "LONG_BINPUT"):
-        memo[argument] = stack[-1]
-    elif instruction in ("BINGET", "LONG_BINGET"):
-        stack.append(memo[argument])
-    elif instruction == "GLOBAL":
-        stack.append(_name(argument, state))
-    elif instruction == "BINPERSID":
-        stack.append(_storage(stack.pop(), state))
-    elif instruction == "REDUCE":
-        arguments = stack.pop()
-        stack.append(_made(stack.pop(), arguments, state))
-    elif instruction in ("SETITEM", "SETITEMS"):
-        items = _to_mark(stack) if instruction == "SETITEMS" else [stack.pop(), stack.pop()][::-1]
-        _fill(stack[-1], items, state)
-    elif instruction in ("APPEND", "APPENDS"):
-        items = _to_mark(stack) if instruction == "APPENDS" else [stack.pop()]
-        if not isinstance(stack[-1], list):
-            raise state.refuse("data.pkl", "is damaged: it extends what is no list")
-        stack[-1].extend(items)
-    elif instruction == "BUILD" and isinstance(stack[-2], dict):
-        stack.pop()  # the versions of the modules, which say nothing of the numbers
-    else:
-        raise state.refuse("data.pkl", f"does {instruction}, which no state dict needs")
-
-
-def _to_mark(stack: list[Any]) -> list[Any]:
-    items: list[Any] = []
-    while (item := stack.pop()) is not MARK:
-        items.append(item)
-    return items[::-1]
-
-
-def _name(text: str, state: StateDict) -> Name:
-    if text in (ORDERED_DICT, TENSOR, PARAMETER) or re.fullmatch(r"torch \w+Storage", text):
-        return Name(text)
-    raise state.refuse(
-        text.replace(" ", "."),
-        "is code, which is never run\nSave the state_dict() of a model, not the model",
-    )
-
-
-def _fill(target: Any, items: list[Any], state: StateDict) -> None:
-    if not isinstance(target, dict) or len(items) % 2:
-        raise state.refuse("data.pkl", "is damaged: it fills what is no dictionary")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if type(key) not in (str, int) or key in target:  # an optimizer numbers its parameters
-            raise state.refuse("data.pkl", "is damaged: a key is no name, or is there twice")
-        target[key] = value
-
-
-def _storage(said: Any, state: StateDict) -> Storage:
+def _storage(said: Any) -> Storage:
     """Return a storage from ("storage", type, key, device, count)."""
     kind, dtype, key, _, count = said
     known = isinstance(dtype, Name) and dtype.endswith("Storage")
     if kind != "storage" or not known or not isinstance(key, str) or not _is_count(count):
-        raise state.refuse("data.pkl", "is damaged: it names numbers in an unknown way")
+        raise InputError("is damaged: it names numbers in an unknown way")
     return Storage(key, dtype, count)
 
 
-def _made(name: Any, arguments: Any, state: StateDict) -> Any:
-    """Return what a call in the pickle stands for: a dictionary or a tensor."""
-    called = name if isinstance(name, Name) and isinstance(arguments, tuple) else ""
-    if called == ORDERED_DICT and not arguments:
-        return {}
-    if called == PARAMETER and arguments and isinstance(arguments[0], Tensor):
-        return arguments[0]
-    described: tuple[Any, ...] = arguments[:4] if called == TENSOR else (None,) * 4
-    storage, offset, shape, strides = described
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     if (
         not isinstance(storage, Storage)
         or not _is_count(offset)
         or not all(isinstance(each, tuple) and len(each) <= 8 for each in (shape, strides))
         or not all(_is_count(number) for number in (*shape, *strides))
     ):
-        raise state.refuse("data.pkl", "is damaged: it makes a tensor in an unknown way")
+        raise InputError("is damaged: it makes a tensor in an unknown way")
     last = sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
     size = math.prod(shape)
     if size < 1 or size > storage.count or offset + last >= storage.count:
-        raise state.refuse("data.pkl", "has a tensor that is empty, or larger than its numbers")
+        raise InputError("has a tensor that is empty, or larger than its numbers")
     return Tensor(storage, offset, shape, strides)
+
+
+# What the names in a state dict stand for: those of storages stand beside, and are never called.
+CALLS = {
+    "collections OrderedDict": dict,
+    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_parameter": lambda tensor, *_: tensor,
+    **dict.fromkeys(f"torch {kind}Storage" for kind in KINDS),
+}
 
 
 def _is_count(value: Any) -> bool:
@@ -240,6 +162,8 @@ def _check_tensors(state: StateDict, found: Any) -> None:
     found = next((found[key] for key in STATE_KEYS if _has_tensors(found.get(key))), found)
     sizes = {entry.filename: entry.file_size for entry in state.archive.infolist()}
     for name, tensor in found.items():
+        if isinstance(name, str) and name.endswith(UNUSED):
+            continue
         if not isinstance(tensor, Tensor) or not isinstance(name, str):
             raise state.refuse(
                 str(name),
@@ -254,7 +178,7 @@ def _check_tensors(state: StateDict, found: Any) -> None:
         if stored != storage.count * np.dtype(DTYPES[storage.kind]).itemsize:
             there = "none" if stored is None else f"{stored:,} bytes"
             raise state.refuse(name, f"should have {storage.count:,} numbers, there are {there}")
-    state.tensors = found
+    state.tensors = {name: found[name] for name in found if not name.endswith(UNUSED)}
 
 
 def _has_tensors(value: Any) -> bool:
