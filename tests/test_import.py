@@ -90,6 +90,23 @@ NETWORKS: dict[str, Any] = {
         (16, 16, 2), k.Normalization(mean=[100.0, 90.0], variance=[900.0, 400.0]),
         k.ZeroPadding2D(((1, 2), (0, 3))), k.Conv2D(4, 3), k.Flatten(), k.Dense(5),
     ),
+    "by map": lambda: sequential(
+        (12, 12, 3), k.DepthwiseConv2D(3, depth_multiplier=2), k.PReLU(shared_axes=[1, 2]),
+        k.SeparableConv2D(5, 3, padding="same", activation="relu"), k.BatchNormalization(),
+        k.PReLU(), k.GlobalAveragePooling2D(), k.Dense(5), k.ELU(0.3),
+    ),
+    "in another order for a while": lambda: sequential(
+        (8, 6, 1), k.Permute((2, 1, 3)), k.ReLU(), k.Permute((2, 1, 3)), k.Conv2D(2, 3),
+        k.Reshape((6, 4, 2)), k.Reshape((-1,)), k.Dense(4),
+    ),
+    "channels first, then last": lambda: sequential(
+        (2, 8, 6), k.Permute((2, 3, 1)), k.Conv2D(3, 3), k.Flatten(), k.Dense(4),
+    ),
+    "a row": lambda: sequential((64,), k.Dense(7, activation="relu"), k.Dense(4)),
+    "a row of colours": lambda: sequential((108,), k.Rescaling(0.1), k.Dense(4)),
+    "rows, rescaled": lambda: sequential(
+        (9, 11), k.Rescaling(0.1), k.Reshape((9, 11, 1)), k.Conv2D(2, 3), k.Flatten(), k.Dense(4),
+    ),
     "ending in 1x1 maps": lambda: sequential(
         (6, 6, 1), k.Conv2D(4, 6, activation="tanh"), k.Dense(3),
     ),
@@ -154,19 +171,23 @@ def outputs_after_import(path: Path, pictures: np.ndarray, *overrides: str) -> n
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("version", ["3", "2.3.1", "2.2.2"])
+@pytest.mark.parametrize("version", [".keras", "3", "2.3.1", "2.2.2"])
 def test_it_computes_the_same(name, version, tmp_path):
     network = NETWORKS[name]()
-    network.save(tmp_path / "old.h5")
-    if version != "3":
-        as_keras_2(tmp_path / "old.h5", version)
+    path = tmp_path / ("old.keras" if version == ".keras" else "old.h5")
+    network.save(path)
+    if version.startswith("2"):
+        as_keras_2(path, version)
     shape = (3, *network.input_shape[1:])
     pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     wanted = np.asarray(network(pictures.astype("float32")))
     if name == "ending in 1x1 maps":
         wanted = wanted[:, 0, 0]
-    pictures = pictures.reshape(3, 8, 8) if name == "rows of numbers" else pictures
-    found = outputs_after_import(tmp_path / "old.h5", pictures)
+    if name in ("rows of numbers", "a row", "a row of colours"):
+        pictures = pictures.reshape(3, 6, 6, 3) if "colours" in name else pictures.reshape(3, 8, 8)
+    elif name == "channels first, then last":
+        pictures = pictures.transpose(0, 2, 3, 1)
+    found = outputs_after_import(path, pictures)
     assert np.allclose(found, wanted, rtol=0, atol=1e-6 * max(1, np.abs(wanted).max()))
 
 
@@ -247,7 +268,9 @@ def test_an_imported_network_is_used_like_any_other(tmp_path, monkeypatch, bars,
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (lambda: k.SeparableConv2D(3, 3), "SeparableConv2D"),
+        (lambda: k.Conv2DTranspose(3, 3), "'conv2d_transpose': is a 'Conv2DTranspose'"),
+        (lambda: k.Permute((2, 1, 3)), "supported: pairs"),
+        (lambda: k.Reshape((7, 28, 4)), "supported: to one row"),
         (lambda: k.Softmax(axis=1), "axis"),
         (lambda: k.BatchNormalization(axis=1), "axis"),
         (lambda: k.GlobalAveragePooling2D(keepdims=True), "keepdims"),

@@ -16,7 +16,7 @@ from modelzoo.support.errors import InputError
 
 LARGEST_FILE = 2 * 2**30  # of a file of undeclared size
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # the only ones that may answer without TLS
-TORCH_SUFFIXES = (".pth", ".pt")  # of PyTorch's state dicts; all other weights are HDF5
+SUFFIXES = (".weights.h5", ".h5", ".hdf5", ".keras", ".safetensors", ".pth", ".pt")  # of weights
 OWN_FOLDER = "-own/"  # in the cache; the name of a network cannot begin so
 NAME = r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # neither dots nor slashes: it becomes a file's name
 
@@ -125,10 +125,9 @@ def file_at(source: str, sha256: str | None) -> WeightsFile:
         sha256 = check_sha256(sha256)
     place = hashlib.sha256(source.encode()).hexdigest()[:16]
     last = unquote(urlsplit(parsed.value).path).replace("\\", "/").rpartition("/")[2]
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", re.sub(r"(\.weights)?\.(h5|pth?)\Z", "", last))[:60]
+    suffix = next((each for each in SUFFIXES if last.endswith(each)), ".h5")
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", last.removesuffix(suffix))[:60]
     known = f"-{sha256[:8]}" if sha256 else ""
-    suffix = ".weights.h5" if last.endswith(".weights.h5") else ".h5"
-    suffix = ".pth" if last.endswith(TORCH_SUFFIXES) else suffix
     return WeightsFile(
         label=str(parsed),
         file=f"{OWN_FOLDER}{stem or 'weights'}-{place}{known}{suffix}",

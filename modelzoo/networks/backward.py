@@ -55,6 +55,11 @@ def _conv2d(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None =
     return reference.conv2d_gradient(x, spread, up, layer.steps, layer.padding, *options)[0]
 
 
+def _depthwise(layer: Any, x: Array, up: Array, kernel: Array, bias: Array | None = None) -> Array:
+    one = layer.by_map(x.shape[1:])
+    return _conv2d(one, x, up, kernel.reshape(one.kernel(x.shape[1:])))
+
+
 def _batch_normalization(layer: Any, x: Array, up: Array, **weights: Array) -> Array:
     deviation = np.sqrt(weights["moving_variance"] + np.float32(layer.epsilon))
     return up * weights.get("gamma", np.float32(1)) / deviation
@@ -95,6 +100,7 @@ GRADIENTS: dict[str, Gradient] = {
     "ConnectionTableConv2D": _conv2d,
     "Conv2D": _conv2d,
     "Dense": lambda layer, x, up, kernel, bias=None: up @ kernel.T,
+    "DepthwiseConv2D": _depthwise,
     "ELU": lambda layer, x, up: up * np.where(x > 0, 1, layer.alpha * np.exp(np.minimum(x, 0))),
     "EuclideanRBF": lambda layer, x, up: reference.euclidean_rbf_gradient(
         x, np.float32(layer.codes), up
@@ -113,10 +119,14 @@ GRADIENTS: dict[str, Gradient] = {
     "Normalization": lambda layer, x, up: (
         up / np.maximum(np.sqrt(np.float32(layer.variance)), np.float32(1e-7))
     ),
+    "PReLU": lambda layer, x, up, alpha: up * np.where(x > 0, 1, alpha),
     "Rescaling": lambda layer, x, up: up * np.float32(layer.scale),
     "SCells": _s_cells,
     "ScaledTanh": lambda layer, x, up: reference.scaled_tanh_gradient(
         x, up, layer.amplitude, layer.slope
+    ),
+    "SeparableConv2D": lambda layer, x, up, depthwise_kernel, pointwise_kernel, **_: _depthwise(
+        layer, x, up @ pointwise_kernel[0, 0].T, depthwise_kernel
     ),
     "Softmax": lambda layer, x, up: up,
     "TrainableSubsampling": _subsampling,

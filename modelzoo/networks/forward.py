@@ -151,6 +151,17 @@ def _conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Array | None = None)
     return step if bias is None or bias.ndim == 1 else lambda x: step(x) + bias
 
 
+def _depthwise_conv2d(layer: Any, inputs: Shape, kernel: Array, bias: Array | None = None) -> Step:
+    one = layer.by_map(inputs)
+    return _conv2d(one, inputs, kernel.reshape(one.kernel(inputs)), bias)
+
+
+def _separable_conv2d(layer: Any, inputs: Shape, **weights: Array) -> Step:
+    by_map = _depthwise_conv2d(layer, inputs, weights["depthwise_kernel"])
+    kernel, bias = weights["pointwise_kernel"][0, 0], weights.get("bias", np.float32(0))
+    return lambda x: by_map(x) @ kernel + bias
+
+
 # Pooling
 
 
@@ -310,6 +321,7 @@ STEPS: dict[str, Callable[..., Step]] = {
     "Dense": lambda layer, _, kernel, bias=None: (
         lambda x: x @ kernel if bias is None else x @ kernel + bias
     ),
+    "DepthwiseConv2D": _depthwise_conv2d,
     "ELU": lambda layer, _: lambda x: _elu(x, layer.alpha),
     "EuclideanRBF": lambda layer, _: lambda x: reference.euclidean_rbf(x, np.float32(layer.codes)),
     "Flatten": lambda layer, _: reference.flatten,
@@ -318,10 +330,12 @@ STEPS: dict[str, Callable[..., Step]] = {
     "LocalResponseNormalization": _local_response_normalization,
     "MaxPooling2D": lambda layer, inputs: _pooled(layer, inputs, np.maximum, -np.inf),
     "Normalization": _normalization,
+    "PReLU": lambda layer, _, alpha: lambda x: np.where(x > 0, x, alpha * x),
     "ReLU": _relu,
     "Rescaling": lambda layer, _: lambda x: x * np.float32(layer.scale) + np.float32(layer.offset),
     "SCells": _s_cells,
     "ScaledTanh": lambda layer, _: lambda x: reference.scaled_tanh(x, layer.amplitude, layer.slope),
+    "SeparableConv2D": _separable_conv2d,
     "Softmax": lambda layer, _: reference.softmax,
     "TrainableSubsampling": _trainable_subsampling,
     "UnitBiasConv2D": _conv2d,

@@ -96,6 +96,62 @@ class Conv2D(_Weighted, frozen=True, kw_only=True):
         return (*pair(self.kernel_size), inputs[-1] // self.groups, self.filters)
 
 
+class _ByMap(Layer, frozen=True, kw_only=True):
+    """A convolution that makes `depth_multiplier` maps of each map by itself."""
+
+    per_pair: ClassVar[int] = 2
+
+    activation: str | None = None
+    use_bias: bool = True
+    kernel_size: Size
+    strides: Size = 1
+    padding: Padding = "valid"
+    dilation_rate: Size = 1
+    depth_multiplier: Count = 1
+
+    def by_map(self, inputs: Shape) -> Conv2D:
+        """Return the convolution in groups of one map that computes the same, without a bias."""
+        names = ("kernel_size", "strides", "padding", "dilation_rate")
+        values: Any = {name: getattr(self, name) for name in names}
+        filters = maps_of(inputs)[2] * self.depth_multiplier
+        return Conv2D(**values, filters=filters, groups=inputs[2], use_bias=False)
+
+
+class DepthwiseConv2D(_ByMap, frozen=True, kw_only=True):
+    def output_shape(self, inputs: Shape) -> Shape:
+        return self.by_map(inputs).output_shape(inputs)
+
+    def weights(self, inputs: Shape) -> dict[str, Shape]:
+        kernel = (*pair(self.kernel_size), inputs[-1], self.depth_multiplier)
+        bias = {"bias": self.output_shape(inputs)[-1:]} if self.use_bias else {}
+        return {"kernel": kernel, **bias}
+
+    def pairs(self, inputs: Shape) -> int:
+        return self.by_map(inputs).pairs(inputs)
+
+
+class SeparableConv2D(_ByMap, frozen=True, kw_only=True):
+    """Each map by itself, then sums of the maps at each place."""
+
+    filters: Count
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        return (*self.by_map(inputs).output_shape(inputs)[:2], self.filters)
+
+    def weights(self, inputs: Shape) -> dict[str, Shape]:
+        middle = self.by_map(inputs).filters
+        shapes: dict[str, Shape] = {
+            "depthwise_kernel": (*pair(self.kernel_size), inputs[-1], self.depth_multiplier),
+            "pointwise_kernel": (1, 1, middle, self.filters),
+        }
+        return shapes | ({"bias": (self.filters,)} if self.use_bias else {})
+
+    def pairs(self, inputs: Shape) -> int:
+        first = self.by_map(inputs)
+        *places, middle = first.output_shape(inputs)
+        return first.pairs(inputs) + math.prod((*places, middle, self.filters))
+
+
 class ConnectionTableConv2D(_Kernel, frozen=True, kw_only=True):
     connection_table: Table
     kernel_size: Size
@@ -234,6 +290,16 @@ class ReLU(Layer, frozen=True, kw_only=True):
     max_value: Finite | None = None
     negative_slope: Finite = 0.0
     threshold: Finite = 0.0
+
+
+class PReLU(Layer, frozen=True, kw_only=True):
+    """With slopes below 0 that are learnt, one along each of the shared axes (1 is the first)."""
+
+    shared_axes: tuple[Count, ...] | None = None
+
+    def weights(self, inputs: Shape) -> dict[str, Shape]:
+        shared = self.shared_axes or ()
+        return {"alpha": tuple(1 if n in shared else size for n, size in enumerate(inputs, 1))}
 
 
 class ScaledTanh(Layer, frozen=True, kw_only=True):

@@ -134,6 +134,23 @@ function dense(layer, {kernel, bias}) {
   return convolution({...one, ...shapes}, kernel, bias);
 }
 
+// Each map by itself: a convolution in groups of one map, whose kernel has the same order.
+function depthwise(layer, kernel, bias = null) {
+  const [rows, columns] = layer.output, maps = layer.input[2];
+  const output = [rows, columns, maps * layer.depth_multiplier];
+  return convolution({...layer, output, groups: maps}, kernel, bias);
+}
+
+function separable(layer, {depthwise_kernel, pointwise_kernel: kernel, bias}) {
+  const [rows, columns] = layer.output, maps = layer.input[2] * layer.depth_multiplier;
+  const first = depthwise(layer, depthwise_kernel);
+  const second = dense({input: [rows, columns, maps], output: layer.output}, {kernel, bias});
+  return {
+    forward: x => second.forward(first.forward(x)),
+    backward: (x, y, up) => first.backward(x, null, second.backward(null, y, up)),
+  };
+}
+
 // The kernel holds what the table connects, output map by output map; the rest is 0.
 function connectionTableConvolution(layer, {kernel, bias}) {
   const table = layer.connection_table, sources = table.length, filters = table[0].length;
@@ -458,6 +475,26 @@ function relu(layer) {
   return pointwise(x => Math.min(x >= threshold ? x : slope * (x - threshold), most ?? Infinity));
 }
 
+// A slope below 0 for each value, or one along each shared axis (1 is the first).
+function prelu({input, shared_axes: shared}, {alpha}) {
+  const slopes = new Float32Array(sizeOf(input)).map((_, index) => {
+    let place = 0, step = 1;
+    for (let axis = input.length; axis > 0; axis--) {
+      const size = input[axis - 1];
+      if (!shared?.includes(axis)) {
+        place += index % size * step;
+        step *= size;
+      }
+      index = Math.floor(index / size);
+    }
+    return alpha[place];
+  });
+  return {
+    forward: x => x.map((value, at) => value > 0 ? value : slopes[at] * value),
+    backward: (x, y, up) => up.map((value, at) => x[at] > 0 ? value : slopes[at] * value),
+  };
+}
+
 function scaledTanh({amplitude, slope}) {
   return pointwise(
     x => amplitude * Math.tanh(slope * x),
@@ -474,6 +511,7 @@ const STEPS = {
   ConnectionTableConv2D: connectionTableConvolution,
   Conv2D: (layer, {kernel, bias}) => convolution(layer, kernel, bias),
   Dense: dense,
+  DepthwiseConv2D: (layer, {kernel, bias}) => depthwise(layer, kernel, bias),
   Dropout: unchanged,
   ELU: layer => pointwise(...elu(layer.alpha)),
   EuclideanRBF: euclideanRBF,
@@ -485,10 +523,12 @@ const STEPS = {
   LocalResponseNormalization: localResponseNormalization,
   MaxPooling2D: maxPooling,
   Normalization: normalization,
+  PReLU: prelu,
   ReLU: relu,
   Rescaling: layer => affine(layer, layer.scale, layer.offset),
   SCells: sCells,
   ScaledTanh: scaledTanh,
+  SeparableConv2D: separable,
   Softmax: layer => softmax(layer.input.at(-1)),
   SpatialDropout2D: unchanged,
   TrainableSubsampling: trainableSubsampling,

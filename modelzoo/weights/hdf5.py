@@ -7,6 +7,7 @@ hold are refused by name.
 """
 
 import contextlib
+import io
 import mmap
 import re
 import zlib
@@ -18,25 +19,44 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.config.published import TORCH_SUFFIXES
 from modelzoo.networks.network import MOST
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import ordinary
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-TORCH_SIGNATURE = b"PK\x03\x04"  # a zip archive
+ZIP = b"PK\x03\x04"
 # What h5py raises where a file is not what it says.
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, zlib.error)
+UNUSED = ".num_batches_tracked"  # of PyTorch's normalisations: no output depends on it
 MAX_OBJECTS = 5_000  # groups and arrays; a large network with optimizer state has a few hundred
 MAX_TEXT_BYTES = 8_000_000  # of one attribute; the description of a network takes some 50 kB
 MAX_CHUNKS = 10_000
 MAX_EXPANSION = 200  # bytes out of one compressed byte, of an array above 1 MB
 NATURES = (
-    (b"PK\x03\x04", "a zip archive, as .keras and .npz files are"),
+    (ZIP, "a zip archive, as .keras and .npz files are"),
+    (SIGNATURE, "an HDF5 file, as .h5 files are"),
+    (b"\x93NUMPY", "an array of NumPy, as .npy files are"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file that it stands for"),
     (b"\x1f\x8b", "compressed with gzip; decompress it first"),
     *((bytes([128, n]), "a Python pickle, which is never opened") for n in range(2, 6)),
 )
+BY_SUFFIX = {  # what has no signature of its own
+    ".caffemodel": "a network of Caffe; convert it with Caffe's own tools",
+    ".ckpt": "a checkpoint of TensorFlow or PyTorch",
+    ".mlmodel": "a network of Core ML",
+    ".onnx": "a network in ONNX; it can be run with ONNX Runtime, not trained",
+    ".pb": "a graph of TensorFlow, as SavedModels have",
+    ".tflite": "a network of TensorFlow Lite, whose weights may be rounded",
+}
+WAYS_OUT = "Weights are read from .h5, .keras, .safetensors, and state dicts of PyTorch (.pth)"
+# What files begin with, and are, by their suffix; all others are HDF5.
+FORMATS: dict[str, tuple[tuple[bytes, ...], str]] = {
+    ".keras": ((ZIP, SIGNATURE), "a .keras archive"),
+    ".npy": ((b"\x93NUMPY",), "an array of NumPy"),
+    ".pt": ((ZIP,), "a state dict of PyTorch 1.6 or later"),
+    ".pth": ((ZIP,), "a state dict of PyTorch 1.6 or later"),
+    ".safetensors": ((b"",), "a .safetensors file"),
+}
 
 
 @dataclass
@@ -69,6 +89,9 @@ class CheckedFile(OpenFile):
     arrays: list[str] = field(default_factory=list)  # paths without a leading slash
     groups: set[str] = field(default_factory=set)  # likewise; "" is the root
     numbers: int = 0  # that have been read
+    content: bytes | None = None  # of a file within another
+    description: str | None = None  # of the network, and the version of Keras that wrote it,
+    version: str = ""  # where these do not stand in the file itself
 
     def has_attribute(self, group: str, name: str) -> bool:
         return name in self.file[f"/{group}"].attrs
@@ -113,10 +136,12 @@ class CheckedFile(OpenFile):
     @cached_property
     def _largest_heap(self) -> int:
         """The size of the largest heap collection, which no text in the file can exceed."""
-        with (
-            self.path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
+        with contextlib.ExitStack() as stack:
+            content: Any = self.content
+            if content is None:
+                file = stack.enter_context(self.path.open("rb"))
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                stack.enter_context(content)
             heaps = re.finditer(rb"(?s)GCOL(?=.{4}(.{8}))", content)
             sizes = (int.from_bytes(heap[1], "little") for heap in heaps)
             return min(max(sizes, default=0) or self.size, self.size)
@@ -141,46 +166,52 @@ class CheckedFile(OpenFile):
 
 
 def check_signature(path: Path) -> None:
-    """Raise an InputError that names what a file is, unless it begins as HDF5 does.
+    """Raise an InputError that names what a file is, unless it begins as its suffix promises.
 
-    A `.pth` file should begin as the zip archives do that PyTorch saves. Cheap: asked before h5py
-    is imported.
+    Cheap: asked before h5py is imported.
     """
     ordinary(path)
+    signatures, wanted = FORMATS.get(path.suffix, ((SIGNATURE,), "an HDF5 file"))
     try:
         with path.open("rb") as file:
             start = file.read(512)
     except IsADirectoryError:
         problem = "is a folder without best.weights.h5; give a .h5 file"
+        if (path / "saved_model.pb").exists():
+            problem = f"is a SavedModel, a folder of TensorFlow\n{WAYS_OUT}"
         raise InputError(f"{path}: {problem}") from None
     except (OSError, ValueError) as error:  # the second: no file can have this name
         raise InputError(f"{path}: cannot be read: {reason_of(error)}") from None
-    torch = path.suffix in TORCH_SUFFIXES
-    if start.startswith(TORCH_SIGNATURE if torch else SIGNATURE):
+    if start.startswith(signatures) and not (path.suffix == ".safetensors" and start[8:9] != b"{"):
         return
     if not start:
         raise InputError(f"{path}: is empty; fetch or copy it again")
     nature = next((text for magic, text in NATURES if start.startswith(magic)), "")
     if not nature and start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?")):
         nature = "a web page; the download went wrong"
-    wanted = "an HDF5 file"
-    advice = "Weights are read from .h5 files, and from the .pth files of PyTorch"
-    if torch:
-        wanted = "a state dict of PyTorch 1.6 or later"
+    nature = nature or BY_SUFFIX.get(".tflite" if start[4:8] == b"TFL3" else path.suffix, "")
+    advice = WAYS_OUT
+    if signatures == (ZIP,):
         advice = "Save an older one again: torch.save(torch.load(OLD, weights_only=True), NEW)"
     is_what = f": it is {nature}" if nature else ""
     raise InputError(f"{path}: is not {wanted}{is_what}\n{advice}")
 
 
 @contextlib.contextmanager
-def open_checked(path: Path) -> Iterator[CheckedFile]:
-    """Open an HDF5 file for reading, with every object in it checked."""
-    check_signature(path)
+def open_checked(path: Path, content: bytes | None = None) -> Iterator[CheckedFile]:
+    """Open an HDF5 file for reading, with every object in it checked.
+
+    With `content`, the file at `path` is an archive that holds it.
+    """
+    if content is None:
+        check_signature(path)
     import h5py
 
+    size = path.stat().st_size if content is None else len(content)
+    place = path if content is None else io.BytesIO(content)
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
-            checked = CheckedFile(path, path.stat().st_size, file)
+        with h5py.File(place, "r", locking="best-effort") as file:
+            checked = CheckedFile(path, size, file, content=content)
             _walk(checked)
             yield checked
     except InputError:

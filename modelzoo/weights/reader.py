@@ -18,7 +18,7 @@ from modelzoo.networks import Network
 from modelzoo.networks.layer import Shape
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import replacing
-from modelzoo.weights.stored import KERAS_3, Stored, StoredLayer, read_stored
+from modelzoo.weights.stored import Stored, StoredLayer, read_stored
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ Arrays = list[list[np.ndarray]]  # of each layer that has weights, in the networ
 
 
 def load_weights(network: keras.Model, path: Path, *, new_head: bool = False) -> int | None:
-    """Copy the arrays of a `.h5` or `.pth` file into a network that our own code has built.
+    """Copy the arrays of a file into a network that our own code has built.
 
     The network is unchanged unless everything fits. With `new_head`, the last layer with weights
     may have another number of units than in the file: it keeps the weights that it has then, and
@@ -126,7 +126,7 @@ def _in_network_order(stored: Stored, places: list[_Place]) -> list[StoredLayer 
     names = [place.name for place in places]
     if sorted(by_name) == sorted(names) and len(by_name) == len(stored.layers):
         return [by_name[name] for name in names]
-    if stored.layout != KERAS_3:
+    if not stored.sorted_by_kind:
         return list(stored.layers)
     # Keras 3 saves a layer under its class, numbered from the second on.
     by_key: dict[str, StoredLayer | None] = {layer.key: layer for layer in stored.layers}

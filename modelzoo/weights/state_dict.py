@@ -20,7 +20,7 @@ import numpy as np
 
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.pickles import Name, read_pickle
-from modelzoo.weights.hdf5 import OpenFile, check_signature
+from modelzoo.weights.hdf5 import UNUSED, OpenFile, check_signature
 
 MAX_PICKLE = 4_000_000  # bytes; that of a network with 1,000 tensors takes some 150 kB
 # Other numbers, such as the counters of an optimizer, are described, but never read.
@@ -31,7 +31,7 @@ KINDS = (  # of numbers
     "Float", "Half", "Double", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool",
     "ComplexFloat", "ComplexDouble", "QInt8", "QUInt8", "QInt32", "Untyped",
 )  # fmt: skip
-UNUSED = ".num_batches_tracked"  # of batch normalisation: the output does not depend on it
+
 ADVICE = "\nSave the state_dict() of a model, not the model"
 
 

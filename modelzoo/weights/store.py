@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from modelzoo.config import Config
 from modelzoo.config.published import (
-    TORCH_SUFFIXES,
+    SUFFIXES,
     PublishedWeights,
     Source,
     WeightsFile,
@@ -115,7 +115,7 @@ def find_weights(
         path = Path(weights) / "best.weights.h5"
     else:
         path = Path(weights)
-        if not files.is_there(path) and path.suffix not in (".h5", ".hdf5", *TORCH_SUFFIXES):
+        if not files.is_there(path) and not path.name.endswith(SUFFIXES):
             raise no_weights(config, str(weights))
     check_signature(path)  # cheap, so asked before a framework starts
     if sha256 is not None and files.state_of(path, check_sha256(sha256)) != "good":

@@ -21,7 +21,7 @@ from modelzoo.networks.kinds import Activation, BatchNormalization, Conv2D, Dens
 from modelzoo.networks.layer import Layer, Shape
 from modelzoo.networks.stages import POOLS as POOL_KINDS
 from modelzoo.support.errors import InputError
-from modelzoo.weights.stored import KERAS_3, Stored
+from modelzoo.weights.stored import Stored
 
 POOLS: list[dict[str, Any]] = [{"pool_size": 2}, {"pool_size": 3, "strides": 2}]
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
@@ -46,14 +46,25 @@ USUAL_MOMENTS: dict[int, dict[str, tuple[list[float], list[float]]]] = {
 
 
 def packaged_network(stored: Stored) -> str | None:
-    """Return the packaged network that has a state dict's maps and publishes one of its form."""
-    kernels = [array for layer in stored.layers for array in layer.arrays if array.ndim == 4]
-    for name in list_models() if stored.is_torch else ():
+    """Return the packaged network that a file by its kernels is of, if files say no more.
+
+    Of PyTorch, it is one that publishes such a file; of Caffe, one for ImageNet.
+    """
+    kernels = [layer.shapes[0] for layer in stored.layers if layer.kind == "Conv2D"]
+    for name in list_models() if stored.is_torch or stored.is_caffe else ():
         config = load_config(name)
-        published = any(entry.format == "torch" for entry in config.weights)
-        if published and list(config.model.conv_maps) == [each.shape[-1] for each in kernels]:
+        known = any(entry.format == "torch" for entry in config.weights)
+        if stored.is_caffe:
+            known = config.data.dataset == "imagenet"
+        if known and config.network and kernels == kernels_of(config.network):
             return name
     return None
+
+
+def kernels_of(network: Network) -> list[Shape]:
+    """Return the shapes of the kernels of all convolutions."""
+    convolutions = (each for each in network.with_inputs if each[0].kind == "Conv2D")
+    return [layer.weights(inputs)["kernel"] for layer, inputs in convolutions]
 
 
 def possible_activations(stored: Stored, config: Config, *, given: bool) -> list[tuple[str, ...]]:
@@ -140,10 +151,12 @@ def in_words(network: Network) -> str:
 def _check_chain(stored: Stored) -> None:
     """Raise an InputError unless convolutions come before dense layers, of which there is one."""
     for layer in stored.layers:
-        # After which layer a normalisation comes is lost where layers are sorted by kind.
-        if layer.kind in ("", "BatchNormalization" if stored.layout == KERAS_3 else ""):
+        if not layer.kind:
             shapes = f"{layer.label!r:.80} has arrays of {layer.shapes!s:.100}"
-            raise InputError(f"{stored.path}: {shapes}, which fit no layer")
+            raise InputError(
+                f"{stored.path}: {shapes}, which fit no layer that is recognised by its arrays: "
+                "Conv2D, Dense, BatchNormalization"
+            )
     kinds = [each.kind for each in stored.layers if each.kind != "BatchNormalization"]
     if "Dense" not in kinds or kinds != sorted(kinds):  # "Conv2D" < "Dense"
         raise InputError(f"{stored.path}: is no chain of convolutions and dense layers")

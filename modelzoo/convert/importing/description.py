@@ -9,6 +9,7 @@ checked against its type; bookkeeping, such as `trainable`, is not.
 import json
 import re
 from collections.abc import Sequence
+from math import isqrt, prod
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from modelzoo.support.errors import InputError
 from modelzoo.weights.stored import Stored, StoredLayer
 
 MAX_LAYERS = 500
+AXES = (1, 2, 3)
 FLAT_BY_PIXEL = "the first dense layer's inputs: from channel by channel to pixel by pixel"
 # Layers that leave an image as it is when a network is used, not trained, beside `kinds`' own.
 ONLY_FOR_TRAINING = {
@@ -29,7 +31,13 @@ ONLY_FOR_TRAINING = {
     "RandomContrast", "RandomBrightness",
 }  # fmt: skip
 NETWORKS = ("Sequential", "Model", "Functional")
-KNOWN = {"InputLayer", "Reshape", *ONLY_FOR_TRAINING, *(set(KINDS) - OURS)}
+# What computes each value by itself, so that the order of the axes does not matter.
+BY_VALUE = {
+    "Activation", "AlphaDropout", "Dropout", "ELU", "GaussianDropout", "GaussianNoise",
+    "LeakyReLU", "ReLU", "Rescaling",
+}  # fmt: skip
+KNOWN = {"InputLayer", "Permute", "Reshape", *ONLY_FOR_TRAINING, *(set(KINDS) - OURS)}
+SUPPORTED = f"supported: {', '.join(sorted(KNOWN))}, in a chain"
 ACTIVATIONS = (
     "linear", "relu", "relu6", "tanh", "sigmoid", "softmax", "elu", "selu", "gelu", "silu",
     "softplus", "softsign", "hard_sigmoid", "exponential", "leaky_relu", "mish",
@@ -79,9 +87,9 @@ def read_network(text: str | bytes, stored: Stored) -> tuple[Network, list[Store
     except ValueError:
         problem = "is not JSON; the file does not describe a Keras network"
         raise InputError(f"model_config: {problem}") from None
-    shape, chain, first = _with_input(_chain(*_entries([described])))
-    flat = False
-    others, notes = list(stored.layers), []
+    shape, chain, first, notes = _with_input(_chain(*_entries([described])))
+    flat, reached, axes = False, shape, AXES
+    others = list(stored.layers)
     layers: list[Layer] = []
     for layer in chain:
         if layer.kind in ONLY_FOR_TRAINING:
@@ -90,17 +98,31 @@ def read_network(text: str | bytes, stored: Stored) -> tuple[Network, list[Store
         if layer.kind == "Normalization" and layer.config.get("mean") is None:
             layer = _with_moments(layer, others)
             others = [each for each in others if each.label != layer.label]
+        if layer.kind == "Permute":
+            axes = tuple(axes[place - 1] for place in _order(layer))
+            continue
+        if axes != AXES and layer.kind not in BY_VALUE:
+            raise layer.refusal("comes behind a Permute; supported: pairs that undo each other")
         if layer.kind == "Reshape":
-            target = layer.config.get("target_shape")
-            if not isinstance(target, list) or len(target) != 1:
-                raise layer.refusal("Reshape is read only before the first layer, or to one row")
+            target = _target(layer, prod(reached))
+            if len(target) > 1 and target == ((reached[-1:] + reached[:-1]) if first else reached):
+                continue
+            if len(target) > 1:
+                raise layer.refusal(f"Reshape to {target}; supported: to one row, as {reached} is")
             layer = replace(layer, class_name="Flatten")
         made = _keras_layers(layer, stored.version, flat=flat, first=first)
         layers += [replace(each, name=layer.label) for each in made[:1]] + made[1:]
+        try:
+            for each in made:
+                reached = each.output_shape(reached)
+        except InputError as error:
+            raise layer.refusal(f"{layer.kind}: {error}") from None
         by_channel = layer.config.get("data_format") != "channels_first"
         if layer.kind == "Flatten" and first and not flat and by_channel:
             notes.append(FLAT_BY_PIXEL)
         flat = flat or layer.kind in ("Flatten", "GlobalAveragePooling2D")
+    if axes != AXES:
+        raise InputError("ends behind a Permute; supported: pairs that undo each other")
     network = Network("imported", shape, named(layers))
     outputs = (shape, *network.shapes)[-1]
     if outputs[:-1] == (1, 1):
@@ -146,7 +168,7 @@ def _chain(network: Described) -> list[Described]:
         if layer.kind not in (*KNOWN, *NETWORKS):
             raise layer.refusal(
                 f"is a {layer.kind!r:.80}, which none of our networks has, and code in a file is "
-                "never run; a chain of convolutions, poolings and dense layers can be imported"
+                f"never run\n{SUPPORTED}"
             )
         if layer.kind in KNOWN and not isinstance(layer.config, dict):
             raise layer.refusal("has no settings in model_config")
@@ -168,25 +190,64 @@ def _sources(value: Any) -> list[str]:
     return [name for each in value for name in _sources(each)]
 
 
-def _with_input(layers: list[Described]) -> tuple[Shape, list[Described], bool]:
-    """Return the shape of the input, channels last, the layers, and whether channels come first."""
+def _with_input(layers: list[Described]) -> tuple[Shape, list[Described], bool, list[str]]:
+    """Return the input's shape, channels last, the layers, whether channels come first, and notes.
+
+    A row of numbers, or of rows, is an image here that is flattened.
+    """
     shapes = (
         each.config.get("batch_input_shape") or each.config.get("batch_shape") for each in layers
     )
     shape: Any = next((found[1:] for found in shapes if isinstance(found, list)), None)
     layers = [layer for layer in layers if layer.kind != "InputLayer"]
-    entry = layers[0].kind if layers else ""
-    if entry == "Reshape":  # rows of 784 numbers, made an image first
-        shape = layers.pop(0).config.get("target_shape")
-    elif entry == "Flatten" and isinstance(shape, list) and len(shape) == 2:
-        shape = [*shape, 1]  # an image without a channel is flattened to the same row
-    if not isinstance(shape, list) or len(shape) != 3 or None in shape:
-        raise InputError(
-            f"takes an input of shape {shape!s:.60}; images of a fixed height, width and number "
-            "of channels are what our networks take"
-        )
     first = any(layer.config.get("data_format") == "channels_first" for layer in layers)
-    return tuple(shape[1:] + shape[:1] if first else shape), layers, first
+    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
+        raise InputError(f"takes an input of shape {shape!s:.60}; images of a fixed size are taken")
+    notes = []
+    entry = layers[0] if layers else Described("")
+    if entry.kind == "Reshape":  # rows of 784 numbers, made an image first
+        shape = list(_target(layers.pop(0), prod(shape)))
+    elif entry.kind == "Permute" and len(shape) == 3 and _order(entry) == (2, 3, 1):
+        layers.pop(0)
+        shape = shape[1:] + shape[:1]
+        notes.append("the input: from channels first to channels last")
+    elif len(shape) == 1:
+        maps = 3 if shape[0] % 3 == 0 and isqrt(shape[0]) ** 2 != shape[0] else 1
+        side = isqrt(shape[0] // maps)
+        layers.insert(0, Described("Flatten", {}))
+        if side * side * maps == shape[0]:
+            notes.append(f"the input: from a row of {shape[0]} to {side}x{side}x{maps}, row by row")
+            shape = [side, side, maps]
+    elif len(shape) == 2:
+        what = (each.kind for each in layers if each.kind not in BY_VALUE | ONLY_FOR_TRAINING)
+        if next(what, "") in ("Flatten", "Reshape"):
+            shape = [*shape, 1]  # an image without a channel is flattened to the same row
+    if len(shape) != 3:
+        raise InputError(
+            f"takes an input of shape {shape!s:.60}; supported: images of a fixed height, width "
+            "and number of channels, and rows of them that are flattened or reshaped"
+        )
+    return tuple(shape[1:] + shape[:1] if first else shape), layers, first, notes
+
+
+def _target(layer: Described, count: int) -> Shape:
+    """Return what a Reshape makes of so many values."""
+    target = layer.config.get("target_shape")
+    if not isinstance(target, list) or not all(type(each) is int for each in target):
+        raise layer.refusal(f"Reshape to {target!s:.60}, which is no shape")
+    rest = prod(each for each in target if each != -1)
+    shape = tuple(count // rest if each == -1 and rest > 0 else each for each in target)
+    if prod(shape) != count or min(shape, default=0) < 1:
+        raise layer.refusal(f"Reshape to {target!s:.60} of {count:,} values")
+    return shape
+
+
+def _order(layer: Described) -> Shape:
+    """Return the axes of a Permute, the first of which is 1."""
+    dims = layer.config.get("dims")
+    if not isinstance(dims, list) or sorted(map(str, dims)) != [str(n + 1) for n in range(3)]:
+        raise layer.refusal(f"Permute by {dims!s:.60}; supported: an order of 1, 2 and 3")
+    return tuple(map(int, dims))
 
 
 def _with_moments(layer: Described, stored: list[StoredLayer]) -> Described:

@@ -9,16 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import asdict
+import numpy as np
+from msgspec.structs import asdict, replace
 
 from modelzoo.api import evaluate
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.config.published import SUFFIXES
 from modelzoo.convert.importing.candidates import packaged_network
 from modelzoo.convert.importing.description import FLAT_BY_PIXEL, read_network
 from modelzoo.convert.importing.imported import Imported
 from modelzoo.data.datasets import check_dataset_name, load_dataset, takes_image_options
 from modelzoo.data.source import Dataset
 from modelzoo.networks import Network
+from modelzoo.networks.kinds import LocalResponseNormalization
 from modelzoo.networks.network import as_specs
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import sha256_of, write_text
@@ -34,6 +37,7 @@ HEAD = "# Imported from "  # how a YAML of ours begins, which the next import ma
 # How people name the architecture beside weights: {} is the name of the weights.
 ARCHITECTURE_NAMES = ("{}", "{}_architecture", "model", "model_architecture", "architecture")
 MAX_ARCHITECTURE_BYTES = 4_000_000
+MINUS_MEAN_OF_CAFFE = [-122.67891434, -116.66876762, -104.00698793]  # red, green, blue
 TURNED = "kernels: from (outputs, inputs, height, width) to (height, width, inputs, outputs)"
 TURNED_AROUND = "saved with Theano: the kernels of the convolutions are turned around"
 
@@ -47,7 +51,10 @@ def import_file(
     overrides: Sequence[str] = (),
     notify: Callable[[str], None] = print,
 ) -> Imported:
-    """Turn a `.h5` of Keras 2.0 to 3.x or a `.pth` into OUT/NAME.yaml and OUT/NAME.weights.h5.
+    """Turn a file of Keras, PyTorch or Caffe into OUT/NAME.yaml and OUT/NAME.weights.h5.
+
+    The file is a `.h5` or `.keras` of Keras 2.0 to 3.x, a state dict (`.pth`, `.pt`,
+    `.safetensors`), or a network of Caffe as `bvlc_alexnet.npy` holds it.
 
     What the file does not say is taken from `overrides` ("SECTION.KEY=VALUE"), then from the
     configuration that `model` names, or tried on validation images of `dataset`. On its test images
@@ -55,7 +62,8 @@ def import_file(
     """
     # What is wrong with the file is refused here, before a framework takes its seconds.
     stored = read_stored(path)
-    stem = re.sub(r"(\.weights)?\.(h5|pth?)\Z", "", path.name)
+    suffix = next((each for each in (*SUFFIXES, ".npy") if path.name.endswith(each)), "")
+    stem = path.name.removesuffix(suffix)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._") or "imported"
     yaml, weights = out / f"{name}.yaml", out / f"{name}.weights.h5"
     _check_targets(path, yaml, weights)
@@ -75,6 +83,7 @@ def import_file(
             options = options if takes_image_options(dataset) else {}
             found.data = load_dataset(dataset, notify=notify, **options)
         network = network or _network_of_config(found) or guess_network(found)
+        network = _as_in_caffe(found, network) if stored.is_caffe else network
         found.config = dataclasses.replace(_config_for(found, network), name=name)
         packages = ((each, load_config(each).network) for each in list_models())
         equal = (each for each, other in packages if other and other.computes_like(network))
@@ -88,7 +97,7 @@ def import_file(
             return found
         found.config = fit_config_to_data(found.config, found.data, None)
         # A packaged network's own way of preparing images is published with its weights.
-        if not config.is_asked("data.preprocessing") and not published:
+        if not (config.is_asked("data.preprocessing") or published or stored.is_caffe):
             fit_pixels(found, network, found.data)
         _write(found)
         _score(found, found.data, notify)
@@ -117,7 +126,7 @@ def _described_network(found: Imported, notify: Callable[[str], None]) -> Networ
         found.rewritten.append(TURNED_AROUND)
     if stored.config is not None:
         return _read(found, stored.config)
-    if stored.is_torch or found.model is not None:
+    if stored.is_torch or stored.is_caffe or found.model is not None:
         return None
     stem = re.sub(r"(\.weights)?\.\w+\Z", "", path.name)
     name = re.sub(r"(?i)[._-]?weights?([._-]?only)?\Z", "", stem)
@@ -158,7 +167,7 @@ def _network_of_config(found: Imported) -> Network | None:
     if found.model is None:
         return None
     config, stored = found.config, found.stored
-    if stored.is_torch:
+    if stored.is_torch or stored.is_caffe:
         config = _with(config, {"model": {"num_classes": stored.layers[-1].shapes[-1][-1]}})
     network = config.network
     if network is None:
@@ -166,7 +175,7 @@ def _network_of_config(found: Imported) -> Network | None:
     try:
         found.arrays = arrays_for(network, stored)
     except InputError:
-        if stored.is_torch or not hasattr(config.model, "pooling"):
+        if stored.is_torch or stored.is_caffe or not hasattr(config.model, "pooling"):
             raise
         return None
     found.assumptions.append(
@@ -174,6 +183,39 @@ def _network_of_config(found: Imported) -> Network | None:
         "same shapes; the file does not say them"
     )
     return network
+
+
+def _as_in_caffe(found: Imported, network: Network) -> Network:
+    """Return a network that takes red, green and blue, and normalises responses as Caffe does.
+
+    Caffe divides `alpha` by the number of maps, and `k` is 1 there.
+    """
+    kernel, *rest = found.arrays[0]
+    if kernel.shape[2:3] == (3,):
+        found.arrays[0] = [kernel[:, :, ::-1], *rest]
+        found.rewritten.append("the first kernel: from blue, green, red to red, green, blue")
+        found.assumptions.append(
+            "the mean of each colour as Caffe publishes it is subtracted from pixels of 0..255; "
+            "classes are in the order of ILSVRC 2012"
+        )
+    layers = [
+        replace(layer, k=1.0, alpha=layer.alpha / layer.n)
+        if isinstance(layer, LocalResponseNormalization)
+        else layer
+        for layer in network.layers
+    ]
+    if layers != list(network.layers):
+        found.rewritten.append("response normalisation: k = 1, alpha divided by n, as Caffe has it")
+    return Network(network.name, network.input_shape, tuple(layers))
+
+
+def _with_mean_of_caffe(config: Config) -> Config:
+    """Return a configuration that takes Caffe's mean from pixels, unless it was told otherwise."""
+    if config.is_asked("data.preprocessing") or config.model.input_shape[2] != 3:
+        return config
+    rest = [each for each in config.data.preprocessing if "CenterCrop" in str(each)]
+    scaled = {"class_name": "Rescaling", "config": {"scale": 1.0, "offset": MINUS_MEAN_OF_CAFFE}}
+    return _with(config, {"data": {"preprocessing": [*rest, scaled]}})
 
 
 def _config_for(found: Imported, network: Network) -> Config:
@@ -201,7 +243,8 @@ def _config_for(found: Imported, network: Network) -> Config:
     if (getattr(last, "activation", None) or last.kind.lower()) not in ("softmax", "sigmoid"):
         loss = {"class_name": "CategoricalCrossentropy", "config": {"from_logits": True}}
         values["compile"] = {"loss": loss}  # its outputs are no probabilities
-    return _with(config, values)
+    config = _with(config, values)
+    return _with_mean_of_caffe(config) if found.stored.is_caffe else config
 
 
 def _base_of(network: Network) -> str:
@@ -225,6 +268,8 @@ def _write(found: Imported) -> None:
         "year": None,
         "parameters": network.count_params(),
         "source": "",
+        "paper": None,
+        "deviations": [f"ours: {each}" for each in (*found.rewritten, *found.assumptions)],
     }
     found.config = _with(found.config, {"about": about})
     save_weights(network, found.weights)
@@ -236,7 +281,7 @@ def _write_yaml(found: Imported) -> None:
     texts = [
         f"Imported from {source.name} ({found.origin}) by modelzoo {__version__}",
         f"SHA-256 of that file: {sha256_of(source)}",
-        f"python -m evaluate --model {found.yaml} --weights {found.weights}",
+        *found.commands,
         *([f"Warning: {found.warning}"] if found.warning else []),
         *found.facts(),
     ]
@@ -257,6 +302,9 @@ def _score(found: Imported, data: Dataset, notify: Callable[[str], None]) -> Non
         tried = "no usual way to prepare pixels fits"
         if not found.tried:
             tried = "its pixels are prepared as given"
+        best = np.sort(scores.probabilities, axis=1)[:, -2:]
+        if equal := int((best[:, 0] == best[:, -1]).sum()):
+            tried += f", and on {equal:,} images several classes have the largest output"
         found.warning = (
             f"accuracy {scores.accuracy:.4f} on {data.name} is close to chance: {tried}. Was it "
             "trained on other data, or is the network another one (--model, --set model.KEY)?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelzoo.config import Config
@@ -52,6 +53,17 @@ class Imported:
         version = self.stored.version
         return self.stored.layout + (f", Keras {version}" if version else "")
 
+    @property
+    def commands(self) -> list[str]:
+        """What shows the network, scores it and trains it further."""
+        model = f"--model {quote(str(self.yaml))} --weights {quote(str(self.weights))}"
+        other = "" if self.data else " --dataset NAME"
+        return [
+            f"modelzoo info {quote(str(self.yaml))} --layers",
+            f"python -m evaluate {model}{other}",
+            f"python -m train {model}{other}",
+        ]
+
     def summary(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
         scores, data = self.scores, self.data
@@ -71,12 +83,14 @@ class Imported:
             "geometry": pixels and pixels.geometry,
             "preprocessing": self.config.data.preprocessing,
             "accuracy": scores and scores.accuracy,
+            "top5_accuracy": scores and scores.top_accuracy(5),
             "loss": scores and scores.loss,
             "images": scores and len(scores.labels),
             "note": data.note if data else "",
             "warning": self.warning,
             "assumptions": self.assumptions,
             "rewritten": self.rewritten,
+            "commands": self.commands,
             "tried": [
                 {"label": str(pixels)} | {k: round(v, 4) for k, v in score._asdict().items()}
                 for pixels, score in self.tried
@@ -91,8 +105,8 @@ class Imported:
         if self.data and self.scores:
             count, name = len(self.scores.labels), self.data.name
             facts.append(
-                f"Test accuracy {self.scores.accuracy:.4f}, loss {self.scores.loss:.4f} on the "
-                f"{count:,} test images of {name}, scored once"
+                f"Test accuracy {self.scores.accuracy:.4f}, top-5 {self.scores.top_accuracy(5):.4f}"
+                f", loss {self.scores.loss:.4f} on the {count:,} test images of {name}, scored once"
             )
             facts += [f"Note: {self.data.note}"] if self.data.note else []
             if self.tried:
@@ -111,5 +125,6 @@ class Imported:
             *(f"  {fact}" for fact in self.facts()),
             f"configuration: {self.yaml}",
             f"weights: {self.weights}",
+            *(f"  {command}" for command in self.commands),
         ]
         return [on_one_line(line)[:300] for line in lines]
