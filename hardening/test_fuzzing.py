@@ -48,7 +48,8 @@ def test_a_worker_that_hangs_or_dies_is_noticed(number: int, word: str, limit: f
 # Cases. The last ones train, draw and export: they take longest.
 
 COUNTS = {
-    "configs": 120, "registry": 60, "h5": 80, "pth": 40, "pictures": 60, "arrays": 50, "runs": 8,
+    "configs": 120, "registry": 60, "h5": 80, "pth": 40, "keras": 40,
+    "safetensors": 40, "caffe": 40, "pictures": 60, "arrays": 50, "runs": 8,
     "commands": 12, "trainings": 3,
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from modelzoo.cli import printing
 from modelzoo.cli.options import arguments_of, changes_to_a_run, chosen_config, chosen_source
 from modelzoo.cli.printing import as_text, print_notice, show, table_lines
 from modelzoo.config import list_models, load_config
-from modelzoo.config.published import WeightsFile
+from modelzoo.config.published import SUFFIXES, WeightsFile
 from modelzoo.support.environment import cache_folder
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.files import read_record, state_of
@@ -274,7 +274,7 @@ def verify(options: argparse.Namespace) -> None:
     if not options.names:  # what else was fetched is held to its record
         known = {cached_path(file) for file in files}
         for path in sorted((cache_folder() / "weights").glob("*/[!.]*")):
-            if path.suffix in (".h5", ".pth") and path not in known:
+            if path.name.endswith(SUFFIXES) and path not in known:
                 check(f"{path.parent.name}/{path.name}", "cache", path, read_record(path), None)
     wrong = [row["weights"] for row in rows if row["wrong"]]
     lines = [f"{WORDS[row['state']]:12} {row['weights']} ({row['path']})" for row in rows]

@@ -37,7 +37,7 @@ from modelzoo.weights.hdf5 import (
 
 DAMAGE = (
     zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError,
-    struct.error, zlib.error,
+    struct.error, zlib.error, msgspec.MsgspecError,
 )  # fmt: skip
 WEIGHTS, DESCRIPTION, METADATA = "model.weights.h5", "config.json", "metadata.json"
 MAX_EXPANSION = 20  # bytes inside for each byte outside, of an archive with more than 16 MB inside

@@ -148,7 +148,7 @@ def _torch_layers(state: StateDict | SafeTensors) -> list[StoredLayer]:
         arrays[kind] = array
     for module, arrays in modules.items():
         if ("running_mean" in arrays) != ("running_var" in arrays):
-            raise state.refuse(module, "holds a running mean without a variance, or the reverse")
+            raise state.refuse(f"{module}.running_mean", "needs a variance, and the reverse")
     return [
         StoredLayer(module, module, [arrays[kind] for kind in TORCH_NAMES if kind in arrays])
         for module, arrays in modules.items()

@@ -180,16 +180,20 @@ def _options(
     layers = stored.layers
     kinds = [each.kind for each in layers] + [""]
     options: list[list[Chain]] = []
+    epsilon = 1e-5 if stored.is_torch else 1e-3  # as each library has it by default
     for place, each in enumerate(layers):
         before, kernel = kinds[:place], each.arrays[0].shape
         if each.kind == "BatchNormalization":  # one after another layer was placed with it
             alone = before[-1:] in ([], ["BatchNormalization"])
-            options.append([(BatchNormalization(name=each.label),) if alone else ()])
+            options.append(
+                [(BatchNormalization(name=each.label, epsilon=epsilon),) if alone else ()]
+            )
             continue
         normed = kinds[place + 1] == "BatchNormalization"
         norm: Chain = ()
         if normed:
-            norm = (BatchNormalization(name=layers[place + 1].label), *[LINEAR] * norm_first)
+            after = BatchNormalization(name=layers[place + 1].label, epsilon=epsilon)
+            norm = (after, *[LINEAR] * norm_first)
         activation = None if normed and norm_first else "linear"
         values: Any = {"name": each.label, "use_bias": len(each.arrays) > 1}
         values["activation"] = activation

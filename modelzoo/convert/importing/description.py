@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from math import isqrt, prod
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
@@ -267,13 +267,13 @@ def _keras_layers(layer: Described, version: str, *, flat: bool, first: bool) ->
     kind, config = layer.kind, layer.config
     for key in ("keepdims", "renorm"):
         if config.get(key):
-            raise layer.refusal(f"{kind} with {key}: {config[key]!r:.40} is none of ours")
+            raise layer.refusal(f"{kind} with {key}: {config[key]!r:.40}; supported: without it")
     if kind in ("Softmax", "Normalization", "BatchNormalization"):
         axis = config.get("axis", -1)
         axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
         maps = [1] if first else [-1, 3]
         if axis not in ([-1, 1] if flat else maps):
-            raise layer.refusal(f"{kind} along axis {axis!r:.40}, not along the maps")
+            raise layer.refusal(f"{kind} along axis {axis!r:.40}; supported: along the maps, -1")
     after = _activations(config.get("activation"), layer, version)
     if kind == "Activation":
         return after
@@ -293,8 +293,11 @@ def _keras_layers(layer: Described, version: str, *, flat: bool, first: bool) ->
     try:
         return [msgspec.convert(values, KINDS[kind]), *after]
     except msgspec.ValidationError as error:
-        problem = str(error).replace("`", "").replace(" - at $.", " at ")
-        raise layer.refusal(f"{kind}: {problem}") from None
+        problem, _, key = str(error).replace("`", "").partition(" - at $.")
+        hint = get_type_hints(KINDS[kind]).get(key)
+        words = ", ".join(get_args(hint)) if get_origin(hint) is Literal else ""
+        supported = f"; supported: {words}" if words else ""
+        raise layer.refusal(f"{kind}: {problem} at {key}{supported}") from None
 
 
 def _activations(value: Any, layer: Described, version: str) -> list[Layer]:
@@ -314,7 +317,7 @@ def _activations(value: Any, layer: Described, version: str) -> list[Layer]:
     if name not in ACTIVATIONS:
         raise layer.refusal(
             f"{name!r:.80} is no activation of Keras; what it computes is not in the file, or is "
-            "code, which is never run"
+            f"code, which is never run\nsupported: {', '.join(ACTIVATIONS)}"
         )
     if name == "hard_sigmoid" and version.startswith(("1.", "2.")):  # Keras 3 has another slope
         return list(OLD_HARD_SIGMOID)

@@ -71,8 +71,9 @@ def import_file(
         check_dataset_name(dataset)
     published = packaged_network(stored)
     model = model or published
-    known = None if model is None else dataset
-    config, _ = configure(model or "lenet5", dataset=known, overrides=overrides)
+    config, _ = configure(
+        model or "lenet5", dataset=dataset if model else None, overrides=overrides
+    )
     found = Imported(stored, model, overrides, yaml, weights, config)
     network = _described_network(found, notify)
     with start_framework(config.trainer.backend, "auto").scope():
@@ -88,16 +89,18 @@ def import_file(
         packages = ((each, load_config(each).network) for each in list_models())
         equal = (each for each, other in packages if other and other.computes_like(network))
         found.equals = next(equal, None)
-        if found.data is None:
+        known = stored.is_caffe and network.input_shape[2] == 3  # its pixels are Caffe's
+        if found.data is None and not known:
             found.assumptions.append(
                 f"data.preprocessing as in {model or _base_of(network)}; the file does not say how "
                 "its pixels were scaled (--dataset tries it)"
             )
+        if found.data is None:
             _write(found)
             return found
         found.config = fit_config_to_data(found.config, found.data, None)
         # A packaged network's own way of preparing images is published with its weights.
-        if not (config.is_asked("data.preprocessing") or published or stored.is_caffe):
+        if not (config.is_asked("data.preprocessing") or published or known):
             fit_pixels(found, network, found.data)
         _write(found)
         _score(found, found.data, notify)
@@ -191,7 +194,7 @@ def _as_in_caffe(found: Imported, network: Network) -> Network:
     Caffe divides `alpha` by the number of maps, and `k` is 1 there.
     """
     kernel, *rest = found.arrays[0]
-    if kernel.shape[2:3] == (3,):
+    if kernel.ndim == 4 and kernel.shape[2] == 3:
         found.arrays[0] = [kernel[:, :, ::-1], *rest]
         found.rewritten.append("the first kernel: from blue, green, red to red, green, blue")
         found.assumptions.append(

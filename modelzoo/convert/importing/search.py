@@ -83,6 +83,9 @@ def guess_network(found: Imported) -> Network:
         f"activations {', '.join(inner)}: {why}",
         f"{last} at the output: not said by the file, as usual",
     ]
+    if any(layer.kind == "BatchNormalization" for layer in stored.layers):
+        epsilon = "0.00001" if stored.is_torch else "0.001"
+        found.assumptions.append(f"{epsilon} is added to the variances of batch normalisation")
     found.arrays = in_pixel_order(network, plain) if by_channel else plain
     if by_channel and FLAT_BY_PIXEL not in found.rewritten:
         found.rewritten.append(FLAT_BY_PIXEL)
