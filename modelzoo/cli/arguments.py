@@ -154,9 +154,7 @@ OVERRIDES = (
 )
 UNVERIFIED = flag("--allow-unverified", "take a file of no published SHA-256; pin the first seen")
 WEIGHTS = (
-    value(
-        "--weights", "W", "a published name, a file (.h5, .keras, .pth, …), a run's folder, a URL"
-    ),
+    value("--weights", "W", "a published name, a file (.h5, .keras, .pth), a run's folder, a URL"),
     value("--sha256", "HEX", "of a custom file; a URL needs it"),
     UNVERIFIED,
 )
@@ -242,9 +240,7 @@ COMMANDS = (
     Command(
         "import old.h5 --dataset mnist --out imported",
         "Turn a file of Keras, PyTorch or Caffe into a configuration and weights that run again.",
-        value(
-            "path", "FILE", "a model or weights: .h5, .keras, .pth, .safetensors, .npy", type=Path
-        ),
+        value("path", "FILE", "of a network: .h5, .keras, .pth, .safetensors, .npy", type=Path),
         OUT,
         value("--dataset", "D", "finds what the file does not say, and scores the outcome"),
         value("--model", "NAME", "a configuration for what the file does not say"),
