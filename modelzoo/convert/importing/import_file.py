@@ -71,9 +71,8 @@ def import_file(
         check_dataset_name(dataset)
     published = packaged_network(stored)
     model = model or published
-    config, _ = configure(
-        model or "lenet5", dataset=dataset if model else None, overrides=overrides
-    )
+    known = dataset if model else None
+    config, _ = configure(model or "lenet5", dataset=known, overrides=overrides)
     found = Imported(stored, model, overrides, yaml, weights, config)
     network = _described_network(found, notify)
     with start_framework(config.trainer.backend, "auto").scope():
@@ -89,8 +88,8 @@ def import_file(
         packages = ((each, load_config(each).network) for each in list_models())
         equal = (each for each, other in packages if other and other.computes_like(network))
         found.equals = next(equal, None)
-        known = stored.is_caffe and network.input_shape[2] == 3  # its pixels are Caffe's
-        if found.data is None and not known:
+        of_caffe = stored.is_caffe and network.input_shape[2] == 3  # its pixels are Caffe's
+        if found.data is None and not of_caffe:
             found.assumptions.append(
                 f"data.preprocessing as in {model or _base_of(network)}; the file does not say how "
                 "its pixels were scaled (--dataset tries it)"
@@ -100,7 +99,7 @@ def import_file(
             return found
         found.config = fit_config_to_data(found.config, found.data, None)
         # A packaged network's own way of preparing images is published with its weights.
-        if not (config.is_asked("data.preprocessing") or published or known):
+        if not (config.is_asked("data.preprocessing") or published or of_caffe):
             fit_pixels(found, network, found.data)
         _write(found)
         _score(found, found.data, notify)
