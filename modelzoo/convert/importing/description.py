@@ -201,7 +201,7 @@ def _with_input(layers: list[Described]) -> tuple[Shape, list[Described], bool, 
     shape: Any = next((found[1:] for found in shapes if isinstance(found, list)), None)
     layers = [layer for layer in layers if layer.kind != "InputLayer"]
     first = any(layer.config.get("data_format") == "channels_first" for layer in layers)
-    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
+    if not isinstance(shape, list) or not all(map(_is_side, shape)):
         raise InputError(f"takes an input of shape {shape!s:.60}; images of a fixed size are taken")
     notes = []
     entry = layers[0] if layers else Described("")
@@ -230,10 +230,14 @@ def _with_input(layers: list[Described]) -> tuple[Shape, list[Described], bool, 
     return tuple(shape[1:] + shape[:1] if first else shape), layers, first, notes
 
 
+def _is_side(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**31
+
+
 def _target(layer: Described, count: int) -> Shape:
     """Return what a Reshape makes of so many values."""
     target = layer.config.get("target_shape")
-    if not isinstance(target, list) or not all(type(each) is int for each in target):
+    if not isinstance(target, list) or not all(each == -1 or _is_side(each) for each in target):
         raise layer.refusal(f"Reshape to {target!s:.60}, which is no shape")
     rest = prod(each for each in target if each != -1)
     shape = tuple(count // rest if each == -1 and rest > 0 else each for each in target)

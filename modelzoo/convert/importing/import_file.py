@@ -79,7 +79,8 @@ def import_file(
         from modelzoo.convert.importing.search import fit_pixels, guess_network
 
         if dataset is not None:  # its images as they are; those of a folder at the network's size
-            options = asdict(config.image) | {"image_shape": config.image_shape}
+            shape = network.input_shape if network else config.image_shape
+            options = asdict(config.image) | {"image_shape": shape}
             options = options if takes_image_options(dataset) else {}
             found.data = load_dataset(dataset, notify=notify, **options)
         network = network or _network_of_config(found) or guess_network(found)
