@@ -77,6 +77,56 @@ def test_a_network_found_by_search_computes_what_numpy_does(
     assert np.allclose(outputs, values, rtol=0, atol=1e-6)
 
 
+CASES = {  # file: its accuracy in Keras or PyTorch, and top-5 accuracy where it is special
+    "lenet5_keras3.10.keras": (0.9748, None),
+    "lenet_relu_max.pth": (0.9813, None),
+    "lenet5_tanh_average.pth": (0.9862, None),
+    "lenet_keras2.0.3_weights_only.h5": (0.9869, None),
+    "dense_28x28_keras3.14.h5": (0.9602, None),
+    "channels_first_weights_only.h5": (0.9907, None),
+    "dead_relu_output_keras2.2.4.h5": (0.1033, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.skipif(
+    not (Path(os.environ.get("MODELZOO_DATA", "/nowhere")) / "mnist.npz").exists(),
+    reason="MNIST is not here",
+)
+def test_a_published_file_reaches_its_accuracy(name: str, tmp_path: Path, capsys: Any) -> None:
+    """Whatever has to be found for it: scaling, padding, activations, pooling."""
+    if not (FILES / name).is_file():
+        pytest.skip("the published files are not here")
+    command = ["import", str(FILES / name), "--dataset", "mnist", "--out", str(tmp_path), "--json"]
+    assert cli.main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    accuracy, top_5 = CASES[name]
+    assert found["accuracy"] == pytest.approx(accuracy, abs=0.0003)
+    assert bool(found["warning"]) == (accuracy < 0.5)
+    if top_5 is not None:
+        assert found["top5_accuracy"] == pytest.approx(top_5, abs=0.05)
+
+
+OPENED = [  # by Keras
+    "lenet5_keras3.10.keras", "gtsrb_lenet_keras3.11.keras", "dense_28x28_keras3.14.h5",
+    "gtsrb_lenet_leakyrelu_keras2.12.h5", "dead_relu_output_keras2.2.4.h5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_published_file_computes_as_in_keras(name: str, tmp_path: Path) -> None:
+    """The outputs for 32 random images, to 1e-5."""
+    import keras
+
+    if not (FILES / name).is_file():
+        pytest.skip("the published files are not here")
+    theirs = keras.models.load_model(FILES / name, compile=False)  # a file that we know
+    images = np.random.default_rng(0).random((32, *theirs.input_shape[1:]), np.float32)
+    found = import_file(FILES / name, out=tmp_path, notify=lambda message: None)
+    ours = load(found.yaml, found.weights)(images if images.ndim == 4 else images[..., None])
+    assert np.allclose(np.asarray(ours), np.asarray(theirs(images)), rtol=0, atol=1e-5)
+
+
 PUBLISHED = {  # file: test accuracy, scaling, padding
     "lenet_keras2.2.4_weights_only.h5": (0.9875, "0..255", "padded by 2 to 32x32"),
     "lenet_keras2.3.1_relu_max_same.h5": (0.9784, "0..255", "as they are"),
