@@ -289,6 +289,11 @@ class Pixels:
     geometry: str  # "as they are", "padded by 2 to 32x32", "resized to 32x32"
     layers: list[Any] = field(compare=False)  # for `data.preprocessing`
 
+    @property
+    def own(self) -> bool:
+        """Whether its numbers are of the images at hand, not those that people copy."""
+        return re.fullmatch(r"standardised( by colour)?( with its padding)?", self.name) is not None
+
     def __str__(self) -> str:
         return f"pixels {self.name}, {self.geometry}"
 

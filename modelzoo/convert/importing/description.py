@@ -37,7 +37,7 @@ BY_VALUE = {
     "LeakyReLU", "ReLU", "Rescaling",
 }  # fmt: skip
 KNOWN = {"InputLayer", "Permute", "Reshape", *ONLY_FOR_TRAINING, *(set(KINDS) - OURS)}
-SUPPORTED = f"supported: {', '.join(sorted(KNOWN))}, in a chain"
+SUPPORTED = f"supported: {', '.join(sorted(KNOWN - ONLY_FOR_TRAINING))}, in a chain"
 ACTIVATIONS = (
     "linear", "relu", "relu6", "tanh", "sigmoid", "softmax", "elu", "selu", "gelu", "silu",
     "softplus", "softsign", "hard_sigmoid", "exponential", "leaky_relu", "mish",

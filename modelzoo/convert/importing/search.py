@@ -156,7 +156,7 @@ class Search:
             scored.sort(key=lambda pair: (-pair[1].accuracy, pair[1].loss))
             left = [each for each, _ in scored[:keep]]
         near = sum(score.accuracy > scored[0][1].accuracy - TIE for _, score in scored)
-        scored[:near] = sorted(scored[:near], key=lambda pair: pair[1].loss)
+        scored[:near] = sorted(scored[:near], key=lambda pair: (pair[0].pixels.own, pair[1].loss))
         return [(each.pixels, score) for each, score in scored]
 
     def best(self, activations: Sequence[tuple[str, ...]]) -> tuple[Network, Score]:
