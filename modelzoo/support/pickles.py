@@ -90,8 +90,9 @@ def read_pickle(
         InputError: it is damaged, too long, or does more than describe; its text has no path.
     """
     reader = _Reader(calls, load, advice, 2 * len(content))
+    file: Any = content  # a mapped file reads like an open one
     try:
-        for number, (instruction, argument, _) in enumerate(pickletools.genops(content)):
+        for number, (instruction, argument, _) in enumerate(pickletools.genops(file)):
             if number > MAX_INSTRUCTIONS:
                 raise InputError(f"has more than {MAX_INSTRUCTIONS:,} instructions")
             reader.follow(instruction.name, argument)

@@ -23,7 +23,7 @@ from modelzoo.support.errors import InputError
 from modelzoo.weights.stored import Stored, StoredLayer
 
 MAX_LAYERS = 500
-AXES = (1, 2, 3)
+AXES: Shape = (1, 2, 3)
 FLAT_BY_PIXEL = "the first dense layer's inputs: from channel by channel to pixel by pixel"
 # Layers that leave an image as it is when a network is used, not trained, beside `kinds`' own.
 ONLY_FOR_TRAINING = {
