@@ -209,7 +209,7 @@ def predict(
     Args:
         model: from `resolve`, or what it takes. The configuration's `image` says how a file is
             brought to the input shape, `data` how it is scaled.
-        files: PNG, JPEG, GIF, BMP, TIFF or WebP.
+        files: PNG, JPEG, GIF, BMP, TIFF or WebP; or "sample:7", an image of the package.
         weights: as for `resolve`, which see.
         top: how many classes to return for each.
         device: as for `Trainer`.

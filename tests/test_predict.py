@@ -84,3 +84,31 @@ def test_the_limit_of_doubt():
     assert is_uncertain([0.3, 0.59, 0.11], "probability") is True
     assert is_uncertain([0.4, 0.6], "probability") is False
     assert is_uncertain(np.array([0.1, 0.2]).tolist(), "score") is None
+
+
+def test_the_samples_are_read_by_the_networks_that_come_with_the_package(capsys):
+    """lenet5 reads all ten digits; a sample is given to networks that have its class."""
+    assert cli.main(["predict", "--sample", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["model"], found["weights"]) == ("lenet5", "mnist")
+    read = {each["file"]: each["classes"][0]["name"] for each in found["images"]}
+    assert read == {f"sample:{digit}": str(digit) for digit in range(10)}
+    assert not any(each["uncertain"] for each in found["images"])
+    assert cli.main(["predict", "--model", "alexnet", "--sample", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["images"]
+    read = {each["file"]: each["classes"][0]["name"] for each in found}
+    assert read == {f"sample:{name}": name for name in ("airplane", "automobile", "ship")}
+
+
+def test_samples_are_chosen_by_name(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["predict", "sample:3", "--model", "lenet5", "--sample", "7", "3"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sample:")]
+    assert [line[:11] for line in lines] == ["sample:3: 3", "sample:7: 7", "sample:3: 3"]
+    for command, message in {
+        "predict --model lenet5": "no images: name their files, or try --sample",
+        "predict --model lenet5/fashion_mnist --sample": "no sample shows one of this network's",
+        "predict --sample cat": "sample:cat: there is no such sample; there are: 0, 1, 2,",
+    }.items():
+        assert cli.main(command.split()) == 2
+        assert message in capsys.readouterr().err

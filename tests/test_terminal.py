@@ -1,5 +1,6 @@
 """What is printed fits the terminal: lines are broken at spaces, and no number is broken."""
 
+import html
 import io
 import os
 from argparse import Namespace
@@ -13,6 +14,7 @@ from rich.console import Console
 from modelzoo import cli
 from modelzoo.cli.printing import evaluation_lines, show, study_lines, table_lines
 from modelzoo.data.source import Dataset
+from modelzoo.support import terminal
 from modelzoo.support.terminal import broken, say, tell, width_of, wrapped
 from modelzoo.training.evaluation import Evaluation, Scores
 
@@ -128,3 +130,33 @@ def test_the_column_that_gives_way():
         "宽字  x",
         "é     y",
     ]
+
+
+def test_progress_in_a_notebook_is_one_output_drawn_again(monkeypatch):
+    shown: list[dict[str, str]] = []
+    handle = Namespace(update=lambda data, raw: shown.append(data))
+    display = pytest.importorskip("IPython.display")
+    monkeypatch.setattr(display, "display", lambda data, **_: shown.append(data) or handle)
+    monkeypatch.setattr(terminal, "REDRAW", -1.0)
+    line = "epoch 1/2  loss < 0.5"
+    with terminal.ProgressBar(10, console=terminal.make_console(force_jupyter=True)) as bar:
+        bar.begin("epoch 1/2")
+        bar.show(4, str, note="loss < 0.9")
+        bar.say(line)
+        bar.begin("epoch 2/2")
+    bars = [data["text/html"].partition("<div>")[2] for data in shown]
+    assert bars[1] == ('epoch 1/2  loss &lt; 0.9 <progress value="4" max="10"></progress></div>')
+    assert bars[3].startswith("epoch 2/2") and bars[-1] == ""
+    assert shown[-1] == {"text/plain": line, "text/html": f"<pre>{html.escape(line)}</pre>"}
+
+
+def test_a_command_in_a_notebook_draws_no_bar(monkeypatch):
+    """Its output is kept as it comes: only the lines that are results are printed."""
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    file = io.StringIO()
+    console = terminal.make_console(file=file, force_terminal=True, force_interactive=True)
+    with terminal.ProgressBar(10, console=console, interval=-1.0) as bar:
+        bar.begin("epoch 1/1")
+        bar.show(4, lambda: "batch 4 of 10")
+        bar.say("epoch 1/1  loss 0.5")
+    assert file.getvalue() == "epoch 1/1  loss 0.5\n"

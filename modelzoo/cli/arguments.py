@@ -135,14 +135,13 @@ def override(of: str) -> Option:
 
 A_NETWORK = "NAME, NAME/WEIGHTS, a YAML or a run's folder"
 DATA_SETS = "a name, folder:PATH, tfds:NAME, hf:OWNER/NAME"
-IMAGE_FILES = "PNG, JPEG, GIF, BMP, TIFF, WebP"
+IMAGE_FILES = "PNG, JPEG, GIF, BMP, TIFF, WebP; or sample:7, of the package"
 SEED = whole(0, 2**32 - 1)  # as NumPy takes them
 
 NETWORK = value("model", "NAME", A_NETWORK)
 OPTIONAL_NETWORK = value("model", "NAME", A_NETWORK, nargs="?")
 IMAGE = value("image", "IMAGE", IMAGE_FILES)
 JSON = flag("--json", "one JSON object on stdout")
-QUIET = flag("--quiet", "print results and errors only: no notices, no progress")
 OUT = value("--out", "DIR", "folder for what is written (.)", type=Path, default=".")
 CHART_FORMAT = choice("--format", ("png", "svg", "html", "json"), "of charts (png)", default="png")
 CHARTS = (CHART_FORMAT, OUT)
@@ -203,10 +202,11 @@ COMMANDS = (
         *DEVICE,
     ),
     Command(
-        "predict --model runs/lenet5-mnist-20260101-120000 digit.png",
+        "predict --sample; modelzoo predict --model lenet5 digit.png",
         "Classify images.",
         *CONFIGURATION,
-        value("images", "IMAGE", IMAGE_FILES, nargs="+"),
+        value("images", "IMAGE", IMAGE_FILES, nargs="*"),
+        value("--sample", "CLASS", "images of the package: these, or all that fit", nargs="*"),
         value("--top", "K", "classes to print (3)", type=whole(1), default=3),
         *DEVICE,
     ),
@@ -356,9 +356,8 @@ def make_parser() -> Parser:
             description=each.about,
             epilog=f"example: modelzoo {each.example}",
         )
-        for name, settings in (*each.options, QUIET):
+        for name, settings in each.options:
             added.add_argument(name, **settings)
-        own = (name for name, _ in each.options if name.startswith("--"))
-        added.names = ["--help", "--quiet", *own]
+        added.names = ["--help", *(name for name, _ in each.options if name.startswith("--"))]
         added.set_defaults(run=each.run, parser=added)
     return parser

@@ -14,6 +14,8 @@ from modelzoo.cli.options import arguments_of, changes_to_a_run, chosen_config, 
 from modelzoo.cli.printing import as_text, print_notice, show, table_lines
 from modelzoo.config import list_models, load_config
 from modelzoo.config.published import SUFFIXES, WeightsFile
+from modelzoo.data.known_sets import class_names
+from modelzoo.data.samples import samples_of
 from modelzoo.support.environment import cache_folder
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.files import read_record, state_of
@@ -98,8 +100,15 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
-    source = chosen_source(options)
-    found = api.predict(source, options.images, top=options.top, device=options.device)
+    if options.sample is not None and (options.model, options.config) == (None, None):
+        options.model = "lenet5"
+    source, files = chosen_source(options), options.images
+    if options.sample is not None:
+        named = [f"sample:{name}" for name in options.sample]
+        files = [*files, *(named or samples_of(class_names(source.config)))]
+    if not files:
+        raise InputError("no images: name their files, or try --sample, with those of the package")
+    found = api.predict(source, files, top=options.top, device=options.device)
     images = [
         {
             "file": each.file,

@@ -17,6 +17,7 @@ import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from modelzoo.data.digit import LEAST_CONTRAST, border_pixels, fit_digit, has_light_ground
+from modelzoo.data.samples import find_sample
 from modelzoo.data.source import ImageShape, LazyImages, as_text, check_image_shape
 from modelzoo.support.environment import usable_cores
 from modelzoo.support.errors import InputError, reason_of
@@ -46,7 +47,7 @@ def read_image(
     """Read a PNG, JPEG, GIF, BMP, TIFF or WebP image of any size and kind.
 
     Args:
-        source: the path of the file, or what is in it.
+        source: the path of the file, `sample:NAME`, or what is in it.
         shape: height, width and channels (1 or 3) of the result.
         fit: how the image comes to that size, unless it has it already:
             `digit` as MNIST was made: the strokes, levelled, scaled to 20/28 of each side and
@@ -195,6 +196,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     """
     name = "the file" if isinstance(source, bytes) else str(source)
     if isinstance(source, Path):
+        source = find_sample(source)
         _check_file(source)
     try:
         with (

@@ -7,10 +7,14 @@ shown as text: ESC as `\\x1b`.
 Lines are broken at spaces to fit a terminal, which would break them within a number or a word. In a
 pipe or a file a line stays whole, so that other programs find it; tables fit 80 columns there, too.
 The environment variable COLUMNS sets the width for all of them.
+
+In a notebook, progress is one output of its cell: lines, and a bar that is drawn again in place.
+What a command after `!` writes there is kept as it comes, so such a command draws no bar.
 """
 
 from __future__ import annotations
 
+import html
 import os
 import sys
 import textwrap
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import ProgressColumn
+
+REDRAW = 0.2  # seconds between two states of a bar in a notebook
 
 
 def plain(text: str) -> str:
@@ -108,6 +114,32 @@ def make_console(**options: Any) -> Console:
     return PlainConsole(**{"markup": False, "highlight": False, "emoji": False, **options})
 
 
+class NotebookOutput:
+    """An output of a cell that is drawn again in place: lines, and a bar below them."""
+
+    def __init__(self, total: float | None) -> None:
+        self.total, self.lines = total, list[str]()
+        self.what, self.drawn = "", 0.0
+        self._handle: Any = None
+
+    def draw(self, done: float | None = None, note: str = "") -> None:
+        """Show the lines and, unless `done` is None, the bar and the note."""
+        from IPython.display import display
+
+        self.drawn = time.monotonic()
+        text, bar = "\n".join(self.lines), ""
+        if done is not None:
+            value = f'value="{done}" max="{self.total}"' if self.total else ""
+            label = html.escape(plain(f"{self.what}  {note}"))
+            bar = f"<div>{label} <progress {value}></progress></div>"
+        lines = f"<pre>{html.escape(text)}</pre>" if text else ""
+        shown = {"text/plain": text, "text/html": lines + bar}
+        if self._handle is None:
+            self._handle = display(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
+
+
 class ProgressBar:
     """Shows one pass after the other over work of the same size. A context: it ends the bar.
 
@@ -126,12 +158,18 @@ class ProgressBar:
         self.total, self.unit, self.interval = total, unit, interval
         self.console = console or make_console(stderr=True)
         self._bar: Bar | None = None
+        is_page = self.console.is_jupyter and not self.console.quiet
+        self._output = NotebookOutput(total) if is_page else None
+        self._is_below_notebook = "JPY_PARENT_PID" in os.environ  # which Jupyter sets for a kernel
         self._last_line = time.monotonic()
 
     def begin(self, what: str = "") -> None:
         """Begin a pass, of which nothing is done yet."""
         self._last_line = time.monotonic()
-        if not self.console.is_interactive:
+        if self._output:
+            self._output.what = what
+            self._output.draw(0)
+        if self._output or self._is_below_notebook or not self.console.is_interactive:
             return
         if self._bar is None:
             self._bar = self._make_bar()
@@ -145,8 +183,14 @@ class ProgressBar:
         `line` makes what is printed where there is no bar, if it is time for a line; `what` stands
         before the bar, `note` behind it, in a terminal that is wide enough.
         """
+        if self._output:
+            if time.monotonic() - self._output.drawn > REDRAW:
+                self._output.what = what or self._output.what
+                self._output.draw(done, note)
+            return
         if self._bar is None:
-            if time.monotonic() - self._last_line > self.interval:
+            waited = time.monotonic() - self._last_line
+            if waited > self.interval and not self._is_below_notebook:
                 self.say(line())
             return
         described = plain(what) if what else None
@@ -156,10 +200,16 @@ class ProgressBar:
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
         self._last_line = time.monotonic()
-        tell(self.console, line)
+        if self._output:
+            self._output.lines.append(plain(line))
+            self._output.draw()
+        else:
+            tell(self.console, line)
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Give the terminal back, and leave the lines in a notebook."""
+        if self._output and self._output.drawn:
+            self._output.draw()
         if self._bar is not None:
             self._bar.stop()
 
