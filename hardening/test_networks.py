@@ -5,11 +5,14 @@ import random
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from random_networks import DRAWN, check_against_keras, random_network
+from test_engine import real_images
+from test_forward import check
 from test_models import LARGE, TABLES
 
 from modelzoo.api import build
-from modelzoo.config import load_config
+from modelzoo.config import list_models, load_config
 from modelzoo.training.prepare import scale_images
 
 
@@ -19,6 +22,21 @@ def test_random_networks_are_what_keras_builds(builder: str) -> None:
     rng = random.Random(f"two hundred of {builder}")
     for _ in range(200):
         check_against_keras(random_network(builder, rng))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_numpy_answers_as_keras_for_real_images(name):
+    """Layer by layer, and its gradient: 200 images, or 4 for the networks of ImageNet's size."""
+    network = load_config(name).network
+    assert network is not None
+    height, width, channels = network.input_shape
+    count, size = (200, height) if height <= 32 else (4, 32)
+    images = [
+        Image.fromarray(image.squeeze()).resize((width, height), Image.Resampling.BILINEAR)
+        for image in real_images((size, size, channels), count)
+    ]
+    scaled = np.reshape(images, (count, *network.input_shape)).astype("float32") / 255
+    check(network, seed=0, images=scaled)
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if TABLES[name][1] > LARGE])

@@ -57,6 +57,23 @@ def at_work(work_folder, monkeypatch):
     monkeypatch.chdir(work_folder)
 
 
+def test_quiet_keeps_results_and_errors(capsys, monkeypatch, tmp_path):
+    """The notice that MNIST is unavailable goes; what was measured on which set stays."""
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
+    monkeypatch.setenv("MODELZOO_HOME", str(tmp_path))
+    command = ["evaluate", "--model", "lenet5"]
+    assert cli.main(command) == 0
+    result, notice = capsys.readouterr()
+    assert "Going on with mnist5k" in notice and "on mnist5k" in result
+    assert cli.main([*command, "--quiet"]) == 0
+    quiet, nothing = capsys.readouterr()
+    seconds = re.compile(r"\d+\.\d s")
+    assert (seconds.sub("", quiet), nothing) == (seconds.sub("", result), "")
+    assert cli.main(["evaluate", "--model", "lenet6", "--quiet"]) == 2
+    assert "did you mean 'lenet5'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_help_shows_an_example_of_every_command(command, capsys):
     """And the function that it names as a text, imported when it is called, is there."""
@@ -103,26 +120,26 @@ modelzoo.Trainer
 from modelzoo.cli import main
 main(['--help'])
 main(['train', '--help'])
-assert main(['list']) == 0
-assert main(['list', '--weights']) == 0
-assert main(['info', 'lenet5']) == 0
-assert main(['verify']) == 0
-assert main(['pull', 'lenet5']) == 0
-assert main(['info', 'alexnet', '--layers']) == 0
-assert main(['info', 'neocognitron', '--json']) == 0
-assert main(['draw', 'architecture', 'alexnet', '--format', 'json']) == 0
+assert cli.main(['list']) == 0
+assert cli.main(['list', '--weights']) == 0
+assert cli.main(['info', 'lenet5']) == 0
+assert cli.main(['verify']) == 0
+assert cli.main(['pull', 'lenet5']) == 0
+assert cli.main(['info', 'alexnet', '--layers']) == 0
+assert cli.main(['info', 'neocognitron', '--json']) == 0
+assert cli.main(['draw', 'architecture', 'alexnet', '--format', 'json']) == 0
 from modelzoo.charts import report
-assert main(['evaluate', '--model', 'lenet5', '--dataset', 'mnist5k', '--json']) == 0
+assert cli.main(['evaluate', '--model', 'lenet5', '--dataset', 'mnist5k', '--json']) == 0
 from PIL import Image; Image.linear_gradient('L').save('gradient.png')
-assert main(['predict', '--model', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
-assert main(['features', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
-assert main(['draw', 'kernels', 'lenet5_1998/mnist']) == 0
-assert main(['info', 'lenet']) == 2
-assert main(['info', 'lenet5', '--layers', '--set', 'model.kernel_size=15']) == 2
-assert main(['train', '--model', 'lenet']) == 2
-assert main(['train', '--model', 'lenet5', '--out', '/dev/null/x']) == 2
-assert main(['evaluate', '--model', 'lenet5', '--weights', 'no.weights.h5']) == 2
-assert main(['train', '--model', 'lenet5', '--dataset', 'minst']) == 2
+assert cli.main(['predict', '--model', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
+assert cli.main(['features', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
+assert cli.main(['draw', 'kernels', 'lenet5_1998/mnist']) == 0
+assert cli.main(['info', 'lenet']) == 2
+assert cli.main(['info', 'lenet5', '--layers', '--set', 'model.kernel_size=15']) == 2
+assert cli.main(['train', '--model', 'lenet']) == 2
+assert cli.main(['train', '--model', 'lenet5', '--out', '/dev/null/x']) == 2
+assert cli.main(['evaluate', '--model', 'lenet5', '--weights', 'no.weights.h5']) == 2
+assert cli.main(['train', '--model', 'lenet5', '--dataset', 'minst']) == 2
 """
 
 

@@ -35,7 +35,7 @@ ODD = [  # settings that no packaged network has
 ]  # fmt: skip
 
 
-def check(network: Network, seed: int, count: int = 3) -> None:
+def check(network: Network, seed: int, images: np.ndarray | None = None) -> None:
     """Compare the outputs of every layer with those of Keras, for random weights."""
     import keras
 
@@ -48,7 +48,8 @@ def check(network: Network, seed: int, count: int = 3) -> None:
         if type(layer).__name__ in ("SCells", "BatchNormalization"):  # synapses, variances
             drawn = [np.abs(each) for each in drawn]
         layer.set_weights(drawn)
-    images = generator.random((count, *network.input_shape), dtype="float32")
+    if images is None:
+        images = generator.random((3, *network.input_shape), dtype="float32")
     computed = Forward(network, [layer.get_weights() for layer in weighted_layers(model)])
     taps = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
     outputs = taps(images, training=False)

@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.compare import machine, runner, summary
 from benchmarks.compare.works import WORKS, Contestant, Work, chosen_works
 from benchmarks.results import open_results, write_results
-from modelzoo.config import list_models, load_config
+from modelzoo.config import load_config
 from modelzoo.data.datasets import data_folder
 from modelzoo.support.errors import InputError, RunError, suggest
 from modelzoo.weights.store import find_weights
@@ -72,8 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="try everything, with little work")
     parser.add_argument("--out", type=Path, help="by default results/speed.json; none with --quick")
     parser.add_argument("--without", nargs="+", default=[], metavar="CONTESTANT")
-    parser.add_argument("--lenet5-recipe", default="lenet5_fast", metavar="NAME")
-    parser.add_argument("--alexnet-recipe", default="alexnet_fast", metavar="NAME")
     return parser
 
 
@@ -97,10 +95,7 @@ def _measure(work: Work, options: argparse.Namespace) -> dict[str, Any]:
     """Let all contestants do a work, in turn, and return all that came of it."""
     settings = {**work.settings, **(work.quick if options.quick else {})}
     settings["weights"] = str(find_weights(load_config("lenet5"), "mnist"))
-    if "recipe" in settings:
-        recipes = {"lenet5_fast": options.lenet5_recipe, "alexnet_fast": options.alexnet_recipe}
-        settings["recipe"] = recipes[settings["recipe"]]
-    left_out = _left_out(work, settings, options.without)
+    left_out = _left_out(work, options.without)
     contestants = [each for each in work.contestants if each.name not in left_out]
     for name, reason in left_out.items():
         _say(f"{work.name}: {name} is left out: {reason}")
@@ -115,7 +110,7 @@ def _measure(work: Work, options: argparse.Namespace) -> dict[str, Any]:
             if contestant.name in left_out:
                 continue
             try:
-                samples, facts = runner.measure(work, contestant, settings)
+                samples, facts = runner.measure(work, contestant, {**settings, "seed": number})
             except RunError as error:
                 left_out[contestant.name] = str(error)
                 _say(f"{work.name}: {contestant.name} is left out: {error}")
@@ -134,18 +129,14 @@ def _measure(work: Work, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _left_out(work: Work, settings: dict[str, Any], unwanted: list[str]) -> dict[str, str]:
+def _left_out(work: Work, unwanted: list[str]) -> dict[str, str]:
     """Return the contestants that cannot take part, with the reason."""
     reasons = {}
     for contestant in work.contestants:
-        recipe = settings.get("recipe")
         if contestant.name in unwanted:
             reasons[contestant.name] = "--without"
         elif packages := runner.missing(contestant):
             reasons[contestant.name] = f"{', '.join(packages)} is not installed"
-        elif "{recipe}" in contestant.command and recipe not in list_models():
-            option = f"--{work.name.removeprefix('cold-start-')}-recipe"
-            reasons[contestant.name] = f"there is no configuration {recipe}; {option} names another"
     return reasons
 
 

@@ -162,13 +162,15 @@ def latency(settings: Settings) -> dict[str, Any]:
 
 
 def cold_start_lenet5(settings: Settings) -> dict[str, Any]:
-    """Train by the whole published recipe; the parent times the whole process."""
+    """Train by the tutorial's recipe until the goal; the parent times the whole process."""
     training, test = prepared("mnist")
     model = networks.lenet5()
     optimizer, accuracies = adadelta(model), []
     for _ in range(settings["epochs"]):
         train(model, optimizer, training, 128)
         accuracies.append(score(model, test)["test_accuracy"])
+        if accuracies[-1] >= settings["goal"]:
+            break
     return {"facts": {**_facts(model, test), "accuracy_by_epoch": accuracies}}
 
 
@@ -176,7 +178,7 @@ def cold_start_alexnet(settings: Settings) -> dict[str, Any]:
     """Extrapolate the seconds of the published recipe from those of a step, without validation."""
     step = statistics.median(fit_alexnet(settings)[0][1:]) / settings["steps"]
     return {
-        "samples": [step * settings["document_steps"]],
+        "samples": [step * settings["tutorial_steps"]],
         "facts": {"seconds_per_step": step, "extrapolated": True},
     }
 

@@ -49,7 +49,7 @@ def _command(
     work: Work, contestant: Contestant, settings: dict[str, Any], folder: Path
 ) -> list[str]:
     if contestant.command:
-        values = {"out": folder / "run", "dataset": work.dataset, "recipe": settings.get("recipe")}
+        values = {"out": folder / "run", "dataset": work.dataset, "seed": settings.get("seed")}
         return [sys.executable, *(each.format(**values) for each in contestant.command)]
     child = ["-m", "benchmarks.compare.child", str(contestant.module), work.function]
     return [sys.executable, *child, json.dumps(settings), str(folder / "result.json")]

@@ -10,7 +10,8 @@ import hashlib
 import html
 import importlib.resources
 import json
-import threading
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -188,18 +189,31 @@ def json_in_script(value: Any) -> str:
     return text  # U+2028 and U+2029 are escaped by ensure_ascii
 
 
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # such as 6.4
+MAKE_LIBRARY = f"import vl_convert; print(vl_convert.javascript_bundle(vl_version='{VEGA_LITE}'))"
+_begun: list[subprocess.Popen[str]] = []
+
+
 def begin_library() -> None:
-    """Begin to make `vega_library` on another core, while a framework starts and trains."""
-    threading.Thread(target=vega_library, daemon=True).start()
+    """Begin to make `vega_library`, which takes seconds, while a framework starts on one core."""
+    if not _begun and not vega_library.cache_info().currsize:
+        # In a process: vl_convert keeps Python's lock. -P, since nothing may stand in for it.
+        command = [sys.executable, "-P", "-X", "utf8", "-c", MAKE_LIBRARY]
+        _begun.append(
+            subprocess.Popen(  # noqa: S603
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
+            )
+        )
 
 
 @functools.cache
 def vega_library() -> str:
-    """Return vega, vega-lite and vega-embed as one script of about 0.9 MB, made in a second."""
-    import vl_convert
+    """Return vega, vega-lite and vega-embed as one script of about 0.9 MB, made in seconds."""
+    script = _begun.pop().communicate()[0] if _begun else ""
+    if not script:  # or its process was interrupted
+        import vl_convert
 
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # such as 6.4
-    script = str(vl_convert.javascript_bundle(**{"vl_version": version}))
+        script = str(vl_convert.javascript_bundle(**{"vl_version": VEGA_LITE}))
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import NoReturn
 
@@ -29,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A polite kill saves as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        resolve_name(options.run)(options)
+        with contextlib.ExitStack() as quietly:
+            if options.quiet:
+                nowhere = quietly.enter_context(Path(os.devnull).open("w"))
+                quietly.enter_context(contextlib.redirect_stderr(nowhere))
+            resolve_name(options.run)(options)
         sys.stdout.flush()
     except (InputError, RunError) as error:
         return _fail(options.command, error, 2 if isinstance(error, InputError) else 1)

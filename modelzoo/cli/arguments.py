@@ -142,6 +142,7 @@ NETWORK = value("model", "NAME", A_NETWORK)
 OPTIONAL_NETWORK = value("model", "NAME", A_NETWORK, nargs="?")
 IMAGE = value("image", "IMAGE", IMAGE_FILES)
 JSON = flag("--json", "one JSON object on stdout")
+QUIET = flag("--quiet", "print results and errors only: no notices, no progress")
 OUT = value("--out", "DIR", "folder for what is written (.)", type=Path, default=".")
 CHART_FORMAT = choice("--format", ("png", "svg", "html", "json"), "of charts (png)", default="png")
 CHARTS = (CHART_FORMAT, OUT)
@@ -356,8 +357,9 @@ def make_parser() -> Parser:
             description=each.about,
             epilog=f"example: modelzoo {each.example}",
         )
-        for name, settings in each.options:
+        for name, settings in (*each.options, QUIET):
             added.add_argument(name, **settings)
-        added.names = ["--help", *(name for name, _ in each.options if name.startswith("--"))]
+        own = (name for name, _ in each.options if name.startswith("--"))
+        added.names = ["--help", "--quiet", *own]
         added.set_defaults(run=each.run, parser=added)
     return parser

@@ -106,9 +106,9 @@ def make_dataset(
 
     dataset = tf.data.Dataset.range(source.first_step * parts, source.steps * parts)
     # Files are read ahead; AUTOTUNE would keep as many batches as half the memory holds.
-    dataset = dataset.map(gather, **_at_once(1 if source.in_memory else READ_AHEAD))
+    dataset = dataset.map(as_written(gather), **_at_once(1 if source.in_memory else READ_AHEAD))
     at_once = AUGMENTERS if source.in_memory else max(2, AUGMENTERS)
-    dataset = dataset.map(source.finish, **_at_once(at_once))
+    dataset = dataset.map(as_written(source.finish), **_at_once(at_once))
     if slices and whole_first:
         dataset = _cut_up(dataset, slices, source.steps - source.first_step)
     options = tf.data.Options()  # rewriting the graph would copy all images into it, for a while

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from modelzoo.charts.style import begin_library
 from modelzoo.config import Config
 from modelzoo.support.environment import memory_peak, versions
 from modelzoo.support.errors import InputError
@@ -38,7 +37,6 @@ def train(
     `folder` is a new one; one that holds a run, which goes on with its own `config`; or None for a
     new one under runs/. `start` is the file of the weights that a new run begins with.
     """
-    begin_library()
     say, goes_on = partial(tell, console), folder is not None and folder.is_begun
     data, fitted = open_dataset(config, partial(say, style="bold"), is_new=not goes_on)
     if folder is None or not goes_on:

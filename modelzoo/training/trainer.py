@@ -164,6 +164,9 @@ def _train(
     start: Path | None = None,
 ) -> Run:
     """Start the framework, and train."""
+    from modelzoo.charts.style import begin_library
+
+    begin_library()
     shown = (console or make_console(stderr=True)) if cluster.is_chief else make_console(quiet=True)
     section = config.trainer
     one_thread = section.share_batches and section.distribute == "none"
