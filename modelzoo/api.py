@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import msgspec
 from msgspec.structs import asdict
 
-from modelzoo.config import Config
-from modelzoo.config.sections import entry_shape
+from modelzoo.config import Config, list_models, load_config
+from modelzoo.config.sections import PACKAGED, entry_shape
+from modelzoo.networks import BUILDERS
 from modelzoo.support.errors import InputError
 from modelzoo.training.resolve import Source, configure, resolve
+from modelzoo.weights.store import cached_path, packaged_path
 
 if TYPE_CHECKING:
     import keras
@@ -23,11 +27,44 @@ if TYPE_CHECKING:
     from modelzoo.training.evaluation import Evaluation, Unit
 
 
+def list_weights(pattern: str = "*") -> list[dict[str, Any]]:
+    """Return the published weights of all networks.
+
+    Args:
+        pattern: of NAME, or of NAME/WEIGHTS, as in a shell: `*` stands for anything.
+
+    Returns:
+        For each file `model`, `name`, `sources`, `scores` (`dataset`, `split`, `accuracy`, …),
+        `recipe`, `licence`, `sha256` and `bytes`, and `where` it is: "package", "cache", or "not
+        fetched". None if no name fits.
+
+    Example:
+        >>> [row["name"] for row in modelzoo.list_weights("lenet5")]
+        ['mnist', 'fashion_mnist']
+        >>> modelzoo.list_weights("*/mnist16")[0]["model"]
+        'lenet_1989'
+    """
+    rows = []
+    for model in list_models():
+        for entry in load_config(model).weights:
+            if not any(fnmatchcase(each, pattern) for each in (model, f"{model}/{entry.name}")):
+                continue
+            file = entry.file_of(model)
+            places = {"package": packaged_path(file), "cache": cached_path(file)}
+            found = (place for place, path in places.items() if path and path.is_file())
+            where = next(found, "not fetched")
+            where += ", unverified" if where == "not fetched" and entry.unverified else ""
+            row = {"model": model, **msgspec.to_builtins(entry), "where": where}
+            rows.append({key: value for key, value in row.items() if key != "golden"})
+    return rows
+
+
 def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     """Build a network, untrained.
 
     Args:
-        model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, or a configuration.
+        model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, a configuration, or the
+            name of a registered builder.
         arguments: in place of those in the `model` section, such as `num_classes=26`.
 
     Returns:
@@ -35,9 +72,16 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
 
     Raises:
         InputError: an unknown model or argument, or a value out of range.
+
+    Example:
+        >>> modelzoo.build("lenet5", num_classes=26).output_shape
+        (None, 26)
     """
     from modelzoo.training.prepare import build_network
 
+    if isinstance(model, str) and model in BUILDERS.keys() - PACKAGED:  # what it is fed is open
+        arguments = {"builder": model, **arguments}
+        model = replace(load_config("lenet5"), name=model)
     config, _ = configure(model)
     if arguments:
         config = config.with_values({"model": arguments}, "build()")
@@ -89,6 +133,12 @@ def load(
     Raises:
         InputError: no such weights, they are unavailable, or they belong to another network or
             data set; NumPy does not compute the network.
+
+    Example:
+        >>> network = modelzoo.load("lenet5", weights="mnist")
+        >>> digits = modelzoo.load_dataset("mnist5k").x_test[:5]
+        >>> network.predict(modelzoo.preprocess("lenet5", digits), verbose=0).shape
+        (5, 10)
     """
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
     if engine == "keras":
@@ -104,13 +154,19 @@ def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
 
     Args:
         model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, or a configuration.
-        images: uint8 in 0..255, (n, height, width) or (n, height, width, channels).
+        images: uint8, or float in 0..255, (n, height, width) or (n, height, width, channels).
 
     Returns:
         float32, (n, *input_shape), scaled as the `data.preprocessing` of the configuration says.
 
     Raises:
-        InputError: another dtype, or a shape that does not become the network's input.
+        InputError: another type or range (floats from 0 to 1 are scaled already), or a shape that
+            does not become the network's input.
+
+    Example:
+        >>> black = np.zeros((2, 28, 28), "uint8")
+        >>> modelzoo.preprocess("lenet5", black).shape
+        (2, 28, 28, 1)
     """
     from modelzoo.training.prepare import scale_images
 
@@ -140,10 +196,20 @@ def evaluate(
         crops: 10 to average the probabilities of ten patches of each image: corners, centre and
             their mirror images. Images must be opened larger than what the network takes.
 
+    Returns:
+        `scores` (`accuracy` from 0 to 1, `loss`, `labels`, `probabilities`), the `confusion`
+        matrix (rows are true classes), `class_names`, the `data` set, and more.
+
     Raises:
         InputError: weights, data or device cannot be used, the classes do not fit, or there is
             nothing to cut patches from.
         RunError: the golden outputs are others.
+
+    Example:
+        >>> config = modelzoo.load_config("lenet5", dataset="mnist5k")
+        >>> result = modelzoo.evaluate(config, "mnist")
+        >>> result.scores.accuracy > 0.99, result.confusion.shape
+        (True, (10, 10))
     """
     from modelzoo.data.known_sets import output_names
     from modelzoo.training.engine import KerasEngine, NumPyEngine, check_golden, start_engine
@@ -198,18 +264,20 @@ class Prediction:
 
 def predict(
     model: Source | str | Path | Config,
-    files: Sequence[str | Path],
+    files: Sequence[str | Path] | np.ndarray,
     weights: str | Path | None = None,
     *,
     top: int = 3,
     device: str = "auto",
 ) -> list[Prediction]:
-    """Classify image files of any size and kind.
+    """Classify image files of any size and kind, or images of a data set.
 
     Args:
         model: from `resolve`, or what it takes. The configuration's `image` says how a file is
             brought to the input shape, `data` how it is scaled.
-        files: PNG, JPEG, GIF, BMP, TIFF or WebP; or "sample:7", an image of the package.
+        files: PNG, JPEG, GIF, BMP, TIFF or WebP; or "sample:7", an image of the package; or an
+            array of images as they are stored, of the shape that the network takes, (n, height,
+            width) or (n, height, width, channels), uint8 or float in 0..255.
         weights: as for `resolve`, which see.
         top: how many classes to return for each.
         device: as for `Trainer`.
@@ -219,15 +287,27 @@ def predict(
 
     Raises:
         InputError: a file is not an image that can be read; none is classified then.
+
+    Example:
+        >>> digits = modelzoo.load_dataset("mnist5k")
+        >>> found = modelzoo.predict("lenet5/mnist", digits.x_test[:2])
+        >>> [each.classes[0][0] for each in found], digits.y_test[:2].tolist()
+        (['…', '…'], […, …])
     """
     import numpy as np
 
-    from modelzoo.data.images import read_image
+    from modelzoo.data.images import PreparedImage, read_image
     from modelzoo.data.known_sets import class_names
+    from modelzoo.training.prepare import stored_images
 
     source = model if isinstance(model, Source) else resolve(model, weights)
     config = source.config
-    read = [read_image(file, config.image_shape, **asdict(config.image)) for file in files]
+    if isinstance(files, np.ndarray):
+        images = stored_images(config, files)
+        read = [PreparedImage(pixels, ()) for pixels in images]
+        files = [f"image {number}" for number in range(len(images))]
+    else:
+        read = [read_image(file, config.image_shape, **asdict(config.image)) for file in files]
 
     from modelzoo.training.engine import start_engine
     from modelzoo.training.evaluation import is_uncertain, most_probable, unit_of
@@ -246,7 +326,7 @@ def predict(
     return predictions
 
 
-def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
+def summary(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     """Return the layers of a network, its input first.
 
     Starts no framework, but for a builder of your own that makes a Keras model.
@@ -263,6 +343,10 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
 
     Raises:
         InputError: an unknown model, or an argument out of range.
+
+    Example:
+        >>> for layer in modelzoo.summary("lenet5")[:3]:
+        ...     print(layer["name"], layer["output_shape"], layer["parameters"])
     """
     if isinstance(model, str | Path | Config):
         config, _ = configure(model)
@@ -276,3 +360,6 @@ def describe(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     from modelzoo.networks.keras_objects import keras_rows
 
     return keras_rows(model)
+
+
+describe = summary

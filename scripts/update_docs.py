@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 
 from modelzoo import charts
-from modelzoo.api import describe
+from modelzoo.api import summary
 from modelzoo.cli.printing import as_padding, as_strides
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.support.errors import InputError
@@ -222,7 +222,7 @@ def card(name: str, found: Sequence[Result]) -> str:
     """Return the model card of a network."""
     config = load_config(name)
     about, model = config.about, config.model
-    layers = describe(name)
+    layers = summary(name)
     total, trainable = (
         sum(layer[key] for layer in layers) for key in ("parameters", "trainable_parameters")
     )

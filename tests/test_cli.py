@@ -98,6 +98,18 @@ def test_list(capsys):
     assert rows["alexnet"]["input_shape"] == [32, 32, 3]
 
 
+def test_list_takes_a_pattern(capsys):
+    assert cli.main(["list", "lenet5_1998*", "--json"]) == 0
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)]
+    assert names == ["lenet5_1998", "lenet5_1998_distorted"]
+    assert cli.main(["list", "*/mnist16", "--weights", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == ["lenet_1989"] and rows[0]["where"] == "package"
+    for words in (["lenet55"], ["lenet55", "--weights"]):
+        assert cli.main(["list", *words]) == 2
+        assert "no name fits 'lenet55'; did you mean 'lenet5'?" in capsys.readouterr().err
+
+
 def test_info(capsys):
     assert cli.main(["info", "lenet5"]) == 0
     out = capsys.readouterr().out
@@ -116,7 +128,8 @@ WITHOUT_A_FRAMEWORK = """
 import modelzoo
 modelzoo.list_models()
 modelzoo.load_config('lenet5')
-modelzoo.Trainer
+[getattr(modelzoo, name) for name in modelzoo.__all__]
+modelzoo.saliency('lenet5/mnist', modelzoo.load_dataset('mnist5k').x_test[:1])
 from modelzoo.cli import main
 main(['--help'])
 main(['train', '--help'])

@@ -102,6 +102,30 @@ def test_saliency_follows_the_class_that_is_asked_for():
     assert not np.allclose(own, saliency(network, images, (answers + 1) % 10))
 
 
+@pytest.mark.parametrize("label", ["lenet5/mnist", "lenet5_1998/mnist"])
+def test_a_name_gives_what_its_keras_model_gives(label):
+    """It takes images as they are stored; NumPy computes it."""
+    network, config = modelzoo.load(label), resolve(label).config
+    prepared = modelzoo.preprocess(label, PICTURES)
+    by_keras, found = features(network, prepared), modelzoo.features(label, PICTURES[..., 0])
+    assert list(found) == list(by_keras)
+    for name, values in by_keras.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+    last = network.layers[-1].name
+    two = modelzoo.features(label, PICTURES.astype("float32"), [last, "C1"], batch_size=2)
+    assert list(two) == [last, "C1"]
+    np.testing.assert_allclose(two["C1"], found["C1"], rtol=1e-5, atol=1e-6)
+    model = on_pictures(before_softmax(network), config)
+    for classes in (None, np.array([1, 2, 3])):
+        expected = saliency(model, PICTURES, classes)
+        by_name = modelzoo.saliency(label, PICTURES, classes)
+        np.testing.assert_allclose(by_name, expected, rtol=1e-3, atol=1e-5 * expected.max())
+        same = modelzoo.saliency(model, PICTURES, classes)
+        np.testing.assert_array_equal(same, expected)
+    with pytest.raises(InputError, match="has no layer 'C11'; did you mean 'C1'"):
+        modelzoo.features(label, PICTURES, ["C11"])
+
+
 @pytest.mark.parametrize("label", ["lenet5/mnist", "lenet5_1998/mnist", "lenet_1989/mnist16"])
 def test_numpy_sees_what_a_framework_sees(label):
     source = resolve(label)

@@ -25,6 +25,7 @@ import pytest
 from waiting import HANGS, text_of, wait_for
 
 import modelzoo
+from modelzoo.config import published
 from modelzoo.config.published import WeightsFile, file_at, redirect_problem
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import read_record, record_path
@@ -578,8 +579,31 @@ def test_a_killed_process_leaves_nothing_at_the_final_path(server, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=HANGS)
     assert parts() and not cached_path(weights_file()).exists()
+    (left,) = parts()
+    os.utime(left, (0, 0))
+    fresh = left.with_name(f".01234567.{cached_path(weights_file()).name}")
+    fresh.write_bytes(b"of a process on another machine")
     assert store.fetch(weights_file(server.url())).path.read_bytes() == DATA
-    assert not parts()
+    assert parts() == [fresh]
+
+
+def test_a_file_of_hugging_face(server, monkeypatch):
+    """Its address names the revision; the hash decides, and offline no socket opens."""
+    monkeypatch.setattr(published, "HUGGING_FACE", server.url(""))
+    path = f"/someone/zoo/resolve/{'a' * 40}/old/one.weights.h5"
+    server.answers[path] = good
+    source = f"hf://someone/zoo@{'a' * 40}/old/one.weights.h5"
+    assert store.fetch(weights_file(source)).path.read_bytes() == DATA
+    config = modelzoo.load_config("lenet5")
+    server.answers["/someone/zoo/resolve/main/one.h5"] = good
+    found = store.find_weights(config, "hf://someone/zoo/one.h5", sha256=SHA256)
+    assert found.read_bytes() == DATA and found.name.startswith("one-")
+    with pytest.raises(InputError, match="--sha256"):
+        store.find_weights(config, "hf://someone/zoo/other.h5")
+    monkeypatch.setenv("MODELZOO_OFFLINE", "1")
+    with pytest.raises(InputError, match="MODELZOO_OFFLINE forbids"):
+        store.find_weights(config, "hf://someone/zoo/other.h5", sha256=SHA256)
+    assert server.asked == [path, "/someone/zoo/resolve/main/one.h5"]
 
 
 @pytest.mark.parametrize(("module", "step"), [(os, "fsync"), (store.files, "write_record")])

@@ -11,7 +11,7 @@ from PIL import Image
 
 import modelzoo
 from modelzoo import InputError, charts, cli
-from modelzoo.api import describe
+from modelzoo.api import summary
 from modelzoo.config import list_models
 from modelzoo.data.filters import FILTERS, apply_filter, read_photograph
 from modelzoo.networks import reference
@@ -103,7 +103,7 @@ def test_the_page_of_a_convolution_has_a_slider(tmp_path):
     "name", SMALL + [pytest.param(name, marks=pytest.mark.slow) for name in LARGE]
 )
 def test_an_architecture_is_to_scale_and_no_label_meets_another(name, tmp_path):
-    layers = describe(modelzoo.build(name))
+    layers = summary(modelzoo.build(name))
     chart = charts.architecture(layers, name)
     faces = [row for row in rows_with(chart, "face") if row["face"].endswith("front")]
     blocks = {row["layer"]: row for row in faces}

@@ -8,7 +8,7 @@ import pytest
 from test_lenet_layers import TOLERANCES, run
 
 from modelzoo import InputError, Trainer, load_config
-from modelzoo.api import build, describe
+from modelzoo.api import build, summary
 from modelzoo.data import fukushima_digits as digits
 from modelzoo.data.datasets import load_dataset
 from modelzoo.networks import BUILDERS
@@ -127,7 +127,7 @@ def test_cells_are_saved_with_their_settings(name):
 
 def test_layers_are_those_of_the_paper():
     """Section 5: sizes of all layers, 5x5 synapses to US1, 5x5x24 to US2 and US3."""
-    rows = [(row["name"], row["output_shape"], row["parameters"]) for row in describe(default())]
+    rows = [(row["name"], row["output_shape"], row["parameters"]) for row in summary(default())]
     assert rows == [
         ("input", [16, 16, 1], 0),
         ("US1", [16, 16, 24], 24 * (5 * 5 + 1)),

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 import modelzoo
-from modelzoo.api import describe
+from modelzoo.api import summary
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import Network
 from modelzoo.networks.network import sequential
@@ -36,7 +36,7 @@ def test_operations_of_lenet5_by_hand():
 )
 def test_connections_are_those_of_the_papers(name, connections):
     """LeCun et al. print them: 64,660 in 1989; 340,908 for the LeNet-5 of 1998."""
-    found = [row["connections"] for row in describe(name) if row["connections"]]
+    found = [row["connections"] for row in summary(name) if row["connections"]]
     assert found == connections
     assert sum(found) == {"lenet_1989": 64_660, "lenet5_1998": 340_908}[name]
 
@@ -78,18 +78,18 @@ def test_every_packaged_network_is_counted(name):
 
 def test_layers_of_an_unknown_kind_have_no_number():
     inputs = keras.Input((8, 8, 3))
-    rows = describe(keras.Model(inputs, keras.layers.DepthwiseConv2D(3)(inputs)))
+    rows = summary(keras.Model(inputs, keras.layers.DepthwiseConv2D(3)(inputs)))
     assert rows[1]["output_shape"] == [6, 6, 3] and rows[1]["parameters"] == 30
     assert rows[1]["operations"] is None and rows[1]["connections"] is None
 
 
 def test_windows_strides_and_padding_are_told():
-    rows = {row["name"]: row for row in describe("alexnet")}
+    rows = {row["name"]: row for row in summary("alexnet")}
     told = ("kernel_size", "strides", "padding", "activation")
     assert [rows["conv1"][key] for key in told] == [[11, 11], [4, 4], "valid", "relu"]
     assert [rows["pool2"][key] for key in told] == [[3, 3], [2, 2], "same", None]
     assert [rows["fc8"][key] for key in told] == [None, None, None, "softmax"]
-    cells = {row["name"]: row for row in describe("neocognitron")}
+    cells = {row["name"]: row for row in summary("neocognitron")}
     assert [cells["UC1"][key] for key in told] == [[5, 5], [2, 2], [[4, 3], [4, 3]], None]
 
 

@@ -66,6 +66,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no scores": ({"scores": None}, "weights.0.scores"),
     "no sources": ({"sources": []}, "weights.0.sources"),
     "http": ({"sources": ["http://weights.example/a"]}, "weights.0: http://weights.ex"),
+    "no commit": ({"sources": ["hf://me/zoo@main/x.h5"]}, "weights.0: hf://me/zoo@main/x.h5: name"),
     "name with a path": ({"name": "../x"}, "weights.0.name: '../x' should be letters, digits"),
     "name with a line end": ({"name": "a\n"}, "weights.0.name: 'a\\n' should be letters, digits"),
     "dots": ({"name": ".."}, "weights.0.name: '..' should be letters, digits"),
@@ -119,7 +120,8 @@ def test_a_relative_file_counts_from_its_yaml(tmp_path):
     ["", "packages", "https:", "https://a b", "https://a\nb", "https://[x", "https://a:99999999/",
      "file:", "file:a\0b", "gdrive:", "gdrive:short", "javascript:alert(1)", "s3://bucket/x",
      "http://localhost.example/x", "http://localhost@weights.example/x", "//a.example/x",
-     "http://weights.example\\@localhost/x"],
+     "http://weights.example\\@localhost/x", "hf://x.h5", "hf://me/x.h5", "hf://me/zoo/../x.h5",
+     "hf://me/zoo@/x.h5", "hf://me/zoo/a b.h5", "hf:me/zoo/x.h5"],
 )  # fmt: skip
 def test_what_is_no_source(text):
     """An address without TLS is one on this machine only."""
@@ -136,6 +138,7 @@ def test_what_is_a_source():
         "gdrive:1mMiujUTQQkQgU0CjAwVQN69GUSmHjxNo": "gdrive:1mMiujUTQQkQgU0CjAwVQN69GUSmHjxNo",
         "file:///tmp/a%20b.h5": "file:/tmp/a b.h5",
         "file:x.h5": "file:x.h5",
+        "hf://me/zoo@v1/a/x.h5": "https://huggingface.co/me/zoo/resolve/v1/a/x.h5",
     }
     assert {text: str(parse_source(text)) for text in shown} == shown
 

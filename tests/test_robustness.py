@@ -15,16 +15,17 @@ import modelzoo
 from modelzoo import InputError, charts, cli
 from modelzoo.analysis import attacks
 from modelzoo.analysis.attacks import answers, fgsm, log_odds, pgd
-from modelzoo.analysis.explain import before_softmax, on_pictures
-from modelzoo.analysis.measuring import (
+from modelzoo.analysis.corruptions import (
+    CORRUPTIONS,
     KINDS,
     noisy,
     occluded,
     rotated,
     shifted,
     strengths_for,
-    telling_strength,
 )
+from modelzoo.analysis.explain import before_softmax, on_pictures
+from modelzoo.analysis.measuring import telling_strength
 from modelzoo.charts.curves import attack_curves, corruption_curves
 from modelzoo.charts.explanations import adversarial_pictures, magnification
 from modelzoo.data.known_sets import MNIST5K
@@ -188,7 +189,8 @@ def test_a_square_is_covered_wholly_inside():
 def test_strength_0_of_every_kind_is_the_picture_itself():
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), "uint8")
     directions = {"shift": 8, "rotation": 2, "noise": 1, "occlusion": 1}
-    for name, kind in KINDS.items():
+    for name in CORRUPTIONS:
+        kind = KINDS[name]
         for same in kind.change(images, 0, np.random.default_rng(0)):
             np.testing.assert_array_equal(same, images)
         assert len(list(kind.change(images, 2, np.random.default_rng(0)))) == directions[name]
@@ -252,7 +254,7 @@ def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
     table = rows_of(tmp_path / "robustness.csv")
     first = [row for row in table if row["model"] == "lenet5/mnist"]
     second = [{**row, "model": "lenet5/mnist"} for row in table if row["model"] == "a run"]
-    assert first == second and {row["kind"] for row in first} == set(KINDS)
+    assert first == second and {row["kind"] for row in first} == set(CORRUPTIONS)
     plain = [row for row in first if float(row["strength"]) == 0]
     assert len({row["accuracy"] for row in plain}) == 1 and float(plain[0]["accuracy"]) > 0.9
     assert {float(row["brightness"]) for row in plain} == {1.0}
@@ -261,6 +263,42 @@ def test_robustness_shows_every_network_the_same_pictures(tmp_path, capsys):
     assert cli.main([*words.split(), "--out", str(tmp_path), "--format", "svg"]) == 0
     assert "lenet5/mnist  shift  3" in capsys.readouterr().out
     assert (tmp_path / "robustness.svg").read_text().startswith("<svg")
+
+
+def test_the_public_functions_measure_what_the_commands_do(tmp_path, capsys):
+    """PGD as a kind of change, by name, is what `attack` gives for the same images."""
+    command = "attack lenet5/mnist --dataset mnist5k --images 40 --strengths 0.1 --steps 20"
+    assert cli.main([*command.split(), "--json", "--out", str(tmp_path)]) == 0
+    rows = {(r["method"], r["strength"]): r for r in json.loads(capsys.readouterr().out)["rows"]}
+    found = modelzoo.robustness("lenet5/mnist", ["pgd"], [0.1], dataset="mnist5k", images=40)
+    wanted = [rows["pgd", strength]["accuracy"] for strength in (0, 0.1)]
+    assert [row["accuracy"] for row in found.rows] == wanted
+    images, labels = found.pictures.images, found.pictures.labels
+    changed = modelzoo.attack("lenet5/mnist", images, labels, 0.1)
+    assert changed.shape == images.shape and np.abs(changed - images).max() <= 25.5
+    names = [each.classes[0][0] for each in modelzoo.predict("lenet5/mnist", changed)]
+    assert np.mean(np.array(names) == labels.astype(str)) == pytest.approx(wanted[1])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, y: modelzoo.attack("lenet5/mnist", x, y, 1.5), "epsilon 1.5"),
+        (lambda x, y: modelzoo.attack("lenet5/mnist", x, y[:1]), "2 classes from 0 to 9"),
+        (lambda x, y: modelzoo.attack("lenet5/mnist", x, y + 10), "2 classes from 0 to 9"),
+        (lambda x, y: modelzoo.attack("lenet5/mnist", x, y, method="fgms"), "did you mean 'fgsm'"),
+        (lambda x, y: modelzoo.attack("lenet5/mnist", x / 255.0, y), "0 to 1 count as scaled"),
+        (lambda x, y: modelzoo.attack("lenet5/mnist", x[:, 1:], y), r"lenet5 takes \(28, 28, 1\)"),
+        (lambda x, y: modelzoo.robustness("lenet5/mnist", ["shfit"]), "did you mean 'shift'"),
+        (lambda x, y: modelzoo.robustness("lenet5/mnist", strengths=[1]), "of one kind"),
+        (lambda x, y: modelzoo.robustness("lenet5/mnist", ["pgd"], [2]), "from 0 to 1"),
+        (lambda x, y: modelzoo.robustness([]), "0 networks"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_error(call, message):
+    images = np.full((2, 28, 28, 1), 200, "uint8")
+    with pytest.raises(modelzoo.InputError, match=message):
+        call(images, np.array([3, 4]))
 
 
 # Charts

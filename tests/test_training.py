@@ -111,6 +111,33 @@ def test_a_run_leaves_the_promised_files(bars, tmp_path):
     assert run.evaluate()["accuracy"] == metrics["test_accuracy"]
 
 
+class Counting(keras.callbacks.Callback):
+    """Notes each epoch with its validation accuracy, and ends a training after the third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[int, float] = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen[epoch] = logs["val_accuracy"]
+        self.model.stop_training = epoch == 2
+
+
+def test_callbacks_of_ones_own_see_every_epoch(bars, tmp_path):
+    """In a new run and in one that goes on; and they may end it."""
+    counting = Counting()
+    Trainer(config_of("bars", 2), out=tmp_path / "run", callbacks=[counting]).fit()
+    assert list(counting.seen) == [0, 1]
+    run = resume(tmp_path / "run", epochs=9, callbacks=[counting])
+    assert list(counting.seen) == [0, 1, 2] and run.metrics["epochs"] == 3
+    assert [*counting.seen.values()] == pytest.approx([*run.history["val_accuracy"]])
+    for wrong in (["EarlyStopping"], [keras.callbacks.EarlyStopping], [counting, None], "x"):
+        with pytest.raises(InputError, match=r"is no keras\.callbacks\.Callback"):
+            Trainer(config_of("bars", 2), callbacks=wrong)
+        with pytest.raises(InputError, match=r"is no keras\.callbacks\.Callback"):
+            resume(tmp_path / "run", callbacks=wrong)
+
+
 def test_the_best_validation_epoch_is_what_is_kept_and_scored(bars, tmp_path):
     """The test score must belong to best.weights.h5, and the test set must not choose it."""
     run = Trainer(config_of("bars", 6, *EVERYTHING_RANDOM), out=tmp_path / "run").fit()

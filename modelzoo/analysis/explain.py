@@ -47,20 +47,7 @@ def features(
     *,
     batch_size: int = 256,
 ) -> dict[str, np.ndarray]:
-    """Return what layers of a network put out.
-
-    Args:
-        network: a functional `keras.Model`.
-        images: images as `modelzoo.preprocess` returns them, (n, *input_shape).
-        layers: names of layers, in the order wanted; by default all but the input, from it on.
-        batch_size: images computed at once.
-
-    Returns:
-        float32 arrays (n, *output shape) by the name of their layer.
-
-    Raises:
-        InputError: the network has no such layer.
-    """
+    """Do the work of `modelzoo.features` for a functional `keras.Model`."""
     known = {layer.name: layer for layer in network.layers}
     if layers is None:
         kinds = keras.layers.InputLayer
@@ -108,19 +95,9 @@ def input_gradient(
 def saliency(
     network: keras.Model, images: np.ndarray, classes: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return how much each pixel moves the answer: the size of the score's gradient.
+    """Do the work of `modelzoo.saliency` for a Keras model, whose softmax is left out.
 
-    Args:
-        network: a classifier. Its softmax, if it has one, is left out (see `before_softmax`); to
-            ask about images as they are stored, pass `on_pictures(before_softmax(network), …)`.
-        images: (n, height, width, channels), as the network takes them.
-        classes: (n,), the class whose score is followed; by default the one that is answered.
-
-    Returns:
-        (n, height, width), float32, from 0: the largest of the channels.
-
-    Reference:
-        Simonyan, Vedaldi, Zisserman (2014), Deep inside convolutional networks, section 3.
+    To ask about images as they are stored, pass `on_pictures(before_softmax(network), …)`.
     """
     scores = before_softmax(network)
     images = np.asarray(images, "float32")

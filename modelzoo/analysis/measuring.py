@@ -5,127 +5,40 @@ One batch at a time is in memory. Importing this starts no framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from modelzoo.analysis.corruptions import CORRUPTIONS, KINDS, check_kinds, strengths_for
 from modelzoo.charts import Chart
-from modelzoo.charts.canvas import image_of
+from modelzoo.charts.curves import corruption_curves
 from modelzoo.charts.explanations import adversarial_pictures
+from modelzoo.charts.style import LOOKS
+from modelzoo.config import Config
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.known_sets import output_names
 from modelzoo.data.source import Dataset, ImageSource, as_text
 from modelzoo.networks import reference
 from modelzoo.support.errors import InputError
 from modelzoo.support.terminal import ProgressBar
+from modelzoo.training.device import start_framework
+from modelzoo.training.prepare import stored_images
+from modelzoo.training.resolve import Source, resolve
 
 if TYPE_CHECKING:
     import keras
 
-    from modelzoo.training.resolve import Source
-
-DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
-GREY = 128  # of the square that covers a part
 MOST_AT_ONCE = 256  # images
 LARGE_BATCH_BYTES = 64_000_000  # of float32 images
 SHOWN = 5  # adversarial images
 Row = dict[str, Any]
-# From images and a strength to the changed images, once for each direction.
-Corruption = Callable[[np.ndarray, float, np.random.Generator], Iterable[np.ndarray]]
 Attack = Callable[..., np.ndarray]  # as `attacks.fgsm`
 # A row to be completed, a network, and how images with labels are changed, once or several times.
 Cell = tuple[Row, "keras.Model", Callable[[np.ndarray, np.ndarray], np.ndarray]]
-
-
-def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Move images by whole pixels. Zeros come in, and what leaves the field is lost."""
-    height, width = images.shape[1:3]
-    above, beside = abs(down), abs(right)
-    padded = np.pad(images, ((0, 0), (above, above), (beside, beside), (0, 0)))
-    top, left = above - down, beside - right
-    return padded[:, top : top + height, left : left + width]
-
-
-def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Turn images counter-clockwise about their centres, bilinearly. Zeros come in."""
-    turned = [image_of(each).rotate(degrees, Image.Resampling.BILINEAR) for each in images]
-    return np.stack([np.asarray(each) for each in turned]).reshape(images.shape)
-
-
-def noisy(images: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
-    """Add Gaussian noise of deviation `sigma` grey levels to each value; round, clip to 0..255."""
-    noise = sigma * generator.standard_normal(images.shape, dtype="float32")
-    return np.clip(np.rint(images + noise), 0, 255).astype("uint8")
-
-
-def occluded(images: np.ndarray, side: int, generator: np.random.Generator) -> np.ndarray:
-    """Cover a square of `side` pixels, wholly inside the image at a random place, with grey 128.
-
-    Reference:
-        Zeiler, Fergus (2014), Visualizing and understanding convolutional networks, section 4.2,
-        who move such a square over an image.
-    """
-    result = images.copy()
-    room = np.array(images.shape[1:3]) - side
-    corners = np.floor(generator.random((len(images), 2)) * (room + 1)).astype(int)
-    for picture, (top, left) in zip(result, corners, strict=True):
-        picture[top : top + side, left : left + side] = GREY
-    return result
-
-
-class Kind(NamedTuple):
-    """A way to change images by a strength from 0, which leaves them as they are."""
-
-    title: str  # with the unit of the strength, for an axis
-    strengths: Sequence[float]  # by default; those in pixels of images of 28 pixels a side
-    change: Corruption
-    largest: float | None = None  # strength; None: a whole number of pixels, up to the side
-
-
-KINDS = {
-    "shift": Kind(
-        "Shift in pixels, 8 directions",
-        range(7),
-        lambda images, by, _: (shifted(images, int(by) * y, int(by) * x) for y, x in DIRECTIONS),
-    ),
-    "rotation": Kind(
-        "Rotation in degrees, both ways",
-        range(0, 91, 15),
-        lambda images, degrees, _: (rotated(images, each) for each in (degrees, -degrees)),
-        largest=180,
-    ),
-    "noise": Kind(
-        "Gaussian noise, sigma in grey levels",
-        range(0, 121, 20),
-        lambda images, sigma, draw: [noisy(images, sigma, draw)],
-        largest=255,
-    ),
-    "occlusion": Kind(
-        "Side of a covering grey square in pixels",
-        range(0, 17, 4),
-        lambda images, side, draw: [occluded(images, int(side), draw)],
-    ),
-}
-
-
-def strengths_for(name: str, side: int, wanted: Sequence[float] | None = None) -> list[float]:
-    """Return the strengths of a kind for images whose shorter side has so many pixels.
-
-    By default those of the kind, in pixels times the side's multiple of 28, up to the side.
-    """
-    kind = KINDS[name]
-    in_pixels, largest = kind.largest is None, kind.largest or side
-    if wanted is None:
-        factor = max(1, round(side / 28)) if in_pixels else 1
-        return [s * factor for s in kind.strengths if s * factor <= largest]
-    for strength in wanted:
-        if strength > largest or (in_pixels and strength != int(strength)):
-            what = "a whole number of pixels" if in_pixels else "a number"
-            raise InputError(f"--strengths {strength:g}: {name} takes {what} from 0 to {largest:g}")
-    return list(wanted)
 
 
 class Pictures(NamedTuple):
@@ -197,22 +110,133 @@ def open_pictures(
     return Pictures(data, data.x_test[chosen], data.y_test[chosen])
 
 
-def attack_rows(
-    model: keras.Model,
-    pictures: Pictures,
-    methods: Mapping[str, Attack],
-    strengths: Sequence[float],
-) -> list[Row]:
-    """Return a row a method and strength, with the accuracy over the images, 0 to 1."""
-    cells: list[Cell] = [
-        ({"method": name, "strength": strength}, model, partial(attack, model, strength=strength))
-        for name, attack in methods.items()
-        for strength in strengths
+def attack(
+    model: str | Path | Config,
+    images: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    epsilon: float = 0.1,
+    *,
+    weights: str | Path | None = None,
+    method: Literal["fgsm", "pgd"] = "pgd",
+    steps: int = 20,
+    seed: int = 0,
+    device: str = "auto",
+) -> np.ndarray:
+    """Change images a little, so that a network errs.
+
+    Args:
+        model: NAME or NAME/WEIGHTS, a path to a YAML, the folder of a run, or a configuration.
+        images: as they are stored, (n, height, width) or (n, height, width, channels), uint8 or
+            float in 0..255.
+        labels: (n,), the right classes.
+        epsilon: the most that a pixel changes, from 0 to 1, as a share of the range 0..255.
+        weights: as for `load`.
+        method: "fgsm", one step (Goodfellow, Shlens, Szegedy, 2015), or "pgd", many (Madry et al.,
+            2018), which fools whatever the first does.
+        steps: of each climb of PGD.
+        seed: of the point from which PGD begins its second climb.
+        device: as for `Trainer`.
+
+    Returns:
+        float32 of the shape (n, height, width, channels), within 0..255 and within epsilon.
+
+    Raises:
+        InputError: the network does not take the images, or labels and epsilon are no such.
+
+    Example:
+        >>> digits = modelzoo.load_dataset("mnist5k")
+        >>> images, labels = digits.x_test[:20], digits.y_test[:20]
+        >>> changed = modelzoo.attack("lenet5/mnist", images, labels, 0.1, method="fgsm")
+        >>> float(np.abs(changed - images).max())
+        25.5
+    """
+    source = resolve(model, weights)
+    images, labels = stored_images(source.config, images), np.asarray(labels)
+    classes = source.config.model.num_classes
+    if labels.shape != images.shape[:1] or not np.isin(labels, range(classes)).all():
+        raise InputError(f"attack: labels should be {len(images)} classes from 0 to {classes - 1}")
+    if not 0 <= epsilon <= 1 or steps < 1:
+        raise InputError(f"attack: epsilon {epsilon} or steps {steps}: give 0 to 1, and 1 or more")
+    check_kinds([method], ("fgsm", "pgd"))
+    with start_framework(source.config.trainer.backend, device).scope():
+        return attacks(steps, seed)[method](build_scores(source)[0], images, labels, epsilon)
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """The accuracy of networks on changed test images."""
+
+    rows: list[Row]  # of a network, a kind and a strength: `accuracy` from 0 to 1, …
+    chart: Chart
+    pictures: Pictures
+
+
+def robustness(
+    models: Source | str | Path | Config | Sequence[Source | str | Path | Config],
+    kinds: Sequence[str] = CORRUPTIONS,
+    strengths: Sequence[float] | None = None,
+    *,
+    dataset: str | None = None,
+    images: int | None = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    notify: Callable[[str], None] = print,
+) -> Robustness:
+    """Measure networks on test images that are shifted, rotated, noisy, covered or attacked.
+
+    Args:
+        models: one, or several that take the same images, each NAME or NAME/WEIGHTS, a path to a
+            YAML, the folder of a run, or a configuration.
+        kinds: some of "shift", "rotation", "noise", "occlusion", "fgsm" and "pgd".
+        strengths: of one kind, in its unit (pixels, degrees, grey levels, pixels, epsilon from 0
+            to 1), in place of its own; 0 is always measured.
+        dataset: whose test images; by default that of the weights.
+        images: how many, drawn by the seed; None for all.
+        seed: of all that is random.
+        device: as for `Trainer`.
+        notify: called with each notice.
+
+    Returns:
+        `rows`, for each network, kind and strength a dict with `model`, `kind`, `strength`,
+        `accuracy` from 0 to 1, and `brightness` (see `corruption_rows`); and their `chart`.
+
+    Raises:
+        InputError: networks, data or strengths cannot be used, or networks not be compared.
+
+    Example:
+        >>> found = modelzoo.robustness("lenet5/mnist", ["shift"], [0, 6], dataset="mnist5k")
+        >>> [round(row["accuracy"], 1) for row in found.rows]
+        [1.0, …]
+    """
+    given = [models] if isinstance(models, Source | str | Path | Config) else list(models)
+    check_kinds(kinds, KINDS)
+    if strengths is not None and len(kinds) != 1:
+        raise InputError("--strengths: are of one kind; name it with --kinds")
+    if not 1 <= len(given) <= len(LOOKS):
+        raise InputError(f"{len(given)} networks: at most {len(LOOKS)} fit in one chart")
+    sources = [
+        each if isinstance(each, Source) else resolve(each, dataset=dataset, for_scores=True)
+        for each in given
     ]
-    return [
-        {key: row[key] for key in ("method", "strength", "accuracy")}
-        for row in _measured(cells, pictures)
-    ]
+    check_comparable(sources)
+    for notice in filter(None, (each.notice for each in sources)):
+        notify(notice)
+    side = min(sources[0].config.image_shape[:2])
+    wanted = {kind: strengths_for(kind, side, strengths) for kind in kinds}
+    with start_framework(sources[0].config.trainer.backend, device).scope():
+        pictures = open_pictures(sources, images, seed, notify)
+        networks = {source.label: build_scores(source)[0] for source in sources}
+        rows = corruption_rows(networks, pictures, wanted, seed)
+    titles = {name: kind.title for name, kind in KINDS.items()}
+    chart = corruption_curves(rows, titles, f"Accuracy on changed images, {pictures.described}")
+    return Robustness(rows, chart, pictures)
+
+
+def attacks(steps: int, seed: int) -> dict[str, Attack]:
+    """Return the methods of attack. A framework runs by then."""
+    from modelzoo.analysis.attacks import fgsm, pgd
+
+    return {"fgsm": fgsm, "pgd": partial(pgd, steps=steps, seed=seed)}
 
 
 def corruption_rows(
@@ -220,28 +244,34 @@ def corruption_rows(
     pictures: Pictures,
     strengths: Mapping[str, Sequence[float]],
     seed: int,
+    steps: int = 20,
 ) -> list[Row]:
     """Return a row a network, kind and strength; every network is shown the same images.
 
     `accuracy`, 0 to 1, is over all images and directions. `brightness` is the sum of all pixels
     as a share of that of the images as they are: on a black ground, how much of the ink a shift
-    or a turn leaves in the field.
+    or a turn leaves in the field. `steps` are those of PGD.
     """
     cells: list[Cell] = []
     for label, model in models.items():
         for kind, wanted in strengths.items():
             for strength in wanted:
-                # The same draws for every network and strength: curves differ by these alone.
-                draw = np.random.default_rng([seed, list(KINDS).index(kind)])
                 row = {"model": label, "kind": kind, "strength": strength}
-                cells.append((row, model, partial(_corrupted, kind, strength, draw)))
+                if KINDS[kind].change:
+                    # The same draws for every network and strength: curves differ by these alone.
+                    draw = np.random.default_rng([seed, list(KINDS).index(kind)])
+                    change = partial(_corrupted, kind, strength, draw)
+                else:
+                    change = partial(attacks(steps, seed)[kind], model, strength=strength)
+                cells.append((row, model, change))
     return _measured(cells, pictures)
 
 
 def _corrupted(
     kind: str, strength: float, draw: np.random.Generator, images: np.ndarray, _: np.ndarray
 ) -> np.ndarray:
-    return np.concatenate([*KINDS[kind].change(images, strength, draw)])
+    change = KINDS[kind].change
+    return np.concatenate([*change(images, strength, draw)]) if change else images
 
 
 def _measured(cells: Sequence[Cell], pictures: Pictures) -> list[Row]:

@@ -1,7 +1,12 @@
 """Charts of runs, of networks, of what networks see, and of the arithmetic that they are made of.
 
 Each function takes plain data and returns an Altair chart that draws without a network; `save`
-writes one to a file. Nothing here starts a framework.
+writes one to a file, and `modelzoo.show` shows one in a notebook. Nothing here starts a framework.
+
+Example:
+    >>> layers = modelzoo.summary("lenet5")
+    >>> modelzoo.charts.save(modelzoo.charts.architecture(layers, "lenet5"), "lenet5.svg").name
+    'lenet5.svg'
 """
 
 from modelzoo.charts.architecture import architecture as architecture

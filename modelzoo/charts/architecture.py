@@ -48,7 +48,7 @@ def architecture(layers: Sequence[Layer], name: str) -> Chart:
     values, such as an activation, a normalisation, dropout or flattening, is named below the
     block that it works on. An output that is neither maps nor units is an InputError.
 
-    `layers` is what `modelzoo.api.describe` returns; `name`, that of the network, is for the title.
+    `layers` is what `modelzoo.summary` returns; `name`, that of the network, is for the title.
     """
     groups = _groups(layers, name)
     shapes = np.array([(1, 1, *group[0]["output_shape"])[-3:] for group in groups])

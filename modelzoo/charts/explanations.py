@@ -41,11 +41,11 @@ Tile = tuple[np.ndarray, float, float, float, str]  # pixels, longer side, x, y,
 
 
 def feature_maps(
-    picture: np.ndarray,
+    picture: np.ndarray | None,
     features: Mapping[str, np.ndarray],
     answer: Sequence[Answer],
     *,
-    name: str,
+    name: str = "a network",
     unit: Literal["probability", "score"] = "probability",
     kinds: Mapping[str, str] | None = None,
 ) -> Chart:
@@ -56,18 +56,19 @@ def feature_maps(
     other layers 16 maps are drawn.
 
     Args:
-        picture: uint8, (height, width, 1 or 3); else an InputError.
+        picture: uint8, (height, width, 1 or 3); else an InputError. None leaves it out.
         features: by the name of the layer, in the order in which they are drawn, (height, width,
-            maps) or (units,), else an InputError; of `modelzoo.analysis.explain.features`.
-        answer: classes with their values; drawn in this order, ten at most.
+            maps) or (units,), else an InputError; of `modelzoo.features`.
+        answer: classes with their values; drawn in this order, ten at most, or none.
         name: of the network, for the title.
         unit: what the values of the answer are.
         kinds: class of each layer, to be written below its name.
     """
-    high, wide, *channels = picture.shape
-    size = f"{high} × {wide}, {'grey' if channels == [1] else 'colour'}"
-    first: Tile = (picture, PICTURE, 0, 0, "The image")
-    lines = [(["picture", size], [first], 0)]
+    lines: list[tuple[list[str], list[Tile], int]] = []
+    if picture is not None:
+        high, wide, *channels = picture.shape
+        size = f"{high} × {wide}, {'grey' if channels == [1] else 'colour'}"
+        lines = [(["picture", size], [(picture, PICTURE, 0, 0, "The image")], 0)]
     for layer, values in features.items():
         kind, grey = (kinds or {}).get(layer, ""), _as_grey(layer, values)
         lines.append((_label(layer, kind, values), *_tiles(layer, grey)))
@@ -84,8 +85,10 @@ def feature_maps(
             canvas.text(right + 8, y + high / 2 - 6, f"and {left_out:,} more", NOTE)
             right += 8 + LETTER * len(f"and {left_out:,} more")
         widest, y = max(widest, right), y + high + ROW_GAP
-    canvas.label(0, y, ["answer", unit], NOTE)
-    bottom = _draw_bars(canvas, answer, unit, y)
+    bottom = y
+    if answer:
+        canvas.label(0, y, ["answer", unit], NOTE)
+        bottom = _draw_bars(canvas, answer, unit, y)
     title = f"What {printable(name)} makes of an image"
     subtitle = "In each layer from its least value (black) to its largest 1% (white)"
     return canvas.chart(widest, bottom, title, subtitle)

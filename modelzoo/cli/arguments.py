@@ -212,8 +212,9 @@ COMMANDS = (
         *DEVICE,
     ),
     Command(
-        "list",
+        'list "lenet5*"',
         "List the networks.",
+        value("pattern", "P", "of the names: * stands for anything (*)", nargs="?", default="*"),
         flag("--weights", "the published weights instead"),
         flag("--json", "one JSON array on stdout"),
         run="commands:list_networks",

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from modelzoo.config.published import SUFFIXES, WeightsFile
 from modelzoo.data.known_sets import class_names
 from modelzoo.data.samples import samples_of
 from modelzoo.support.environment import cache_folder
-from modelzoo.support.errors import InputError, RunError
+from modelzoo.support.errors import InputError, RunError, suggest
 from modelzoo.support.files import read_record, state_of
 from modelzoo.support.terminal import say
 from modelzoo.training.resolve import configure
@@ -140,20 +141,30 @@ def list_networks(options: argparse.Namespace) -> None:
             "weights": [entry.name for entry in config.weights],
             "title": config.about.title,
         }
-        for config in map(load_config, list_models())
+        for config in map(load_config, list_models(options.pattern))
     ]
     heads = ("NAME", "YEAR", ">PARAMETERS", "INPUT", "DATA SET", "TITLE")
     shown = []
     for row in rows:
         size, shape = f"{row['parameters']:,}", as_text(row["input_shape"])
         shown.append((row["name"], str(row["year"]), size, shape, row["dataset"], row["title"]))
+    _show_fitting(options, rows, heads, shown)
+
+
+def _show_fitting(
+    options: argparse.Namespace, rows: Sequence[Any], heads: Sequence[str], shown: Sequence[Any]
+) -> None:
+    """Print the table of what fits a pattern."""
+    if not rows:
+        near = suggest(options.pattern, list_models())
+        raise InputError(f"no name fits {options.pattern!r:.80}{near}")
     show(options, rows, table_lines(heads, shown))
 
 
 def info(options: argparse.Namespace) -> None:
     config, _ = chosen_config(options)
     about, model = config.about, config.model
-    layers = api.describe(config) if options.layers or options.json else []
+    layers = api.summary(config) if options.layers or options.json else []
     facts = {
         "name": config.name,
         "title": about.title,
@@ -221,22 +232,14 @@ WORDS = {"good": "good", "damaged": "WRONG", "missing": "MISSING", "unknown": "n
 
 
 def list_weights(options: argparse.Namespace) -> None:
-    """Print the published weights of all networks, each with where its file is."""
-    rows, shown = [], []
-    for model in list_models():
-        for entry in load_config(model).weights:
-            file = entry.file_of(model)
-            places = {"package": packaged_path(file), "cache": cached_path(file)}
-            found = (place for place, path in places.items() if path and path.is_file())
-            where = next(found, "not fetched")
-            where += ", unverified" if where == "not fetched" and entry.unverified else ""
-            row = {"model": model, **msgspec.to_builtins(entry), "where": where}
-            rows.append({key: value for key, value in row.items() if key != "golden"})
-            size = f"{entry.bytes:,}" if entry.bytes else "?"
-            scores = entry.scores
-            label = f"{model}/{entry.name}"
-            shown.append((label, scores.dataset, f"{scores.accuracy:.4f}", size, where))
-    show(options, rows, table_lines(("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE"), shown))
+    """Print the published weights of networks, each with where its file is."""
+    rows, shown = api.list_weights(options.pattern), []
+    for row in rows:
+        size, scores = f"{row['bytes']:,}" if row["bytes"] else "?", row["scores"]
+        label, accuracy = f"{row['model']}/{row['name']}", f"{scores['accuracy']:.4f}"
+        shown.append((label, scores["dataset"], accuracy, size, row["where"]))
+    heads = ("WEIGHTS", "DATA SET", ">ACCURACY", ">BYTES", "WHERE")
+    _show_fitting(options, rows, heads, shown)
 
 
 def pull(options: argparse.Namespace) -> None:

@@ -7,24 +7,23 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec.structs import asdict
 
-from modelzoo import charts
+from modelzoo import api, charts
 from modelzoo.analysis import measuring
 from modelzoo.analysis.seeing import see
-from modelzoo.api import describe
 from modelzoo.charts import Chart
 from modelzoo.charts.canvas import image_of
-from modelzoo.charts.curves import attack_curves, corruption_curves
-from modelzoo.charts.style import LOOKS
+from modelzoo.charts.curves import attack_curves
 from modelzoo.cli.options import chosen_config, chosen_source
 from modelzoo.cli.printing import print_notice, show, table_lines
-from modelzoo.data.filters import FILTERS, apply_filter, find_filter, read_photograph
+from modelzoo.data.datasets import check_dataset_name
+from modelzoo.data.filters import filters as apply_filters
+from modelzoo.data.filters import find_filter, read_photograph
 from modelzoo.data.images import read_image
 from modelzoo.data.known_sets import class_names
 from modelzoo.support.errors import InputError, RunError, suggest
@@ -58,7 +57,7 @@ def draw(options: argparse.Namespace) -> None:
         stem = "-".join(filter(None, (what, options.filter)))
     elif what == "architecture":
         config, _ = chosen_config(options)
-        chart, stem = charts.architecture(describe(config), config.name), f"{config.name}-{what}"
+        chart, stem = charts.architecture(api.summary(config), config.name), f"{config.name}-{what}"
     else:
         source = chosen_source(options)
         label = source.config.name
@@ -121,7 +120,7 @@ def features(options: argparse.Namespace) -> None:
 
 def filters(options: argparse.Namespace) -> None:
     pixels, notes = read_photograph(options.image, grey=options.grey)
-    done = [apply_filter(pixels, name) for name in dict.fromkeys(options.filter or FILTERS)]
+    done = apply_filters(pixels, options.filter)
     path = Path(options.image)
     stem = _in_a_file_name(path.stem)
     figure = _save(charts.filtered_pictures(done, path.name), options, f"{stem}-filters")
@@ -147,15 +146,20 @@ def filters(options: argparse.Namespace) -> None:
 def attack(options: argparse.Namespace) -> None:
     (source,) = _sources(options, [options.model])
     label = source.label
+    check_dataset_name(source.dataset)
+    if source.notice:
+        print_notice(source.notice)
     with start_framework(source.config.trainer.backend, options.device).scope():
-        from modelzoo.analysis.attacks import fgsm, pgd
-
         network = measuring.build_scores(source)
-        climb: measuring.Attack = partial(pgd, steps=options.steps, seed=options.seed)
-        known = {"fgsm": fgsm, "pgd": climb}
+        known = measuring.attacks(options.steps, options.seed)
         methods = {name: known[name] for name in known if options.method in (name, "both")}
         pictures = measuring.open_pictures([source], options.images, options.seed, print_notice)
-        rows = measuring.attack_rows(network[0], pictures, methods, options.strengths)
+        wanted = dict.fromkeys(methods, options.strengths)
+        found = measuring.corruption_rows(
+            {label: network[0]}, pictures, wanted, options.seed, options.steps
+        )
+        keys = {"method": "kind", "strength": "strength", "accuracy": "accuracy"}
+        rows = [{name: row[key] for name, key in keys.items()} for row in found]
         figure = measuring.pictures_chart(network, pictures, methods, rows, label)
     data = pictures.data
     title = f"Accuracy of {label} under attack, {pictures.described}"
@@ -180,23 +184,20 @@ def attack(options: argparse.Namespace) -> None:
 
 
 def robustness(options: argparse.Namespace) -> None:
-    given = options.strengths
-    if given is not None and len(options.kinds) != 1:
-        raise InputError("--strengths: are of one kind; name it with --kinds")
-    if len(options.names) > len(LOOKS):
-        raise InputError(f"{len(options.names)} networks: at most {len(LOOKS)} fit in one chart")
     sources = _sources(options, options.names)
-    side = min(sources[0].config.image_shape[:2])
-    wanted = {kind: measuring.strengths_for(kind, side, given) for kind in options.kinds}
-    with start_framework(sources[0].config.trainer.backend, options.device).scope():
-        pictures = measuring.open_pictures(sources, options.images, options.seed, print_notice)
-        models = {source.label: measuring.build_scores(source)[0] for source in sources}
-        rows = measuring.corruption_rows(models, pictures, wanted, options.seed)
-    axis_titles = {name: kind.title for name, kind in measuring.KINDS.items()}
-    title = f"Accuracy on changed images, {pictures.described}"
-    drawn = {"robustness": corruption_curves(rows, axis_titles, title)}
-    head = f"{pictures.described}; every network is shown the same images"
-    _finish(options, pictures, rows, drawn, {"models": list(models)}, (head, ""))
+    found = measuring.robustness(
+        sources,
+        options.kinds,
+        options.strengths,
+        images=options.images,
+        seed=options.seed,
+        device=options.device,
+        notify=print_notice,
+    )
+    head = f"{found.pictures.described}; every network is shown the same images"
+    labels = [source.label for source in sources]
+    drawn = {"robustness": found.chart}
+    _finish(options, found.pictures, found.rows, drawn, {"models": labels}, (head, ""))
 
 
 def plot(options: argparse.Namespace) -> None:
@@ -257,11 +258,7 @@ def _sources(options: argparse.Namespace, names: list[str]) -> list[Source]:
     there = next((each for each in (out, *out.absolute().parents) if is_there(each)), out)
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"--out {out}: {there} is no folder that can be written to")
-    found = [chosen_source(options, model=name, for_scores=True) for name in names]
-    measuring.check_comparable(found)
-    for notice in filter(None, (each.notice for each in found)):
-        print_notice(notice)
-    return found
+    return [chosen_source(options, model=name, for_scores=True) for name in names]
 
 
 def _finish(

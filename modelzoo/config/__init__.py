@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from modelzoo.config.sections import (
     entry_shape,
     read_section,
 )
+from modelzoo.config.sections import register as register
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.support.errors import InputError, unknown
 from modelzoo.support.files import is_there
@@ -44,7 +46,18 @@ STEPS = ("warmup_steps", "decay_steps", "first_decay_steps", "boundaries")  # of
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration, complete and checked."""
+    """A configuration, complete and checked; `load_config` reads one.
+
+    Its sections are attributes, whose fields are the keys of the YAML: `about`, `model`, `data`,
+    `image`, `compile`, `fit`, `trainer` and `weights`.
+
+    Example:
+        >>> config = modelzoo.load_config("lenet5")
+        >>> config.name, config.data.dataset, config.image_shape
+        ('lenet5', 'mnist', (28, 28, 1))
+        >>> config.with_values({"fit": {"epochs": 3}}, "here").fit.epochs
+        3
+    """
 
     name: str  # as in `--model`, and in the name of a run
     about: About
@@ -190,6 +203,11 @@ def load_config(
 
     Raises:
         InputError: naming the file, the line, the key and the nearest right name.
+
+    Example:
+        >>> config = modelzoo.load_config("lenet5", dataset="mnist5k", overrides=["fit.epochs=3"])
+        >>> config.fit.epochs, config.data.dataset
+        (3, 'mnist5k')
     """
     if model is None and config_file is None:
         raise InputError(f"no model given; choose one of {', '.join(list_models())}")
@@ -204,9 +222,21 @@ def load_config(
     return _assemble(_name_of(paths[0], files[0]), layers)
 
 
-def list_models() -> list[str]:
-    """Return the names of the packaged configurations, sorted."""
-    return sorted(path.stem for path in packaged_folder().glob("*.yaml"))
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the names of the packaged networks, sorted.
+
+    Args:
+        pattern: of the names wanted, as in a shell: `*` stands for anything, `?` for a letter.
+
+    Returns:
+        Names for `load`, `build` and `load_config`; none if no name fits.
+
+    Example:
+        >>> modelzoo.list_models("lenet5_1998*")
+        ['lenet5_1998', 'lenet5_1998_distorted']
+    """
+    names = sorted(path.stem for path in packaged_folder().glob("*.yaml"))
+    return [name for name in names if fnmatchcase(name, pattern)]
 
 
 def find_config(model: str | Path) -> Path:

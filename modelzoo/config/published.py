@@ -17,6 +17,11 @@ from modelzoo.support.errors import InputError
 LARGEST_FILE = 2 * 2**30  # of a file of undeclared size
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")  # the only ones that may answer without TLS
 SUFFIXES = (".weights.h5", ".h5", ".hdf5", ".keras", ".safetensors", ".pth", ".pt")  # of weights
+HUGGING_FACE = "https://huggingface.co"
+# hf://OWNER/REPO@REVISION/FILE; no part of it begins with a dot, so that none leads elsewhere
+PART = r"\w[\w.-]*"
+HUB = re.compile(rf"hf://({PART}/{PART})(?:@({PART}))?/({PART}(?:/{PART})*)", re.ASCII)
+COMMIT = r"[0-9a-f]{40}"
 OWN_FOLDER = "-own/"  # in the cache; the name of a network cannot begin so
 NAME = r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # neither dots nor slashes: it becomes a file's name
 
@@ -70,6 +75,9 @@ def parse_source(text: str) -> Source:
     """Read a source as it stands in a YAML, on the command line or in MODELZOO_MIRROR."""
     if text == "package":
         return Source("package")
+    if found := HUB.fullmatch(text):
+        repository, revision, file = found.groups()
+        return Source("url", f"{HUGGING_FACE}/{repository}/resolve/{revision or 'main'}/{file}")
     kind, colon, value = text.partition(":")
     if kind == "gdrive" and re.fullmatch(r"[\w-]{10,100}", value, re.ASCII):
         return Source("gdrive", value)
@@ -82,7 +90,8 @@ def parse_source(text: str) -> Source:
         check_url(text)
         return Source("url", text)
     raise InputError(
-        f"{text!r:.200} is no source: they are package, https://..., gdrive:ID, file:PATH"
+        f"{text!r:.200} is no source: they are package, https://..., gdrive:ID, file:PATH, "
+        "hf://OWNER/REPO@REVISION/FILE"
     )
 
 
@@ -171,7 +180,7 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """One entry of `weights:`."""
 
     name: Annotated[str, Meta(pattern=NAME, description="letters, digits, '_' and '-', at most 64")]
-    sources: Annotated[list[str], Meta(min_length=1)]  # package, https://…, gdrive:ID, file:PATH
+    sources: Annotated[list[str], Meta(min_length=1)]  # see `parse_source`
     scores: Scores
     recipe: Text
     licence: Text
@@ -187,6 +196,9 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         for source in self.sources:
             parse_source(source)
+            hub = HUB.fullmatch(source)
+            if hub and not re.fullmatch(COMMIT, hub[2] or ""):
+                raise ValueError(f"{source}: name the commit: hf://OWNER/REPO@40 digits/FILE")
         if self.golden and len({len(row) for row in self.golden.outputs}) > 1:
             raise ValueError("golden.outputs: should be rows of one length")
         if self.unverified and (self.sha256 or self.bytes):

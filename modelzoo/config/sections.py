@@ -136,10 +136,59 @@ NARROWED = {  # arguments of all builders
 }
 
 
+PACKAGED = frozenset(BUILDERS)
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+def register(builder: Builder, name: str | None = None) -> Builder:
+    """Make a builder of your own known, as `builder:` of a YAML and to `build`.
+
+    Args:
+        builder: a function with a type hint for each parameter, `input_shape` and `num_classes`
+            among them, that returns an uncompiled `keras.Model`. Its parameters become the keys
+            of the `model:` section. Registered again, as when a notebook's cell runs again, it
+            takes the place of the earlier one of its name.
+        name: by default the function's own.
+
+    Returns:
+        The function itself, so that `@modelzoo.register` may stand above it.
+
+    Raises:
+        InputError: the name belongs to a packaged builder, or the parameters cannot be keys.
+
+    Example:
+        >>> import keras
+        >>> @modelzoo.register
+        ... def one_layer(input_shape: list[int], num_classes: int = 10) -> keras.Model:
+        ...     head = keras.layers.Dense(num_classes, activation="softmax")
+        ...     return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), head])
+        >>> modelzoo.build("one_layer", input_shape=[28, 28, 1]).count_params()
+        7850
+    """
+    called = getattr(builder, "__name__", "") if name is None else name
+    if called in PACKAGED:
+        raise InputError(f"register: {called} is a builder of the package; give another name")
+    if not callable(builder) or not re.fullmatch(r"[A-Za-z]\w*", called, re.ASCII):
+        raise InputError(f"register: {called or builder!r:.80}: give a function that has a name")
+    try:
+        fields = _struct_of(called, builder).__struct_fields__
+    except (KeyError, NameError, TypeError, ValueError) as error:
+        raise InputError(f"register {called}: each parameter needs a type hint: {error}") from None
+    missing = [each for each in ("input_shape", "num_classes") if each not in fields]
+    if missing:
+        raise InputError(f"register {called}: has no parameter {' and no '.join(missing)}")
+    BUILDERS[called] = builder
+    model_struct.cache_clear()
+    return builder
+
+
 @functools.cache
 def model_struct(builder: str) -> type[Model]:
     """Return the class of the `model` section for a builder, read from its signature."""
-    function = BUILDERS[builder]
+    return _struct_of(builder, BUILDERS[builder])
+
+
+def _struct_of(builder: str, function: Callable[..., Any]) -> type[Model]:
     keras = types.SimpleNamespace(Model=object)
     hints = typing.get_type_hints(function, localns={"keras": keras}, include_extras=True)
     fields: list[Any] = []

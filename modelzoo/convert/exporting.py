@@ -80,8 +80,9 @@ def export(
             from the network's by more than 1e-4; nothing is left then.
 
     Example:
-        >>> modelzoo.export("lenet5", "mnist", format="onnx").path
-        PosixPath('lenet5-mnist.onnx')
+        >>> done = modelzoo.export("lenet5", "mnist", format="html")
+        >>> done.path.name
+        'lenet5-mnist.html'
     """
     formats = [*FORMATS, "html"]
     if format not in formats:

@@ -134,9 +134,18 @@ def load_dataset(
         notify: called with a notice where `mnist` can't be reached, and `mnist5k` comes in its
             place: nothing measured on it can pass for MNIST's. It stands in for `mnist16`, too.
 
+    Returns:
+        `x_train` and `x_test`, uint8 (n, height, width, channels); `y_train` and `y_test`, int64
+        (n,), positions in `class_names`; and `note`, what a reader of a figure must know.
+
     Raises:
         DatasetUnavailable: it would have to be fetched, and can't be.
         InputError: there is no such data set, or its file is damaged.
+
+    Example:
+        >>> digits = modelzoo.load_dataset("mnist5k")
+        >>> digits.x_train.shape, digits.y_test[:3].tolist(), len(digits.class_names)
+        ((4000, 28, 28, 1), […], 10)
     """
     if image_shape is None:
         if takes_image_options(name):

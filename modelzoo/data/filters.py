@@ -1,5 +1,6 @@
 """The kernels that people chose by hand before networks learned theirs, applied to photographs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,36 @@ def read_photograph(path: str | Path, *, grey: bool = False) -> tuple[np.ndarray
         notes.append("colour converted to grey")
     pixels = np.asarray(image, np.uint8)
     return pixels.reshape(*pixels.shape[:2], -1), tuple(notes)
+
+
+def filters(
+    image: str | Path | np.ndarray, names: Sequence[str] | None = None, *, grey: bool = False
+) -> list[Filtered]:
+    """Apply the kernels that people chose by hand (edges, blur, emboss, …) to a photograph.
+
+    Args:
+        image: a file (PNG, JPEG, GIF, BMP, TIFF, WebP), which is made smaller if a side has more
+            than 1,024 pixels; or an array, uint8 (height, width, 1 or 3).
+        names: of kernels, each once; by default all.
+        grey: turn the colour of a file into grey first.
+
+    Returns:
+        For each kernel its `name`, the `pixels`, uint8 of the image's shape, and `clipped`, the
+        share of the values that were cut off at 0 or 255.
+
+    Raises:
+        InputError: the file cannot be read, or there is no such kernel.
+
+    Example:
+        >>> pixels = modelzoo.load_dataset("shapes").x_test[0]
+        >>> edges, relief = modelzoo.filters(pixels, ["edges", "emboss"])
+        >>> edges.name, edges.pixels.shape
+        ('edges', (32, 32, 3))
+    """
+    pixels = image if isinstance(image, np.ndarray) else read_photograph(image, grey=grey)[0]
+    if pixels.dtype != np.uint8 or pixels.ndim != 3:
+        raise InputError("filters: an image is uint8, (height, width, channels)")
+    return [apply_filter(pixels, name) for name in dict.fromkeys(names or FILTERS)]
 
 
 def apply_filter(pixels: np.ndarray, name: str) -> Filtered:

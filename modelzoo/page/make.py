@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import html
 import os
 import sys
 import webbrowser
@@ -22,6 +21,7 @@ from modelzoo.networks import Network
 from modelzoo.networks.backward import is_differentiated
 from modelzoo.networks.layer import Layer, Shape, pair
 from modelzoo.networks.reference.windows import margins
+from modelzoo.page.show import show_page
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
 from modelzoo.training.engine import described_preprocessing
@@ -44,18 +44,9 @@ def demo(*models: str | Path) -> None:
 
     Example:
         >>> modelzoo.demo("lenet5/mnist", "lenet5_1998/mnist")
+        <IPython.core.display.HTML object>
     """
-    try:
-        from IPython.display import HTML, display
-    except ImportError:
-        raise InputError(
-            "demo(): shows the page in a notebook, which needs IPython\n"
-            "In a terminal, modelzoo demo writes the page as a file."
-        ) from None
-    # The frame has no access to the notebook around it.
-    page = html.escape(render(map(resolve, models or packaged_networks(SMALL))))
-    frame = f'<iframe sandbox="allow-scripts" srcdoc="{page}" title="modelzoo" '
-    display(HTML(f'<div>{frame}style="width: 100%; height: 900px; border: 0"></iframe></div>'))
+    show_page(render(map(resolve, models or packaged_networks(SMALL))))
 
 
 def open_page(names: Sequence[str], path: Path, *, browser: bool = True) -> int:

@@ -11,6 +11,13 @@ class InputError(ValueError):
 
     The message says what was wrong, where, and what to do, in at most five lines. A line that
     somebody's text made long is cut.
+
+    Example:
+        >>> try:
+        ...     modelzoo.load("lenet")
+        ... except modelzoo.InputError as error:
+        ...     print(error)
+        unknown model 'lenet'; did you mean 'lenet5'?
     """
 
     def __init__(self, message: str) -> None:
@@ -18,7 +25,17 @@ class InputError(ValueError):
 
 
 class RunError(RuntimeError):
-    """The input was fine, but the work failed, as when a loss becomes NaN. Exit code 1."""
+    """The input was fine, but the work failed, as when a loss becomes NaN. Exit code 1.
+
+    Example:
+        >>> rate = "compile.optimizer={class_name: SGD, config: {learning_rate: 1e30}}"
+        >>> config = modelzoo.load_config("mlp", dataset="mnist5k", overrides=[rate])
+        >>> try:
+        ...     modelzoo.Trainer(config, out="ruined").fit()
+        ... except modelzoo.RunError as error:
+        ...     print(error)
+        the loss became …
+    """
 
 
 def _shortened(line: str) -> str:

@@ -49,11 +49,27 @@ class Device:
 def start_framework(
     backend: str = "tensorflow", device: str = "auto", *, one_thread: bool = False
 ) -> Device:
-    """Import Keras with a backend and claim a device: "auto", "cpu", "gpu" or "gpu:N".
+    """Import Keras with a backend, without a word of it, and claim a device.
 
-    With `one_thread`, each operation of TensorFlow takes one thread, so that each core computes
-    another part of a batch. That holds for as long as the process lives, and is slower for networks
-    of large layers; it is ignored where TensorFlow has started already.
+    What computes with a framework calls this by itself; call it first to choose another backend or
+    device than theirs.
+
+    Args:
+        backend: "tensorflow", "jax" or "torch".
+        device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
+        one_thread: each operation of TensorFlow takes one thread, so that each core computes
+            another part of a batch. That holds for as long as the process lives, and is slower for
+            networks of large layers; it is ignored where TensorFlow has started already.
+
+    Returns:
+        The device: its `name`, as Keras calls it, and its `description`.
+
+    Raises:
+        InputError: there is no such device, or Keras runs on another backend already.
+
+    Example:
+        >>> modelzoo.start_framework("tensorflow", "cpu").name
+        'cpu:0'
     """
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise InputError(f"--device {device}: should be auto, cpu, gpu or gpu:N, as in gpu:0")

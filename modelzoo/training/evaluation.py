@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from modelzoo.charts import Chart
     from modelzoo.data.pipeline import InputPipeline, Patch
 
 Unit: TypeAlias = Literal["probability", "score"]
@@ -97,6 +98,12 @@ class Run:
         """Return loss and accuracy on a split; the test set was scored once, when the run ended."""
         scores = self.scores if split == "test" else score(self.model, self.pipeline, split)
         return {"loss": scores.loss, "accuracy": scores.accuracy}
+
+    def charts(self) -> dict[str, Chart]:
+        """Return those of the report: `curves`, `confusion` and `mistakes`."""
+        from modelzoo.training.results import charts_of
+
+        return charts_of(self.folder)
 
 
 def most_probable(outputs: np.ndarray, count: int) -> np.ndarray:

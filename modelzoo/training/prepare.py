@@ -128,11 +128,7 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
     """Do the work of `modelzoo.preprocess`."""
     from modelzoo.data.preprocessor import Preprocessor
 
-    images = np.asarray(images)
-    if images.dtype != np.uint8:
-        raise InputError(f"preprocess: images should be uint8 in 0..255, not {images.dtype}")
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
+    images = _with_channels(images)
     opened, wanted = config.image_shape, tuple(config.model.input_shape)
     # A layer that crops would silently enlarge them, or take their middle.
     if config.data.image_size and images.shape[1:3] not in (opened[:2], wanted[:2]):
@@ -147,6 +143,30 @@ def scale_images(config: Config, images: np.ndarray) -> np.ndarray:
             f"but {config.name} takes {wanted}"
         )
     return prepared
+
+
+def stored_images(config: Config, images: np.ndarray) -> np.ndarray:
+    """Return images as a network's preprocessing takes them, (n, height, width, channels)."""
+    images = _with_channels(images)
+    if images.shape[1:] != config.image_shape:
+        raise InputError(f"images of {images.shape[1:]}; {config.name} takes {config.image_shape}")
+    return images
+
+
+def _with_channels(images: np.ndarray) -> np.ndarray:
+    """Return images as they are stored in four dimensions; refuse those that are scaled already."""
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        is_float = images.dtype.kind == "f" and images.size > 0
+        if not (is_float and images.min() >= 0 and 1 < images.max() <= 255):
+            raise InputError(
+                f"images should be uint8, or float in 0..255, not {images.dtype} of other values; "
+                "those from 0 to 1 count as scaled already"
+            )
+        images = images.astype("float32", copy=False)
+    if images.ndim not in (3, 4):
+        raise InputError(f"images should be (n, height, width, channels), not {images.shape}")
+    return images[..., np.newaxis] if images.ndim == 3 else images
 
 
 def find_start(config: Config, *, allow_unverified: bool = False) -> tuple[Config, Path | None]:

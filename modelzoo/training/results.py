@@ -93,10 +93,15 @@ def write_results(run: Run) -> None:
     report.write_report(run.folder, run.config.to_yaml(), run.history, run.metrics, data)
 
 
+def charts_of(path: Path) -> dict[str, charts.Chart]:
+    """Draw the charts of a finished run again."""
+    data = report.load_report_data(path)
+    return report.charts_of_run(RunFolder(path).read_history(), data)
+
+
 def save_charts(path: Path, suffix: str, out: Path | None = None) -> list[Path]:
     """Draw the charts of a finished run again, into its folder, or into `out` under its name."""
-    data = report.load_report_data(path)
-    drawn = report.charts_of_run(RunFolder(path).read_history(), data)
+    drawn = charts_of(path)
     target, prefix = (path, "") if out is None else (out, f"{path.resolve().name}-")
     return [
         charts.save(chart, target / f"{prefix}{name}.{suffix}") for name, chart in drawn.items()

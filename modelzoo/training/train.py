@@ -1,6 +1,7 @@
 """One training from top to bottom. Importing this starts the framework: choose a device before."""
 
 import contextlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ def train(
     console: Console,
     folder: RunFolder | None = None,
     start: Path | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Run:
     """Open the data, build the network, fit it, score it once, and write what the run leaves.
 
     `folder` is a new one; one that holds a run, which goes on with its own `config`; or None for a
-    new one under runs/. `start` is the file of the weights that a new run begins with.
+    new one under runs/. `start` is the file of the weights that a new run begins with; `callbacks`
+    are called beside the configuration's own.
     """
     say, goes_on = partial(tell, console), folder is not None and folder.is_begun
     data, fitted = open_dataset(config, partial(say, style="bold"), is_new=not goes_on)
@@ -67,7 +70,7 @@ def train(
             saving.save()
         notices = _introduce(session, console)
         try:
-            _fit(session, saving, console)
+            _fit(session, saving, console, callbacks)
             return _finish(session, saving, notices, console)
         except (KeyboardInterrupt, InputError) as error:  # Ctrl-C, or a disk that takes no more
             what = "\ninterrupted; " if isinstance(error, KeyboardInterrupt) else ""
@@ -104,22 +107,24 @@ def _introduce(session: Session, console: Console) -> list[str]:
     return notices
 
 
-def _fit(session: Session, saving: Saving, console: Console) -> None:
+def _fit(session: Session, saving: Saving, console: Console, callbacks: Sequence[Any]) -> None:
     """Train what is left; the rest of an epoch, which has fewer batches, by itself."""
     epochs, distribution = session.config.fit.epochs, session.distribution
     again = f"Start all of them again with --resume {as_typed(saving.folder.path)}"
     with saving.interruption, distribution.own_errors(again):
         if saving.progress.batches_done and not saving.progress.stopped:
-            _fit_until(saving.progress.epochs_done + 1, session, saving, console)
+            _fit_until(saving.progress.epochs_done + 1, session, saving, console, callbacks)
             # The end of a fit may change weights: an average takes their place, or the best do.
             saving.load()
         if saving.progress.epochs_done < epochs and not saving.progress.stopped:
-            _fit_until(epochs, session, saving, console)
+            _fit_until(epochs, session, saving, console, callbacks)
         distribution.agree(saving.done)  # the chief has written the best weights by then
     saving.interruption.end()
 
 
-def _fit_until(epochs: int, session: Session, saving: Saving, console: Console) -> None:
+def _fit_until(
+    epochs: int, session: Session, saving: Saving, console: Console, callbacks: Sequence[Any]
+) -> None:
     """Call Keras' `fit` from where the run stands until `epochs` are done."""
     config, pipeline, progress = session.config, session.pipeline, saving.progress
     shown = ShowProgress(console, progress, config.fit.epochs, pipeline.steps_per_epoch)
@@ -136,7 +141,7 @@ def _fit_until(epochs: int, session: Session, saving: Saving, console: Console) 
             epochs=epochs,
             class_weight=weights,
             shuffle=False,  # `order` does
-            callbacks=[order, *session.callbacks, shown, saving],
+            callbacks=[order, *session.callbacks, *callbacks, shown, saving],
             verbose=0,
         )
 

@@ -1,6 +1,7 @@
 """Train a network as its configuration says; leave a folder that explains and repeats it."""
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -46,15 +47,19 @@ class Trainer:
             place of `trainer.share_batches`. Where this starts TensorFlow, its operations take one
             thread each for as long as the process lives; where TensorFlow runs already with more,
             batches stay whole, and the last digits may differ.
+        callbacks: of Keras, called after those of the configuration. A run does not save what they
+            remember: give them to `resume`, too.
         console: where progress and notices go; None for the standard error stream.
 
     Raises:
         InputError: from the constructor or from `fit`, before anything is trained.
 
     Example:
-        >>> trainer = Trainer(load_config("lenet5", dataset="mnist5k"), device="cpu")
-        >>> run = trainer.fit()
-        >>> run.evaluate()["accuracy"]
+        >>> settings = ["fit.epochs=1", "data.training_images=200"]
+        >>> config = modelzoo.load_config("lenet5", dataset="mnist5k", overrides=settings)
+        >>> run = modelzoo.Trainer(config, device="cpu", out="first-run").fit()
+        >>> run.metrics["epochs"], sorted(run.evaluate()), run.history.shape[0]
+        (1, ['accuracy', 'loss'], 1)
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Trainer:
         save_minutes: float | None = None,
         allow_unverified: bool = False,
         share_batches: bool | None = None,
+        callbacks: Sequence[Any] = (),
         console: Console | None = None,
     ) -> None:
         given: dict[str, Any] = {
@@ -94,6 +100,7 @@ class Trainer:
             raise InputError("weights_sha256 (--sha256): no weights are given (--weights)")
         self.allow_unverified, self.device, self.console = allow_unverified, device, console
         self.out = None if out is None else Path(out)
+        self.callbacks = _checked(callbacks)
 
     def fit(self) -> Run:
         """Train, score the test set once with the best weights, and write the run's files.
@@ -112,7 +119,9 @@ class Trainer:
         self.config, start = find_start(self.config, allow_unverified=self.allow_unverified)
         kind = RunFolder if cluster.is_chief else SharedRunFolder
         with contextlib.nullcontext() if self.out is None else kind.create(self.out) as folder:
-            return _train(self.config, self.device, cluster, self.console, folder, start)
+            return _train(
+                self.config, self.device, cluster, self.console, folder, start, self.callbacks
+            )
 
 
 def resume(
@@ -121,6 +130,7 @@ def resume(
     epochs: int | None = None,
     device: str = "auto",
     distribute: str | None = None,
+    callbacks: Sequence[Any] = (),
     console: Console | None = None,
 ) -> Run:
     """Continue an interrupted run as if it had never stopped.
@@ -134,11 +144,18 @@ def resume(
         epochs: train up to this many in all, in place of the configuration's number.
         device: as for `Trainer`.
         distribute: as for `Trainer`: what is trained is the same on any number of devices.
+        callbacks: as for `Trainer`.
         console: where progress and notices go.
 
     Raises:
         InputError: the folder holds no run, or its files are damaged.
+
+    Example:
+        >>> run = modelzoo.resume("first-run", epochs=2, device="cpu")
+        >>> run.metrics["epochs"]
+        2
     """
+    added = _checked(callbacks)
     # The configuration says how to train, and so who may lock the folder.
     config = load_config(config_file=SharedRunFolder.open(Path(path)).config)
     if distribute is not None:
@@ -152,7 +169,17 @@ def resume(
             if progress.epochs_done >= config.fit.epochs or progress.stopped:
                 done = progress.epochs_done
                 raise InputError(f"{path}: is finished, {done} epochs; --epochs N trains on")
-        return _train(config, device, cluster, console, folder)
+        return _train(config, device, cluster, console, folder, None, added)
+
+
+def _checked(callbacks: Sequence[Any]) -> Sequence[Any]:
+    """Refuse what is no callback of Keras, without starting it."""
+    keras = sys.modules.get("keras")  # which made them, if they are
+    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    for each in given:
+        if not (keras and isinstance(each, keras.callbacks.Callback)):
+            raise InputError(f"callbacks: {each!r:.80} is no keras.callbacks.Callback")
+    return given
 
 
 def _train(
@@ -161,7 +188,8 @@ def _train(
     cluster: Cluster,
     console: Console | None,
     folder: RunFolder | None,
-    start: Path | None = None,
+    start: Path | None,
+    callbacks: Sequence[Any],
 ) -> Run:
     """Start the framework, and train."""
     from modelzoo.charts.style import begin_library
@@ -175,4 +203,4 @@ def _train(
     distribution = start_distribution(section, cluster, chosen, notify)
     from modelzoo.training.train import train
 
-    return train(config, chosen, distribution, shown, folder, start)
+    return train(config, chosen, distribution, shown, folder, start, callbacks)

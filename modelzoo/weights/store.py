@@ -5,6 +5,7 @@ SHA-256 and moved into place. Servers are not trusted: what they send is bounded
 redirect to is checked.
 """
 
+import contextlib
 import inspect
 import io
 import re
@@ -35,6 +36,7 @@ from modelzoo.support.terminal import ProgressBar, say
 PACKAGED = Path(__file__).parent / "files"
 RETRIED = {408, 425, 429, 500, 502, 503, 504}  # answers that may be another one in a moment
 CHUNK = 2**15  # bytes
+LEFT_OVER = 600.0  # seconds after which what nothing is written to belongs to no process
 WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--")
 
 
@@ -196,7 +198,10 @@ def _fetch(file: WeightsFile, sources: list[Source], reason: str, limits: Limits
 
     path = cached_path(file)
     for left in path.parent.glob(f".*.{path.name}"):  # by a process that was killed
-        left.unlink(missing_ok=True)  # another process may do the same
+        with contextlib.suppress(FileNotFoundError):
+            # Another machine that shares the folder may not see our lock, nor we its own.
+            if time.time() - left.stat().st_mtime > LEFT_OVER:
+                left.unlink()
     expected = file.sha256 or files.read_record(path)
     answers: list[str] = []
     with ProgressBar(file.bytes, unit=DownloadColumn()) as progress:

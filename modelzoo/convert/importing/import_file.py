@@ -43,9 +43,9 @@ TURNED_AROUND = "saved with Theano: the kernels of the convolutions are turned a
 
 
 def import_file(
-    path: Path,
+    path: str | Path,
     *,
-    out: Path = Path(),
+    out: str | Path = ".",
     dataset: str | None = None,
     model: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -59,7 +59,32 @@ def import_file(
     What the file does not say is taken from `overrides` ("SECTION.KEY=VALUE"), then from the
     configuration that `model` names, or tried on validation images of `dataset`. On its test images
     the outcome is scored, once.
+
+    Args:
+        path: the file; nothing in it is executed or unpickled.
+        out: the folder for what is written.
+        dataset: a name, as for `load_dataset`.
+        model: NAME, or the path of a YAML.
+        overrides: "SECTION.KEY=VALUE", with VALUE in YAML.
+        notify: called with each notice.
+
+    Returns:
+        What was found and written: `yaml`, `weights`, `config`, `equals` (the packaged network
+        that computes the same, if any), `scores` and more; `summary()` has it as plain values.
+
+    Raises:
+        InputError: the file is damaged or holds something else, what it lacks cannot be found
+            out, or files of other origin lie where the outcome would be written.
+
+    Example:
+        >>> modelzoo.load("lenet5/mnist").save("old.h5")
+        >>> found = modelzoo.import_file("old.h5", out="imported")
+        >>> found.equals, found.yaml.name
+        ('lenet5', 'old.yaml')
+        >>> modelzoo.load(found.yaml, found.weights).count_params()
+        61706
     """
+    path, out = Path(path), Path(out)
     # What is wrong with the file is refused here, before a framework takes its seconds.
     stored = read_stored(path)
     suffix = next((each for each in (*SUFFIXES, ".npy") if path.name.endswith(each)), "")

@@ -17,6 +17,11 @@ Conventions, unless a function says otherwise:
   `padding_amounts`.
 * Convolution and pooling raise ValueError for a wrong shape or option; dense, the activations and
   the normalisations follow NumPy's broadcasting.
+
+Example:
+    >>> image, kernel = np.ones((1, 5, 5, 1)), np.ones((3, 3, 1, 1))
+    >>> modelzoo.reference.conv2d(image, kernel, np.zeros(1))[0, :, :, 0].tolist()
+    [[9.0, 9.0, 9.0], [9.0, 9.0, 9.0], [9.0, 9.0, 9.0]]
 """
 
 from modelzoo.networks.reference.units import *  # noqa: F403
