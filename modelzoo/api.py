@@ -290,9 +290,9 @@ def predict(
 
     Example:
         >>> digits = modelzoo.load_dataset("mnist5k")
-        >>> found = modelzoo.predict("lenet5/mnist", digits.x_test[:2])
-        >>> [each.classes[0][0] for each in found], digits.y_test[:2].tolist()
-        (['…', '…'], […, …])
+        >>> found = modelzoo.predict("lenet5/mnist", digits.x_test[::300])
+        >>> [each.classes[0][0] for each in found], digits.y_test[::300].tolist()
+        (['0', '3', '6', '9'], [0, 3, 6, 9])
     """
     import numpy as np
 
@@ -347,6 +347,9 @@ def summary(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     Example:
         >>> for layer in modelzoo.summary("lenet5")[:3]:
         ...     print(layer["name"], layer["output_shape"], layer["parameters"])
+        input [28, 28, 1] 0
+        C1 [24, 24, 6] 156
+        S2 [12, 12, 6] 0
     """
     if isinstance(model, str | Path | Config):
         config, _ = configure(model)

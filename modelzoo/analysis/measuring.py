@@ -206,7 +206,7 @@ def robustness(
     Example:
         >>> found = modelzoo.robustness("lenet5/mnist", ["shift"], [0, 6], dataset="mnist5k")
         >>> [round(row["accuracy"], 1) for row in found.rows]
-        [1.0, …]
+        [1.0, 0.4]
     """
     given = [models] if isinstance(models, Source | str | Path | Config) else list(models)
     check_kinds(kinds, KINDS)

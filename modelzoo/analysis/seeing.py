@@ -55,7 +55,7 @@ def features(
         >>> digits = modelzoo.load_dataset("mnist5k").x_test[:2]
         >>> maps = modelzoo.features("lenet5/mnist", digits)
         >>> maps["C1"].shape, maps["F6"].shape
-        ((2, 28, 28, 6), (2, 84))
+        ((2, 24, 24, 6), (2, 84))
     """
     if not isinstance(model, str | Path | Config):
         from modelzoo.analysis import explain

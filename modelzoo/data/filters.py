@@ -95,10 +95,10 @@ def filters(
         InputError: the file cannot be read, or there is no such kernel.
 
     Example:
-        >>> pixels = modelzoo.load_dataset("shapes").x_test[0]
-        >>> edges, relief = modelzoo.filters(pixels, ["edges", "emboss"])
+        >>> digit = modelzoo.load_dataset("mnist5k").x_test[0]
+        >>> edges, relief = modelzoo.filters(digit, ["edges", "emboss"])
         >>> edges.name, edges.pixels.shape
-        ('edges', (32, 32, 3))
+        ('edges', (28, 28, 1))
     """
     pixels = image if isinstance(image, np.ndarray) else read_photograph(image, grey=grey)[0]
     if pixels.dtype != np.uint8 or pixels.ndim != 3:

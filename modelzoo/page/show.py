@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import numpy as np
 from PIL import Image
 
@@ -92,10 +91,11 @@ def _display(kind: str, data: Any, **options: Any) -> None:
 def _chart(thing: Any, titles: Sequence[Any] | None) -> Chart:
     if isinstance(thing, Robustness):
         return thing.chart
-    if isinstance(thing, alt.TopLevelMixin):
+    if isinstance(thing, Chart):
         return thing
     if isinstance(thing, Mapping):
         return feature_maps(None, {name: each[0] for name, each in thing.items()}, ())
+    thing = [thing] if isinstance(thing, Filtered) else thing
     if isinstance(thing, np.ndarray):
         images = list(_separate(_as_grey(thing)))
     elif not isinstance(thing, list | tuple):

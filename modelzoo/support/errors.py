@@ -28,13 +28,13 @@ class RunError(RuntimeError):
     """The input was fine, but the work failed, as when a loss becomes NaN. Exit code 1.
 
     Example:
-        >>> rate = "compile.optimizer={class_name: SGD, config: {learning_rate: 1e30}}"
-        >>> config = modelzoo.load_config("mlp", dataset="mnist5k", overrides=[rate])
+        >>> settings = ["compile.optimizer.config.learning_rate=1e38", "data.training_images=200"]
+        >>> config = modelzoo.load_config("lenet5", dataset="mnist5k", overrides=settings)
         >>> try:
-        ...     modelzoo.Trainer(config, out="ruined").fit()
+        ...     run = modelzoo.Trainer(config, device="cpu", out="ruined").fit()
         ... except modelzoo.RunError as error:
         ...     print(error)
-        the loss became …
+        the ... became ... Lower the learning rate, ...
     """
 
 

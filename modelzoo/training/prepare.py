@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +17,7 @@ from modelzoo.data.datasets import load_dataset
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import sha256_of
+from modelzoo.training.device import start_framework
 from modelzoo.weights.store import find_weights, named_weights
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ SMALL_SPLIT = 0.2  # share of a data set that is too small for its configuration
 def build_network(config: Config) -> keras.Model:
     """Build a configuration's network in its precision."""
     network = config.network
+    if "keras" not in sys.modules:
+        start_framework(os.environ.get("KERAS_BACKEND") or config.trainer.backend)
 
     import keras
 

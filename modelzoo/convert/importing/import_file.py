@@ -82,7 +82,7 @@ def import_file(
         >>> found.equals, found.yaml.name
         ('lenet5', 'old.yaml')
         >>> modelzoo.load(found.yaml, found.weights).count_params()
-        61706
+        44426
     """
     path, out = Path(path), Path(out)
     # What is wrong with the file is refused here, before a framework takes its seconds.
