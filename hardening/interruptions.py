@@ -56,7 +56,7 @@ RECIPES = {
 }
 SMALL = ("data.training_images=1000", "data.batch_size=16", "data.validation_split=200")
 EPOCHS = 3
-TIMES = {"seconds", "seconds_per_epoch", "images_per_second", "peak_memory_bytes"}
+TIMES = {"finished", "seconds", "seconds_per_epoch", "images_per_second", "peak_memory_bytes"}
 NAMESPACE = "MODELZOO_TEST_NAMESPACE"  # set in the process that has mounts of its own
 LIMIT = 600  # seconds for one process
 

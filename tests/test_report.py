@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from waiting import HANGS
 
+from modelzoo import cli, load_config
 from modelzoo.charts import report
 from modelzoo.support.errors import InputError
+from modelzoo.training.run_folder import RunFolder
 
 HOSTILE = ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "x\udc80\u2028y"]
 METRICS = {
@@ -61,7 +63,7 @@ def write(folder: Path, names: list[str], **changes: object) -> Path:
         "history": history.assign(accuracy=[0.8, 0.9], val_accuracy=[0.7, 0.8]),
         "metrics": METRICS,
     }
-    run |= {name: changes.pop(name) for name in run if name in changes}
+    run |= {name: changes.pop(name) for name in (*run, "layers", "compared") if name in changes}
     return report.write_report(folder, **run, data=data(names, **changes))
 
 
@@ -103,6 +105,65 @@ def test_report_says_the_headline_numbers_the_notes_and_the_versions(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
 
 
+def test_report_tells_each_epoch_the_layers_and_what_others_reached(tmp_path):
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "val_accuracy": [0.7, 0.8125]})
+    history = history.assign(learning_rate=[0.01, 0.005], seconds=[12.34, 11.0])
+    metrics = METRICS | {
+        "val_accuracy": 0.8125,
+        "best_epoch": 2,
+        "peak_memory_bytes": 1_083_000_000,
+    }
+    metrics |= {"start_weights": None, "finished": "2026-01-02 03:04", "seed": 12345}
+    compared = [
+        report.Compared("lenet5/mnist", 0.9923, 0.02273, "60 epochs"),
+        report.Compared("the paper", 0.98, None, "measured on MNIST"),
+    ]
+    layers = load_config("lenet5").network.rows()
+    path = write(
+        tmp_path, ["a", "b"], history=history, metrics=metrics, compared=compared, layers=layers
+    )
+    text = path.read_text()
+    page = Page(text)
+    rows = re.findall(r"<tr>(.*?)</tr>", text)
+    cells = [re.sub(r"<.*?>", "|", row).replace("||", "|") for row in rows]
+    assert "|Epoch|Loss|Validation accuracy|Learning rate|Seconds|" in cells
+    assert "|2 (best)|0.5000|0.8125|0.005|11.0|" in cells
+    assert "|lenet5/mnist|99.23%|−0.47|0.0227|60 epochs|" in cells
+    assert "|the paper|98.00%|+0.76|–|measured on MNIST|" in cells  # noqa: RUF001
+    assert "|C3|Conv2D|10 × 10 × 16|2,416|" in cells
+    assert "|peak_memory_bytes|1.08 GB|" in cells and "|seed|12345|" in cells
+    assert not any("start_weights" in row or row.endswith("||") for row in cells)
+    assert text.count("keras 3.12.4") == 1 and "versions" not in page.visible
+    assert "2026-01-02 03:04" in page.visible and "81.25%" in page.visible
+    assert f"python -m train --config {tmp_path / 'config.yaml'}" in page.visible
+    assert [a["href"] for tag, a in page.tags if tag == "a"] == list(report.FILES)
+    assert len(page.scripts) == 6  # the network is drawn
+
+
+def finished_run(folder: Path, *overrides: str, accuracy: float = 0.98765) -> Path:
+    """Write what `modelzoo report` reads of a run."""
+    run = RunFolder(folder)
+    run.write_config(load_config("lenet5", dataset="mnist", overrides=overrides))
+    run.write_history([{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.05}])
+    metrics = METRICS | {"dataset": "mnist", "test_accuracy": accuracy}
+    run.write_metrics(metrics)
+    report.save_report_data(folder, data(["a", "b"]))
+    return folder
+
+
+def test_a_report_is_written_again_compared_with_another_run(tmp_path, capsys, refuses):
+    first = finished_run(tmp_path / "first")
+    other = finished_run(tmp_path / "other", "fit.epochs=3", "data.batch_size=7", accuracy=0.9)
+    assert cli.main(["report", str(first), str(other)]) == 0
+    assert capsys.readouterr().out.strip() == str(first / "report.html")
+    page = Page((first / "report.html").read_text())
+    assert "data.batch_size 7, fit.epochs 3" in page.visible and "+8.77" in page.visible
+    assert "lenet5/mnist" in page.visible and "lenet5/fashion_mnist" not in page.visible
+    assert "log scale" in page.scripts[0]
+    (tmp_path / "other" / "metrics.json").write_text('{"test_accuracy": "high"}')
+    refuses(f"report {first} {other}", "metrics.json")
+
+
 def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
     history = pd.DataFrame({"epoch": [1], "loss": [1.0]})
     none = mistakes(["a"], 0)
@@ -118,8 +179,9 @@ def test_report_loads_nothing_and_stays_small(tmp_path, classes):
     assert path.stat().st_size < 3_000_000
     text = path.read_text()
     page = Page(text)
-    for _, attributes in page.tags:
-        assert not {"src", "href", "srcset", "data"} & set(attributes)
+    for tag, attributes in page.tags:
+        assert not {"src", "srcset", "data"} & set(attributes)
+        assert "href" not in attributes or (tag == "a" and attributes["href"] in report.FILES)
     styles = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
     assert "url(" not in styles and "@import" not in styles
     assert not re.search(r"""(src|href)\s*=\s*["'`]https?:|@import|url\(["']?https?:""", text)

@@ -22,7 +22,7 @@ from hardening.compare_versions.recording import DONE
 
 VOLATILE = {
     *("seconds", "seconds_per_epoch", "images_per_second", "peak_memory_bytes", "device"),
-    *("device_placement", "versions", "date_saved", "keras_version", "weights_file"),
+    *("finished", "device_placement", "versions", "date_saved", "keras_version", "weights_file"),
     "shared_object_id",  # an address in memory
 }
 BUILT = {".onnx", ".tflite", ".pb", ".index"}  # what these answer stands in outputs.npz

@@ -20,6 +20,7 @@ RUNS = (*LOOKS, Look(INK, (1, 0), "triangle-right"))  # their dash tells somethi
 EXTRAS = {"learning_rate": ("Learning rate", "~g"), "seconds": ("Seconds", ".1f")}
 POINTS_SHOWN = 30  # more would hide the line; the others are there for their tooltips
 POINTS_COMPARED = 10  # of each curve of several runs
+LOG_FROM = 10  # times the least loss, from which on a straight scale would hide the end
 MARKED = alt.condition("datum.marked", alt.value(1), alt.value(0))
 MOST_EPOCHS = 2**31 - 1  # as `fit.epochs`
 
@@ -238,7 +239,11 @@ def _axes(rows: Rows, metric: str) -> dict[str, Any]:
     low, high = min(values), max(values)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
     top = min(high + margin, 1.0) if metric == "accuracy" else high + margin
-    low, high = max(low - margin, min(low, 0.0)), max(top, high)
+    is_log = metric == "loss" and 0 < low <= high / LOG_FROM
+    if is_log:
+        low, high = low / 1.1, high * 1.1
+    else:
+        low, high = max(low - margin, min(low, 0.0)), max(top, high)
     first, last = min(row["epoch"] for row in rows), max(row["epoch"] for row in rows)
     edges = [first - 0.5, last + 0.5] if first == last else [first, last]
     span = high - low  # of six ticks, with the decimals that differ
@@ -247,8 +252,8 @@ def _axes(rows: Rows, metric: str) -> dict[str, Any]:
         "x": alt.X("epoch:Q", title="Epoch")
         .scale(domain=edges, nice=False, zero=False, padding=8)
         .axis(values=_epoch_ticks(first, last), format="d", grid=False, labelOverlap=False),
-        "y": alt.Y("value:Q", title=None)
-        .scale(domain=[low, high], nice=False, zero=False)
+        "y": alt.Y("value:Q", title="log scale" if is_log else None)
+        .scale(domain=[low, high], nice=False, type="log" if is_log else "linear", zero=False)
         .axis(format=share if metric == "accuracy" else "~g", tickCount=6),
     }
 

@@ -1,5 +1,6 @@
 """The report of a finished run, one HTML file that opens offline, and the data it was made from."""
 
+import contextlib
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,11 @@ from modelzoo.charts.style import chart_box, render_page
 from modelzoo.config.layers import flat
 from modelzoo.data.npz import read_arrays
 from modelzoo.support.errors import InputError
-from modelzoo.support.files import ordinary, replacing, write_bytes
+from modelzoo.support.files import as_typed, ordinary, replacing, write_bytes
 
 DATA_FILE = "report-data.npz"
 PAGE_FILE = "report.html"
+FILES = ("config.yaml", "history.csv", "metrics.json", "best.weights.h5", "model.keras")
 UNKNOWN = "\N{EN DASH}"
 
 
@@ -35,32 +37,58 @@ TYPES = ("int64", "str", "uint8", "str", "str", "float64")  # of the arrays in t
 DIMENSIONS = (2, 1, 4, 1, 1, 1)
 
 
+class Compared(NamedTuple):
+    """What a run is compared with: published weights, a paper's figure, or another run."""
+
+    name: str
+    accuracy: float  # on the test set, 0 to 1
+    loss: float | None
+    about: str
+
+
 def write_report(
     folder: Path,
     configuration: str,
     history: pd.DataFrame,
     metrics: Mapping[str, Any],
     data: ReportData,
+    layers: Sequence[Mapping[str, Any]] = (),
+    compared: Sequence[Compared] = (),
+    others: Mapping[str, pd.DataFrame] | None = None,
 ) -> Path:
-    """Write `report.html` into the folder of a run, and return its path."""
+    """Write `report.html` into the folder of a run, and return its path.
+
+    `layers` is what `modelzoo.api.describe` returns; `others` are histories of other runs by name,
+    whose curves are drawn beside this one's.
+    """
     title = f"{metrics.get('model') or UNKNOWN} on {metrics.get('dataset') or UNKNOWN}"
     notes = [*filter(None, [metrics.get("note")]), *metrics.get("notices", [])]
     warnings = "".join(f'<p class="note" role="note">{_text(note)}</p>' for note in notes)
     drawn = charts_of_run(history, data)
-    summary = "<summary>Show the configuration</summary>"
     sections = {
+        "Compared": _compared(metrics.get("test_accuracy"), metrics.get("test_loss"), compared),
         "Training curves": chart_box("curves", "Training curves"),
+        "Each epoch": _epochs(history, metrics.get("best_epoch")),
         "Confusion matrix": chart_box("confusion", "Confusion matrix"),
         "Each class": _per_class(per_class_table(data.confusion, data.class_names)),
         "Most confident mistakes": chart_box("mistakes", "Most confident mistakes"),
-        "Configuration": f"<details>{summary}<pre>{_text(configuration)}</pre></details>",
+        "Network": _layers(layers),
         "All metrics": _all_metrics(metrics),
+        "Configuration": _folded("Show the configuration", f"<pre>{_text(configuration)}</pre>"),
+        "Files": " · ".join(f'<a href="{name}">{name}</a>' for name in FILES),
     }
-    top = f"<header><h1>{_text(title)}</h1>{warnings}{_headline(metrics)}</header><main>"
-    parts = [f"<section><h2>{name}</h2>{part}</section>" for name, part in sections.items()]
+    if others:
+        drawn["others"] = charts.compare_runs({"this run": history, **others})
+        sections["Compared"] += chart_box("others", "Curves of the runs")
+    with contextlib.suppress(InputError):  # outputs that are neither maps nor units
+        if layers:
+            drawn["network"] = charts.architecture(layers, str(metrics.get("model", "Network")))
+            sections["Network"] = chart_box("network", "Network") + sections["Network"]
+    top = f"<header><h1>{_text(title)}</h1>{warnings}{_headline(metrics)}{_origin(folder, metrics)}"
+    shown = [f"<section><h2>{name}</h2>{part}</section>" for name, part in sections.items() if part]
     versions = ", ".join(f"{name} {each}" for name, each in metrics.get("versions", {}).items())
     foot = f"<footer>Made with {_text(versions)}.</footer>" if versions else ""
-    body = "\n".join([top, *parts, f"</main>{foot}"])
+    body = "\n".join([f"{top}</header><main>", *shown, f"</main>{foot}"])
     specs = {name: chart.to_dict() for name, chart in drawn.items()}
     # a file name may hold bytes that are no text; they must not stop the report
     write_bytes(folder / PAGE_FILE, render_page(title, body, specs).encode("utf-8", "replace"))
@@ -141,24 +169,43 @@ def _text(value: object) -> str:
 def _headline(metrics: Mapping[str, Any]) -> str:
     numbers = {
         "Test accuracy": _formatted(metrics.get("test_accuracy"), ".2%"),
+        "Validation accuracy": _formatted(metrics.get("val_accuracy"), ".2%"),
         "Test loss": _formatted(metrics.get("test_loss"), ".4f"),
         "Parameters": _formatted(metrics.get("parameters"), ",d"),
-        "Data set": metrics.get("dataset") or UNKNOWN,
         "Epochs": _formatted(metrics.get("epochs"), "d"),
+        "Best epoch": _formatted(metrics.get("best_epoch"), "d"),
         "Training time": _duration(metrics.get("seconds")),
+        "Memory, at most": _size(metrics.get("peak_memory_bytes")),
         "Device": metrics.get("device") or UNKNOWN,
     }
     if (metrics.get("replicas") or 1) > 1:
         numbers["Replicas"] = f"{metrics['replicas']}, in {metrics['workers']} process(es)"
     cells = (
-        f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in numbers.items()
+        f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>"
+        for name, value in numbers.items()
+        if value != UNKNOWN
     )
     return f'<dl class="headline">{"".join(cells)}</dl>'
+
+
+def _origin(folder: Path, metrics: Mapping[str, Any]) -> str:
+    """Say when the run was finished, and what repeats it."""
+    command = f"python -m train --config {as_typed(folder / 'config.yaml')}"
+    finished = metrics.get("finished")
+    when = f"Finished {_text(finished)}. " if finished else ""
+    return f"<p>{when}The command that trains it again: <code>{_text(command)}</code></p>"
 
 
 def _formatted(value: Any, specification: str) -> str:
     """Return a number in its format, None and NaN as unknown."""
     return UNKNOWN if value is None or value != value else format(value, specification)
+
+
+def _size(number: float | None) -> str:
+    """Return a number of bytes in the largest unit of which there is one: 1.08 GB."""
+    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    found = next((each for each in units if number and number >= each[0]), (1, "bytes"))
+    return UNKNOWN if number is None else f"{number / found[0]:.3g} {found[1]}"
 
 
 def _duration(seconds: float | None) -> str:
@@ -167,6 +214,48 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _compared(accuracy: float | None, loss: float | None, compared: Sequence[Compared]) -> str:
+    if accuracy is None or not compared:
+        return ""
+    rows = [("this run", f"{accuracy:.2%}", "", _formatted(loss, ".4f"), "")]
+    for each in compared:
+        points = f"{100 * (accuracy - each.accuracy):+.2f}".replace("-", "\N{MINUS SIGN}")
+        shown = f"{each.accuracy:.2%}", points, _formatted(each.loss, ".4f"), each.about
+        rows.append((each.name, *shown))
+    heads = ("", "Test accuracy", "This run: points more", "Test loss", "About")
+    return _table("Compared", heads, rows)
+
+
+def _epochs(history: pd.DataFrame, best: int | None) -> str:
+    """Return a row an epoch, with the columns of history.csv."""
+    forms = {"learning_rate": "g", "seconds": ".1f"}
+    names = [name for name in history if name != "epoch"]
+    rows = [
+        (
+            f"{row['epoch']:g}" + (" (best)" if row["epoch"] == best else ""),
+            *(_formatted(row[name], forms.get(name, ".4f")) for name in names),
+        )
+        for row in history.to_dict("records")
+    ]
+    heads = [name.replace("val_", "validation ").replace("_", " ").capitalize() for name in names]
+    return _table("Each epoch", ("Epoch", *heads), rows, " tall", ' class="number"')
+
+
+def _layers(layers: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (each["name"], each["type"], shape, f"{each['parameters']:,}")
+        for each in layers
+        if (shape := " × ".join(map(str, each["output_shape"])))
+    ]
+    heads = ("Layer", "Kind", "Output", "Parameters")
+    table = _table("Layers", heads, rows, " tall")
+    return _folded("Show the layers as a table", table) if layers else ""
+
+
+def _folded(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>{content}</details>"
 
 
 def _per_class(table: pd.DataFrame) -> str:
@@ -180,19 +269,32 @@ def _per_class(table: pd.DataFrame) -> str:
 
 
 def _all_metrics(metrics: Mapping[str, Any]) -> str:
+    """Return what metrics.json holds but for the notices and versions, which stand elsewhere."""
     rows = []
     for key, value in flat(metrics).items():
-        if not isinstance(value, dict) and key != "notices":  # which stand at the top
-            is_short = value is None or (isinstance(value, float) and not abs(value) >= 1e6)
-            rows.append((key, _formatted(value, ".6g") if is_short else str(value)))
+        known = not isinstance(value, dict) and value not in (None, "") and value == value
+        if known and key != "notices" and not key.startswith("versions."):
+            rows.append((key, _readable(key, value)))
     return _table("All metrics", ("Metric", "Value"), rows)
+
+
+def _readable(key: str, value: Any) -> str:
+    if key.endswith("bytes"):
+        return _size(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if key.startswith("seconds"):
+        return _duration(value)
+    if isinstance(value, int):
+        return str(value) if key == "seed" else f"{value:,}"
+    return format(value, ".6g" if abs(value) < 1e6 else ",.0f")
 
 
 def _table(
     label: str, heads: Sequence[str], rows: Iterable[Sequence[str]], look: str = "", kind: str = ""
 ) -> str:
     """Return a table, in a box that scrolls; `kind` is the class of all columns but the first."""
-    columns = "".join(f'<th scope="col"{kind}>{head}</th>' for head in heads[1:])
+    columns = "".join(f'<th scope="col"{kind}>{_text(head)}</th>' for head in heads[1:])
     lines = "".join(
         f'<tr><th scope="row">{_text(first)}</th>'
         + "".join(f"<td{kind}>{_text(value)}</td>" for value in values)

@@ -270,6 +270,12 @@ COMMANDS = (
         run="drawing:plot",
     ),
     Command(
+        "report runs/RUN runs/OTHER",
+        "Write the report of a run again, compared with other runs.",
+        value("runs", "RUN", "folder of a finished run, and those to compare it with", nargs="+"),
+        run="drawing:report",
+    ),
+    Command(
         "draw architecture alexnet_2012; modelzoo draw kernels lenet5 --layer C3",
         "Draw activation functions, convolution step by step, a network or its kernels.",
         choice("what", ("activations", "convolution", "architecture", "kernels"), "the drawing"),

@@ -220,6 +220,14 @@ def plot(options: argparse.Namespace) -> None:
     say(charts.save(chart, (out or Path()) / f"comparison.{suffix}"))
 
 
+def report(options: argparse.Namespace) -> None:
+    """Write report.html of the first run again, compared with the others."""
+    from modelzoo.training.results import write_report_again
+
+    run, *others = map(Path, options.runs)
+    say(write_report_again(run, others))
+
+
 def _kernels_of(source: Source, label: str, name: str | None) -> tuple[str, np.ndarray]:
     """Return the name and the kernels of a layer, by default of the first that has some."""
     network, layers = source.config.network, []

@@ -74,7 +74,8 @@ def changes_to_a_run(options: argparse.Namespace) -> dict[str, Any]:
         if (given := getattr(options, name)) is not None
         and Path(given) not in [Path(str(each)) for each in known]
     ]
-    key = own.difference(asked, without=("fit.epochs", "trainer.distribute"))
+    may_change = ("fit.epochs", "trainer.distribute")
+    key = next((each for each in own.differences(asked) if each not in may_change), None)
     if key is not None:
         values = f"{key} is {own.value(key)!r} in {folder.path}, not {asked.value(key)!r}"
         said.append(f"{asked.origin(key)}: {values}")

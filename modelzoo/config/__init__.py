@@ -1,7 +1,7 @@
 """Find, read, inherit, override and check a YAML configuration. Starts no framework."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -152,15 +152,14 @@ class Config:
                 return not layer.holds("data.dataset")
         return False
 
-    def difference(self, other: "Config", without: Sequence[str] = ()) -> str | None:
-        """Return the first key, but for those in `without`, whose value `other` has otherwise."""
+    def differences(self, other: "Config") -> Iterator[str]:
+        """Yield the keys whose value `other` has otherwise, the innermost ones."""
         own, its = flat(self.sections), flat(other.sections)
         for key in {**own, **its}:
             values = own.get(key), its.get(key)
             inside = all(isinstance(value, dict) for value in values)  # the keys below it follow
-            if values[0] != values[1] and not inside and key not in without:
-                return key
-        return None
+            if values[0] != values[1] and not inside:
+                yield key
 
     def value(self, key: str) -> Any:
         """Return the value of a key such as "compile.optimizer.config.learning_rate", or None."""

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from modelzoo import charts
 from modelzoo.charts import report
+from modelzoo.config import Config, list_models, load_config
 from modelzoo.data.known_sets import output_names
+from modelzoo.support.errors import InputError, reason_of
 from modelzoo.training.evaluation import Run, unit_of
 from modelzoo.training.run_folder import RunFolder
 
@@ -90,7 +93,51 @@ def write_results(run: Run) -> None:
         mistakes_confidence=[float(value) for value in confidence],
     )
     report.save_report_data(run.folder, data)
-    report.write_report(run.folder, run.config.to_yaml(), run.history, run.metrics, data)
+    from modelzoo.networks.keras_objects import keras_rows
+
+    network = run.config.network
+    layers = keras_rows(run.model) if network is None else network.rows()
+    compared = published_scores(run.config, run.metrics)
+    config, history = run.config.to_yaml(), run.history
+    report.write_report(run.folder, config, history, run.metrics, data, layers, compared)
+
+
+def published_scores(config: Config, metrics: Mapping[str, Any]) -> list[report.Compared]:
+    """Return what weights published for this network, and its paper, reach on the test set."""
+    name, paper = config.name, config.about.paper or {}
+    packaged = load_config(name) if name in list_models() else config
+    found = [
+        report.Compared(f"{name}/{each.name}", scores.accuracy, scores.loss, each.recipe)
+        for each in config.weights or packaged.weights
+        if (scores := each.scores).dataset == metrics["dataset"] and scores.split == "test"
+    ]
+    if isinstance(error := paper.get("test_error"), int | float):
+        about = f"measured on {paper.get('measured_on', 'another set')}"
+        found.append(report.Compared("the paper", 1 - error / 100, None, about))
+    return found
+
+
+def write_report_again(path: Path, others: Sequence[Path] = ()) -> Path:
+    """Write report.html of a finished run from its files, compared with other finished runs."""
+    folder, data, layers = RunFolder(path), report.load_report_data(path), []
+    config, metrics = load_config(folder.config), folder.read_metrics()
+    if (network := config.network) is not None:
+        layers = network.rows()
+    histories = {str(other): RunFolder(other).read_history() for other in others}
+    try:
+        compared = published_scores(config, metrics)
+        for other in map(RunFolder, others):
+            its, changed = other.read_metrics(), load_config(other.config)
+            keys = [key for key in config.differences(changed) if not key.startswith("about")]
+            about = ", ".join(f"{key} {changed.value(key)}" for key in keys[:SHOWN])
+            scores = its["test_accuracy"], its["test_loss"]
+            compared.append(report.Compared(str(other.path), *scores, about or "same settings"))
+        history, text = folder.read_history(), config.to_yaml()
+        return report.write_report(path, text, history, metrics, data, layers, compared, histories)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{folder.metrics}: damaged: {reason_of(error)}") from None
 
 
 def charts_of(path: Path) -> dict[str, charts.Chart]:

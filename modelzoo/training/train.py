@@ -1,6 +1,7 @@
 """One training from top to bottom. Importing this starts the framework: choose a device before."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -188,6 +189,7 @@ def _metrics(
     return {
         "model": session.config.name,
         "dataset": data.name,
+        "finished": time.strftime("%Y-%m-%d %H:%M"),
         "note": data.note,
         "notices": notices,
         "parameters": session.network.count_params(),
