@@ -182,6 +182,7 @@ COMMANDS = (
         value("--out", "DIR", "folder for the run's files"),
         value("--distribute", "D", "none, devices (all of this process), workers (none)"),
         value("--resume", "DIR", "continue an interrupted run"),
+        flag("--tensorboard", "write what TensorBoard shows, into the run's folder"),
         *DEVICE,
     ),
     Command(

@@ -13,6 +13,7 @@ from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed
 from modelzoo.training.resolve import Source, configure, resolve
 
+TENSORBOARD = {"class_name": "TensorBoard", "config": {"log_dir": "tensorboard"}}
 SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train --help`
     "epochs": "fit.epochs",
     "batch_size": "data.batch_size",
@@ -51,6 +52,10 @@ def chosen_config(options: argparse.Namespace, **others: Any) -> tuple[Config, s
             config = config.with_epochs(value, option)
         else:
             config = config.with_values(nested(key, value), option)
+    callbacks = config.fit.callbacks
+    if getattr(options, "tensorboard", False) and TENSORBOARD not in callbacks:
+        values = {"fit": {"callbacks": [*callbacks, TENSORBOARD]}}
+        config = config.with_values(values, "--tensorboard")
     return config, weights
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelzoo.support.files import as_typed
 from modelzoo.support.terminal import broken, columns_of, on_one_line, say, width_of
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def run_lines(run: Run) -> Iterator[str]:
     )
     yield f"report: {run.folder / 'report.html'}"
     yield f"weights: {run.folder / 'best.weights.h5'}"
+    if (logs := run.folder / "tensorboard").is_dir():
+        yield f"curves: tensorboard --logdir {as_typed(logs)}"
 
 
 def study_lines(title: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:

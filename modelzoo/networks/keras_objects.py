@@ -8,7 +8,9 @@ in a YAML can run code.
 import contextlib
 import inspect
 import math
+import re
 from collections.abc import Mapping
+from pathlib import PureWindowsPath
 from typing import Any
 
 import keras
@@ -18,10 +20,20 @@ from modelzoo.networks.kinds import OURS
 from modelzoo.networks.layer import Layer, read_spec
 from modelzoo.networks.layers.neocognitron import SelfOrganizing
 from modelzoo.networks.network import Network, row_of
+from modelzoo.support.environment import check_installed
 from modelzoo.support.errors import InputError, reason_of, suggest
 
-# Callbacks touch no file and carry a state that `training.callbacks` knows how to save and restore.
-CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau")
+# Callbacks that run no code of their own, and the argument that says where each writes, if it does:
+# always into the folder of the run. `training.callbacks` saves and restores what they remember.
+CALLBACKS = {
+    **dict.fromkeys(("EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")),
+    **{"CSVLogger": "filename", "ModelCheckpoint": "filepath", "TensorBoard": "log_dir"},
+}
+OWN_FILES = (  # what their names begin with
+    *("config.yaml", "history.csv", "metrics.json", "best.weights.h5", "model.keras", "report"),
+    *("state.", ".lock"),
+)
+IN_BRACES = r"\{\w+(:\d*(\.\d+)?[def]?)?\}"  # what a name may take from the logs: {epoch:02d}
 CODE = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 LOOKUPS = ("IntegerLookup", "StringLookup", "TextVectorization")  # their vocabulary may be a path
 NEVER = dict.fromkeys(CODE, "runs code of its own") | dict.fromkeys(LOOKUPS, "reads files")
@@ -69,6 +81,10 @@ def make(kind: str, spec: Any, where: str) -> Any:
         # Where Keras means a number such as 1.0, it refuses 1, or computes with whole numbers.
         floats = type(default) is float or (kind == "schedule" and key != "boundaries")
         made[key] = _checked(value, rates or type(default) in (int, float), floats, place)
+        if kind == "callback" and key == CALLBACKS[name]:
+            _check_inside(value, place)
+    if name == "TensorBoard":
+        check_installed(f"{where}: TensorBoard", "tensorboard")
     try:
         return cls(**made)
     except Exception as error:  # Keras raises what it likes for a value it cannot use
@@ -169,6 +185,23 @@ def _checked(value: Any, numbers: bool, floats: bool, where: str) -> Any:
             "objects are not made"
         )
     return float(value) if floats and type(value) is int else value
+
+
+def _check_inside(path: Any, where: str) -> None:
+    """Refuse a path that leads out of the run's folder, or to a file that the run writes itself."""
+    pure = PureWindowsPath(str(path))  # which reads / as \\, and knows drives
+    plain = not set("{}") & set(re.sub(IN_BRACES, "", str(path)))
+    if (
+        not isinstance(path, str)
+        or not pure.parts
+        or pure.drive
+        or pure.root
+        or ".." in pure.parts
+        or not plain
+    ):
+        raise InputError(f"{where}: {path!r:.80} should be a path within the run's folder")
+    if pure.parts[0].lower().startswith(OWN_FILES):
+        raise InputError(f"{where}: {path!r:.80}: the run writes this file itself; choose another")
 
 
 def _with_learning_rate(arguments: dict[str, Any], where: str) -> dict[str, Any]:

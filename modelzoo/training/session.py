@@ -8,6 +8,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,35 @@ class Session:
         if self.pipeline.images_in("validation"):
             known |= {f"val_{name}" for name in known}
         for index, callback in enumerate(self.callbacks):
-            if callback.monitor not in known:
+            monitor = getattr(callback, "monitor", None)
+            if monitor not in (None, *known) and getattr(callback, "save_best_only", True):
                 where = f"fit.callbacks.{index}.config.monitor"
-                raise InputError(
-                    f"{where}: no {callback.monitor!r}{suggest(callback.monitor, known)}"
-                )
+                raise InputError(f"{where}: no {monitor!r}{suggest(monitor, known)}")
         self.distribution.ready(self.fitted, self.pipeline)
+
+    def callbacks_in(self, folder: Path) -> list[keras.callbacks.Callback]:
+        """Return the callbacks that this process calls; those that write files do so in `folder`.
+
+        What a training left there goes on. A file of weights has those of the network itself.
+        """
+        called = []
+        for callback in self.callbacks:
+            argument = keras_objects.CALLBACKS.get(type(callback).__name__)
+            if argument is None:
+                called.append(callback)
+            elif self.distribution.is_chief:
+                path = folder.absolute() / getattr(callback, argument)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                setattr(callback, argument, str(path))
+                if argument == "filename":
+                    callback.append = True
+                if argument == "filepath":  # of the network, not of what is fitted in its place
+                    callback.set_model = partial(self._show_network, callback)
+                called.append(callback)
+        return called
+
+    def _show_network(self, callback: Any, _: keras.Model) -> None:
+        keras.callbacks.Callback.set_model(callback, self.network)
 
     @property
     def learning_rate(self) -> float:

@@ -133,6 +133,7 @@ def _fit_until(
     order = EpochOrder(pipeline, first, saving.running)
     labels, classes = pipeline.labels("train"), config.model.num_classes
     weights = class_weights(config.fit.class_weight, labels, classes)
+    own = session.callbacks_in(saving.folder.path)
     training, validation, weights = session.distribution.batches(pipeline, first, weights)
     with contextlib.closing(shown.shown), pipeline.own_errors(), session.distribution.fitting():
         session.fitted.fit(
@@ -142,7 +143,7 @@ def _fit_until(
             epochs=epochs,
             class_weight=weights,
             shuffle=False,  # `order` does
-            callbacks=[order, *session.callbacks, *callbacks, shown, saving],
+            callbacks=[order, *own, *callbacks, shown, saving],
             verbose=0,
         )
 

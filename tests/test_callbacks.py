@@ -1,0 +1,93 @@
+"""Callbacks that write: into the run's folder only, and on where a run was interrupted."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_training import interrupt_in_epoch, press_ctrl_c
+
+from modelzoo import InputError, cli, load_config
+from modelzoo.networks import keras_objects
+
+WRITERS = (
+    "fit.callbacks=[{class_name: CSVLogger, config: {filename: more/log.csv}}, "
+    "{class_name: ModelCheckpoint, config: {filepath: 'epoch-{epoch:02d}.keras'}}]"
+)
+SMALL = ("data.batch_size=32", "data.validation_split=40", "compile.steps_per_execution=2")
+
+
+def scalars(folder, name):
+    """Return what TensorBoard shows of a scalar, by the step."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {each.step: float(tf.make_ndarray(each.tensor_proto)) for each in events.Tensors(name)}
+
+
+def test_tensorboard_shows_the_losses_of_history_csv_also_after_a_resume(
+    bars, tmp_path, monkeypatch, capsys
+):
+    changed = [word for text in (*SMALL, WRITERS) for word in ("--set", text)]
+    command = ["train", "--model", "lenet5", "--dataset", "bars", "--epochs", "3", *changed]
+    with monkeypatch.context() as patched:
+        interrupt_in_epoch(patched, 1, press_ctrl_c)
+        assert cli.main([*command, "--tensorboard", "--out", "run"]) == 130
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert cli.main(["train", "--resume", "run", "--tensorboard"]) == 0
+    assert "tensorboard --logdir run/tensorboard" in capsys.readouterr().out
+    with (tmp_path / "run" / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    for part, prefix in (("train", ""), ("validation", "val_")):
+        for metric in ("loss", "accuracy"):
+            shown = scalars(tmp_path / "run" / "tensorboard" / part, f"epoch_{metric}")
+            wanted = [np.float32(row[prefix + metric]) for row in history]
+            assert shown == dict(enumerate(wanted)), (part, metric)
+    with (tmp_path / "run" / "more" / "log.csv").open() as file:
+        logged = list(csv.DictReader(file))
+    assert [row["epoch"] for row in logged] == ["0", "1", "2"]
+    assert [float(row["loss"]) for row in logged] == [float(row["loss"]) for row in history]
+    last = keras.models.load_model(tmp_path / "run" / "epoch-03.keras")
+    assert (
+        last.count_params() == 44_426 and len(last.layers) > 3
+    )  # the network, not what was fitted
+    assert (tmp_path / "run" / "epoch-01.keras").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "run"]
+
+
+OUTSIDE = [
+    "/tmp/x.csv",
+    "../x.csv",
+    "a/../../x.csv",
+    "C:\\x.csv",
+    "C:x.csv",
+    "..\\x.csv",
+    "",
+    ".",
+    3,
+]
+
+
+@pytest.mark.parametrize("path", [*OUTSIDE, "{epoch:c}{epoch:c}/x", "{epoch.real}", "x{"])
+def test_callbacks_write_nowhere_but_into_the_run(path):
+    spec = {"class_name": "CSVLogger", "config": {"filename": path}}
+    with pytest.raises(InputError, match=r"callbacks\.0\.config\.filename: .* within the run's"):
+        keras_objects.make("callback", spec, "fit.callbacks.0")
+
+
+def test_callbacks_leave_the_run_s_own_files_and_run_no_code():
+    for name in ("state.npz", "History.csv", "report.html", ".lock"):
+        spec = {"class_name": "CSVLogger", "config": {"filename": name}}
+        with pytest.raises(InputError, match="the run writes this file itself"):
+            keras_objects.make("callback", spec, "fit.callbacks.0")
+    for name in ("LambdaCallback", "BackupAndRestore", "RemoteMonitor", "LearningRateScheduler"):
+        with pytest.raises(InputError, match="Keras has no callback"):
+            keras_objects.make("callback", name, "fit.callbacks.0")
+
+
+def test_tensorboard_that_is_missing_is_one_message(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="TensorBoard needs tensorboard"):
+        keras_objects.make("callback", "TensorBoard", "fit.callbacks.0")
+    assert load_config("lenet5").fit.callbacks == []
