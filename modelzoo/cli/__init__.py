@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     # A polite kill saves as Ctrl-C does.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {each: signal.getsignal(each) for each in environment.ending_signals()[1:]}
+    for each in before:
+        signal.signal(each, signal.default_int_handler)
     try:
         with contextlib.ExitStack() as quietly:
             if options.quiet:
@@ -53,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "This is a bug; MODELZOO_DEBUG=1 shows where."
         return _fail(options.command, f"{reason[:500]}\n{hint}", 1)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     return 0
 
 
@@ -78,11 +81,13 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a letter
             stream.reconfigure(errors="backslashreplace")
+            if environment.IS_WINDOWS and not stream.isatty():  # where files would get cp1252
+                stream.reconfigure(encoding="utf-8")
     try:
         code = main(arguments)
     except KeyboardInterrupt:  # a second one, while the first was answered
         code = INTERRUPTED
-    for each in (signal.SIGINT, signal.SIGTERM):  # what had to be saved is saved
+    for each in environment.ending_signals():  # what had to be saved is saved
         signal.signal(each, signal.SIG_IGN)
     sys.exit(code)
 

@@ -91,8 +91,8 @@ class HuggingFaceSet:
     """
 
     pattern = re.compile(
-        r"(?!.*/\.\.(/|\Z))"  # no way up within a path
-        r"((?P<path>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.-]+))?|\.{0,2}/.*)",
+        r"(?!.*[/\\]\.\.([/\\]|\Z))"  # no way up within a path
+        r"((?P<path>[\w.-]+(/[\w.-]+)?)(:(?P<config>[\w.-]+))?|\.{0,2}[/\\].*|[A-Za-z]:[/\\].*)",
         re.ASCII | re.DOTALL,
     )
     should_be = (
@@ -122,7 +122,7 @@ class HuggingFaceSet:
         self.features = next(iter(self.splits.values())).features
         # Where its files may lie: in its folder, or in the library's caches.
         own = [datasets.config.HF_DATASETS_CACHE, hub.constants.HF_HUB_CACHE]
-        own += [path] if path.startswith(("/", ".")) else []
+        own += [path] if path.startswith(("/", "\\", ".")) or path[1:2] == ":" else []
         self._own_folders = [Path(each).resolve() for each in own]
 
     def labels(self, split: str, label: str) -> np.ndarray:

@@ -4,6 +4,8 @@ import contextlib
 import importlib.util
 import os
 import platform
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import platformdirs
 from modelzoo.support.errors import InputError
 from modelzoo.support.version import __version__
 
+IS_WINDOWS = os.name == "nt"
 owns_process = False  # set by a command that is alone in its process, and may change what all share
 
 
@@ -65,8 +68,24 @@ def memory_bytes() -> int:
     return min(told, default=4 << 30)
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals of Ctrl-C, of a polite kill and of Ctrl-Break, which Windows has."""
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
 def processor_name() -> str:
     """Return the processor's name where the system tells it."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        if sys.platform == "darwin":  # where Python has only arm or i386
+            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.check_output(command, text=True).strip()  # noqa: S603
+        if sys.platform == "win32":
+            import winreg
+
+            key = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as opened:
+                return str(winreg.QueryValueEx(opened, "ProcessorNameString")[0]).strip()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -137,7 +156,10 @@ def check_installed(what: str, *packages: str) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         names, verb, them = ", ".join(missing), *(("are", "them") if missing[1:] else ("is", "it"))
-        raise InputError(
-            f"{what} needs {names}, which {verb} not installed\n"
-            f"Install {them}: {install_command(*(REQUIREMENTS[name] for name in missing))}"
-        )
+        advice = f"Install {them}: {install_command(*(REQUIREMENTS[name] for name in missing))}"
+        if (sys.platform, platform.machine()) == ("darwin", "x86_64"):
+            advice = (
+                "TensorFlow, PyTorch and JAX have no builds for Macs with Intel processors any "
+            )
+            advice += "more: use Colab (docs/colab.md), or Linux in a container"
+        raise InputError(f"{what} needs {names}, which {verb} not installed\n{advice}")

@@ -9,12 +9,20 @@ import re
 import shlex
 import stat
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from modelzoo.support.errors import InputError
+
+IN_USE = (5, 32, 33)  # what Windows says of a file that another program has open
+PATIENCE = 5.0  # seconds for it to be closed; virus scanners take less
+
+
+class InUseError(InputError):
+    """Another program has the file open, and keeps it from being replaced."""
 
 
 @contextlib.contextmanager
@@ -37,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as written:  # Windows brings no file to the disk that is read
             os.fsync(written.fileno())
-        temporary.replace(path)
+        move(temporary, path)
         sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as a RuntimeError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -51,6 +59,23 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # a read-only disk says so even if it is not there
             temporary.unlink(missing_ok=True)
+
+
+def move(path: Path, target: Path) -> None:
+    """Put a file in the place of another, which Windows refuses while a program has it open."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            path.replace(target)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+            if time.monotonic() > end:
+                raise InUseError(
+                    f"{target}: cannot be replaced: another program, such as Excel, has it open"
+                ) from None
+        time.sleep(0.1)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -86,7 +111,7 @@ def staging(folder: Path) -> Iterator[Path]:
             for path in Path(temporary).iterdir():
                 if is_there(folder / path.name):
                     raise InputError(f"{folder / path.name}: already exists")
-                path.replace(folder / path.name)
+                move(path, folder / path.name)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to: {error.strerror or error}") from error
     finally:

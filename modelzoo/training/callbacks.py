@@ -14,8 +14,9 @@ import numpy as np
 from rich.console import Console
 
 from modelzoo.data.pipeline import InputPipeline
+from modelzoo.support.environment import ending_signals
 from modelzoo.support.errors import InputError, RunError
-from modelzoo.support.files import sha256_of
+from modelzoo.support.files import InUseError, sha256_of
 from modelzoo.support.terminal import ProgressBar, tell
 from modelzoo.training.run_folder import Progress, RunFolder
 from modelzoo.training.session import Session
@@ -25,7 +26,7 @@ LINE_INTERVAL = 30.0  # seconds between lines within an epoch where there is no 
 
 
 class Interruption:
-    """Within a block, the first SIGINT or SIGTERM is noted; the second raises KeyboardInterrupt.
+    """Within a block, the first of `ending_signals` is noted; the second raises KeyboardInterrupt.
 
     Outside the main thread, where Python hands out no signals, nothing changes.
     """
@@ -37,8 +38,7 @@ class Interruption:
 
     def __enter__(self) -> None:
         if self.is_noted:
-            signals = (signal.SIGINT, signal.SIGTERM)
-            self._before = {each: signal.signal(each, self._note) for each in signals}
+            self._before = {each: signal.signal(each, self._note) for each in ending_signals()}
 
     def __exit__(self, *exception: object) -> None:
         for each, handler in self._before.items():
@@ -191,8 +191,15 @@ class Saving(keras.callbacks.Callback):
             folder.check_best_weights(progress)
         folder.write_config(self.session.config)
         folder.reopen()
-        folder.write_history(progress.history)
+        self.write_history()
         self.say(f"resuming {folder.path}: {self.done} are done")
+
+    def write_history(self) -> None:
+        """Write history.csv; one that is open in another program is written after a later epoch."""
+        try:
+            self.folder.write_history(self.progress.history)
+        except InUseError as error:
+            self.say(f"notice: {error}; close it there, and the next epoch writes it whole")
 
     def save(self) -> None:
         variables = self.session.variables(within_epoch=self.progress.batches_done > 0)
@@ -264,7 +271,7 @@ class Saving(keras.callbacks.Callback):
         self.save()
         if progress.is_at_best:
             self._keep_best()
-        self.folder.write_history(progress.history)
+        self.write_history()
         self.interruption.end()
 
     def _ruined(self, what: str) -> RunError:

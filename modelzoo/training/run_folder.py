@@ -18,10 +18,12 @@ import numpy as np
 
 from modelzoo.config import Config
 from modelzoo.data import npz
+from modelzoo.support import environment
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.files import (
     as_typed,
     is_there,
+    move,
     ordinary,
     remove_leftovers,
     replacing,
@@ -152,6 +154,9 @@ class RunFolder:
                     self.config.unlink(missing_ok=True)
                 (self.path / LOCK).unlink(missing_ok=True)
             self._lock.release()
+            if environment.IS_WINDOWS:  # nor that of another training which has locked it since
+                with contextlib.suppress(OSError):
+                    (self.path / LOCK).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty
             for folder in self._made:
                 folder.rmdir()
@@ -203,7 +208,7 @@ class RunFolder:
         try:
             self.metrics.unlink(missing_ok=True)
             if self._chosen == self.previous_state:
-                self.previous_state.replace(self.state)
+                move(self.previous_state, self.state)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written to: {error.strerror}") from None
         self._chosen = self.state
@@ -233,7 +238,7 @@ class RunFolder:
                 note = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
                 _write_array(file, "progress", note)
             if self.state.exists():
-                self.state.replace(self.previous_state)
+                move(self.state, self.previous_state)
 
     def load_state(self) -> tuple[list[np.ndarray], Progress]:
         """Read the newest state that is whole; `warning` tells if a later one was saved."""

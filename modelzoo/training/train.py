@@ -155,6 +155,7 @@ def _finish(session: Session, saving: Saving, notices: list[str], console: Conso
     network = session.outside()
     network.trainable = True  # whoever opens it decides what to freeze
     folder.check_best_weights(progress)
+    saving.write_history()  # another program may have had it open before
     load_weights(network, folder.best_weights)
     compile_for_scoring(network, session.config)
     scores = score(network, pipeline, "test")

@@ -110,7 +110,9 @@ def find_weights(
         return fetch(published.file_of(config.name), allow_unverified=allow_unverified).path
     from modelzoo.weights.hdf5 import check_signature  # brings NumPy
 
-    if isinstance(weights, str) and ("://" in weights or weights.startswith(("gdrive:", "file:"))):
+    if isinstance(weights, str) and (
+        "://" in weights[2:] or weights.startswith(("gdrive:", "file:"))
+    ):
         path = fetch(file_at(weights, sha256), allow_unverified=allow_unverified).path
         sha256 = None  # it has been checked
     elif files.is_there(Path(weights) / "best.weights.h5"):
