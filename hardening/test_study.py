@@ -19,6 +19,10 @@ def test_a_study_trains_compares_and_goes_on(tmp_path, capsys, monkeypatch):
     assert main(["study", str(path), "--out", str(out), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [row["variant"] for row in printed["variants"]] == ["as it is", "with tanh"]
+    seeds = written(tmp_path / "seeds", variants={"a": None}, seeds=[0, 1])
+    assert main(["study", str(seeds), "--out", str(tmp_path / "two")]) == 0
+    assert "±" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "two" / "study.csv")["runs"].tolist() == [2]
     table = pd.read_csv(out / "study.csv")
     np.testing.assert_allclose(table["gap"], table["train_accuracy"] - table["val_accuracy"])
     assert (out / "study.png").stat().st_size > 5_000 and (out / "study.html").exists()

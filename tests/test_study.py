@@ -6,10 +6,11 @@ import pytest
 import yaml
 
 from modelzoo import charts
+from modelzoo.cli.printing import study_lines
 from modelzoo.config.sections import Data
 from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.source import Dataset
-from modelzoo.training.study import list_studies, load_study
+from modelzoo.training.study import COLUMNS, list_studies, load_study, means_of
 
 SMALL = {
     "title": "Does tanh help?",
@@ -21,6 +22,7 @@ SMALL = {
 
 
 def written(tmp_path, **changes):
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "tanh.yaml"
     path.write_text(yaml.safe_dump({**SMALL, **changes}, sort_keys=False))
     return path
@@ -34,6 +36,39 @@ def test_variants_are_complete_configurations(tmp_path):
         assert config.model.dense_activation == activation
         assert config.data.dataset == "mnist5k" and config.data.training_images == 200
         assert config.fit.epochs == 3
+
+
+def test_a_grid_is_trained_in_all_combinations_with_each_seed(tmp_path):
+    rate = "compile.optimizer.config.learning_rate"
+    grid = {"fit.epochs": [1, 2], rate: [0.1, 0.01]}
+    study = load_study(written(tmp_path, grid=grid, seeds=[0, 7]))
+    assert len(study.variants) == 2 * 4 * 2
+    config = study.variants["with tanh, epochs 2, learning_rate 0.01, seed 7"]
+    assert (config.fit.epochs, config.value(rate), config.trainer.seed) == (2, 0.01, 7)
+    assert config.model.dense_activation == "tanh" and config.data.training_images == 200
+    own = [run for run, variant in study.runs.items() if variant.startswith("as it is, epochs 1")]
+    assert len(own) == 4 and len(set(study.runs.values())) == 8
+    alone = {key: value for key, value in SMALL.items() if key != "variants"}
+    path = tmp_path / "alone.yaml"
+    path.write_text(yaml.safe_dump(alone | {"seeds": [3, 4]}))
+    assert list(load_study(path).variants) == ["lenet5, seed 3", "lenet5, seed 4"]
+
+
+def test_seeds_are_a_mean_and_a_deviation_in_the_table(capsys):
+    zeros = dict.fromkeys((*COLUMNS, "gap"), 0.0)
+    rows = [
+        {**zeros, "variant": run, "test_accuracy": value, "val_accuracy": None, "epochs": 2}
+        for run, value in (("a, seed 0", 0.9), ("a, seed 1", 0.8), ("a, seed 2", 0.7), ("b", 0.6))
+    ]
+    runs = {row["variant"]: row["variant"][0] for row in rows}
+    first, second = means_of(rows, runs)
+    assert (first["variant"], first["runs"], second["runs"]) == ("a", 3, 1)
+    assert first["test_accuracy"] == pytest.approx(0.8)
+    assert first["test_accuracy_deviation"] == pytest.approx(0.1)
+    assert second["test_accuracy"] == 0.6 and second["test_accuracy_deviation"] is None
+    assert first["val_accuracy"] is None is first["val_accuracy_deviation"]
+    lines = [" ".join(line.split()) for line in study_lines("title", [first, second])]
+    assert "0.8000 ±0.1000 2 0.0" in " ".join(lines) and lines[-1].endswith("0.6000 2 0.0")
 
 
 @pytest.mark.parametrize("name", list_studies())
@@ -57,6 +92,10 @@ def test_packaged_studies_are_valid(name):
         ({"dataset": None}, "study.dataset: expected str"),
         ({"common": [1]}, "study.common: should hold keys and values or nothing"),
         ({"extra": 1}, "unknown key study.extra"),
+        ({"grid": {"fit.epochs": 3}}, "study.grid.fit.epochs: should be a list of entries"),
+        ({"grid": {"fit.epoch": [3]}}, "grid.fit.epoch: unknown key fit.epoch; did you"),
+        ({"grid": {"fit.epochs": [3, 3]}}, "is trained twice"),
+        ({"seeds": [-1]}, "study.seeds"),
         ({"variants": {"a": {"fit": {"epoch": 5}}}}, "variants.a: unknown key fit.epoch; did you"),
     ],
 )

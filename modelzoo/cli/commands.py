@@ -185,12 +185,12 @@ def info(options: argparse.Namespace) -> None:
 
 
 def study(options: argparse.Namespace) -> None:
-    from modelzoo.training.study import load_study, run_study, table_of, variant_folders
+    from modelzoo.training.study import load_study, means_of, run_study, table_of, variant_folders
 
     chosen = load_study(**arguments_of(load_study, options))
     out = Path(options.out or f"runs/{chosen.name}")
     files = run_study(chosen, out, device=options.device)
-    rows = table_of(variant_folders(chosen, out))
+    rows = means_of(table_of(variant_folders(chosen, out)), chosen.runs)
     summary = {"variants": rows, "files": [str(path) for path in files]}
     show(options, summary, chain[object](printing.study_lines(chosen.title, rows), files))
 

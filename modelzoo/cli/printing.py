@@ -109,8 +109,13 @@ def study_lines(title: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         columns = ("train_accuracy", "val_accuracy", "gap", "test_accuracy")
         shares = ["none" if row[name] is None else f"{row[name]:.4f}" for name in columns]
+        deviations = [row.get(f"{name}_deviation") for name in columns]
+        shares = [
+            share if deviation is None else f"{share} ±{deviation:.4f}"
+            for share, deviation in zip(shares, deviations, strict=True)
+        ]
         minutes = f"{row['seconds'] / 60:.1f}"
-        shown.append((row["variant"], *shares, str(row["epochs"]), minutes))
+        shown.append((row["variant"], *shares, f"{row['epochs']:g}", minutes))
     yield title
     heads = ("variant", ">training", ">validation", ">gap", ">test", ">epochs", ">min")
     yield from table_lines(heads, shown, flexible=0)

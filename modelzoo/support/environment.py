@@ -158,8 +158,6 @@ def check_installed(what: str, *packages: str) -> None:
         names, verb, them = ", ".join(missing), *(("are", "them") if missing[1:] else ("is", "it"))
         advice = f"Install {them}: {install_command(*(REQUIREMENTS[name] for name in missing))}"
         if (sys.platform, platform.machine()) == ("darwin", "x86_64"):
-            advice = (
-                "TensorFlow, PyTorch and JAX have no builds for Macs with Intel processors any "
-            )
-            advice += "more: use Colab (docs/colab.md), or Linux in a container"
+            advice = "TensorFlow has had no builds for Macs with Intel processors since 2.17: use "
+            advice += "Colab, or Linux in a container"
         raise InputError(f"{what} needs {names}, which {verb} not installed\n{advice}")

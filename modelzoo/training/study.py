@@ -1,5 +1,8 @@
 """Train variants of one network, and compare their curves: what does each change do?"""
 
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +11,7 @@ import msgspec
 from rich.console import Console
 
 from modelzoo.config import Config, load_config, packaged_folder
-from modelzoo.config.layers import read_yaml
+from modelzoo.config.layers import nested, read_yaml
 from modelzoo.config.sections import convert
 from modelzoo.support.errors import InputError, unknown
 from modelzoo.support.files import is_there, write_csv, write_text
@@ -22,12 +25,20 @@ COLUMNS = ("train_accuracy", "val_accuracy", "test_accuracy", "epochs", "best_ep
 
 
 class StudyFile(msgspec.Struct, forbid_unknown_fields=True):
-    """The keys of a study's YAML: a network, and what each variant of it changes."""
+    """The keys of a study's YAML: a network, and what each variant of it changes.
+
+    `grid` has lists of values by key, such as "fit.epochs": each variant is trained with each
+    combination of them, and with each of the `seeds`.
+    """
 
     title: str
     base: str
     dataset: str
-    variants: Annotated[dict[Any, Sections | None], msgspec.Meta(min_length=1)]
+    variants: Annotated[dict[Any, Sections | None], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: {"": None}
+    )
+    grid: dict[str, Annotated[list[Any], msgspec.Meta(min_length=1)]] = {}
+    seeds: list[Annotated[int, msgspec.Meta(ge=0, lt=2**32)]] = []
     common: Sections | None = None
 
 
@@ -37,7 +48,8 @@ class Study:
 
     name: str  # of the file, and of the folder that the runs go to
     title: str
-    variants: dict[str, Config]  # a complete configuration for each name, in order
+    variants: dict[str, Config]  # a complete configuration for each run, by its name, in order
+    runs: dict[str, str]  # the variant that each run is one of
 
 
 def list_studies() -> list[str]:
@@ -56,13 +68,24 @@ def load_study(study: str | Path, overrides: list[str] | None = None) -> Study:
     )
     base, _ = configure(given.base, dataset=given.dataset)
     common = base.with_values(given.common or {}, f"{path}: common")
-    configs = {
-        str(name): common.with_values(values or {}, f"{path}: variants.{name}").with_overrides(
-            overrides or []
-        )
-        for name, values in given.variants.items()
-    }
-    return Study(path.stem, given.title, configs)
+    configs, runs = {}, {}
+    values_of_keys = [[(key, each) for each in values] for key, values in given.grid.items()]
+    for (name, values), cell in itertools.product(
+        given.variants.items(), itertools.product(*values_of_keys)
+    ):
+        config = common.with_values(values or {}, f"{path}: variants.{name}")
+        for key, value in cell:
+            config = config.with_values(nested(key, value), f"{path}: grid.{key}")
+        config = config.with_overrides(overrides or [])
+        words = [str(name), *(f"{key.rpartition('.')[2]} {value}" for key, value in cell)]
+        variant = ", ".join(filter(None, words)) or given.base
+        for seed in dict.fromkeys(given.seeds) or [None]:
+            run = variant if seed is None else f"{variant}, seed {seed}"
+            if run in configs:
+                raise InputError(f"{path}: {run!r} is trained twice: a value of the grid repeats")
+            changes = {} if seed is None else {"trainer": {"seed": seed}}
+            configs[run], runs[run] = config.with_values(changes, f"{path}: seeds"), variant
+    return Study(path.stem, given.title, configs, runs)
 
 
 def run_study(
@@ -93,12 +116,18 @@ def run_study(
         else:
             write_text(asked[name], config.to_yaml())
             Trainer(config, device=device, out=folder.path, console=console).fit()
+    import pandas as pd
+
     from modelzoo import charts
 
-    rows = table_of(folders)
+    rows = means_of(table_of(folders), study.runs)
     write_csv(out / "study.csv", list(rows[0]), rows)
     histories = {name: RunFolder(path).read_history() for name, path in folders.items()}
-    chart = charts.curves_side_by_side(histories, study.title)
+    means = {}
+    for variant in dict.fromkeys(study.runs.values()):
+        own = [history for name, history in histories.items() if study.runs[name] == variant]
+        means[variant] = pd.concat(own).groupby("epoch").mean().reset_index()
+    chart = charts.curves_side_by_side(means, study.title)
     drawn = [charts.save(chart, out / f"study.{suffix}") for suffix in ("png", "html")]
     return [out / "study.csv", *drawn]
 
@@ -128,3 +157,23 @@ def table_of(folders: dict[str, Path]) -> list[dict[str, Any]]:
         gap = None if validated is None else trained - validated
         rows.append({"variant": name, **values, "gap": gap})
     return rows
+
+
+def means_of(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a row a variant, from those of its runs: means, and their standard deviations.
+
+    A variant of one run has no deviation: None.
+    """
+    found = []
+    for variant in dict.fromkeys(runs.values()):
+        own = [row for row in rows if runs[row["variant"]] == variant]
+        row: dict[str, Any] = {"variant": variant, "runs": len(own)}
+        for column in (*COLUMNS, "gap"):
+            values = [each[column] for each in own]
+            if len(own) == 1 or None in values:
+                row |= {column: values[0], f"{column}_deviation": None}
+            else:
+                mean, deviation = statistics.fmean(values), statistics.stdev(values)
+                row |= {column: mean, f"{column}_deviation": deviation}
+        found.append(row)
+    return found
