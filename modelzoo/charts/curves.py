@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from modelzoo.charts import style
-from modelzoo.charts.style import GREY, INK, LOOKS, Chart, Look
+from modelzoo.charts.style import GREY, INK, LINE_GREY, LOOKS, Chart, Look
 from modelzoo.support.errors import InputError
 
 PREFIXES = {"training": "", "validation": "val_"}  # of the columns
@@ -125,6 +125,34 @@ def attack_curves(rows: Rows, title: str, chance: float) -> Chart:
     guessing = [rule, text.encode(y="accuracy:Q", x=alt.value(0), text="text:N")]
     chart = alt.layer(*guessing, *_accuracy_lines(shown, axis_title))
     return style.styled(chart.properties(width=520, height=320, title=title), f"{title}.")
+
+
+def learning_rate_curve(rows: Rows, suggested: float, title: str) -> Chart:
+    """Return the loss against the learning rate, and a rule at the one that is suggested.
+
+    Rows have `rate` and, for the batch trained with it, `loss` and the moving average `smoothed`.
+    """
+    low, high = min(row["smoothed"] for row in rows), max(row["smoothed"] for row in rows)
+    margin = 0.1 * (high - low) or 0.1
+    y = alt.Y("smoothed:Q", title="Training loss").axis(format="~g", tickCount=6)
+    y = y.scale(domain=[low - margin, high + margin], nice=False, zero=False)
+    x = alt.X("rate:Q", title="Learning rate, log scale").scale(type="log", nice=False)
+    x = x.axis(format="~g", grid=False, tickCount=8)
+    tooltip = [
+        alt.Tooltip("rate:Q", title="Learning rate", format=".3g"),
+        alt.Tooltip("loss:Q", title="Loss of the batch", format=".4g"),
+        alt.Tooltip("smoothed:Q", title="Moving average", format=".4g"),
+    ]
+    base = alt.Chart(style.data_of(rows)).encode(x=x, tooltip=tooltip)
+    points = base.mark_circle(size=14, color=LINE_GREY, clip=True).encode(y=alt.Y("loss:Q"))
+    line = base.mark_line(strokeWidth=2, color=LOOKS[0].color).encode(y=y)
+    mark = alt.Chart(style.data_of([{"rate": suggested, "text": f"suggested: {suggested:.2g}"}]))
+    rule = mark.mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x)
+    text = mark.mark_text(color=INK, align="left", baseline="top", dx=5, dy=4, aria=False)
+    text = text.encode(x=x, y=alt.value(0), text="text:N")
+    heading = alt.TitleParams(title, subtitle="dots: one batch each; line: their moving average")
+    chart = alt.layer(points, line, rule, text).properties(width=520, height=320, title=heading)
+    return style.styled(chart, f"{title}. Suggested: {suggested:.2g}.")
 
 
 def lines_and_points(

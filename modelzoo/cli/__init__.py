@@ -13,6 +13,7 @@ from pkgutil import resolve_name
 from typing import NoReturn
 
 from modelzoo.cli.arguments import make_parser
+from modelzoo.cli.completion import complete
 from modelzoo.support import environment
 from modelzoo.support.errors import InputError, RunError
 from modelzoo.support.terminal import say
@@ -23,6 +24,7 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (failed), 2 (bad input), 130 (interrupted)."""
     parser = make_parser()
+    complete(parser)
     try:
         options = parser.parse_args(arguments)
     except SystemExit as end:

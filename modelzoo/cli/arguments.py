@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from modelzoo.cli.completion import completed
 from modelzoo.support.errors import suggest
 from modelzoo.support.terminal import say
 from modelzoo.support.version import __version__
@@ -184,6 +185,17 @@ COMMANDS = (
         value("--resume", "DIR", "continue an interrupted run"),
         flag("--tensorboard", "write what TensorBoard shows, into the run's folder"),
         *DEVICE,
+    ),
+    Command(
+        "learning-rate lenet5 --dataset mnist5k",
+        "Find a learning rate: train some batches, raise it with each, draw the loss.",
+        NETWORK,
+        *OVERRIDES,
+        value("--steps", "N", "batches to train (300)", type=whole(20, 100_000), default=300),
+        *CHARTS,
+        JSON,
+        *DEVICE,
+        run="drawing:learning_rate",
     ),
     Command(
         "study overfitting --out runs/overfitting",
@@ -366,7 +378,7 @@ def make_parser() -> Parser:
             epilog=f"example: modelzoo {each.example}",
         )
         for name, settings in (*each.options, QUIET):
-            added.add_argument(name, **settings)
+            completed(added.add_argument(name, **settings))
         own = (name for name, _ in each.options if name.startswith("--"))
         added.names = ["--help", "--quiet", *own]
         added.set_defaults(run=each.run, parser=added)

@@ -18,9 +18,10 @@ from modelzoo.analysis import measuring
 from modelzoo.analysis.seeing import see
 from modelzoo.charts import Chart
 from modelzoo.charts.canvas import image_of
-from modelzoo.charts.curves import attack_curves
+from modelzoo.charts.curves import attack_curves, learning_rate_curve
 from modelzoo.cli.options import chosen_config, chosen_source
 from modelzoo.cli.printing import print_notice, show, table_lines
+from modelzoo.config import SCHEDULE
 from modelzoo.data.datasets import check_dataset_name
 from modelzoo.data.filters import filters as apply_filters
 from modelzoo.data.filters import find_filter, read_photograph
@@ -31,6 +32,7 @@ from modelzoo.support.files import is_there, replacing, write_csv
 from modelzoo.support.terminal import say
 from modelzoo.training.device import start_framework
 from modelzoo.training.evaluation import is_uncertain, unit_of
+from modelzoo.training.prepare import open_dataset
 from modelzoo.training.resolve import Source
 from modelzoo.training.run_folder import RunFolder
 from modelzoo.weights.reader import arrays_for
@@ -218,6 +220,30 @@ def plot(options: argparse.Namespace) -> None:
     histories = [RunFolder(run).read_history() for run in options.runs]
     chart = charts.compare_runs(dict(zip(names, histories, strict=True)))
     say(charts.save(chart, (out or Path()) / f"comparison.{suffix}"))
+
+
+def learning_rate(options: argparse.Namespace) -> None:
+    config, _ = chosen_config(options)
+    now, section = config.value(SCHEDULE), config.trainer
+    check_dataset_name(config.data.dataset)
+    device = start_framework(section.backend, options.device, one_thread=section.share_batches)
+    with device.scope():
+        from modelzoo.training.learning_rate import find_learning_rate
+
+        data, config = open_dataset(config, print_notice, is_new=True)
+        found = find_learning_rate(config, data, device, options.steps)
+    title = f"Learning rates for {config.name} on {data.name}"
+    chart = learning_rate_curve(found.rows, found.suggested, title)
+    path = _save(chart, options, f"{config.name}-learning-rate")
+    facts = {"learning_rate": found.suggested, "least_loss_at": found.least, "rows": found.rows}
+    said = now if isinstance(now, float) else f"a schedule, {now['class_name']}"
+    lines = [
+        f"suggested: {found.suggested:.2g}, a tenth of that of the least loss; now: {said}",
+        f"train with it: python -m train --model {options.model} "
+        f"--learning-rate {found.suggested:.2g}",
+        path,
+    ]
+    show(options, {"model": config.name, "dataset": data.name, **facts, "file": str(path)}, lines)
 
 
 def report(options: argparse.Namespace) -> None:

@@ -137,6 +137,7 @@ REQUIREMENTS = {
     "datasets": "datasets>=4.0",
     "tensorflow_datasets": "tensorflow-datasets>=4.9.9",
     "array_record": "array-record>=0.7.1",
+    "argcomplete": "argcomplete>=3.3",
     "tensorboard": "tensorboard>=2.18",
     "tf2onnx": "tf2onnx>=1.17",
     "onnx": "onnx>=1.17",
