@@ -1,6 +1,11 @@
 """Callbacks that write: into the run's folder only, and on where a run was interrupted."""
 
+import contextlib
 import csv
+import re
+import sys
+import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -54,6 +59,40 @@ def test_tensorboard_shows_the_losses_of_history_csv_also_after_a_resume(
     )  # the network, not what was fitted
     assert (tmp_path / "run" / "epoch-01.keras").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "run"]
+
+
+class StandIn(types.ModuleType):
+    """A package that keeps what it was called with, under the name of the function."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.calls: list[tuple] = []
+        self.summary: dict = {}
+
+    def __getattr__(self, name: str):
+        def called(*given, **named):
+            self.calls.append((name, *given, *named.values()))
+            return contextlib.nullcontext(self)
+
+        return called
+
+
+def test_the_callbacks_on_the_page_on_tracking_log_every_epoch(bars, monkeypatch):
+    text = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for name, block in zip(("mlflow", "wandb"), blocks, strict=True):
+        monkeypatch.setitem(sys.modules, name, stand_in := StandIn(name))
+        names: dict = {"__name__": "page"}
+        exec(block.replace("mnist5k", "bars").replace("with_epochs(3)", "with_epochs(2)"), names)
+        run = names["run"]
+        logged = [each[1] for each in stand_in.calls if each[0] in ("log_metrics", "log")]
+        assert [each["loss"] for each in logged] == run.history["loss"].tolist()
+        assert [each["val_accuracy"] for each in logged] == run.history["val_accuracy"].tolist()
+        if name == "mlflow":
+            assert ("log_metric", "test_accuracy", run.metrics["test_accuracy"]) in stand_in.calls
+            assert Path(stand_in.calls[-1][1]) == run.folder / "report.html"
+        else:
+            assert stand_in.summary == {"test_accuracy": run.metrics["test_accuracy"]}
 
 
 OUTSIDE = [
