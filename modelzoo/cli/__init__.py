@@ -82,9 +82,9 @@ def run_program(arguments: Sequence[str] | None = None) -> NoReturn:
     atexit.register(leave)  # the first to come is the last to go
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a letter
-            stream.reconfigure(errors="backslashreplace")
-            if environment.IS_WINDOWS and not stream.isatty():  # where files would get cp1252
-                stream.reconfigure(encoding="utf-8")
+            # Windows would write cp1252 into a file.
+            encoding = "utf-8" if environment.IS_WINDOWS and not stream.isatty() else None
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
         code = main(arguments)
     except KeyboardInterrupt:  # a second one, while the first was answered
