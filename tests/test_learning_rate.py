@@ -30,11 +30,11 @@ def test_the_chart_marks_the_suggestion():
     assert scales == {"log"}
 
 
-def test_the_command_trains_some_batches_and_draws(bars, tmp_path, capsys, refuses):
+def test_the_command_trains_some_batches_and_draws(bars, tmp_path, capfd, refuses):
     command = "learning-rate lenet5 --dataset bars --steps 60 --set data.batch_size=32 --format svg"
     command += " --set data.validation_split=40"
     assert cli.main([*command.split(), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    said = json.loads(capfd.readouterr().out)
     assert 1e-6 < said["learning_rate"] < 1 and said["dataset"] == "bars"
     rows = said["rows"]
     assert 20 < len(rows) <= 60

@@ -92,7 +92,7 @@ def test_packaged_studies_are_valid(name):
         ({"dataset": None}, "study.dataset: expected str"),
         ({"common": [1]}, "study.common: should hold keys and values or nothing"),
         ({"extra": 1}, "unknown key study.extra"),
-        ({"grid": {"fit.epochs": 3}}, "study.grid.fit.epochs: should be a list of entries"),
+        ({"grid": {"fit.epochs": 3}}, "study.grid: should be a list of entries, got int"),
         ({"grid": {"fit.epoch": [3]}}, "grid.fit.epoch: unknown key fit.epoch; did you"),
         ({"grid": {"fit.epochs": [3, 3]}}, "is trained twice"),
         ({"seeds": [-1]}, "study.seeds"),

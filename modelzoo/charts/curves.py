@@ -148,7 +148,9 @@ def learning_rate_curve(rows: Rows, suggested: float, title: str) -> Chart:
     line = base.mark_line(strokeWidth=2, color=LOOKS[0].color).encode(y=y)
     mark = alt.Chart(style.data_of([{"rate": suggested, "text": f"suggested: {suggested:.2g}"}]))
     rule = mark.mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x)
-    text = mark.mark_text(color=INK, align="left", baseline="top", dx=5, dy=4, aria=False)
+    is_left = suggested**2 < rows[0]["rate"] * rows[-1]["rate"]  # of the middle of the axis
+    side = {"align": "left", "dx": 5} if is_left else {"align": "right", "dx": -5}
+    text = mark.mark_text(color=INK, baseline="top", dy=4, aria=False, **side)
     text = text.encode(x=x, y=alt.value(0), text="text:N")
     heading = alt.TitleParams(title, subtitle="dots: one batch each; line: their moving average")
     chart = alt.layer(points, line, rule, text).properties(width=520, height=320, title=heading)
@@ -281,7 +283,7 @@ def _axes(rows: Rows, metric: str) -> dict[str, Any]:
         .scale(domain=edges, nice=False, zero=False, padding=8)
         .axis(values=_epoch_ticks(first, last), format="d", grid=False, labelOverlap=False),
         "y": alt.Y("value:Q", title="log scale" if is_log else None)
-        .scale(domain=[low, high], nice=False, type="log" if is_log else "linear", zero=False)
+        .scale(domain=[low, high], nice=False, **({"type": "log"} if is_log else {"zero": False}))
         .axis(format=share if metric == "accuracy" else "~g", tickCount=6),
     }
 

@@ -12,7 +12,8 @@ function hint(box) {
   const text = hints.filter(([there]) => there).map(([, said]) => said).join(", ");
   if (text) box.dataset.hint = text;
 }
-const sizes = new ResizeObserver(entries => entries.forEach(each => hint(each.target.closest(".scroll"))));
+const sizes = new ResizeObserver(entries => requestAnimationFrame(
+  () => entries.forEach(each => hint(each.target.closest(".scroll")))));
 for (const box of document.querySelectorAll(".scroll")) {
   for (const each of [box, ...box.children]) sizes.observe(each);
 }

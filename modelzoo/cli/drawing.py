@@ -28,7 +28,7 @@ from modelzoo.data.filters import find_filter, read_photograph
 from modelzoo.data.images import read_image
 from modelzoo.data.known_sets import class_names
 from modelzoo.support.errors import InputError, RunError, suggest
-from modelzoo.support.files import is_there, replacing, write_csv
+from modelzoo.support.files import as_typed, is_there, replacing, write_csv
 from modelzoo.support.terminal import say
 from modelzoo.training.device import start_framework
 from modelzoo.training.evaluation import is_uncertain, unit_of
@@ -235,12 +235,15 @@ def learning_rate(options: argparse.Namespace) -> None:
     title = f"Learning rates for {config.name} on {data.name}"
     chart = learning_rate_curve(found.rows, found.suggested, title)
     path = _save(chart, options, f"{config.name}-learning-rate")
+    rising = found.least < found.rows[-1]["rate"]
+    limit = "" if rising else f"notice: the loss still fell at {found.least:.2g}, the highest rate"
     facts = {"learning_rate": found.suggested, "least_loss_at": found.least, "rows": found.rows}
     said = now if isinstance(now, float) else f"a schedule, {now['class_name']}"
     lines = [
         f"suggested: {found.suggested:.2g}, a tenth of that of the least loss; now: {said}",
-        f"train with it: python -m train --model {options.model} "
-        f"--learning-rate {found.suggested:.2g}",
+        f"train with it: python -m train --model {as_typed(options.model)} "
+        f"--dataset {as_typed(data.name)} --learning-rate {found.suggested:.2g}",
+        *filter(None, [limit]),
         path,
     ]
     show(options, {"model": config.name, "dataset": data.name, **facts, "file": str(path)}, lines)

@@ -120,13 +120,15 @@ class Session:
                 setattr(callback, argument, str(path))
                 if argument == "filename":
                     callback.append = True
-                if argument == "filepath":  # of the network, not of what is fitted in its place
+                else:  # what is saved or drawn is the network, not what is fitted in its place
                     callback.set_model = partial(self._show_network, callback)
                 called.append(callback)
         return called
 
-    def _show_network(self, callback: Any, _: keras.Model) -> None:
-        keras.callbacks.Callback.set_model(callback, self.network)
+    def _show_network(self, callback: Any, fitted: keras.Model) -> None:
+        type(callback).set_model(callback, self.network)
+        if isinstance(callback, keras.callbacks.TensorBoard):  # which reads the learning rate
+            keras.callbacks.Callback.set_model(callback, fitted)
 
     @property
     def learning_rate(self) -> float:
