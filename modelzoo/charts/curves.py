@@ -149,7 +149,7 @@ def learning_rate_curve(rows: Rows, suggested: float, title: str) -> Chart:
     mark = alt.Chart(style.data_of([{"rate": suggested, "text": f"suggested: {suggested:.2g}"}]))
     rule = mark.mark_rule(color=INK, strokeDash=[4, 3]).encode(x=x)
     is_left = suggested**2 < rows[0]["rate"] * rows[-1]["rate"]  # of the middle of the axis
-    side = {"align": "left", "dx": 5} if is_left else {"align": "right", "dx": -5}
+    side: dict[str, Any] = {"align": "left", "dx": 5} if is_left else {"align": "right", "dx": -5}
     text = mark.mark_text(color=INK, baseline="top", dy=4, aria=False, **side)
     text = text.encode(x=x, y=alt.value(0), text="text:N")
     heading = alt.TitleParams(title, subtitle="dots: one batch each; line: their moving average")

@@ -231,7 +231,7 @@ def _compared(accuracy: float | None, loss: float | None, compared: Sequence[Com
 def _epochs(history: pd.DataFrame, best: int | None) -> str:
     """Return a row an epoch, with the columns of history.csv."""
     forms = {"learning_rate": "g", "seconds": ".1f"}
-    names = [name for name in history if name != "epoch"]
+    names = [str(name) for name in history if name != "epoch"]
     rows = [
         (
             f"{row['epoch']:g}" + (" (best)" if row["epoch"] == best else ""),

@@ -60,7 +60,8 @@ def find_learning_rate(config: Config, data: Dataset, device: Device, steps: int
 
 def range_test(losses: list[float], steps: int) -> RangeTest:
     """Return what follows from the loss of each batch, the first with the lowest rate."""
-    rows, average = [], 0.0
+    rows: list[dict[str, float]] = []
+    average = 0.0
     for step, loss in enumerate(losses):
         average = MEMORY * average + (1 - MEMORY) * loss
         smoothed = average / (1 - MEMORY ** (step + 1))

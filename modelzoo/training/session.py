@@ -98,8 +98,8 @@ class Session:
         if self.pipeline.images_in("validation"):
             known |= {f"val_{name}" for name in known}
         for index, callback in enumerate(self.callbacks):
-            monitor = getattr(callback, "monitor", None)
-            if monitor not in (None, *known) and getattr(callback, "save_best_only", True):
+            monitor = getattr(callback, "monitor", "")
+            if monitor not in ("", *known) and getattr(callback, "save_best_only", True):
                 where = f"fit.callbacks.{index}.config.monitor"
                 raise InputError(f"{where}: no {monitor!r}{suggest(monitor, known)}")
         self.distribution.ready(self.fitted, self.pipeline)
