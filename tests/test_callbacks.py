@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import inspect
 import re
 import sys
 import types
@@ -15,7 +14,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_training import interrupt_in_epoch, press_ctrl_c
 
-from modelzoo import InputError, Trainer, cli, load_config
+from modelzoo import InputError, cli, load_config
 from modelzoo.networks import keras_objects
 
 WRITERS = (
@@ -78,9 +77,6 @@ class StandIn(types.ModuleType):
         return called
 
 
-@pytest.mark.skipif(
-    "callbacks" not in inspect.signature(Trainer).parameters, reason="Trainer takes no callbacks"
-)
 def test_the_callbacks_on_the_page_on_tracking_log_every_epoch(bars, monkeypatch):
     text = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

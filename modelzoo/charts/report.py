@@ -58,7 +58,7 @@ def write_report(
 ) -> Path:
     """Write `report.html` into the folder of a run, and return its path.
 
-    `layers` is what `modelzoo.api.describe` returns; `others` are histories of other runs by name,
+    `layers` is what `modelzoo.summary` returns; `others` are histories of other runs by name,
     whose curves are drawn beside this one's.
     """
     title = f"{metrics.get('model') or UNKNOWN} on {metrics.get('dataset') or UNKNOWN}"
