@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from inspect import isfunction
+from operator import attrgetter
 from pathlib import Path
 
 import keras
@@ -15,7 +17,7 @@ import pytest
 from PIL import Image
 
 import modelzoo
-from modelzoo import InputError, cli
+from modelzoo import InputError, charts, cli
 from modelzoo.config.sections import PACKAGED, model_struct
 from modelzoo.networks import BUILDERS
 
@@ -46,9 +48,11 @@ def test_every_public_name_has_an_example_that_runs(tmp_path, monkeypatch, only_
     finder, flags = doctest.DocTestFinder(recurse=False), doctest.ELLIPSIS
     runner = doctest.DocTestRunner(optionflags=flags | doctest.NORMALIZE_WHITESPACE)
     failures = io.StringIO()
-    for name in modelzoo.__all__[1:]:
+    drawing = [f"charts.{name}" for name in dir(charts) if isfunction(getattr(charts, name))]
+    for name in [*modelzoo.__all__[1:], *drawing]:
         known = {"modelzoo": modelzoo, "np": np}
-        (found,) = finder.find(getattr(modelzoo, name), name, module=False, globs=known)
+        thing = attrgetter(name)(modelzoo)
+        (found,) = finder.find(thing, name, module=False, globs=known)
         assert found.examples, f"{name} has no example"
         with redirect_stderr(io.StringIO()):  # progress
             runner.run(found, out=failures.write)

@@ -49,6 +49,12 @@ def architecture(layers: Sequence[Layer], name: str) -> Chart:
     block that it works on. An output that is neither maps nor units is an InputError.
 
     `layers` is what `modelzoo.summary` returns; `name`, that of the network, is for the title.
+
+    Example:
+        >>> layers = modelzoo.summary("lenet5")
+        >>> chart = modelzoo.charts.architecture(layers, "lenet5")
+        >>> modelzoo.show(chart)
+        <IPython.core.display.Image object>
     """
     groups = _groups(layers, name)
     shapes = np.array([(1, 1, *group[0]["output_shape"])[-3:] for group in groups])

@@ -43,6 +43,9 @@ def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
     Reference:
         LeCun, Bottou, Bengio, Haffner (1998), equation 6, for the scaled tanh; Krizhevsky,
         Sutskever, Hinton (2012), section 3.1, for ReLU.
+
+    Example:
+        >>> chart = modelzoo.charts.activations(["tanh", "relu"])
     """
     values = {name: getattr(reference, name)(INPUTS) for name in names}
     ones = np.ones_like(INPUTS)
@@ -68,6 +71,10 @@ def convolution_steps(
         kernel: a matrix of numbers, no larger than the image.
         steps: how many of the steps are drawn below each other: the first ones and the last.
         slider: draw one step, chosen with a slider on a page; elsewhere it is the first step.
+
+    Example:
+        >>> picture, edge = np.eye(6), [[-1, 1], [-1, 1]]
+        >>> chart = modelzoo.charts.convolution_steps(picture, edge, steps=2)
     """
     picture, kernel = np.asarray(picture, "float64"), np.asarray(kernel, "float64")
     products = np.lib.stride_tricks.sliding_window_view(picture, kernel.shape) * kernel
@@ -107,9 +114,14 @@ def convolution_steps(
 
 
 def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
-    """Return what `modelzoo.data.filters.apply_filter` made of one photograph, with the kernels.
+    """Return what `modelzoo.filters` made of one photograph, with the kernels.
 
     `title` is such as the name of its file.
+
+    Example:
+        >>> digit = modelzoo.load_dataset("mnist5k").x_test[0]
+        >>> filtered = modelzoo.filters(digit, ["edges", "emboss"])
+        >>> chart = modelzoo.charts.filtered_pictures(filtered, "a digit")
     """
     size = high, wide = scaled(photographs[0].pixels.shape, PHOTO)
     step, columns = max(wide, 170) + PHOTO_GAP, min(COLUMNS, len(photographs))

@@ -31,6 +31,10 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
     Correct cells and mistakes have a colour scale each, both by the share of the row's images:
     on one, the diagonal would leave nothing for the mistakes. Another number of names than of
     classes is an InputError.
+
+    Example:
+        >>> counts = np.array([[9, 1], [0, 10]])
+        >>> chart = modelzoo.charts.confusion_matrix(counts, ["cat", "dog"])
     """
     matrix, size = np.asarray(matrix), len(class_names)
     if matrix.shape != (size, size):
@@ -86,6 +90,10 @@ def mistakes(
         predicted: the class that the network gave.
         confidence: its probability for that, from 0 to 1; NaN, in the order given, if it has none.
         total: how many mistakes there were, if `images` are a choice of them.
+
+    Example:
+        >>> images = modelzoo.load_dataset("mnist5k").x_test[:2]
+        >>> chart = modelzoo.charts.mistakes(images, ["0", "0"], ["6", "8"], [0.9, 0.7])
     """
     if not len(images):
         return style.message("No mistakes.")

@@ -34,6 +34,11 @@ def training_curves(history: pd.DataFrame) -> Chart:
     `val_accuracy`, `learning_rate`, `seconds`; accuracies are shares from 0 to 1. The best epoch
     has the highest `val_accuracy`, or else the lowest `val_loss`; it is the first of equals, as
     Keras's ModelCheckpoint keeps it.
+
+    Example:
+        >>> import pandas as pd
+        >>> history = pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.4], "val_loss": [0.9, 0.5]})
+        >>> chart = modelzoo.charts.training_curves(history)
     """
     history = _epochs_of(history)
     curves = {metric: _curve_rows(history, metric) for metric in METRICS}
@@ -50,6 +55,11 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
 
     A colour and a point shape stand for a run; validation is a solid line, training a dotted one.
     Another number of runs is an InputError.
+
+    Example:
+        >>> import pandas as pd
+        >>> history = pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.4], "accuracy": [0.6, 0.9]})
+        >>> chart = modelzoo.charts.compare_runs({"one": history, "other": history})
     """
     if not 2 <= len(histories) <= len(RUNS):
         raise InputError(f"{len(histories)} runs: one chart shows from 2 to {len(RUNS)}")
@@ -71,6 +81,12 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
     """Return training and validation accuracy by epoch, a panel for each run, in the same axes.
 
     `histories` has, by the name of a run, what `training_curves` takes.
+
+    Example:
+        >>> import pandas as pd
+        >>> history = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.6, 0.9]})
+        >>> runs = {"one": history, "other": history}
+        >>> chart = modelzoo.charts.curves_side_by_side(runs, "Two runs")
     """
     names = style.distinct_names(histories)
     curves = [_curve_rows(_epochs_of(each), "accuracy") for each in histories.values()]

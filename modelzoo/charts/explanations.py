@@ -63,6 +63,13 @@ def feature_maps(
         name: of the network, for the title.
         unit: what the values of the answer are.
         kinds: class of each layer, to be written below its name.
+
+    Example:
+        >>> digit = modelzoo.load_dataset("mnist5k").x_test[:1]
+        >>> maps = modelzoo.features("lenet5/mnist", digit, ["C1", "S2"])
+        >>> first = {name: values[0] for name, values in maps.items()}
+        >>> (found,) = modelzoo.predict("lenet5/mnist", digit)
+        >>> chart = modelzoo.charts.feature_maps(digit[0], first, found.classes, name="lenet5")
     """
     lines: list[tuple[list[str], list[Tile], int]] = []
     if picture is not None:
@@ -102,6 +109,11 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
         values: (height, width), from 0, what `modelzoo.saliency` returns for the image as it is
             stored: the change of the class's score for a grey value more in that pixel.
         answer: the class whose score was followed.
+
+    Example:
+        >>> digit = modelzoo.load_dataset("mnist5k").x_test[:1]
+        >>> values = modelzoo.saliency("lenet5/mnist", digit)
+        >>> chart = modelzoo.charts.saliency(digit[0], values[0], "0")
     """
     largest = float(np.max(values)) or 1.0
     share = (np.asarray(values, "float64") / largest)[..., np.newaxis]
@@ -136,6 +148,10 @@ def kernels(weights: np.ndarray, title: str) -> Chart:
     `weights`, (height, width, input maps, kernels), are as `kernel_of` returns them: NaN where a
     kernel does not see an input map. With 3 input maps they are drawn as colour images, where
     mid-grey is 0. Otherwise each input map has a row, and colours tell negative from positive.
+
+    Example:
+        >>> layer = modelzoo.load("lenet5/mnist").get_layer("C1")
+        >>> chart = modelzoo.charts.kernels(modelzoo.charts.kernel_of(layer), "Kernels of C1")
     """
     weights = np.asarray(weights, "float64")
     size = high, wide = scaled(weights.shape, KERNEL)
@@ -182,6 +198,11 @@ def kernel_of(layer: Any, weights: Sequence[np.ndarray] | None = None) -> np.nda
 
     The layer is of Keras, or described and its `weights` given. NaN stands where a connection table
     leaves an input map out; a layer without kernels is an InputError.
+
+    Example:
+        >>> layer = modelzoo.load("lenet5/mnist").get_layer("C1")
+        >>> modelzoo.charts.kernel_of(layer).shape
+        (5, 5, 1, 6)
     """
     weights = layer.get_weights() if weights is None else weights
     if getattr(layer, "connection_table", None) is not None:
