@@ -1,6 +1,6 @@
-"""Write what the documentation says of measured results: model cards and the README's table.
+"""Write what the documentation says of measured results: model cards and tables.
 
-python scripts/update_docs.py                    write docs/models/ and the table in README.md
+python scripts/update_docs.py                    write model cards and tables
 python scripts/update_docs.py --check            write nothing; exit code 1 if one is out of date
 python scripts/update_docs.py --add runs/RUN...  keep the results of finished runs first
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pandas as pd
 import yaml
 
@@ -32,6 +33,7 @@ from modelzoo.training.device import start_framework
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, CARDS, README = ROOT / "results", ROOT / "docs" / "models", ROOT / "README.md"
+LONG_TABLE, TIMELINE = ROOT / "docs" / "results.md", ROOT / "docs" / "pictures" / "timeline.svg"
 BEGIN, END = "<!-- results: written by scripts/update_docs.py -->", "<!-- end of results -->"
 KEPT = ("metrics.json", "history.csv", "config.yaml")
 # What decides the outcome of a run; titles and published weights do not.
@@ -98,7 +100,7 @@ def main() -> int:
         if not options.check:
             for path, text in stale:
                 write_text(path, text)
-            draw_curves()
+            draw()
     except InputError as error:
         say(error, file=sys.stderr)
         return 2
@@ -173,15 +175,18 @@ def grouped(found: Sequence[Result]) -> list[list[Result]]:
 def documents() -> Iterator[tuple[Path, str]]:
     """Give the path and the text of each document."""
     found = results()
-    bases = {name: base_of(name) for name in list_models()}
-    for name, base in bases.items():
-        if base is None:
-            family = {each for each, other in bases.items() if name in (each, other)}
-            yield CARDS / f"{name}.md", card(name, [r for r in found if r.config in family])
-    text = README.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    yield README, f"{before}{BEGIN}\n{readme_table(found)}{END}{after}"
+    for name in cards():
+        family = {each for each in list_models() if name in (each, base_of(each))}
+        yield CARDS / f"{name}.md", card(name, [r for r in found if r.config in family])
+    for page, table in ((README, readme_table(found)), (LONG_TABLE, long_table(found))):
+        before, _, rest = page.read_text("utf-8").partition(BEGIN)
+        yield page, f"{before}{BEGIN}\n{table}{END}{rest.partition(END)[2]}"
+
+
+def cards() -> list[str]:
+    """Return the networks that have a card, the oldest first."""
+    found = {name: load_config(name).about for name in list_models() if base_of(name) is None}
+    return sorted(found, key=lambda name: (found[name].year or 0, found[name].parameters or 0))
 
 
 def base_of(name: str) -> str | None:
@@ -191,6 +196,27 @@ def base_of(name: str) -> str | None:
 
 
 def readme_table(found: Sequence[Result]) -> str:
+    """Return a row for each network: its published score, or that of its longest training."""
+    lines = ["| Network | Year | Parameters | Test accuracy | On |", "|---|---|---|---|---|"]
+    for name in cards():
+        about, weights = load_config(name).about, load_config(name).weights
+        runs = [each.metrics for each in found if each.config == name]
+        accuracy, dataset = "needs ImageNet; not trained here", "`imagenet`"
+        if weights:
+            by = "" if "package" in weights[0].sources else ", by torchvision"
+            accuracy = f"{weights[0].scores.accuracy:.4f}{by}"
+            dataset = f"`{weights[0].scores.dataset}`"
+        elif runs:
+            last = max(runs, key=lambda metrics: metrics["epochs"])
+            accuracy, dataset = f"{last['test_accuracy']:.4f}", f"`{last['dataset']}`"
+        lines.append(
+            f"| [{name}](docs/models/{name}.md) | {about.year} | {about.parameters:,} | "
+            f"{accuracy} | {dataset} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def long_table(found: Sequence[Result]) -> str:
     """Return a row for each configuration, data set and number of epochs."""
     lines = ["| Network and recipe | Data set | Epochs | Test accuracy | Command |"]
     lines.append("|---|---|---|---|---|")
@@ -199,7 +225,7 @@ def readme_table(found: Sequence[Result]) -> str:
         dataset, epochs = first.metrics["dataset"], first.metrics["epochs"]
         command = f"`{first.command}`"
         if "--set" in command:  # too long for a table
-            command = f"in the [model card](docs/models/{base_of(first.config) or first.config}.md)"
+            command = f"in the [model card](models/{base_of(first.config) or first.config}.md)"
         lines.append(
             f"| {first.config} | `{dataset}` | {epochs} | {accuracies(group)} | {command} |"
         )
@@ -243,6 +269,8 @@ def card(name: str, found: Sequence[Result]) -> str:
         f"- Input: {_sizes(model.input_shape)}; classes: {model.num_classes}",
         f"- Parameters: {total:,}, of which {trainable:,} are trained",
         f"- Configuration: [configs/{name}.yaml](../../configs/{name}.yaml)",
+        "",
+        f"![{name} as a row of blocks, from input to output](drawings/{name}.svg)",
         "",
         "## Layers",
         "",
@@ -348,11 +376,32 @@ def curve_name(result: Result) -> str:
     return f"{result.config}-{result.folder.name}.svg"
 
 
-def draw_curves() -> None:
-    """Draw the curves that the cards show: of the first seed of each group."""
+def draw() -> None:
+    """Draw the networks, their timeline, and the curves of the first seed of each group."""
+    for name in cards():
+        chart = charts.architecture(describe(name), name)
+        charts.save(chart, CARDS / "drawings" / f"{name}.svg")
+    charts.save(timeline(), TIMELINE)
     for group in grouped(results()):
         history = pd.read_csv(group[0].folder / "history.csv")
         charts.save(charts.training_curves(history), CARDS / "curves" / curve_name(group[0]))
+
+
+def timeline() -> alt.Chart:
+    """Return the parameters of each network that has a card by the year of its paper."""
+    rows = [
+        {"network": name, "year": about.year, "parameters": about.parameters}
+        for name in cards()
+        for about in [load_config(name).about]
+    ]
+    base = alt.Chart(alt.Data(values=rows), width=620, height=300).encode(
+        x=alt.X(
+            "year:Q", title=None, axis=alt.Axis(format="d"), scale=alt.Scale(domain=[1976, 2026])
+        ),
+        y=alt.Y("parameters:Q", title="Parameters", scale=alt.Scale(type="log")),
+    )
+    names = base.mark_text(align="left", dx=8, fontSize=12).encode(text="network:N")
+    return base.mark_circle(size=90, opacity=1) + names
 
 
 def _sizes(shape: Sequence[int]) -> str:

@@ -21,11 +21,13 @@ def test_model_cards_and_the_table_are_up_to_date():
     assert stale == []
 
 
-def test_every_curve_that_a_card_shows_is_there():
+def test_every_drawing_that_a_card_shows_is_there():
     shown = {
         update_docs.curve_name(group[0]) for group in update_docs.grouped(update_docs.results())
     }
     assert {path.name for path in (update_docs.CARDS / "curves").iterdir()} == shown
+    drawn = {path.stem for path in (update_docs.CARDS / "drawings").iterdir()}
+    assert drawn == set(update_docs.cards()) and update_docs.TIMELINE.is_file()
 
 
 def test_published_scores_are_those_of_a_kept_run():

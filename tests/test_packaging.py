@@ -19,12 +19,13 @@ from modelzoo.support.errors import InputError
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
+OURS = ("docs", "dev")  # extras for those who work on it
 
 
 def lower_bounds() -> dict[str, str]:
     """Return the oldest version of each package that users need, or may ask for."""
     extras = PROJECT["optional-dependencies"]
-    texts = [each for name, extra in extras.items() if name != "dev" for each in extra]
+    texts = [each for name, extra in extras.items() if name not in OURS for each in extra]
     bounds = {}
     for text in [*PROJECT["dependencies"], *texts]:
         requirement = Requirement(text)
@@ -55,7 +56,7 @@ def test_the_oldest_versions_are_the_lower_bounds():
 
 def test_messages_advise_the_versions_of_pyproject():
     extras = PROJECT["optional-dependencies"]
-    texts = {text for name in extras.keys() - {"test", "dev"} for text in extras[name]}
+    texts = {text for name in extras.keys() - {"test", *OURS} for text in extras[name]}
     optional = {text for text in texts if not text.startswith(("pillow", "tensorflow[and-cuda]"))}
     core = {text for text in PROJECT["dependencies"] if text.startswith("tensorflow")}
     assert set(environment.REQUIREMENTS.values()) == optional | core
@@ -132,7 +133,7 @@ def test_colab_keeps_its_own_packages():
     assert versions["keras"] == "3.13.2" and versions["pillow"] == "11.3.0"
     extras = PROJECT["optional-dependencies"]
     texts = [
-        text for name, extra in extras.items() if name not in ("test", "dev") for text in extra
+        text for name, extra in extras.items() if name not in ("test", *OURS) for text in extra
     ]
     for text in [*PROJECT["dependencies"], *texts]:
         requirement = Requirement(text)

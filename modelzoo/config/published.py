@@ -152,13 +152,21 @@ def check_sha256(text: str) -> str:
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was measured, and on what: `evaluate --check` measures it again."""
+    """What was measured, and on what: `evaluate --check` measures it again.
+
+    Args:
+        dataset: by its name.
+        split: of the data set.
+        accuracy: share of images whose class is the first.
+        loss: null where it is not published.
+        top5_accuracy: share of images whose class is among the first five.
+    """
 
     dataset: Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,64}\Z")]
     split: Literal["train", "validation", "test"] = "test"
-    accuracy: Share  # share of images whose class is the first
-    loss: Annotated[float, Meta(ge=0, le=1e9)] | None = None  # None where it is not published
-    top5_accuracy: Share | None = None  # or among the first five
+    accuracy: Share
+    loss: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    top5_accuracy: Share | None = None
 
     def __str__(self) -> str:
         """Return them in words: "accuracy 0.9923, loss 0.0227 on mnist (test)"."""
@@ -177,18 +185,34 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of `weights:`."""
+    """One entry of `weights:`.
+
+    Args:
+        name: after the network's name and a slash.
+        sources: `package`, `https://…`, `hf://…`, `gdrive:ID` or `file:PATH`, in this order.
+        scores: what was measured with them.
+        recipe: how they were trained.
+        licence: of the file.
+        sha256: of the file; with `bytes` mandatory, unless `unverified`.
+        bytes: size of the file.
+        unverified: has no published hash, so that `--allow-unverified` is needed.
+        max_bytes: where an unverified download is cut off.
+        format: `torch` for a state dict, which is converted at every load.
+        golden: outputs for images that are made from a seed.
+        parameters: in the file.
+        note: for the model card.
+    """
 
     name: Annotated[str, Meta(pattern=NAME, description="letters, digits, '_' and '-', at most 64")]
-    sources: Annotated[list[str], Meta(min_length=1)]  # see `parse_source`
+    sources: Annotated[list[str], Meta(min_length=1)]
     scores: Scores
     recipe: Text
     licence: Text
-    sha256: Hash | None = None  # mandatory, as `bytes`, unless `unverified`
+    sha256: Hash | None = None
     bytes: Size | None = None
-    unverified: bool = False  # --allow-unverified is needed the first time
-    max_bytes: Size | None = None  # where an unverified download is cut off
-    format: Literal["keras", "torch"] = "keras"  # "torch" is converted at every load
+    unverified: bool = False
+    max_bytes: Size | None = None
+    format: Literal["keras", "torch"] = "keras"
     golden: Golden | None = None
     parameters: Size | None = None
     note: str = ""

@@ -30,8 +30,13 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class About(Section, frozen=True, kw_only=True):
     """`about:` what `list` and `info` say of a network; tests hold it against the network.
 
-    `paper` holds the paper's own figures: `parameters`, `test_error` in percent, and `measured_on`,
-    what it was measured on. A deviation is "paper: ...; ours: ...", one for each difference.
+    Args:
+        title: one line.
+        year: of the paper.
+        parameters: of the network as it stands.
+        source: authors, year, title and place of the paper.
+        paper: the paper's own figures: `parameters`, `test_error` in percent, and `measured_on`.
+        deviations: "paper: ...; ours: ...", one for each difference.
     """
 
     title: str = ""
@@ -43,7 +48,11 @@ class About(Section, frozen=True, kw_only=True):
 
 
 class Model(Section, frozen=True, kw_only=True):
-    """`model:` a builder and its keyword arguments; each builder has its own class."""
+    """`model:` a builder and its keyword arguments; each builder has its own class.
+
+    Args:
+        builder: the function that describes the network, by its name.
+    """
 
     builder: str
 
@@ -53,7 +62,19 @@ class Model(Section, frozen=True, kw_only=True):
 
 
 class Data(Section, frozen=True, kw_only=True):
-    """`data:` what `modelzoo.data.pipeline.InputPipeline` loads, scales and augments."""
+    """`data:` what `modelzoo.data.pipeline.InputPipeline` loads, scales and augments.
+
+    Args:
+        dataset: a name, `folder:PATH`, `tfds:NAME` or `hf:OWNER/NAME`.
+        batch_size: images between two updates of the weights.
+        validation_split: the training images held out to choose the best epoch.
+        training_images: how many of the others to use; null: all.
+        preprocessing: layers that every image goes through before the network.
+        augmentation: layers for training images alone, on pixels of 0..255.
+        label_mode: class numbers, or one-hot rows, as the loss takes them.
+        class_names: null: those of the data set.
+        image_size: at which image files are opened, for layers that crop; null: from `input_shape`.
+    """
 
     dataset: str
     batch_size: Count = 32
@@ -75,14 +96,29 @@ class Data(Section, frozen=True, kw_only=True):
 
 
 class Image(Section, frozen=True, kw_only=True):
-    """`image:` how `modelzoo.data.images.read_image` brings an image file to the input shape."""
+    """`image:` how `modelzoo.data.images.read_image` brings an image file to the input shape.
+
+    Args:
+        fit: cut out a digit and centre it, add borders, crop what exceeds, or distort.
+        ink: `light` turns dark strokes on a light ground into light on dark.
+    """
 
     fit: Literal["digit", "contain", "cover", "stretch"] = "cover"
     ink: Literal["as_is", "light"] = "as_is"
 
 
 class Compile(Section, frozen=True, kw_only=True):
-    """`compile:` the arguments of `keras.Model.compile` that a classifier needs."""
+    """`compile:` the arguments of `keras.Model.compile` that a classifier needs.
+
+    Args:
+        optimizer: with its learning rate, or a schedule in its place.
+        loss: one that suits `data.label_mode`.
+        metrics: what is measured beside the loss.
+        steps_per_execution: batches in a row without a return to Python.
+        jit_compile: whether XLA compiles the network.
+        run_eagerly: without a graph, to look for a mistake; slow.
+        auto_scale_loss: under mixed_float16, against gradients that vanish.
+    """
 
     optimizer: KerasObject
     loss: KerasObject
@@ -94,7 +130,13 @@ class Compile(Section, frozen=True, kw_only=True):
 
 
 class Fit(Section, frozen=True, kw_only=True):
-    """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own."""
+    """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own.
+
+    Args:
+        epochs: how often each training image is seen.
+        callbacks: such as `EarlyStopping` and `ReduceLROnPlateau`.
+        class_weight: weights by class number, or in inverse proportion to a class's images.
+    """
 
     epochs: Count
     callbacks: list[KerasObject] = []
@@ -105,7 +147,19 @@ class Fit(Section, frozen=True, kw_only=True):
 
 
 class Trainer(Section, frozen=True, kw_only=True):
-    """`trainer:` the arguments of `modelzoo.Trainer` that a run must repeat."""
+    """`trainer:` the arguments of `modelzoo.Trainer` that a run must repeat.
+
+    Args:
+        seed: of weights, order and augmentation.
+        precision: of activations; weights stay in 32 bits.
+        backend: of Keras.
+        distribute: to no, all local, or several machines' devices.
+        weights: what the training starts from; null: random numbers.
+        weights_sha256: of their file; another one is refused.
+        freeze: layers that keep their weights: names, `*` for any letters, or `all-but-head`.
+        share_batches: whether each core trains its part of a batch.
+        save_minutes: how often the state is saved within a long epoch.
+    """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32, description="from 0 to 2**32 - 1")] = 0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
