@@ -1,4 +1,4 @@
-"""Every command that a how-to page shows as `sh` is run, in the order of the page.
+"""Every command that a page or the README shows as `sh` is run, in the order of the page.
 
 A shell runs them; those of modelzoo run in the process of the tests, which has TensorFlow already:
 to start it for each one takes longer than all they do. Those that need a process of their own, and
@@ -22,7 +22,8 @@ from modelzoo.data.shapes import draw_shapes
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PAGES = sorted(path.name for path in DOCS.glob("*.md") if BLOCK.search(path.read_text("utf-8")))
+PATHS = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = {path.stem: text for path in PATHS if BLOCK.search(text := path.read_text("utf-8"))}
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def folder(tmp_path: Path) -> Path:
     for name in ("china", "photo"):
         Image.fromarray(load_sample_image("china.jpg")).save(tmp_path / f"{name}.jpg")
     (tmp_path / "results").symlink_to(DOCS.parent / "results")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)  # this environment is active already
+    (tmp_path / ".venv" / "bin" / "activate").touch()
     return tmp_path
 
 
@@ -65,7 +68,7 @@ python() {
     esac
 }
 """
-IN_A_SHELL_OF_ITS_OWN = "old-files.md"
+IN_A_SHELL_OF_ITS_OWN = "old-files"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -73,7 +76,7 @@ def test_commands_of_a_page_run(
     page: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Without a network, in an empty folder, with the commands of this environment."""
-    script = "\n".join(BLOCK.findall((DOCS / page).read_text("utf-8")))
+    script = "\n".join(BLOCK.findall(PAGES[page]))
     if "old.h5" in script:  # as older versions saved a whole model
         modelzoo.load("lenet5", weights="mnist").save(folder / "old.h5")
     monkeypatch.chdir(folder)

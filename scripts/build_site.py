@@ -11,6 +11,7 @@ MkDocs: that is why the pages are written before it starts.
 """
 
 import argparse
+import ast
 import inspect
 import json
 import os
@@ -37,6 +38,7 @@ from modelzoo.networks.layer import KerasObject
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, BUILD = ROOT / "docs", ROOT / "build"
 PROJECT = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")  # pages that stand beside docs/
+CELLS = ROOT / "modelzoo" / "networks" / "layers" / "neocognitron.py"
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 SHELL = re.compile(r"^```(?:sh|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
@@ -183,8 +185,19 @@ def configuration_reference() -> str:
     for title, (documented, struct) in parts.items():
         text = inspect.getdoc(documented) or ""
         about = re.split(r"\n\n(?:Args|Layers|The arguments are)", text)[0]
-        lines += [f"## {title}", "", about, "", *_keys(struct, meanings(text)), ""]
+        said = (_of_cells() if "SCells" in text else {}) | meanings(text)
+        lines += [f"## {title}", "", about, "", *_keys(struct, said), ""]
     return "\n".join(lines)
+
+
+def _of_cells() -> dict[str, str]:
+    """Return what the Neocognitron's layers say of their arguments; to import them starts Keras."""
+    said: dict[str, str] = {}
+    for node in ast.parse(CELLS.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name in ("SCells", "CCells"):
+            found = meanings(ast.get_docstring(node) or "")
+            said |= found | {f"{node.name[0].lower()}_{name}": text for name, text in found.items()}
+    return said
 
 
 def meanings(text: str) -> dict[str, str]:
