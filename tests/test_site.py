@@ -64,7 +64,8 @@ def test_every_page_is_in_the_navigation_once():
 def test_the_python_reference_is_complete():
     names = {name for name in modelzoo.__all__ if not name.startswith("_")}
     page = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == names
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(names)
     assert set(re.findall(r"^::: modelzoo\.(\w+)$", build_site.python_reference(), re.M)) == names
 
 
