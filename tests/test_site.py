@@ -14,7 +14,7 @@ from modelzoo.config.sections import all_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROGRAM = re.compile(r"^(?:modelzoo|python -m (?=train|evaluate|predict)) ?(.*)", re.DOTALL)
+PROGRAM = re.compile(r"^(?:modelzoo |python -m (?=train|evaluate|predict))(.*)", re.DOTALL)
 PARSERS = next(each for each in make_parser()._actions if isinstance(each.choices, dict)).choices
 
 
@@ -65,7 +65,7 @@ def test_the_python_reference_is_complete():
     names = {name for name in modelzoo.__all__ if not name.startswith("_")}
     page = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
     rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
-    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(names)
+    assert names <= set(re.findall(r"`(\w+)`", " ".join(rows)))
     assert set(re.findall(r"^::: modelzoo\.(\w+)$", build_site.python_reference(), re.M)) == names
 
 
@@ -95,9 +95,11 @@ def test_the_configuration_reference_has_every_key():
     }
     keys = {key for key in all_keys() if key.count(".") == 1}
     assert keys <= found
-    assert "| `batch_size` | from 1 to 2**31 - 1 | `32` |" in page
-    assert "| `fit` | `digit`, `contain`, `cover`, `stretch` | `cover` |" in page
-    assert "| `epochs` | from 1 to 2**31 - 1 | must be given |" in page
+    size = "images between two updates of the weights | from 1 to 2**31 - 1 | `32` |"
+    assert f"| `batch_size` | {size}" in page
+    assert '| `digit`, `contain`, `cover`, `stretch` | `"cover"` |' in page
+    assert re.search(r"\| `epochs` \|.* from 1 to 2\*\*31 - 1 \| must be given \|", page)
+    assert not re.search(r"^\| `\w+` \|  \|", page, re.MULTILINE), "a key without a meaning"
 
 
 @pytest.mark.parametrize(
