@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_demo_page import browser_path, playwright
+from hardening.test_demo_page import browser_path, playwright
 
 import modelzoo
 

@@ -387,21 +387,29 @@ def draw() -> None:
         charts.save(charts.training_curves(history), CARDS / "curves" / curve_name(group[0]))
 
 
-def timeline() -> alt.Chart:
+def timeline() -> alt.LayerChart:
     """Return the parameters of each network that has a card by the year of its paper."""
+    found = {name: load_config(name).about for name in cards()}
     rows = [
-        {"network": name, "year": about.year, "parameters": about.parameters}
-        for name in cards()
-        for about in [load_config(name).about]
-    ]
+        {"network": name, "year": about.year, "parameters": about.parameters,
+         "side": "left" if about.paper else "right"}
+        for name, about in found.items()
+    ]  # fmt: skip
+    years = sorted({row["year"] for row in rows})
     base = alt.Chart(alt.Data(values=rows), width=620, height=300).encode(
-        x=alt.X(
-            "year:Q", title=None, axis=alt.Axis(format="d"), scale=alt.Scale(domain=[1976, 2026])
-        ),
-        y=alt.Y("parameters:Q", title="Parameters", scale=alt.Scale(type="log")),
-    )
-    names = base.mark_text(align="left", dx=8, fontSize=12).encode(text="network:N")
-    return base.mark_circle(size=90, opacity=1) + names
+        x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", values=years, grid=False))
+        .scale(domain=[1976, 2020]),
+        y=alt.Y("parameters:Q", title="Parameters")
+        .scale(type="log", domain=[1e3, 1e8])
+        .axis(values=[10**power for power in range(3, 9)]),
+    )  # fmt: skip
+    names = [
+        base.transform_filter(alt.datum.side == side)
+        .mark_text(align=align, dx=dx, fontSize=12)
+        .encode(text="network:N")
+        for side, align, dx in (("left", "right", -8), ("right", "left", 8))
+    ]
+    return alt.layer(base.mark_circle(size=90, opacity=1), *names)
 
 
 def _sizes(shape: Sequence[int]) -> str:
