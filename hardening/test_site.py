@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hardening.test_demo_page import browser_path, playwright
 
 import modelzoo
+from hardening.test_demo_page import browser_path, playwright
 
 ROOT = Path(__file__).parents[1]
 missing = [name for name in ("zensical", "mkdocstrings") if importlib.util.find_spec(name) is None]

@@ -379,7 +379,7 @@ def curve_name(result: Result) -> str:
 def draw() -> None:
     """Draw the networks, their timeline, and the curves of the first seed of each group."""
     for name in cards():
-        chart = charts.architecture(describe(name), name)
+        chart = charts.architecture(summary(name), name)
         charts.save(chart, CARDS / "drawings" / f"{name}.svg")
     charts.save(timeline(), TIMELINE)
     for group in grouped(results()):
