@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from modelzoo.data.digit import fit_digit
+from modelzoo.data.digit import find_digits
 from modelzoo.data.images import MAX_PIXELS, read_image, readable_formats
+from modelzoo.data.known_sets import load_mnist5k
 from modelzoo.support.errors import InputError
 
 MNIST = (28, 28, 1)
@@ -96,19 +97,29 @@ def test_mnist_digits_survive_enlargement_and_moving():
     for digit in digits:
         canvas = Image.new("L", (500, 400))
         canvas.paste(Image.fromarray(digit).resize((224, 224), Image.Resampling.BICUBIC), (250, 20))
-        result = fit_digit(canvas, 28, 28)
-        assert result is not None
-        likeness.append(np.corrcoef(result.ravel(), digit.ravel())[0, 1])
+        (found,) = find_digits(canvas, 28, 28)
+        likeness.append(np.corrcoef(found.pixels.ravel(), digit.ravel())[0, 1])
     assert np.mean(likeness) > 0.94 and min(likeness) > 0.7
 
 
-def test_a_picture_of_the_right_size_is_not_touched(tmp_path):
-    pixels = np.asarray(seven().resize((28, 28)))
-    path = saved(Image.fromarray(pixels), tmp_path / "small.png")
-    assert read_image(path, MNIST, fit="digit").notes == ()
-    assert np.array_equal(read_image(path, MNIST, fit="digit").pixels[..., 0], pixels)
+def test_a_centred_digit_of_the_right_size_is_not_touched(tmp_path):
+    """Every image of MNIST is read as it is; one whose digit is in a corner is centred."""
+    digits = load_mnist5k()
+    images = np.concatenate([digits.x_train, digits.x_test])
+    for pixels in images[::10]:
+        path = saved(Image.fromarray(pixels.reshape(28, 28)), tmp_path / "small.png")
+        assert read_image(path, MNIST, fit="digit").notes == ()
+        assert np.array_equal(read_image(path, MNIST, fit="digit").pixels, pixels.reshape(MNIST))
+    path = saved(Image.fromarray(255 - pixels.reshape(28, 28)), path)
     light = read_image(path, MNIST, fit="digit", ink="light")
-    assert np.array_equal(light.pixels[..., 0], 255 - pixels)
+    assert np.array_equal(light.pixels, pixels.reshape(MNIST))
+    rows, columns = (np.flatnonzero(pixels.reshape(28, 28).any(axis)) for axis in (1, 0))
+    corner = np.zeros((28, 28), np.uint8)
+    digit = pixels.reshape(28, 28)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    corner[: len(digit), : digit.shape[1]] = digit
+    moved = read_image(saved(Image.fromarray(corner), path), MNIST, fit="digit")
+    assert any("centred in 28x28" in note for note in moved.notes)
+    assert np.corrcoef(moved.pixels.ravel(), pixels.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("size", [(300, 300), (28, 28)])

@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from modelzoo import api
+from modelzoo.api import Prediction
 from modelzoo.cli import printing
 from modelzoo.cli.options import arguments_of, changes_to_a_run, chosen_config, chosen_source
 from modelzoo.cli.printing import as_text, print_notice, show, table_lines
@@ -101,29 +102,54 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
+    from modelzoo.cli.predictions import draw_digits, save_prepared
+    from modelzoo.data.images import files_of
+
     if options.sample is not None and (options.model, options.config) == (None, None):
         options.model = "lenet5"
-    source, files = chosen_source(options), options.images
+    source, files = chosen_source(options), files_of(options.images)
     if options.sample is not None:
-        named = [f"sample:{name}" for name in options.sample]
-        files = [*files, *(named or samples_of(class_names(source.config)))]
+        samples = [f"sample:{name}" for name in options.sample]
+        files += samples or samples_of(class_names(source.config))
     if not files:
         raise InputError("no images: name their files, or try --sample, with those of the package")
-    found = api.predict(source, files, top=options.top, device=options.device)
+    found = api.predict(
+        source,
+        files,
+        top=options.top,
+        device=options.device,
+        one=options.one,
+        keep_going=True,
+    )
     images = [
         {
             "file": each.file,
-            "classes": [{"name": name, each.unit: value} for name, value in each.classes],
+            "classes": named(each, each.classes),
             "uncertain": each.uncertain,
             "problem": each.problem or None,
             "notes": list(each.notes),
+            "digits": [
+                {"box": digit.box, "classes": named(each, digit.classes)}
+                | {"uncertain": digit.uncertain}
+                for digit in each.digits
+            ],
         }
         for each in found
     ]
+    files = [
+        *(save_prepared(found, options.save_prepared) if options.save_prepared else ()),
+        *(draw_digits(found, options.draw) if options.draw else ()),
+    ]
     summary = {"model": source.config.name, "weights": source.name, "images": images}
-    show(options, summary, printing.prediction_lines(found))
-    if blank := [each for each in found if each.problem]:
-        raise RunError(f"{len(blank)} of {len(found)} images without a class: {blank[0].problem}")
+    summary |= {"files": [str(path) for path in files]}
+    show(options, summary, chain[object](printing.prediction_lines(found), files))
+    if failed := [each for each in found if each.problem]:
+        reason = failed[0].problem.splitlines()[0]
+        raise RunError(f"{len(failed)} of {len(found)} images without a class: {reason}")
+
+
+def named(found: Prediction, classes: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"name": name, found.unit: value} for name, value in classes]
 
 
 def list_networks(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from modelzoo.support.terminal import broken, columns_of, on_one_line, say, widt
 if TYPE_CHECKING:
     import numpy as np
 
-    from modelzoo.api import Prediction
+    from modelzoo.api import DigitRead, Prediction
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation, Run
 
@@ -162,12 +163,26 @@ def _confusion_lines(confusion: np.ndarray, names: Sequence[str]) -> Iterator[st
 
 
 def prediction_lines(found: Sequence[Prediction]) -> Iterator[str]:
+    """A line or more for each image; a note that three or more share stands once, at the end."""
+    times = Counter(note for each in found for note in set(each.notes))
     for each in found:
-        form = "{} {:.1%}" if each.unit == "probability" else "{} (score {:.3g})"
-        classes = ", ".join(form.format(*values) for values in each.classes)
-        uncertain = " (uncertain)" if each.uncertain else ""
-        yield f"{each.file}: {each.problem or classes + uncertain}"
-        yield from (f"  {note}" for note in each.notes)
+        problem, *advice = each.problem.splitlines() or [""]
+        problem = problem.removeprefix(f"{each.file} ")
+        yield f"{each.file}: {problem or _classes(each, each)}"
+        yield from (f"  {line}" for line in advice)
+        if len(each.digits) > 1:
+            for digit in each.digits:
+                left, top, right, bottom = digit.box
+                place = f"{right - left}x{bottom - top} at {left},{top}"
+                yield f"  {_classes(each, digit)}: {place}"
+        yield from (f"  {note}" for note in each.notes if times[note] < 3)
+    yield from (f"{times[note]} images: {note}" for note in times if times[note] >= 3)
+
+
+def _classes(found: Prediction, read: Prediction | DigitRead) -> str:
+    form = "{} {:.1%}" if found.unit == "probability" else "{} (score {:.3g})"
+    classes = ", ".join(form.format(*values) for values in read.classes)
+    return f"{classes} (uncertain)" if read.uncertain else classes
 
 
 def table_lines(

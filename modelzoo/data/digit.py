@@ -1,17 +1,42 @@
-"""Bring an image of a handwritten digit to the form in which MNIST has its digits."""
+"""Bring the handwritten digits of a photograph to the form in which MNIST has its digits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
-SEARCH_SIDE = 256  # pixels; the image is reduced to this to find the digit in it
-DIGIT_SIDE = 112  # and the digit to this, whose averaging takes a camera's noise away
+from modelzoo.data.marks import Mark, contrast_of, find_marks
+from modelzoo.data.morphology import extremes
+
+SEARCH_SIDES = (288, 640)  # pixels; an image is reduced to this to find digits in it
+SMALL = 16  # pixels; smaller digits are searched for in more of them
+DIGIT_SIDE = 112  # pixels; a digit is reduced to this, whose averaging takes a camera's noise away
 BOX = 20 / 28  # MNIST scales a digit into 20x20 of its 28x28 pixels
-LEAST_CONTRAST = 12  # grey levels; below this an image is taken as blank
+FAINT = 0.15  # share of the strokes' contrast that belongs to the ground
+Box: TypeAlias = tuple[int, int, int, int]
+OFF_CENTRE = 2.5 / 28  # of a side; MNIST's digits are nearer to the centre
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A digit in an image: light strokes on black, as MNIST has them."""
+
+    pixels: np.ndarray  # uint8, (height, width)
+    box: Box  # left, top, right, bottom in the image
+    is_light: bool  # whether its strokes are lighter than the ground in the image
+
+    @property
+    def height(self) -> int:
+        """How high it is in the image."""
+        return self.box[3] - self.box[1]
 
 
 def has_light_ground(grey: Image.Image) -> bool:
     """Whether the border of a grey image is nearer to its lightest than to its darkest value."""
-    pixels = np.asarray(_reduced(grey, SEARCH_SIDE), np.float64)
+    pixels = np.asarray(reduced(grey, SEARCH_SIDES[0]), np.float64)
     border = float(np.median(border_pixels(pixels)))
     low, high = float(pixels.min()), float(pixels.max())
     return border > (127.5 if high == low else (low + high) / 2)
@@ -26,31 +51,40 @@ def border_pixels(pixels: np.ndarray) -> np.ndarray:
     return pixels[~inner]
 
 
-def fit_digit(grey: Image.Image, height: int, width: int) -> np.ndarray | None:
-    """Scale and centre a digit as MNIST's were: light strokes on black, (height, width), uint8.
+def is_centred(grey: Image.Image) -> bool:
+    """Whether the centre of mass is near the middle, as in each image of MNIST."""
+    pixels = np.asarray(grey, np.float64)
+    ink = np.abs(pixels - np.median(border_pixels(pixels)))
+    if not ink.any():
+        return True
+    offsets = [_centre(ink, axis) / ink.shape[axis] - 0.5 for axis in (0, 1)]
+    return max(map(abs, offsets)) <= OFF_CENTRE
 
-    The strokes, lighter than their ground, are scaled to fit a box of 20/28 of each side, with
-    their aspect ratio, and placed with their centre of mass in the middle; None if there are none.
-    Reference: LeCun et al. (1998), section III.A.
+
+def find_digits(grey: Image.Image, height: int, width: int) -> list[Digit]:
+    """Find digits, and scale and centre each as MNIST's were: (height, width), in reading order.
+
+    The strokes are scaled to fit a box of 20/28 of each side, with their aspect ratio, and placed
+    with their centre of mass in the middle. Reference: LeCun et al. (1998), section III.A.
     """
-    for side in (SEARCH_SIDE, DIGIT_SIDE):  # found roughly, then exactly
-        working = _reduced(grey, side)
-        level = _levelled(np.asarray(working, np.float64))
-        if level is None:
-            return None
-        rows, columns = _bounds(level > _threshold(level))
-        scale = grey.width / working.width
-        grey = grey.crop(_with_margin(rows, columns, scale, grey.size))
-    level = _levelled(np.asarray(_reduced(grey, DIGIT_SIDE), np.float64))
-    if level is None:
-        return None
-    threshold = _threshold(level)
-    rows, columns = _bounds(level > threshold / 2)  # half: the soft edges belong to the strokes
-    strokes = np.where(level > threshold / 4, level, 0)[rows, columns]
-    return _centred(_into_box(strokes, round(height * BOX), round(width * BOX)), height, width)
+    for side in SEARCH_SIDES:
+        working = reduced(grey, side)
+        marks = find_marks(np.asarray(working))
+        if side >= max(grey.size) or any(mark.side >= SMALL for mark in marks):
+            break
+    across, down = grey.width / working.width, grey.height / working.height
+    found = []
+    for mark in marks:
+        strokes = _strokes(grey, mark, across)
+        scaled = _into_box(strokes, round(height * BOX), round(width * BOX))
+        left, right = (round(each * across) for each in (mark.left, mark.right))
+        top, bottom = (round(each * down) for each in (mark.top, mark.bottom))
+        pixels = _centred(scaled, height, width)
+        found.append(Digit(pixels, (left, top, right, bottom), mark.is_light))
+    return found
 
 
-def _reduced(grey: Image.Image, side: int) -> Image.Image:
+def reduced(grey: Image.Image, side: int) -> Image.Image:
     longest = max(grey.size)
     if longest <= side:
         return grey
@@ -61,29 +95,29 @@ def _reduced(grey: Image.Image, side: int) -> Image.Image:
     return grey.resize(size, Image.Resampling.BOX)
 
 
-def _levelled(pixels: np.ndarray) -> np.ndarray | None:
-    """Stretch the grey levels so that the ground is 0 and the strokes reach 255."""
-    # Paper under a lamp is not of one grey: take a light part of it as black.
-    black = float(np.percentile(border_pixels(pixels), 90))
-    # Not the very lightest, which may be dust; but a thin pen covers few pixels.
-    white = float(np.sort(pixels, axis=None)[-min(5, pixels.size)])
-    if white - black < LEAST_CONTRAST:
-        return None
-    return np.clip((pixels - black) * (255 / (white - black)), 0, 255)
-
-
-def _threshold(level: np.ndarray) -> float:
-    """Otsu's threshold: the grey level that parts ground and strokes best."""
-    counts = np.bincount(np.rint(level).astype(np.int64).ravel(), minlength=256).astype(np.float64)
-    values = np.arange(256)
-    below, total = np.cumsum(counts), counts.sum()
-    sum_below = np.cumsum(counts * values)
-    above = total - below
-    valid = (below > 0) & (above > 0)
-    mean_below = sum_below[valid] / below[valid]
-    mean_above = (sum_below[-1] - sum_below[valid]) / above[valid]
-    between = below[valid] * above[valid] * (mean_above - mean_below) ** 2
-    return float(values[valid][np.argmax(between)]) + 0.5
+def _strokes(grey: Image.Image, mark: Mark, scale: float) -> np.ndarray:
+    """Cut a mark out of the image: its contrast to the ground, uint8, where ink was found."""
+    margin = 2 + mark.side // 10
+    rows, columns = mark.ground.shape
+    left, top = max(0, mark.left - margin), max(0, mark.top - margin)
+    right, bottom = min(columns, mark.right + margin), min(rows, mark.bottom + margin)
+    corners = [int(each * scale) for each in (left, top)] + [
+        min(int(right * scale) + 1, grey.width),
+        min(int(bottom * scale) + 1, grey.height),
+    ]
+    pixels = reduced(grey.crop(tuple(corners)), DIGIT_SIDE)  # type: ignore[arg-type]
+    ground = Image.fromarray(mark.ground[top:bottom, left:right])
+    near = np.zeros((bottom - top, right - left), np.uint8)
+    near[mark.top - top : mark.bottom - top, mark.left - left : mark.right - left] = 255 * mark.ink
+    bilinear = Image.Resampling.BILINEAR
+    within = np.asarray(Image.fromarray(extremes(near, 5, largest=True)).resize(pixels.size, bilinear)) > 127
+    values, paper = np.asarray(pixels), np.asarray(ground.resize(pixels.size, bilinear))
+    contrast = contrast_of(values, paper) * within * ((values > paper) == mark.is_light)
+    # Not the very strongest, which may be dust; but a thin pen covers few pixels.
+    level = contrast / max(1, int(np.sort(contrast, axis=None)[-min(5, contrast.size)]))
+    inside = level > 2 * FAINT  # soft edges belong to the strokes
+    strokes = np.where(level > FAINT, np.minimum(255 * level, 255), 0)
+    return np.rint(strokes[_bounds(inside)]).astype(np.uint8)
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
@@ -91,35 +125,25 @@ def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _with_margin(
-    rows: slice, columns: slice, scale: float, size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) in the larger image, with ground left around it."""
-    margin = 2 + 0.15 * max(rows.stop - rows.start, columns.stop - columns.start)
-    return (
-        max(0, int((columns.start - margin) * scale)),
-        max(0, int((rows.start - margin) * scale)),
-        min(size[0], int((columns.stop + margin) * scale) + 1),
-        min(size[1], int((rows.stop + margin) * scale) + 1),
-    )
-
-
 def _into_box(strokes: np.ndarray, box_height: int, box_width: int) -> np.ndarray:
     height, width = strokes.shape
     scale = min(box_height / height, box_width / width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = Image.fromarray(np.rint(strokes).astype(np.uint8))
-    scaled = np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float64)
-    return scaled * (255 / max(float(scaled.max()), 1.0))  # a thin pen must not become a faint one
+    scaled = Image.fromarray(strokes).resize(size, Image.Resampling.BILINEAR)
+    values = np.asarray(scaled, np.float64)
+    return values * (255 / max(float(values.max()), 1.0))  # a thin pen must not become a faint one
+
+
+def _centre(strokes: np.ndarray, axis: int) -> float:
+    return float(strokes.sum(1 - axis) @ np.arange(strokes.shape[axis]) / strokes.sum())
 
 
 def _centred(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
     """Put the strokes on black with their centre of mass in the middle, but wholly inside."""
     field = np.zeros((height, width), np.uint8)
-    total = strokes.sum()
-    centre_row = strokes.sum(1) @ np.arange(strokes.shape[0]) / total
-    centre_column = strokes.sum(0) @ np.arange(strokes.shape[1]) / total
-    top = round(min(max(height / 2 - centre_row, 0), height - strokes.shape[0]))
-    left = round(min(max(width / 2 - centre_column, 0), width - strokes.shape[1]))
+    top, left = (
+        round(min(max(side / 2 - _centre(strokes, axis), 0), side - strokes.shape[axis]))
+        for axis, side in enumerate((height, width))
+    )
     field[top : top + strokes.shape[0], left : left + strokes.shape[1]] = np.rint(strokes)
     return field

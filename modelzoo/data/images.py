@@ -6,9 +6,9 @@ import functools
 import io
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,7 +16,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from modelzoo.data.digit import LEAST_CONTRAST, border_pixels, fit_digit, has_light_ground
+from modelzoo.data.digit import Box, Digit, border_pixels, find_digits, has_light_ground, is_centred
 from modelzoo.data.samples import find_sample
 from modelzoo.data.source import ImageShape, LazyImages, as_text, check_image_shape
 from modelzoo.support.environment import usable_cores
@@ -25,6 +25,8 @@ from modelzoo.support.errors import InputError, reason_of
 Fit: TypeAlias = Literal["digit", "contain", "cover", "stretch"]
 Ink: TypeAlias = Literal["as_is", "light"]
 NO_INK = "no ink found: the image is blank"
+INVERTED = "inverted: dark strokes on a light background"
+LEAST_CONTRAST = 12  # grey levels; below this an image is taken as blank
 READERS = min(32, usable_cores())  # threads; Pillow decodes outside Python's lock
 
 
@@ -35,6 +37,18 @@ class PreparedImage:
     pixels: np.ndarray  # uint8, (height, width, channels)
     notes: tuple[str, ...]  # what was done to it, in plain words
     problem: str = ""  # why it shows nothing that could be classified
+    size: tuple[int, int] = (0, 0)  # width and height of the upright image
+    digits: tuple[Digit, ...] = ()  # those found, in reading order; `pixels` are of the largest
+
+    @property
+    def images(self) -> tuple[np.ndarray, ...]:
+        """The pixels of each digit, or of the image as a whole."""
+        return tuple(each.pixels for each in self.digits) or (self.pixels,)
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Where these are in the upright image: left, top, right, bottom."""
+        return tuple(each.box for each in self.digits) or ((0, 0, *self.size),)
 
 
 def read_image(
@@ -62,26 +76,58 @@ def read_image(
     # Twice the size leaves the antialiasing its work. A digit may be a small part of its image.
     least_size = None if fit == "digit" else (2 * width, 2 * height)
     picture = open_picture(source if isinstance(source, bytes) else Path(source), least_size)
+    is_exact = picture.size == (width, height)
+    image, notes = _in_channels(picture, 1 if fit == "digit" and not is_exact else channels)
+    digits: list[Digit] = []
     problem = ""
-    if fit == "digit" and picture.size != (width, height):
-        image, notes, problem = _as_digit(picture, height, width, ink)
+    if fit == "digit" and not (is_exact and is_centred(image.convert("L"))):
+        digits = [
+            _as_wanted(each, ink, channels)
+            for each in find_digits(image.convert("L"), height, width)
+        ]
+    if digits:
+        pixels = max(digits, key=lambda each: each.height).pixels
+        notes += _notes_on(digits, picture.size, (width, height), ink)
+    elif fit == "digit" and not is_exact:
+        pixels = np.zeros((height, width, channels), np.uint8)
+        problem = NO_INK
     else:
-        image, notes = _in_channels(picture, channels)
-        if picture.size != (width, height):
+        if not is_exact:
             image, change = _fitted(image, picture.size, (width, height), fit)
             notes.append(change)
         if ink == "light" and has_light_ground(image.convert("L")):
             image = ImageOps.invert(image)
-            notes.append("inverted: dark strokes on a light background")
-    pixels = np.asarray(image, np.uint8).reshape(height, width, -1)
-    if pixels.shape[2] != channels:
-        pixels = np.repeat(pixels, channels, axis=2)
-    contrast = int(np.ptp(pixels, axis=(0, 1)).max())
-    if fit == "digit" and contrast < LEAST_CONTRAST:
-        problem = NO_INK
-    elif not contrast:
-        problem = problem or "all pixels are equal"
-    return PreparedImage(pixels, (*picture.notes, *notes), problem)
+            notes.append(INVERTED)
+        pixels = _with_channels(np.asarray(image, np.uint8), channels)
+        contrast = int(np.ptp(pixels, axis=(0, 1)).max())
+        if fit == "digit" and contrast < LEAST_CONTRAST:
+            problem = NO_INK
+        elif not contrast:
+            problem = "all pixels are equal"
+    return PreparedImage(pixels, (*picture.notes, *notes), problem, picture.size, tuple(digits))
+
+
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    return pixels if pixels.shape[2] == channels else np.repeat(pixels, channels, axis=2)
+
+
+def _as_wanted(digit: Digit, ink: Ink, channels: int) -> Digit:
+    pixels = digit.pixels if digit.is_light or ink == "light" else 255 - digit.pixels
+    return replace(digit, pixels=_with_channels(pixels, channels))
+
+
+def _notes_on(
+    digits: list[Digit], original: tuple[int, int], size: tuple[int, int], ink: Ink
+) -> list[str]:
+    notes = [] if len(digits) == 1 else [f"{len(digits)} digits found"]
+    notes.append(
+        f"digit cut out of {as_text(original)}, levelled, scaled to fit "
+        f"{round(size[0] * 20 / 28)}x{round(size[1] * 20 / 28)} and centred in {as_text(size)}"
+    )
+    if ink == "light" and not digits[0].is_light:
+        notes.append(INVERTED)
+    return notes
 
 
 def _in_channels(picture: Picture, channels: int) -> tuple[Image.Image, list[str]]:
@@ -91,26 +137,6 @@ def _in_channels(picture: Picture, channels: int) -> tuple[Image.Image, list[str
     if picture.image.mode == "L":
         return picture.image, []
     return picture.image.convert("L"), ["colour converted to grey"]
-
-
-def _as_digit(
-    picture: Picture, height: int, width: int, ink: Ink
-) -> tuple[Image.Image, list[str], str]:
-    grey, notes = _in_channels(picture, 1)
-    dark_strokes = has_light_ground(grey)
-    strokes = fit_digit(ImageOps.invert(grey) if dark_strokes else grey, height, width)
-    if strokes is None:
-        ground = 255 if dark_strokes and ink == "as_is" else 0
-        return Image.new("L", (width, height), ground), notes, NO_INK
-    notes.append(
-        f"digit cut out of {as_text(picture.size)}, levelled, scaled to fit "
-        f"{round(width * 20 / 28)}x{round(height * 20 / 28)} "
-        f"and centred in {as_text((width, height))}"
-    )
-    if dark_strokes and ink == "light":
-        notes.append("inverted: dark strokes on a light background")
-    image = Image.fromarray(strokes)
-    return (ImageOps.invert(image) if dark_strokes and ink == "as_is" else image), notes, ""
 
 
 def _fitted(
@@ -188,6 +214,50 @@ def readable_formats() -> list[str]:
     return ["PNG", "JPEG", "GIF", "BMP", "WEBP", *(["TIFF"] if version >= TIFF_PILLOW else [])]
 
 
+HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
+
+
+def files_of(paths: Iterable[str | Path]) -> list[str | Path]:
+    """Return the files that are named, and of folders the images in them and below, by name.
+
+    Raises InputError for a folder without any.
+    """
+    found: list[str | Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        suffixes = {*SUFFIXES, ".heic", ".heif"}
+        inside = [each for each in path.rglob("*") if each.suffix.lower() in suffixes]
+        shown = sorted(each for each in inside if not each.name.startswith("."))
+        if not shown:
+            raise InputError(f"{path} has no images\nIts files end in none of {', '.join(sorted(suffixes))}")
+        found += shown
+    return found
+
+
+def _formats_for(source: Path | bytes, name: str) -> list[str]:
+    """Return the formats that a file may have: also HEIF, where it is one and can be read."""
+    if isinstance(source, bytes):
+        head = source[:12]
+    else:
+        with source.open("rb") as file:
+            head = file.read(12)
+    if head[4:8] != b"ftyp" or head[8:12] not in HEIF_BRANDS:
+        return readable_formats()
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise InputError(
+            f"{name} is a HEIC photograph, as phones take them\n"
+            "Install pillow-heif to read it, or save it as JPEG: sips -s format jpeg (macOS), "
+            "heif-convert (Linux), or in a phone's settings for sharing."
+        ) from None
+    register_heif_opener()
+    return [*readable_formats(), "HEIF"]
+
+
 def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None) -> Picture:
     """Read an image from a file, or from what is in one.
 
@@ -201,7 +271,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     try:
         with (
             io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
-            Image.open(file, formats=readable_formats()) as opened,
+            Image.open(file, formats=_formats_for(source, name)) as opened,
         ):
             # Opening reads the header only: nothing has been decoded yet. Pillow would just warn,
             # and a warning can't be made an error for one thread alone.
