@@ -15,34 +15,37 @@ Random = np.random.Generator
 Points = list[tuple[float, float]]
 COUNT = 20  # photographs of each kind
 
-# Strokes as points in a box of 1x1, whose corners are rounded.
-GLYPHS: list[list[Points]] = [
-    [[(0.5, 0), (0.1, 0.15), (0, 0.5), (0.1, 0.88), (0.5, 1), (0.9, 0.85), (1, 0.5), (0.88, 0.1), (0.46, 0)]],
-    [[(0.5, 0), (0.5, 0.5), (0.47, 1)]],
-    [[(0.05, 0.25), (0.2, 0.02), (0.75, 0), (0.95, 0.3), (0.6, 0.65), (0.05, 1), (0.1, 1), (1, 0.97)]],
-    [[(0.05, 0.1), (0.5, -0.03), (1, 0.15), (0.8, 0.42), (0.35, 0.48), (0.85, 0.53), (1, 0.8), (0.6, 1.03), (0, 0.9)]],
-    [[(0.25, 0), (0.1, 0.3), (0, 0.6), (0.02, 0.62), (1, 0.6)], [(0.72, 0.2), (0.7, 0.6), (0.66, 1)]],
-    [[(0.95, 0), (0.5, 0.01), (0.2, 0), (0.19, 0.02), (0.1, 0.45), (0.12, 0.45), (0.6, 0.38), (1, 0.65), (0.8, 1), (0.3, 1.02), (0, 0.88)]],
-    [[(0.75, 0), (0.3, 0.25), (0, 0.65), (0.15, 0.98), (0.6, 1.02), (0.95, 0.8), (0.75, 0.52), (0.3, 0.55), (0.05, 0.75)]],
-    [[(0, 0.03), (0.5, 0.02), (0.98, 0), (0.99, 0.02), (0.65, 0.5), (0.4, 1)]],
-    [[(0.85, 0.12), (0.5, -0.03), (0.12, 0.12), (0.3, 0.4), (0.75, 0.6), (0.95, 0.85), (0.5, 1.03), (0.05, 0.85), (0.25, 0.6), (0.75, 0.38), (0.88, 0.12)]],
-    [[(0.92, 0.2), (0.55, -0.02), (0.1, 0.1), (0.08, 0.42), (0.5, 0.52), (0.9, 0.3), (0.92, 0.2), (0.9, 0.6), (0.8, 1)]],
-]  # fmt: skip  # noqa: E501
+# The strokes of each digit: points in a box of 100x100, whose corners are rounded.
+GLYPHS = (
+    "50,0 10,15 0,50 10,88 50,100 90,85 100,50 88,10 46,0",
+    "50,0 50,50 47,100",
+    "5,25 20,2 75,0 95,30 60,65 5,100 10,100 100,97",
+    "5,10 50,-3 100,15 80,42 35,48 85,53 100,80 60,103 0,90",
+    "25,0 10,30 0,60 2,62 100,60; 72,20 70,60 66,100",
+    "95,0 50,1 20,0 19,2 10,45 12,45 60,38 100,65 80,100 30,102 0,88",
+    "75,0 30,25 0,65 15,98 60,102 95,80 75,52 30,55 5,75",
+    "0,3 50,2 98,0 99,2 65,50 40,100",
+    "85,12 50,-3 12,12 30,40 75,60 95,85 50,103 5,85 25,60 75,38 88,12",
+    "92,20 55,-2 10,10 8,42 50,52 90,30 92,20 90,60 80,100",
+)
 
 
 def stroked(digit: int, height: int, random: Random, thickness: float) -> Image.Image:
-    """Draw a digit: 255 is ink, on a field just large enough; thickness is a share of its height."""
+    """Draw a digit: 255 is ink; thickness is a share of its height."""
     width = height * (random.uniform(0.5, 0.75) if digit != 1 else 0.5)
     slant, pen = random.uniform(-0.1, 0.3), max(1.0, thickness * height)
     field = Image.new("L", (2 * height + 40, 2 * height + 40))
     draw = ImageDraw.Draw(field)
-    for stroke in GLYPHS[digit]:
-        points = np.array(stroke) + random.normal(0, 0.02, (len(stroke), 2))
+    for stroke in GLYPHS[digit].split(";"):
+        pairs = [pair.split(",") for pair in stroke.split()]
+        points = np.array(pairs, float) / 100 + random.normal(0, 0.02, (len(pairs), 2))
         points = (points - 0.5) * (width, height)
         points[:, 0] -= slant * points[:, 1]
         for _ in range(3):  # cut the corners, but leave the ends
-            inner = np.stack([0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]])
-            points = np.concatenate([points[:1], inner.transpose(1, 0, 2).reshape(-1, 2), points[-1:]])
+            step = np.diff(points, axis=0) / 4
+            near, far = points[:-1] + step, points[1:] - step
+            inner = np.stack([near, far], axis=1).reshape(-1, 2)
+            points = np.concatenate([points[:1], inner, points[-1:]])
         places = [tuple(point) for point in points + (height + 20)]
         draw.line(places, fill=255, width=max(1, round(pen)), joint="curve")
         for x, y in (places[0], places[-1]):
@@ -62,9 +65,9 @@ def handwritten(pixels: np.ndarray, height: int) -> Image.Image:
 class Scene:
     """Paper, ink and light; `photograph` puts them together."""
 
-    def __init__(self, random: Random, digits: Callable[[int, Random], Image.Image] | None = None):
+    def __init__(self, random: Random, digits: Callable[[int], np.ndarray] | None = None):
         self.random = random
-        self.digits = digits  # (digit, random) -> 28x28, or None for strokes
+        self.digits = digits  # of MNIST, 28x28, by class; None for strokes
         self.width, self.height = int(random.integers(800, 1300)), int(random.integers(650, 1000))
         self.paper = np.full((self.height, self.width), random.uniform(0.72, 0.95))
         self.light = np.ones((self.height, self.width))
@@ -72,12 +75,19 @@ class Scene:
         self.rows, self.columns = np.mgrid[: self.height, : self.width].astype(float)
         self.noise, self.blur = random.uniform(1, 5), random.uniform(0.5, 1.3)
 
-    def write(self, digit: int, height: int, left: float | None = None, top: float | None = None, thickness: float | None = None) -> Image.Image:  # fmt: skip  # noqa: E501
+    def write(
+        self,
+        digit: int,
+        height: int,
+        left: float | None = None,
+        top: float | None = None,
+        thickness: float | None = None,
+    ) -> Image.Image:
         """Write a digit with its corner somewhere, or at a place; return its ink."""
         random = self.random
         thick = thickness or random.uniform(0.05, 0.13)
         if self.digits is not None and thickness is None:
-            ink = handwritten(self.digits(digit, random), height)
+            ink = handwritten(self.digits(digit), height)
         else:
             ink = stroked(digit, height, random, thick)
         x = random.uniform(0.12, 0.88) * (self.width - ink.width) if left is None else left
@@ -92,7 +102,9 @@ class Scene:
         share = np.asarray(whole) / 255
         self.paper = self.paper * (1 - share) + grey * share
 
-    def lines(self, spacing: float, tilt: float, width: float, grey: float, *, upright: bool) -> None:
+    def lines(
+        self, spacing: float, tilt: float, width: float, grey: float, *, upright: bool
+    ) -> None:
         across, down = (self.rows, self.columns) if upright else (self.columns, self.rows)
         place = (down + tilt * across) % spacing
         share = np.clip(width / 2 + 0.5 - np.abs(place - spacing / 2), 0, 1)
@@ -169,7 +181,7 @@ def cropped(scene: Scene, digit: int) -> Image.Image:
     random = scene.random
     height = int(random.integers(40, 400))
     if scene.digits is not None:
-        ink = handwritten(scene.digits(digit, random), height)
+        ink = handwritten(scene.digits(digit), height)
     else:
         ink = stroked(digit, height, random, random.uniform(0.08, 0.22))
     share = np.asarray(ink) / 255
@@ -219,8 +231,13 @@ def many_specks(scene: Scene, digit: int) -> None:
 def ruled(scene: Scene, digit: int) -> None:
     """Lines as dark as the ink."""
     random = scene.random
-    scene.lines(random.uniform(45, 110), random.uniform(-0.03, 0.03), random.uniform(1.5, 4),
-        scene.ink + random.uniform(0, 0.25), upright=False)  # fmt: skip
+    scene.lines(
+        random.uniform(45, 110),
+        random.uniform(-0.03, 0.03),
+        random.uniform(1.5, 4),
+        scene.ink + random.uniform(0, 0.25),
+        upright=False,
+    )
     scene.write(digit, tall(scene, 0.25))
 
 
@@ -264,8 +281,14 @@ def pen_beside(scene: Scene, digit: int) -> None:
     lean, long = random.uniform(-0.1, 0.1) * scene.width, random.uniform(0.55, 0.9) * scene.height
     thick = random.uniform(18, 35)
     grey = random.uniform(0.05, 0.4)
-    scene.polygon([(x, y), (x + thick, y), (x + lean + thick, y + long), (x + lean, y + long)], grey)
-    tip = [(x + lean, y + long), (x + lean + thick, y + long), (x + lean + thick / 2, y + long + 40)]
+    scene.polygon(
+        [(x, y), (x + thick, y), (x + lean + thick, y + long), (x + lean, y + long)], grey
+    )
+    tip = [
+        (x + lean, y + long),
+        (x + lean + thick, y + long),
+        (x + lean + thick / 2, y + long + 40),
+    ]
     scene.polygon(tip, grey * 0.7)
 
 
@@ -291,7 +314,7 @@ def native(scene: Scene, digit: int) -> Image.Image:
     """A file of 28x28 pixels with the digit in a corner, light on black."""
     random = scene.random
     if scene.digits is not None:
-        ink = Image.fromarray(scene.digits(digit, random))
+        ink = Image.fromarray(scene.digits(digit))
         ink = ink.crop(ink.getbbox())
     else:
         ink = stroked(digit, 160, random, 0.12).resize((12 if digit != 1 else 6, 18))
@@ -349,7 +372,9 @@ KINDS: dict[str, Callable] = {
 }
 
 
-def make_photograph(kind: str, number: int, mnist: dict[int, np.ndarray] | None = None) -> tuple[str, Image.Image]:  # fmt: skip  # noqa: E501
+def make_photograph(
+    kind: str, number: int, mnist: dict[int, np.ndarray] | None = None
+) -> tuple[str, Image.Image]:
     """Return what a photograph shows, and the photograph; every other digit is one of MNIST's.
 
     Args:
@@ -358,11 +383,11 @@ def make_photograph(kind: str, number: int, mnist: dict[int, np.ndarray] | None 
         mnist: images (n, 28, 28) of each class; without them all digits are drawn.
     """
     random = np.random.default_rng([sorted(KINDS).index(kind), number])
-    choose = None
-    if mnist is not None and number % 2:
-        def choose(digit: int, chance: Random) -> np.ndarray:
-            return mnist[digit][chance.integers(len(mnist[digit]))]
-    scene = Scene(random, choose)
+
+    def choose(digit: int) -> np.ndarray:
+        return mnist[digit][random.integers(len(mnist[digit]))]
+
+    scene = Scene(random, choose if mnist is not None and number % 2 else None)
     shown = str((number // 2) % 10)
     if kind == "several":
         shown = "".join(map(str, random.integers(0, 10, random.integers(2, 6))))

@@ -337,8 +337,10 @@ def predict(
                 if not keep_going:
                     raise
                 read.append(error)
-    if read and isinstance(read[0], InputError) and not any(
-        isinstance(each, PreparedImage) for each in read
+    if (
+        read
+        and isinstance(read[0], InputError)
+        and not any(isinstance(each, PreparedImage) for each in read)
     ):
         raise read[0]
 

@@ -1,4 +1,4 @@
-"""Write what `predict` found as images: digits in their photograph, and what the network was given."""
+"""Write what `predict` found as images: digits in photographs, and what a network was given."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -110,14 +110,18 @@ def _strokes(grey: Image.Image, mark: Mark, scale: float) -> np.ndarray:
     near = np.zeros((bottom - top, right - left), np.uint8)
     near[mark.top - top : mark.bottom - top, mark.left - left : mark.right - left] = 255 * mark.ink
     bilinear = Image.Resampling.BILINEAR
-    within = np.asarray(Image.fromarray(extremes(near, 5, largest=True)).resize(pixels.size, bilinear)) > 127
+    within = (
+        np.asarray(Image.fromarray(extremes(near, 5, largest=True)).resize(pixels.size, bilinear))
+        > 127
+    )
     values, paper = np.asarray(pixels), np.asarray(ground.resize(pixels.size, bilinear))
     contrast = contrast_of(values, paper) * within * ((values > paper) == mark.is_light)
     # Not the very strongest, which may be dust; but a thin pen covers few pixels.
-    level = contrast / max(1, int(np.sort(contrast, axis=None)[-min(5, contrast.size)]))
-    inside = level > 2 * FAINT  # soft edges belong to the strokes
-    strokes = np.where(level > FAINT, np.minimum(255 * level, 255), 0)
-    return np.rint(strokes[_bounds(inside)]).astype(np.uint8)
+    most = max(1, int(np.sort(contrast, axis=None)[-min(5, contrast.size)]))
+    level = contrast / most
+    strokes = np.where(level > FAINT, np.minimum(255 * contrast.astype(np.int32) / most, 255), 0)
+    # Soft edges belong to the strokes.
+    return np.rint(strokes[_bounds(level > 2 * FAINT)]).astype(np.uint8)
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:

@@ -104,7 +104,8 @@ def read_image(
             problem = NO_INK
         elif not contrast:
             problem = "all pixels are equal"
-    return PreparedImage(pixels, (*picture.notes, *notes), problem, picture.size, tuple(digits))
+    all_notes = (*picture.notes, *notes)
+    return PreparedImage(pixels, all_notes, problem, picture.size, tuple(digits))
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -232,7 +233,8 @@ def files_of(paths: Iterable[str | Path]) -> list[str | Path]:
         inside = [each for each in path.rglob("*") if each.suffix.lower() in suffixes]
         shown = sorted(each for each in inside if not each.name.startswith("."))
         if not shown:
-            raise InputError(f"{path} has no images\nIts files end in none of {', '.join(sorted(suffixes))}")
+            endings = ", ".join(sorted(suffixes))
+            raise InputError(f"{path} has no images\nIts files end in none of {endings}")
         found += shown
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 from modelzoo.data.morphology import connected, extremes, outline_of
 
 WINDOWS = (12, 5, 2)  # parts of the longest side that strokes are narrower than, in this order
-LEAST_CONTRAST = 15  # of 255; what stands out less is no ink
+FAINTEST = 15  # contrast, of 255; what stands out less is no ink
 DARKNESS = 48  # grey levels; added to the light, since a camera's noise is no contrast in the dark
 COMPLETE = 0.75  # share of an outline that is sharp; where a window cuts a shadow off, it is not
 LINE = 0.6  # share of the image that a ruled line crosses, at least
@@ -37,7 +37,7 @@ class Mark:
         self.height, self.width = self.ink.shape
         self.bottom, self.right = self.top + self.height, self.left + self.width
         self.side = max(self.height, self.width)
-        self.outline = np.argwhere(outline_of(self.ink)) + (self.top, self.left)
+        self.outline = np.argwhere(outline_of(self.ink)) + np.array((self.top, self.left))
         # A stroke of one pixel is all outline; of a wide one, both sides are.
         self.stroke = max(1.0, 2 * self.ink.sum() / len(self.outline))
 
@@ -187,9 +187,9 @@ def _labelled(
 
 def _standing_out(contrast: np.ndarray) -> np.ndarray:
     """Return where the contrast is larger than that of paper and noise."""
-    middle = float(np.median(contrast))
-    noise = float(np.median(np.abs(contrast - middle)))
-    return contrast > max(LEAST_CONTRAST, min(middle + 7 * noise, float(contrast.max()) / 2))
+    middle = int(np.median(contrast))
+    noise = int(np.median(np.abs(contrast.astype(np.int16) - middle)))
+    return contrast > max(FAINTEST, min(middle + 7 * noise, int(contrast.max()) / 2))
 
 
 def _without_lines(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:

@@ -74,5 +74,7 @@ def connected(mask: np.ndarray) -> tuple[np.ndarray, list[tuple[slice, slice]]]:
     boxes = np.full((len(found), 4), max(mask.shape), np.int64)
     for column, values in enumerate((rows, starts, -rows - 1, -stops)):
         np.minimum.at(boxes[:, column], numbers, values)
-    places = [(slice(top, -bottom), slice(left, -right)) for top, left, bottom, right in boxes.tolist()]
+    places = [
+        (slice(top, -bottom), slice(left, -right)) for top, left, bottom, right in boxes.tolist()
+    ]
     return labels, places

@@ -1,8 +1,11 @@
 // Bring an image to what a network takes, as modelzoo/data/images.py and digit.py do, with Pillow's
 // resampling to the last bit. A picture is {width, height, channels, pixels} with pixels of 0..255.
 
-const SEARCH_SIDE = 256;  // pixels; the image is reduced to this to find the digit in it
-const DIGIT_SIDE = 112;  // and the digit to this
+const SEARCH_SIDES = [288, 640];  // pixels; an image is reduced to this to find digits in it
+const SMALL = 16;  // pixels; smaller digits are searched for in more of them
+const DIGIT_SIDE = 112;  // a digit is reduced to this
+const FAINT = 0.15;  // share of the strokes' contrast that belongs to the ground
+const OFF_CENTRE = 2.5 / 28;  // of a side; MNIST's digits are nearer to the centre
 const LEAST_CONTRAST = 12;  // grey levels; below this an image is taken as blank
 const LIGHT = 160;  // luma from which content counts as light, and needs a dark ground to be seen
 
@@ -157,36 +160,26 @@ function extentOf(values) {
 }
 
 function hasLightGround(grey) {
-  const small = reduced(grey, SEARCH_SIDE), [low, high] = extentOf(small.pixels);
+  const small = reduced(grey, SEARCH_SIDES[0]), [low, high] = extentOf(small.pixels);
   return percentile(borderOf(small), 0.5) > (high === low ? 127.5 : (low + high) / 2);
 }
 
-// Stretch the grey levels so that the ground is 0 and the strokes reach 255.
-function levelled(grey) {
-  const black = percentile(borderOf(grey), 0.9), {pixels} = grey;
-  const white = sortedValue(countsOf(pixels), pixels.length - Math.min(5, pixels.length));
-  if (white - black < LEAST_CONTRAST) return null;
-  const level = new Float64Array(pixels.length), scale = 255 / (white - black);
-  for (let at = 0; at < pixels.length; at++) {
-    level[at] = between((pixels[at] - black) * scale, 0, 255);
-  }
-  return level;
+// Whether the centre of mass is near the middle, as in each image of MNIST.
+function isCentred(grey) {
+  const ground = percentile(borderOf(grey), 0.5);
+  const [across, down] = centreOf({...grey, pixels: Float64Array.from(grey.pixels, value => Math.abs(value - ground))});
+  const gaps = [across / grey.width - 0.5, down / grey.height - 0.5].map(Math.abs);
+  return Number.isNaN(across) || Math.max(...gaps) <= OFF_CENTRE;
 }
 
-// Otsu's threshold: the grey level that parts ground and strokes best.
-function thresholdOf(level) {
-  const counts = new Float64Array(256);
-  for (const value of level) counts[rounded(value)]++;
-  const sum = counts.reduce((total, count, value) => total + count * value, 0);
-  let [best, most, below, sumBelow] = [0, -Infinity, 0, 0];
-  counts.forEach((count, value) => {
-    below += count;
-    sumBelow += count * value;
-    const above = level.length - below;
-    const parted = below * above * ((sum - sumBelow) / above - sumBelow / below) ** 2;
-    if (below > 0 && above > 0 && parted > most) [best, most] = [value, parted];
+function centreOf({width, pixels}) {
+  let [total, down, across] = [0, 0, 0];
+  pixels.forEach((value, at) => {
+    total += value;
+    down += value * Math.floor(at / width);
+    across += value * (at % width);
   });
-  return best + 0.5;
+  return [across / total, down / total];
 }
 
 // Return [left, top, right, bottom] of the values above a limit.
@@ -203,28 +196,48 @@ function boundsOf(level, width, limit) {
   return [left, top, right, bottom];
 }
 
-// Scale and centre a digit as MNIST's were: strokes, lighter than their ground, on black in a box of
-// 20/28 of each side, with their centre of mass in the middle. Null if there are none.
-function fitDigit(grey, height, width) {
-  for (const side of [SEARCH_SIDE, DIGIT_SIDE]) {  // found roughly, then exactly
-    const working = reduced(grey, side), level = levelled(working);
-    if (!level) return null;
-    const [left, top, right, bottom] = boundsOf(level, working.width, thresholdOf(level));
-    const margin = 2 + 0.15 * Math.max(bottom - top, right - left), scale = grey.width / working.width;
-    grey = cropped(
-      grey,
-      Math.max(0, Math.trunc((left - margin) * scale)),
-      Math.max(0, Math.trunc((top - margin) * scale)),
-      Math.min(grey.width, Math.trunc((right + margin) * scale) + 1),
-      Math.min(grey.height, Math.trunc((bottom + margin) * scale) + 1));
+// Find digits, and scale and centre each as MNIST's were: strokes on black in a box of 20/28 of each
+// side, with their centre of mass in the middle; in reading order.
+function findDigits(grey, height, width) {
+  let working, marks;
+  for (const side of SEARCH_SIDES) {
+    working = reduced(grey, side);
+    marks = findMarks(working);
+    if (side >= Math.max(grey.width, grey.height) || marks.some(mark => mark.side >= SMALL)) break;
   }
-  const working = reduced(grey, DIGIT_SIDE), level = levelled(working);
-  if (!level) return null;
-  const threshold = thresholdOf(level);
-  const strokes = {...working, pixels: level.map(
-    value => value > threshold / 4 ? rounded(value) : 0)};
-  const bounds = boundsOf(level, working.width, threshold / 2);  // half: soft edges belong to them
-  return centred(intoBox(cropped(strokes, ...bounds), height, width), height, width);
+  const [across, down] = [grey.width / working.width, grey.height / working.height];
+  return marks.map(mark => ({
+    ...centred(intoBox(strokesOf(grey, mark, across), height, width), height, width),
+    isLight: mark.isLight,
+    box: [mark.left * across, mark.top * down, mark.right * across, mark.bottom * down].map(rounded),
+  }));
+}
+
+// Cut a mark out of the image: its contrast to the ground, where ink was found.
+function strokesOf(grey, mark, scale) {
+  const {ground} = mark, margin = 2 + Math.floor(mark.side / 10);
+  const [left, top] = [Math.max(0, mark.left - margin), Math.max(0, mark.top - margin)];
+  const right = Math.min(ground.width, mark.right + margin);
+  const bottom = Math.min(ground.height, mark.bottom + margin);
+  const pixels = reduced(cropped(grey, Math.trunc(left * scale), Math.trunc(top * scale),
+    Math.min(Math.trunc(right * scale) + 1, grey.width),
+    Math.min(Math.trunc(bottom * scale) + 1, grey.height)), DIGIT_SIDE);
+  const near = {width: right - left, height: bottom - top, channels: 1};
+  near.pixels = new Uint8ClampedArray(near.width * near.height);
+  mark.ink.forEach((value, at) => {
+    const row = mark.top - top + Math.floor(at / mark.width);
+    near.pixels[row * near.width + mark.left - left + at % mark.width] = 255 * value;
+  });
+  const [within, paper] = [extremes(near, 5, true), cropped(ground, left, top, right, bottom)]
+    .map(each => resized({...each, channels: 1}, pixels.width, pixels.height, "bilinear").pixels);
+  const contrast = contrastOf(pixels, {pixels: paper}).pixels.map((value, at) =>
+    within[at] > 127 && (pixels.pixels[at] > paper[at]) === mark.isLight ? value : 0);
+  // Not the very strongest, which may be dust; but a thin pen covers few pixels.
+  const most = Math.max(1, sortedValue(countsOf(contrast), contrast.length - Math.min(5, contrast.length)));
+  const strokes = {...pixels, pixels: Uint8ClampedArray.from(contrast, value =>
+    value / most > FAINT ? rounded(Math.min(255 * value / most, 255)) : 0)};
+  const level = Float64Array.from(contrast, value => value / most);
+  return cropped(strokes, ...boundsOf(level, pixels.width, 2 * FAINT));
 }
 
 function intoBox(strokes, height, width) {
@@ -238,14 +251,9 @@ function intoBox(strokes, height, width) {
 
 function centred(strokes, height, width) {
   const pixels = new Uint8ClampedArray(height * width);
-  let [total, downward, across] = [0, 0, 0];
-  strokes.pixels.forEach((value, at) => {
-    total += value;
-    downward += value * Math.floor(at / strokes.width);
-    across += value * (at % strokes.width);
-  });
-  const top = rounded(between(height / 2 - downward / total, 0, height - strokes.height));
-  const left = rounded(between(width / 2 - across / total, 0, width - strokes.width));
+  const [across, down] = centreOf(strokes);
+  const top = rounded(between(height / 2 - down, 0, height - strokes.height));
+  const left = rounded(between(width / 2 - across, 0, width - strokes.width));
   strokes.pixels.forEach((value, at) => {
     const row = top + Math.floor(at / strokes.width);
     pixels[row * width + left + at % strokes.width] = rounded(value);
@@ -285,39 +293,48 @@ function fitted(picture, width, height, fit) {
 }
 
 // Return the pixels (0..255) that a network takes, what was done to the image, and why it shows
-// nothing, if it does. `image_shape` is (height, width, channels).
+// nothing, if it does; of several digits each one's pixels and box, in reading order, and as `pixels`
+// those of the largest. `image_shape` is (height, width, channels).
 function prepare(imageData, {image_shape: [height, width, channels], fit, ink}) {
   let picture = pictureOf(imageData);
-  const {notes} = picture, isRightSize = picture.width === width && picture.height === height;
-  const isDigit = fit === "digit" && !isRightSize, noInk = "no ink found: the image is blank";
-  if (picture.channels === 3 && (channels === 1 || isDigit)) {
-    picture = greyOf(picture);
+  const {notes} = picture, isExact = picture.width === width && picture.height === height;
+  const size = textOf(picture.width, picture.height), grey = greyOf(picture);
+  const isDigit = fit === "digit" && !(isExact && isCentred(grey));
+  const withChannels = ({channels: own, pixels}) => Uint8ClampedArray.from(
+    {length: height * width * channels}, (_, at) => pixels[Math.floor(at * own / channels)]);
+  if (picture.channels === 3 && (channels === 1 || (fit === "digit" && !isExact))) {
+    picture = grey;
     notes.push("colour converted to grey");
   }
-  const wasLight = isDigit && hasLightGround(picture);
-  if (isDigit) {
-    const size = textOf(picture.width, picture.height);
-    const digit = fitDigit(wasLight ? inverted(picture) : picture, height, width);
-    if (!digit) return {pixels: new Uint8ClampedArray(height * width * channels), notes, problem: noInk};
+  const isTurned = "inverted: dark strokes on a light background";
+  const digits = (isDigit ? findDigits(grey, height, width) : []).map(digit => ({
+    ...digit, pixels: withChannels(digit.isLight || ink === "light" ? digit : inverted(digit))}));
+  if (digits.length) {
+    if (digits.length > 1) notes.push(`${digits.length} digits found`);
     notes.push(`digit cut out of ${size}, levelled, scaled and centred in ${textOf(width, height)}`);
-    picture = wasLight && ink !== "light" ? inverted(digit) : digit;
-  } else {
-    if (!isRightSize) {
-      const [found, note] = fitted(picture, width, height, fit);
-      picture = found;
-      notes.push(note);
-    }
+    if (ink === "light" && !digits[0].isLight) notes.push(isTurned);
+    const tall = ({box}) => box[3] - box[1];
+    const {pixels} = digits.reduce((best, each) => tall(each) > tall(best) ? each : best);
+    return {pixels, notes, problem: "", digits};
   }
-  const isLight = isDigit ? wasLight : ink === "light" && hasLightGround(greyOf(picture));
-  if (isLight && !isDigit) picture = inverted(picture);
-  if (isLight && ink === "light") notes.push("inverted: dark strokes on a light background");
-  const repeated = channels / picture.channels;
-  const pixels = Uint8ClampedArray.from(
-    {length: height * width * channels}, (_, at) => picture.pixels[Math.floor(at / repeated)]);
+  const noInk = "no ink found: the image is blank";
+  if (isDigit && !isExact) {
+    return {pixels: new Uint8ClampedArray(height * width * channels), notes, problem: noInk, digits};
+  }
+  if (!isExact) {
+    const [found, note] = fitted(picture, width, height, fit);
+    picture = found;
+    notes.push(note);
+  }
+  if (ink === "light" && hasLightGround(greyOf(picture))) {
+    picture = inverted(picture);
+    notes.push(isTurned);
+  }
+  const pixels = withChannels(picture);
   const contrast = Math.max(...Array.from({length: channels}, (_, channel) => {
     const [low, high] = extentOf(pixels.filter((_, at) => at % channels === channel));
     return high - low;
   }));
   const isBlank = fit === "digit" && contrast < LEAST_CONTRAST;
-  return {pixels, notes, problem: isBlank ? noInk : contrast ? "" : "all pixels are equal"};
+  return {pixels, notes, problem: isBlank ? noInk : contrast ? "" : "all pixels are equal", digits};
 }

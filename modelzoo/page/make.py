@@ -27,7 +27,7 @@ from modelzoo.support.files import write_text
 from modelzoo.training.engine import described_preprocessing
 from modelzoo.training.resolve import Source, resolve
 
-SCRIPTS = ("engine.js", "image.js", "page.js")
+SCRIPTS = ("engine.js", "marks.js", "image.js", "page.js")
 SMALL = 1_000_000  # bytes of a file of weights: a notebook keeps the page that it shows
 LEFT_OUT = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
 
