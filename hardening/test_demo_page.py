@@ -11,6 +11,7 @@ from PIL import Image
 from test_demo import digits, png  # noqa: F401  (a fixture)
 from waiting import HANGS
 
+from hardening.photographs import make_photograph
 from modelzoo.data.images import read_image
 from modelzoo.page import make
 from modelzoo.training.engine import golden_images, start_engine
@@ -228,6 +229,38 @@ def test_images_are_prepared_as_predict_prepares_files(visit, digits):  # noqa: 
             pixels, problem = visit.page.evaluate(PREPARE, given)
             gap = np.abs(np.array(pixels) - expected.pixels.ravel().astype(int)).max()
             assert problem == expected.problem and gap <= 1, (name, picture.shape, gap)
+
+
+FIND = """([width, height, data]) => {
+  const image = new ImageData(Uint8ClampedArray.from(data), width, height);
+  return prepare(image, DESCRIPTIONS[0]).digits.map(({box, pixels}) => [box, [...pixels]]);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["hard_shadow", "ruled_dark_lines", "pen_beside", "several"])
+def test_the_page_finds_the_digits_that_predict_finds(visit, kind):
+    _, photo = make_photograph(kind, 4)
+    config = resolve(make.packaged_networks()[0]).config
+    expected = read_image(png(np.asarray(photo)), config.image_shape, **asdict(config.image))
+    rgba = np.asarray(photo.convert("RGBA"))
+    found = visit.page.evaluate(FIND, [photo.width, photo.height, rgba.ravel().tolist()])
+    assert [tuple(box) for box, _ in found] == [each.box for each in expected.digits]
+    for (_, pixels), each in zip(found, expected.digits, strict=True):
+        assert np.abs(np.array(pixels) - each.pixels.ravel().astype(int)).max() <= 2
+
+
+def test_several_digits_are_framed_and_read_as_a_number(visit, tmp_path):
+    shown, photo = make_photograph("several", 4)
+    photo.save(tmp_path / "number.png")
+    visit.page.locator("input[type=file]").set_input_files(tmp_path / "number.png")
+    visit.sees(shown)
+    frames = visit.page.locator("#frames > div")
+    assert frames.count() == len(shown) and frames.all_inner_texts() == list(shown)
+    sheet = visit.page.locator("#sheet").bounding_box()
+    for box in (frames.nth(at).bounding_box() for at in range(len(shown))):
+        assert sheet["x"] <= box["x"] and box["x"] + box["width"] <= sheet["x"] + sheet["width"]
+    visit.page.click("#clear")
+    assert frames.count() == 0
 
 
 def test_answers_come_while_the_stroke_is_being_drawn(visit):

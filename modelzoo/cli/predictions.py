@@ -28,7 +28,7 @@ def draw_digits(found: Iterable[Prediction], folder: Path) -> list[Path]:
     """Write each photograph with a frame around every digit, and its class above it."""
     written: list[Path] = []
     for each in found:
-        if not each.prepared:
+        if not each.digits:
             continue
         image = open_picture(find_sample(Path(each.file))).image.convert("RGB")
         size = max(12, max(image.size) // 40)

@@ -149,16 +149,24 @@ class Answer {
     if (!isAnswered) {
       this.headline.textContent = image ? `No class: ${problem}` : "Draw a digit, or choose one.";
       this.announced = this.headline.textContent;
-      this.computed = null;
+      [this.computed, this.readings] = [null, []];
       return;
     }
     this.computed = this.network.forward(this.prepared.pixels);
     const values = this.computed.at(-1), unit = unitOf(values), best = bestOf(values);
-    const isUncertain = unit === "probability" && values[best] < CERTAIN;
-    const name = this.description.classes[best];
+    const {digits} = this.prepared, isNumber = digits.length > 1;
+    this.readings = (isNumber ? digits : [{box: digits[0]?.box}]).map(({box, pixels}) => {
+      const found = pixels && isNumber ? this.network.forward(pixels).at(-1) : values;
+      const most = bestOf(found);
+      return {box, name: this.description.classes[most], value: found[most]};
+    });
+    const parts = this.readings.map(({value}) => value), name = this.readings.map(each => each.name).join("");
+    const isUncertain = unit === "probability" && Math.min(...parts) < CERTAIN;
+    const whole = unit === "score" ? Math.min(...parts) : parts.reduce((all, each) => all * each);
     this.headline.replaceChildren(
-      make("strong", {textContent: name}), `${unit} ${shownValue(values[best], unit)} `,
-      make("span", {className: "doubt", textContent: isUncertain ? "uncertain" : ""}));
+      make("strong", {textContent: name}), `${unit} ${shownValue(whole, unit)} `,
+      make("span", {className: "doubt", textContent: isUncertain ? "uncertain" : ""}),
+      make("small", {textContent: isNumber ? " what follows is of the largest digit" : ""}));
     this.announced = `${this.description.label}: ${name}${isUncertain ? ", uncertain" : ""}`;
     const isScore = unit === "score", [low, high] = isScore ? extentOf(values) : [0, 1];
     this.valuesTitle.textContent = isScore ? "Scores" : "Probabilities";
@@ -227,7 +235,24 @@ function answer() {
   soon = null;
   for (const each of answers) each.predict(image);
   $("attack").hidden = !answers.some(({computed}) => computed);
+  frame(answers[0]?.readings ?? []);
   explainLater();
+}
+
+// Frame each of several digits on the sheet, with what the first network reads.
+function frame(readings) {
+  $("frames").replaceChildren();
+  if (readings.length < 2) return;
+  const scale = Math.min(sheet.width / image.width, sheet.height / image.height);
+  const share = (place, side, whole) => `${100 * (scale * (place - side / 2) / whole + 0.5)}%`;
+  for (const {box: [left, top, right, bottom], name} of readings) {
+    const element = make("div", {}, make("span", {textContent: name}));
+    Object.assign(element.style, {
+      left: share(left, image.width, sheet.width), top: share(top, image.height, sheet.height),
+      width: `${100 * scale * (right - left) / sheet.width}%`,
+      height: `${100 * scale * (bottom - top) / sheet.height}%`});
+    $("frames").append(element);
+  }
 }
 
 function explainLater() {
