@@ -369,7 +369,6 @@ BAD_FILES = [
     ("evaluate --model {files}/run --dataset digits --device cpu", "digits", "10 classes", "3"),
     ("evaluate --model {files}/run --device gpu:63", "gpu:63"),
     ("predict --model {files}/run {files}/no.png", "no.png"),
-    ("predict --model {files}/run {files}/right.png {files}/text.png", "text.png"),
     ("plot {files}/run --format json --out {files}/a_file", "a_file"),
     (TINY_TRAIN + " --out {files}/run", "/run", "--resume", "--out"),
     ("attack lenet5 --dataset mnist5k --images 1001", "mnist5k has 1,000 test images"),
