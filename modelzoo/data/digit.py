@@ -76,6 +76,8 @@ def find_digits(grey: Image.Image, height: int, width: int) -> list[Digit]:
     found = []
     for mark in marks:
         strokes = _strokes(grey, mark, across)
+        if not strokes.size:
+            continue
         scaled = _into_box(strokes, round(height * BOX), round(width * BOX))
         left, right = (round(each * across) for each in (mark.left, mark.right))
         top, bottom = (round(each * down) for each in (mark.top, mark.bottom))
@@ -125,6 +127,8 @@ def _strokes(grey: Image.Image, mark: Mark, scale: float) -> np.ndarray:
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
+    if not mask.any():
+        return slice(0), slice(0)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 

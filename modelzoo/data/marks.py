@@ -215,7 +215,7 @@ def _lines(mask: np.ndarray) -> np.ndarray:
     for number, place in enumerate(places, 1):
         down, across = np.nonzero(labels[place] == number)
         left, right = place[1].start, place[1].stop
-        if right - left >= length // 12:
+        if right - left >= max(5, length // 12):
             slope = np.cov(across, down)[0, 1] / np.var(across, ddof=1)
             start = place[0].start + down.mean() - slope * (left + across.mean())
             pieces.append((number, left, right, start, slope))

@@ -206,11 +206,13 @@ function findDigits(grey, height, width) {
     if (side >= Math.max(grey.width, grey.height) || marks.some(mark => mark.side >= SMALL)) break;
   }
   const [across, down] = [grey.width / working.width, grey.height / working.height];
-  return marks.map(mark => ({
-    ...centred(intoBox(strokesOf(grey, mark, across), height, width), height, width),
-    isLight: mark.isLight,
-    box: [mark.left * across, mark.top * down, mark.right * across, mark.bottom * down].map(rounded),
-  }));
+  return marks.flatMap(mark => {
+    const strokes = strokesOf(grey, mark, across), {isLight} = mark;
+    if (!strokes) return [];
+    const box = [mark.left * across, mark.top * down, mark.right * across, mark.bottom * down];
+    const digit = centred(intoBox(strokes, height, width), height, width);
+    return [{...digit, isLight, box: box.map(rounded)}];
+  });
 }
 
 // Cut a mark out of the image: its contrast to the ground, where ink was found.
@@ -237,6 +239,7 @@ function strokesOf(grey, mark, scale) {
   const strokes = {...pixels, pixels: Uint8ClampedArray.from(contrast, value =>
     value / most > FAINT ? rounded(Math.min(255 * value / most, 255)) : 0)};
   const level = Float64Array.from(contrast, value => value / most);
+  if (!level.some(value => value > 2 * FAINT)) return null;
   return cropped(strokes, ...boundsOf(level, pixels.width, 2 * FAINT));
 }
 

@@ -188,7 +188,7 @@ function linesIn(mask) {
   const {labels, pieces} = labelled(runs.pixels, runs.pixels, width, height);
   const lines = [];
   pieces.forEach((piece, number) => {
-    if (!piece || piece.right - piece.left < Math.floor(width / 12)) return;
+    if (!piece || piece.right - piece.left < Math.max(5, Math.floor(width / 12))) return;
     let [count, x, y, xx, xy] = [0, 0, 0, 0, 0];
     for (let row = piece.top; row < piece.bottom; row++) {
       for (let column = piece.left; column < piece.right; column++) {
