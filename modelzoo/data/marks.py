@@ -236,16 +236,18 @@ def _lines(mask: np.ndarray) -> np.ndarray:
 def _digits(marks: list[Mark], shape: tuple[int, ...]) -> list[Mark]:
     """Return those that are as high as the likeliest digit; what else the image shows is left."""
     free = [each for each in marks if each.contact(shape) < CONTACT] or marks  # not tables, shadows
-    if not free:
-        return []
     large = [each for each in free if each.side >= max(map(_side, free)) / 4]
-    flat = [each for each in large if each.width <= 2.5 * each.height] or large
-    bent = [each for each in flat if each.elongation < STRAIGHT]
-    ones = [each for each in flat if not each.contact(shape)] or flat  # a pen comes from the border
+    upright = [each for each in large if each.width <= 2.5 * each.height]
+    if not upright:
+        return []
+    bent = [each for each in upright if each.elongation < STRAIGHT]
+    ones = [
+        each for each in upright if not each.contact(shape)
+    ] or upright  # a pen comes from the border
     main = max(bent or ones, key=lambda each: each.height)
     return [
         each
-        for each in flat
+        for each in upright
         if each is main
         or (
             each.is_light == main.is_light

@@ -115,8 +115,8 @@ function areOneMark(one, other) {
   let limit = 0.75 * stroke;
   if (isStacked && Math.min(one.side, other.side) > 1.5 * stroke) limit = Math.max(limit, 0.2 * taller);
   if (-across > limit || -down > limit) return false;
-  const some = each => each.outline.filter((_, at) => at % 2 === 0);
-  return some(one).some(([row, column]) => some(other).some(([y, x]) =>
+  const [some, others] = [one, other].map(each => each.outline.filter((_, at) => at % 2 === 0));
+  return some.some(([row, column]) => others.some(([y, x]) =>
     Math.max(Math.abs(row - y), Math.abs(column - x)) - 1 <= limit));
 }
 
@@ -293,12 +293,12 @@ function digitsAmong(marks, picture) {
   const free = orAll(marks.filter(each => contactOf(each, picture) < CONTACT), marks);
   const most = Math.max(...free.map(({side}) => side));
   const large = free.filter(({side}) => side >= most / 4);
-  const flat = orAll(large.filter(({width, height}) => width <= 2.5 * height), large);
-  const bent = flat.filter(({elongation}) => elongation < STRAIGHT);
-  const ones = orAll(flat.filter(each => contactOf(each, picture) === 0), flat);
+  const upright = large.filter(({width, height}) => width <= 2.5 * height);
+  const bent = upright.filter(({elongation}) => elongation < STRAIGHT);
+  const ones = orAll(upright.filter(each => contactOf(each, picture) === 0), upright);
   if (!ones.length) return [];
   const main = orAll(bent, ones).reduce((best, each) => each.height > best.height ? each : best);
-  return flat.filter(each => {
+  return upright.filter(each => {
     const tall = each.height / main.height, thick = each.stroke / main.stroke;
     return each === main || (each.isLight === main.isLight && tall > 0.5 && tall < 1.6
       && thick > 0.25 && thick < (each.elongation < STRAIGHT ? 4 : 2)
