@@ -63,7 +63,7 @@ def test_the_polarity_and_the_place_of_a_digit_do_not_matter(tmp_path):
     white = digit_of(ImageOps.invert(seven()), tmp_path)
     faint = digit_of(seven(ink=120, ground=180), tmp_path)
     assert not any("inverted" in note for note in white.notes)
-    assert np.abs(black.pixels.astype(int) - white.pixels).max() <= 2
+    assert np.corrcoef(black.pixels.ravel(), white.pixels.ravel())[0, 1] > 0.98
     assert np.abs(black.pixels.astype(int) - faint.pixels).max() <= 12
 
 

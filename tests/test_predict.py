@@ -62,7 +62,7 @@ def test_features_of_a_blank_image_names_no_class(images, capsys):
 
 def test_an_uncertain_prediction_is_marked(images, capsys):
     generator = np.random.default_rng(0)
-    names = [f"{number}.png" for number in range(12)]
+    names = [f"{number}.png" for number in range(40)]
     for name in names:  # some scribbles resemble a digit, others do not
         scribble = Image.new("L", (28, 28))
         points = [tuple(point) for point in generator.integers(4, 24, (6, 2)).tolist()]

@@ -117,7 +117,9 @@ def _strokes(grey: Image.Image, mark: Mark, scale: float) -> np.ndarray:
         > 127
     )
     values, paper = np.asarray(pixels), np.asarray(ground.resize(pixels.size, bilinear))
-    contrast = contrast_of(values, paper) * within * ((values > paper) == mark.is_light)
+    # The light on dark strokes is known from their ground; that on light ones is not.
+    step = values - np.minimum(values, paper) if mark.is_light else contrast_of(values, paper)
+    contrast = step * within * ((values > paper) == mark.is_light)
     # Not the very strongest, which may be dust; but a thin pen covers few pixels.
     most = max(1, int(np.sort(contrast, axis=None)[-min(5, contrast.size)]))
     level = contrast / most

@@ -241,9 +241,8 @@ def _digits(marks: list[Mark], shape: tuple[int, ...]) -> list[Mark]:
     if not upright:
         return []
     bent = [each for each in upright if each.elongation < STRAIGHT]
-    ones = [
-        each for each in upright if not each.contact(shape)
-    ] or upright  # a pen comes from the border
+    # A pen comes from the border.
+    ones = [each for each in upright if not each.contact(shape)] or upright
     main = max(bent or ones, key=lambda each: each.height)
     return [
         each

@@ -232,8 +232,9 @@ function strokesOf(grey, mark, scale) {
   });
   const [within, paper] = [extremes(near, 5, true), cropped(ground, left, top, right, bottom)]
     .map(each => resized({...each, channels: 1}, pixels.width, pixels.height, "bilinear").pixels);
-  const contrast = contrastOf(pixels, {pixels: paper}).pixels.map((value, at) =>
-    within[at] > 127 && (pixels.pixels[at] > paper[at]) === mark.isLight ? value : 0);
+  const {isLight} = mark, shares = contrastOf(pixels, {pixels: paper}).pixels;
+  const contrast = shares.map((share, at) => isLight ? pixels.pixels[at] - paper[at] : share).map((value, at) =>
+    within[at] > 127 && (pixels.pixels[at] > paper[at]) === isLight ? value : 0);
   // Not the very strongest, which may be dust; but a thin pen covers few pixels.
   const most = Math.max(1, sortedValue(countsOf(contrast), contrast.length - Math.min(5, contrast.length)));
   const strokes = {...pixels, pixels: Uint8ClampedArray.from(contrast, value =>
