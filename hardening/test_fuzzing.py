@@ -50,6 +50,7 @@ def test_a_worker_that_hangs_or_dies_is_noticed(number: int, word: str, limit: f
 COUNTS = {
     "configs": 120, "registry": 60, "h5": 80, "pth": 40, "keras": 40,
     "safetensors": 40, "caffe": 40, "pictures": 60, "arrays": 50, "runs": 8,
+    "idx": 60, "tables": 60, "cifar": 60, "mat": 60, "folders": 60,
     "commands": 12, "trainings": 3,
 }  # fmt: skip
 

@@ -13,14 +13,14 @@ IN_A_PROCESS = """
 import resource, sys
 from modelzoo.config.sections import Data
 from modelzoo.data import source
-from modelzoo.data.datasets import load_folder
+from modelzoo.data.folders import find_images
 from modelzoo.data.pipeline import InputPipeline
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 source.KEPT_SHARE = 0  # as for images that do not fit
-data = load_folder("pictures", (128, 128, 3))
+data = find_images("pictures").as_dataset((128, 128, 3))
 settings = Data(dataset="pictures", batch_size=16, validation_split=0,
     augmentation=[{"class_name": "RandomPatch", "config": {"height": 112, "width": 112}}])
 pipeline = InputPipeline(data, settings, num_classes=4)

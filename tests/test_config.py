@@ -125,9 +125,9 @@ def test_options_of_every_command_reach_the_answer(words):
 def test_every_option_that_stands_for_a_key_sets_it():
     config = chosen(
         "--epochs 2 --batch-size 7 --learning-rate 1e-2 --seed 3 --backend jax "
-        "--precision mixed_float16 --distribute devices"
+        "--precision mixed_float16 --distribute devices --skip-bad-images"
     )
-    values = (2, 7, 0.01, 3, "mixed_float16", "jax", "devices")
+    values = (2, 7, 0.01, 3, True, "mixed_float16", "jax", "devices")
     assert tuple(config.value(key) for key in SHORTCUTS.values()) == values
 
 
@@ -266,7 +266,7 @@ def test_a_section_has_no_key_that_its_call_does_not_take():
     hints = get_type_hints(sections.Image)
     assert (hints["fit"], hints["ink"]) == (Fit, Ink)
     # The data set is opened before its pipeline, at a size, and brings its class names.
-    opened = {"dataset", "class_names", "image_size"}
+    opened = {"dataset", "class_names", "image_size", "skip_bad_images"}
     used = set(re.findall(r"settings\.(\w+)", inspect.getsource(InputPipeline)))
     assert names(sections.Data) - opened == used
     assert names(sections.Compile) <= names(keras.Model.compile)

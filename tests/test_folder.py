@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modelzoo.data.datasets import check_dataset_name, images_of, load_dataset, load_folder
+from modelzoo.data.datasets import check_dataset_name, load_dataset
+from modelzoo.data.folders import find_images
+from modelzoo.data.image_files import ImageFiles
 from modelzoo.data.pipeline import NumpyBatches
-from modelzoo.data.source import BatchSource
+from modelzoo.data.source import BatchSource, Dataset
 from modelzoo.support.errors import InputError
 
 SHAPE = (8, 8, 3)
 COLOURS = {"ant": (200, 10, 10), "bee": (10, 200, 10), "cow": (10, 10, 200)}
+
+
+def load_folder(root: Path, shape: tuple[int, int, int]) -> Dataset:
+    return find_images(root).as_dataset(shape)
 
 
 def draw(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 10)) -> None:
@@ -88,7 +94,6 @@ def without_classes(split: Path) -> None:
     ("spoil", "wrong", "message"),
     [
         (lambda root: (root / "train").rename(root / "other"), "train", "no such folder"),
-        (lambda root: (root / "test").rename(root / "val"), "test", "no such folder"),
         (lambda root: draw(root / "test" / "dog" / "0.png", BLACK), "test/dog", "is not in"),
         (lambda root: (root / "train" / "dog").mkdir(), "train/dog", "no image in it"),
         (lambda root: without_classes(root / "train"), "train", "no folders in it"),
@@ -98,7 +103,7 @@ def without_classes(split: Path) -> None:
             "in folders within it are not looked for",
         ),
     ],
-    ids=["no-train", "no-test", "foreign-class", "empty-class", "no-classes", "deeper"],
+    ids=["no-train", "foreign-class", "empty-class", "no-classes", "deeper"],
 )
 def test_a_wrong_layout_is_one_clear_error(root, spoil, wrong, message):
     spoil(root)
@@ -148,9 +153,9 @@ def test_a_million_names_stay_small(tmp_path):
     """Names are stored as bytes: 200,000 of ImageNet's length take less than 8 MB."""
     count = 200_000
     tracemalloc.start()
-    files = {"n01440764": [f"n01440764_{number}.JPEG" for number in range(count)]}
+    files = ImageFiles.of([(0, tmp_path, [f"n01440764_{number}.JPEG" for number in range(count)])])
     read: list[Path] = []
-    source, _ = images_of(tmp_path, files, SHAPE, lambda path: read.append(path) or np.zeros(SHAPE))
+    source = files.read(SHAPE, lambda path: read.append(path) or np.zeros(SHAPE))
     del files
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -85,7 +85,7 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
 def test_only_the_arrays_that_are_asked_for_are_read(tmp_path):
     entries = [("x.npy", header((1,), numbers=b"x")), ("notes.txt", b"no array")]
     (tmp_path / "more.npz").write_bytes(zipped(entries))
-    assert read_arrays(tmp_path / "more.npz", ["x"])["x"].tolist() == [ord("x")]
+    assert read_arrays(tmp_path / "more.npz", "x".__eq__)["x"].tolist() == [ord("x")]
 
 
 def test_a_state_of_texts_is_refused(tmp_path):

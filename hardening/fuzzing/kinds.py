@@ -14,6 +14,11 @@ KINDS = {  # the module and the class
     "caffe": "archive_files.CaffeArrays",
     "pictures": "pictures.Pictures",
     "arrays": "arrays.Arrays",
+    "idx": "data_files.IdxFiles",
+    "tables": "data_files.Tables",
+    "cifar": "data_files.CifarFiles",
+    "mat": "data_files.MatFiles",
+    "folders": "data_files.ImageFolders",
     "registry": "registry.Registry",
     "runs": "runs.Runs",
 }

@@ -282,7 +282,7 @@ def _listing(folder: Path) -> set[tuple[str, int]]:
     return {
         (str(path.relative_to(folder)), 0 if path.is_dir() else path.lstat().st_size)
         for path in folder.rglob("*")
-        if "modelzoo/weights" not in str(path) and path.name != "modelzoo"
+        if not re.search("modelzoo/(weights|checked)", str(path)) and path.name != "modelzoo"
     }
 
 

@@ -135,8 +135,9 @@ def override(of: str) -> Option:
 
 
 A_NETWORK = "NAME, NAME/WEIGHTS, a YAML or a run's folder"
-DATA_SETS = "a name, folder:PATH, tfds:NAME, hf:OWNER/NAME"
+DATA_SETS = "a name, a file or folder, tfds:NAME, hf:OWNER/NAME"
 IMAGE_FILES = "PNG, JPEG, GIF, BMP, TIFF, WebP; or sample:7, of the package"
+SKIP = {"action": "store_true", "default": None, "help": "leave out image files that are damaged"}
 SEED = whole(0, 2**32 - 1)  # as NumPy takes them
 
 NETWORK = value("model", "NAME", A_NETWORK)
@@ -184,6 +185,7 @@ COMMANDS = (
         value("--distribute", "D", "none, devices (all of this process), workers (none)"),
         value("--resume", "DIR", "continue an interrupted run"),
         flag("--tensorboard", "write what TensorBoard shows, into the run's folder"),
+        ("--skip-bad-images", SKIP),
         *DEVICE,
     ),
     Command(
@@ -275,6 +277,12 @@ COMMANDS = (
         choice("--format", ("onnx", "saved_model", "litert", "html"), "of it", required=True),
         value("--out", "DIR", "folder for the file (.); of a page also its name", default="."),
         flag("--scaled", "take scaled images, not pixels of 0..255"),
+        JSON,
+    ),
+    Command(
+        "check my-pictures",
+        "Look at every image of a folder: bad, odd and repeated ones, and images of each class.",
+        value("path", "FOLDER", "of images, in any layout that --dataset takes"),
         JSON,
     ),
     Command(

@@ -253,6 +253,22 @@ def demo(options: argparse.Namespace) -> None:
     say(f"networks: {count}; bytes: {path.stat().st_size:,}")
 
 
+def check(options: argparse.Namespace) -> None:
+    """Print what is in a folder of images, and what is wrong with it."""
+    from modelzoo.data.checking import check_images, report, report_lines
+    from modelzoo.data.datasets import data_folder
+    from modelzoo.data.folders import find_images
+
+    place = options.path.removeprefix("folder:")
+    named = data_folder() / place
+    found = find_images(named if not Path(place).exists() and named.is_dir() else place)
+    facts = report(found, check_images(found))
+    show(options, facts, report_lines(found, facts))
+    if bad := facts["bad"]:
+        many = f"{len(bad):,} of {len(found):,} images cannot be used"
+        raise RunError(f"{many}; train --skip-bad-images leaves them out")
+
+
 PUBLISHED = ("accuracy", "loss", "top5_accuracy")  # of `Scores`, in the summary of `evaluate`
 WORDS = {"good": "good", "damaged": "WRONG", "missing": "MISSING", "unknown": "no hash"}
 

@@ -19,6 +19,7 @@ SHORTCUTS = {  # options that stand for a key, in the order of `modelzoo train -
     "batch_size": "data.batch_size",
     "learning_rate": SCHEDULE,
     "seed": "trainer.seed",
+    "skip_bad_images": "data.skip_bad_images",
     "precision": "trainer.precision",
     "backend": "trainer.backend",
     "distribute": "trainer.distribute",

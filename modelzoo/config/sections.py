@@ -89,6 +89,7 @@ class Data(Section, frozen=True, kw_only=True):
     augmentation: list[KerasObject] = []
     label_mode: Literal["int", "categorical"] = "int"
     class_names: list[str] | None = None
+    skip_bad_images: bool = False
     image_size: Annotated[
         Count | Annotated[list[Count], Meta(min_length=2, max_length=2)] | None,
         Meta(description="a number from 1, or [height, width]"),

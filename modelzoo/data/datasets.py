@@ -1,21 +1,19 @@
-"""Every named data set (from the data folder, fetched, drawn by us), and folders of images.
+"""Every data set: by its name (from the data folder, fetched, drawn by us), or by its path.
 
 Fetched files are checked by their SHA-256, and read without unpickling.
 """
 
 import difflib
-import itertools
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from modelzoo.config.published import WeightsFile
-from modelzoo.data.images import Fit, Ink, read_image, read_lazily
+from modelzoo.data.containers import files_of, read_files
+from modelzoo.data.folders import ImageFolder, check_folder, find_images, is_image_folder
+from modelzoo.data.images import Fit, Ink
 from modelzoo.data.known_sets import KNOWN_SETS, KnownSet
 from modelzoo.data.library_sets import check_library_name, library_of, load_library_set
 from modelzoo.data.npz import as_dataset, read_npz
@@ -23,12 +21,12 @@ from modelzoo.data.source import (
     Dataset,
     DatasetUnavailable,
     ImageShape,
-    LazyImages,
     check_image_shape,
     with_image_shape,
 )
 from modelzoo.support.environment import cache_folder, in_home
 from modelzoo.support.errors import InputError
+from modelzoo.support.files import is_there
 from modelzoo.weights.store import Limits, NotFetched, cached_path, fetch
 
 # Sets that need no network, and those that can be loaded though the data folder lacks them.
@@ -39,8 +37,10 @@ FETCHED_FOLDER = "datasets"  # below the cache folder
 PUBLISHED = Path(__file__).parent / "files" / "published.txt"
 # Shorter than for weights: without a network, training goes on with another data set.
 LIMITS = Limits(silence=15.0, attempts=2)
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
-LAYOUT = "The layout is PATH/train/CLASS/pictures and PATH/test/CLASS/pictures."
+# How a file or folder of a known set may go on behind its name: cifar-10-python.tar.gz, MNIST/raw.
+BEHIND = re.compile(
+    r"(train|test|t10k|binary|python|batches|bin|py|images|labels|idx\d|ubyte|raw|csv|mat|zip|tar|tgz|gz)*"
+)
 IMAGENET = """\
 imagenet is not in {folder}, and can't be fetched: ask for ILSVRC 2012 at https://image-net.org
 Put its images at {folder}/imagenet/train/CLASS/* and those of its validation set at
@@ -63,24 +63,53 @@ def data_folder() -> Path:
 
 def dataset_names() -> list[str]:
     """Every name that `load_dataset` knows: the built-in ones, then those in the data folder."""
-    files = {path.stem for path in data_folder().glob("*.npz") if path.is_file()}
-    folders = {path.parent.name for path in data_folder().glob("*/train") if path.is_dir()}
-    found = sorted(name for name in files | folders if _is_safe(name))
-    return BUILT_IN + [name for name in found if name not in BUILT_IN]
+    found = [path for path in data_folder().glob("*") if _is_safe(path.stem)]
+    names = {
+        path.stem for path in found if path.suffix in (".npz", ".csv") or is_image_folder(path)
+    }
+    return BUILT_IN + sorted(names - set(BUILT_IN))
+
+
+def _in_data_folder(name: str) -> Path | None:
+    """Return where a data set lies in the data folder: NAME.npz, or what else is called so."""
+    folder = data_folder()
+    if (arrays := folder / f"{name}.npz").is_file():
+        return arrays
+    if not folder.is_dir():
+        return None
+    letters = name.replace("_", "")
+    for path in sorted(folder.iterdir()):
+        rest = re.sub(r"[^a-z0-9]", "", path.name.lower())
+        if not rest.startswith(letters) or not BEHIND.fullmatch(rest.removeprefix(letters)):
+            continue
+        # Folders have their classes in alphabetical order, which may not be the published one.
+        if name not in FETCHED or not is_image_folder(path):
+            return path
+    return None
+
+
+def place_of(name: str) -> Path | None:
+    """Return where the files of a data set lie on this machine: a path, or in the data folder.
+
+    None for those that are fetched, made, or of another library.
+    """
+    if name.startswith("folder:"):
+        return in_home(name.removeprefix("folder:"))
+    if library_of(name) or name in OFFLINE:
+        return None
+    if _is_safe(name):
+        found = _in_data_folder(name)
+        here = found is None and name not in BUILT_IN and is_there(Path(name))
+        return Path(name) if here else found
+    return in_home(name) if name and is_there(in_home(name)) else None
 
 
 def picture_folder(name: str) -> Path | None:
-    """Where the image files of a data set lie: `folder:PATH`, or a folder in the data folder.
-
-    None for a data set of arrays: those that are fetched or made, and any `<name>.npz`.
-    """
-    if name.startswith("folder:"):
-        return Path(name.removeprefix("folder:"))
-    if not _is_safe(name) or name in (*FETCHED, *OFFLINE):
+    """Where the image files of a data set lie; None for arrays."""
+    place = place_of(name)
+    if place is None or place.is_file():
         return None
-    folder = data_folder() / name
-    arrays = folder.with_suffix(".npz").is_file()
-    return folder if (folder / "train").is_dir() and not arrays else None
+    return place if not place.is_dir() or is_image_folder(place) else None
 
 
 def takes_image_options(name: str) -> bool:
@@ -94,16 +123,15 @@ def check_dataset_name(name: str) -> None:
         check_folder(folder)
     elif library := library_of(name):
         check_library_name(name, library)
-    elif name not in (names := dataset_names()):
-        raise _unknown_name(name, names)
+    elif place_of(name) is None and name not in BUILT_IN:
+        raise _unknown_name(name, dataset_names())
 
 
 def _unknown_name(name: str, names: Sequence[str]) -> InputError:
     known = f"Known here: {', '.join(names)}."
     if not _is_safe(name):
         return InputError(
-            f"{name!r} is not the name of a data set: only a-z, 0-9 and _ stand in one\n"
-            f"{known} Your own images: folder:PATH"
+            f"{name!r} is not the name of a data set, and there is no such file or folder\n{known}"
         )
     if name == "imagenet":  # may not be redistributed
         return InputError(IMAGENET.format(folder=data_folder()) + known)
@@ -121,18 +149,23 @@ def load_dataset(
     fit: Fit = "cover",
     ink: Ink = "as_is",
     notify: Callable[[str], None] | None = None,
+    check: Callable[[ImageFolder], ImageFolder] | None = None,
 ) -> Dataset:
-    """Load a data set by its name, or a person's own images as `folder:PATH`.
+    """Load a data set by its name or its path, or a person's own images.
 
     Args:
-        name: one of `dataset_names()`, `folder:PATH` that holds train/CLASS/*, test/CLASS/*,
+        name: one of `dataset_names()`; the path of a folder of images, or of a file or a folder
+            that holds a data set as it is distributed, with or without `folder:` before it;
             `tfds:NAME` of TensorFlow Datasets, or `hf:OWNER/NAME` of Hugging Face.
         image_shape: height, width and channels that every image is brought to; None: as it is.
         fit: as in `read_image`, where `takes_image_options`. Arrays are prepared already: their
             images are resized, whatever it is.
         ink: as in `read_image`, where `takes_image_options`.
-        notify: called with a notice where `mnist` can't be reached, and `mnist5k` comes in its
-            place: nothing measured on it can pass for MNIST's. It stands in for `mnist16`, too.
+        notify: called with the table of what was found in a folder, and with a notice where `mnist`
+            can't be reached, and `mnist5k` comes in its place: nothing measured on it can pass for
+            MNIST's. It stands in for `mnist16`, too.
+        check: called with what was found in a folder of images; returns it without those that
+            cannot be used, or refuses it.
 
     Returns:
         `x_train` and `x_test`, uint8 (n, height, width, channels); `y_train` and `y_test`, int64
@@ -156,7 +189,11 @@ def load_dataset(
     else:
         image_shape = check_image_shape(image_shape)
         if folder := picture_folder(name):
-            return replace(load_folder(folder, image_shape, fit=fit, ink=ink), name=name)
+            found = find_images(folder)
+            if notify is not None:
+                notify("\n".join(found.table()))
+            found = found if check is None else check(found)
+            return replace(found.as_dataset(image_shape, fit=fit, ink=ink), name=name)
         if library := library_of(name):
             return load_library_set(name, library, image_shape, fit=fit, ink=ink)
     try:
@@ -181,21 +218,31 @@ def _load_named(name: str) -> Dataset:
             return known.derive(_load_named(known.made_of))
         except DatasetUnavailable as error:
             raise DatasetUnavailable(f"{name} is made of {known.made_of}: {error}") from error
-    path = data_folder() / f"{name}.npz"
-    if known is None:
-        return read_npz(path, name)
-    if path.is_file() or not known.addresses:
-        data = read_npz(path, name, known.class_names)
+    class_names, others = (known.class_names, known.others) if known else ((), "")
+    path = place_of(name)
+    if path is None and known and known.addresses:
+        files = [_fetched(name, known, *file) for file in published_files(known.files or name)]
+        path = files[0]
     else:
-        paths = [_fetched(name, known, *file) for file in published_files(name)]
-        data = as_dataset(name, known.read(*paths), known.class_names)
+        path = path or data_folder() / f"{name}.npz"
+        files = files_of(path)
+    if path.suffix == ".npz":
+        data = read_npz(path, name, class_names)
+    else:
+        try:
+            arrays, notes = read_files(files, others)
+            data = as_dataset(name, arrays, class_names, " ".join(notes))
+        except InputError as error:
+            where = "" if any(str(error).startswith(f"{file} ") for file in files) else f"{path}: "
+            raise InputError(f"{where}{error}") from None
     size = len(data.x_train), len(data.x_test)
-    if not known.images or size == known.images:
-        return replace(data, note=known.note)
-    counts = "{:,} training and {:,} test images, not the {:,} and {:,}".format(
-        *size, *known.images
-    )
-    return replace(data, note=f"{counts} of the published {name}.")
+    notes = [data.note] if data.note else []
+    if known and known.images and size != known.images:
+        counts = "{:,} training and {:,} test images, not the {:,} and {:,}".format(
+            *size, *known.images
+        )
+        notes.append(f"{counts} of the published {name}.")
+    return replace(data, note=" ".join([*notes, *([known.note] if known and known.note else [])]))
 
 
 def _fetched(name: str, known: KnownSet, file: str, size: int, sha256: str) -> Path:
@@ -208,7 +255,7 @@ def _fetched(name: str, known: KnownSet, file: str, size: int, sha256: str) -> P
             sources.insert(0, f"file:{copy}")
     wanted = WeightsFile(
         label=f"{name} ({file})",
-        file=f"{name}/{file}",
+        file=f"{known.files or name}/{file}",
         sources=tuple(sources),
         sha256=sha256,
         bytes=size,
@@ -229,97 +276,3 @@ def _fetched(name: str, known: KnownSet, file: str, size: int, sha256: str) -> P
 
 def _is_safe(name: str) -> bool:
     return re.fullmatch(r"[a-z0-9_]{1,64}", name) is not None
-
-
-def check_folder(path: str | os.PathLike[str]) -> Path:
-    """Return the folder `path`, or say that it or its train or test folder is not there."""
-    root = in_home(path)
-    for folder in (root, root / "train", root / "test"):
-        if not folder.is_dir():
-            raise InputError(f"{folder}: there is no such folder\n{LAYOUT}")
-        _refuse_links_out(folder, root)
-    return root
-
-
-def load_folder(path: str | os.PathLike[str], image_shape: ImageShape, **options: Any) -> Dataset:
-    """Load PATH/train/CLASS/* and PATH/test/CLASS/*, read as they are needed.
-
-    Hidden files and files whose names do not end like an image's are passed over. A link that
-    leads out of `path` is refused. `options` are `fit` and `ink` of `read_image`.
-    """
-    root = check_folder(path)
-    class_names = _class_names(root, "train")
-    for foreign in _class_names(root, "test"):
-        if foreign not in class_names:
-            raise InputError(
-                f"{root / 'test' / foreign}: the class {foreign} is not in {root / 'train'}\n"
-                "A network can't know a class that it was never shown: add it or take it away."
-            )
-
-    def read(path: Path) -> np.ndarray:
-        return read_image(path, image_shape, **options).pixels
-
-    data = []
-    for split in (root / "train", root / "test"):
-        files = {name: _image_names(split / name, root) for name in class_names}
-        data.append(images_of(split, files, image_shape, read))
-    return Dataset(f"folder:{path}", *data[0], *data[1], class_names)
-
-
-def images_of(
-    folder: Path,
-    files: Mapping[str, Sequence[str]],
-    image_shape: ImageShape,
-    read: Callable[[Path], np.ndarray],
-) -> tuple[LazyImages, np.ndarray]:
-    """Return the images of `folder`/CLASS/*, whose names `files` has by class, and their labels."""
-    labels = np.repeat(np.arange(len(files)), [len(names) for names in files.values()])
-    folders = [folder / name for name in files]
-    # As bytes, the 1.2 million names of ImageNet take 30 MB.
-    names = np.array([os.fsencode(name) for name in itertools.chain.from_iterable(files.values())])
-
-    def paths(positions: np.ndarray) -> list[Path]:
-        return [folders[labels[each]] / os.fsdecode(names[each]) for each in positions]
-
-    return read_lazily(len(labels), image_shape, paths, read), labels
-
-
-def _class_names(root: Path, split: str) -> tuple[str, ...]:
-    folder = root / split
-    names = [path.name for path in folder.iterdir() if path.name[0] != "." and path.is_dir()]
-    if not names:
-        raise InputError(f"{folder}: there are no folders in it, one for each class\n{LAYOUT}")
-    for name in names:
-        _refuse_links_out(folder / name, root)
-    return tuple(sorted(names))
-
-
-def _image_names(folder: Path, root: Path) -> list[str]:
-    if not folder.is_dir():  # a class that the test set lacks is merely not tested
-        return []
-    names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink():
-                _refuse_links_out(Path(entry.path), root)
-            if os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file():  # noqa: PTH122
-                names.append(entry.name)
-    if not names:
-        raise InputError(
-            f"{folder}: there is no image in it\n"
-            f"Looked for {', '.join(sorted(SUFFIXES))}. "
-            "Images in folders within it are not looked for.\n"
-            "Put images in, or take the empty class away."
-        )
-    return sorted(names)
-
-
-def _refuse_links_out(path: Path, root: Path) -> None:
-    """Refuse a link that leads out of `root`: the data would change with what lies elsewhere."""
-    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-        raise InputError(
-            f"{path} is a link that leads out of {root}\n"
-            "Copy the images in, or name the folder that holds them all."
-        )

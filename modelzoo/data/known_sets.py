@@ -1,17 +1,14 @@
 """Every data set that has a name of its own: what it holds, and where it comes from."""
 
-import gzip
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from modelzoo.config import Config
 from modelzoo.data import fukushima_digits, shapes
-from modelzoo.data.npz import KEYS, read_arrays
+from modelzoo.data.npz import read_arrays
 from modelzoo.data.source import Dataset, convert
 from modelzoo.support.environment import check_installed
 from modelzoo.support.errors import InputError
@@ -23,6 +20,13 @@ FASHION_ADDRESS = (
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
 )
 CIFAR_ADDRESS = "https://www.cs.toronto.edu/~kriz"
+KMNIST_ADDRESS = "https://codh.rois.ac.jp/kmnist/dataset/kmnist"
+SVHN_ADDRESS = "https://ufldl.stanford.edu/housenumbers"
+EMNIST_ADDRESSES = (
+    "https://biometrics.nist.gov/cs_links/EMNIST",
+    "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST",
+)
+EMNIST_LICENCE = "published by NIST, which states no licence; made of its Special Database 19"
 MNIST16_TRAINING, MNIST16_TEST = 7291, 2007  # the zip codes of LeCun et al. (1989)
 
 # What the classes are called, in the order of their numbers.
@@ -53,40 +57,11 @@ CIFAR100 = (
     "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
     "willow_tree", "wolf", "woman", "worm",
 )
+# EMNIST's letters are upper and lower case alike; "balanced" keeps apart what looks apart.
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+BALANCED = (*DIGITS, *LETTERS, *"abdefghnqrt")
+KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 # fmt: on
-
-
-def read_idx(*paths: Path) -> dict[str, np.ndarray]:
-    """Read gzipped files in LeCun's format, in the order of `KEYS`."""
-    arrays = {}
-    for key, path in zip(KEYS, paths, strict=True):
-        data = gzip.decompress(path.read_bytes())
-        dimensions = data[3]  # after two zeros and the type; then a big-endian size for each
-        shape = np.frombuffer(data, ">i4", dimensions, offset=4)
-        arrays[key] = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    return arrays
-
-
-def read_cifar(path: Path, label_bytes: int) -> dict[str, np.ndarray]:
-    """Read an archive of CIFAR's binary version in memory; nothing is extracted.
-
-    The last byte of a label is the class; CIFAR-100 has that of its superclass before it.
-    """
-    parts: dict[str, bytes] = {}
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:  # as they come: going back would decompress everything again
-            file = archive.extractfile(member)
-            if file is not None and member.name.endswith(".bin"):
-                parts[member.name] = file.read()
-    arrays = {}
-    for split in ("train", "test"):
-        names = sorted(name for name in parts if ("test" in name) == (split == "test"))
-        content = b"".join(parts[name] for name in names)
-        records = np.frombuffer(content, np.uint8).reshape(-1, label_bytes + 3 * 32 * 32)
-        planes = records[:, label_bytes:].reshape(-1, 3, 32, 32)  # red, green, blue
-        arrays[f"x_{split}"] = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-        arrays[f"y_{split}"] = records[:, label_bytes - 1].copy()
-    return arrays
 
 
 def load_mnist5k() -> Dataset:
@@ -153,6 +128,7 @@ def make_mnist16(mnist: Dataset) -> Dataset:
         y_train=mnist.y_train[train],
         x_test=convert(mnist.x_test[test], (16, 16, 1)),
         y_test=mnist.y_test[test],
+        validation=None,
         note="7,291 training and 2,007 test images of MNIST, brought to 16x16 pixels: as many as "
         "the zip codes of LeCun et al. (1989), but not those.",
     )
@@ -179,11 +155,13 @@ class KnownSet:
     made_of: str = ""  # the data set whose images these are
     derive: Callable[[Dataset], Dataset] | None = None  # makes it of `made_of`
     addresses: tuple[str, ...] = ()  # of the folders that hold its files, tried in order
-    read: Callable[..., dict[str, np.ndarray]] = read_arrays  # from these files to arrays
+    files: str = ""  # whose files these are in published.txt, if not its own
+    others: str = ""  # a pattern of files within them that belong to other sets
     keras_folder: str | None = None  # where Keras keeps the same files; a copy is used
     images: tuple[int, int] | None = None  # published numbers, training and test
     fallback: str = ""  # stands in for it where it cannot be reached
     note: str = ""  # of its array file, see `Dataset`
+    licence: str = ""  # of a set that is fetched, as its publisher states it
 
 
 KNOWN_SETS = {
@@ -197,21 +175,47 @@ KNOWN_SETS = {
     "fashion_mnist": KnownSet(
         FASHION_MNIST,
         addresses=(FASHION_ADDRESS, KERAS_ADDRESS),
-        read=read_idx,
         keras_folder="fashion-mnist",
         images=(60_000, 10_000),
     ),
     "cifar10": KnownSet(
         CIFAR10,
         addresses=(CIFAR_ADDRESS,),
-        read=partial(read_cifar, label_bytes=1),
         images=(50_000, 10_000),
     ),
     "cifar100": KnownSet(
         CIFAR100,
         addresses=(CIFAR_ADDRESS,),
-        read=partial(read_cifar, label_bytes=2),
         images=(50_000, 10_000),
+    ),
+    "emnist_letters": KnownSet(
+        LETTERS,
+        addresses=EMNIST_ADDRESSES,
+        files="emnist",
+        others=r"emnist-(?!letters)",
+        images=(124_800, 20_800),
+        licence=EMNIST_LICENCE,
+    ),
+    "emnist_balanced": KnownSet(
+        BALANCED,
+        addresses=EMNIST_ADDRESSES,
+        files="emnist",
+        others=r"emnist-(?!balanced)",
+        images=(112_800, 18_800),
+        licence=EMNIST_LICENCE,
+    ),
+    "kmnist": KnownSet(
+        KMNIST,
+        addresses=(KMNIST_ADDRESS,),
+        images=(60_000, 10_000),
+        licence="CC BY-SA 4.0; KMNIST Dataset (created by CODH), adapted from Kuzushiji Dataset "
+        "(created by NIJL and others)",
+    ),
+    "svhn": KnownSet(
+        DIGITS,
+        addresses=(SVHN_ADDRESS,),
+        images=(73_257, 26_032),
+        licence="for non-commercial use only",
     ),
     "mnist5k": KnownSet(DIGITS, load_mnist5k, made_of="mnist"),
     "digits": KnownSet(DIGITS, load_digits),

@@ -46,6 +46,9 @@ class InputPipeline:
         self.data, self.batch_size, self.seed = data, settings.batch_size, seed
         self.num_classes = num_classes if settings.label_mode == "categorical" else None
         train, validation = split_validation(data.y_train, settings.validation_split)
+        if data.validation is not None and settings.validation_split:
+            validation = data.validation  # its publisher's
+            train = np.setdiff1d(np.arange(len(data.y_train)), validation)
         wanted = settings.training_images
         if wanted is not None and wanted < len(train):
             _, chosen = split_validation(data.y_train[train], wanted)

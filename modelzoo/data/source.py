@@ -20,6 +20,7 @@ MEMORY_LIMIT = 1 << 30  # bytes
 KEPT_SHARE = 1 / 8  # of the memory: so large may the images of one split be that are kept
 READ_AHEAD = 2  # batches of files: one is being read while another is waited for
 SPLIT_SEED = 0  # the validation images are the same for every seed of a run
+TEST_SHARE = 0.2  # of the images of a data set that has none to test on
 
 
 class DatasetUnavailable(InputError):  # noqa: N818, the name states the condition
@@ -105,6 +106,8 @@ class Dataset:
     y_test: np.ndarray
     class_names: tuple[str, ...]
     note: str = ""  # what a reader of a figure measured on it must know
+    validation: np.ndarray | None = None  # positions in x_train that were set aside for it
+    left_out: tuple[tuple[str, str], ...] = ()  # bad image files, and what is wrong with them
 
     @property
     def image_shape(self) -> ImageShape:
@@ -178,6 +181,19 @@ def convert(images: np.ndarray, image_shape: ImageShape) -> np.ndarray:
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         target[:] = np.asarray(picture).reshape(height, width, -1)  # grey spreads over 3 channels
     return converted
+
+
+def without_test(count: int) -> str:
+    """Return the note on a data set that came without test images."""
+    return (
+        f"It has no test images: {count:,}, a fifth of each class drawn by the seed {SPLIT_SEED}, "
+        "are held back for the test."
+    )
+
+
+def own_validation(count: int) -> str:
+    """Return the note on a data set that brings its validation images."""
+    return f"Its own {count:,} validation images take the place of data.validation_split."
 
 
 def split_validation(labels: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from msgspec.structs import asdict
 
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.config.published import without_password
+from modelzoo.data.checking import usable
 from modelzoo.data.datasets import load_dataset
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.support.errors import InputError, reason_of
@@ -22,6 +24,7 @@ from modelzoo.weights.store import find_weights, named_weights
 
 if TYPE_CHECKING:
     import keras
+    from rich.console import Console
 
     from modelzoo.data.source import Dataset
 
@@ -55,16 +58,24 @@ def build_network(config: Config) -> keras.Model:
 
 
 def open_dataset(
-    config: Config, notify: Callable[[str], None], *, is_new: bool = False
+    config: Config,
+    notify: Callable[[str], None],
+    *,
+    is_new: bool = False,
+    console: Console | None = None,
 ) -> tuple[Dataset, Config]:
     """Load a configuration's data set, or its replacement; return it with a configuration for it.
 
     If `is_new`, the network is about to be trained, and gets the data set's classes; else it has to
-    have as many.
+    have as many. A folder of images is looked through before, or if bad ones shall be left out;
+    `console` shows the progress.
     """
-    name = config.data.dataset
+    name, skip = config.data.dataset, config.data.skip_bad_images
+    check = partial(usable, skip=skip, console=console) if is_new or skip else None
     # Files of any size are fitted as `image` says; arrays were prepared by whoever published them.
-    data = load_dataset(name, image_shape=config.image_shape, notify=notify, **asdict(config.image))
+    data = load_dataset(
+        name, image_shape=config.image_shape, notify=notify, check=check, **asdict(config.image)
+    )
     if data.name != name:
         config = config.with_dataset(data.name)
     return data, fit_config_to_data(config, data, notify if is_new else None)

@@ -13,7 +13,7 @@ from rich.console import Console
 from modelzoo.config import Config
 from modelzoo.support.environment import memory_peak, versions
 from modelzoo.support.errors import InputError
-from modelzoo.support.files import as_typed, replacing
+from modelzoo.support.files import as_typed, replacing, write_csv
 from modelzoo.support.terminal import tell
 from modelzoo.training.callbacks import EpochOrder, Saving, ShowProgress
 from modelzoo.training.device import Device, placement
@@ -42,7 +42,8 @@ def train(
     are called beside the configuration's own.
     """
     say, goes_on = partial(tell, console), folder is not None and folder.is_begun
-    data, fitted = open_dataset(config, partial(say, style="bold"), is_new=not goes_on)
+    notify = partial(say, style="bold")
+    data, fitted = open_dataset(config, notify, is_new=not goes_on, console=console)
     if folder is None or not goes_on:
         config = fitted  # a run that goes on keeps its own: the same classes, the same split
     elif data.name != config.data.dataset:
@@ -53,7 +54,7 @@ def train(
     with device.scope(), contextlib.ExitStack() as at_end:
         session = Session(config, data, device, distribution)
         session.rehearse()
-        name = data.name
+        name, left_out = data.name, data.left_out
         del data  # the session keeps what it needs of it
         if start is not None:
             with distribution.scope():
@@ -68,6 +69,9 @@ def train(
             saving.go_on()
         else:
             folder.write_config(config)
+            if left_out:
+                rows = [{"image": image, "problem": problem} for image, problem in left_out]
+                write_csv(folder.path / "skipped-images.csv", ("image", "problem"), rows)
             saving.save()
         notices = _introduce(session, console)
         try:
