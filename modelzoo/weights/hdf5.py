@@ -217,7 +217,7 @@ def open_checked(path: Path, content: bytes | None = None) -> Iterator[CheckedFi
     except InputError:
         raise
     except DAMAGE as error:
-        reason = reason_of(error)
+        reason = "no HDF5" if isinstance(error, TypeError) else reason_of(error)
         what = "is cut off" if "truncated" in reason else "is damaged"
         raise InputError(f"{path}: {what}: {reason}\nFetch or copy it again") from None
 

@@ -34,7 +34,7 @@ VALIDATION_IMAGES = 5_000
 SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))
 LARGE = ((100, 8), (500, 3), (2000, 0))  # of networks with more than 5 million parameters
 CHUNK = 500  # images in a forward pass
-TIE = 0.001  # accuracies closer than this are decided by the loss
+TIE = 0.0025  # accuracies closer than this are decided by what is usual, and by the loss
 KEPT_BYTES = 400_000_000  # of values in networks
 KEPT_PARAMETERS = 20_000_000  # of the networks that are built at the same time
 # How many candidates each step of the search leaves to the next.
@@ -95,7 +95,7 @@ def guess_network(found: Imported) -> Network:
 def fit_pixels(found: Imported, network: Network, data: Dataset) -> None:
     """Try the usual scalings and paddings, and take the one that fits."""
     search = Search([network], [found.arrays], data)
-    found.tried = search.best_pixels()
+    found.tried = search.best_pixels(pads_itself=found.stored.is_torch)
     best, reached = found.tried[0]
     values = {"data": {"preprocessing": best.layers}}
     found.config = found.config.with_values(values, "the import", asked=False)
@@ -146,8 +146,11 @@ class Search:
         self._prepared = functools.lru_cache(kept)(self._preprocessed)
         self.score = functools.cache(self._scored)
 
-    def best_pixels(self) -> list[tuple[candidates.Pixels, Score]]:
-        """Score all ways to prepare images for the first network, the best on more and more."""
+    def best_pixels(self, *, pads_itself: bool) -> list[tuple[candidates.Pixels, Score]]:
+        """Score all ways to prepare images for the first network, the best on more and more.
+
+        In networks that pad images themselves, as PyTorch's convolutions do, that follows scaling.
+        """
         names = candidates.activations_of(self.networks[0])
         left = [Candidate(0, names, each) for each in self.ways[0]]
         scored: list[tuple[Candidate, Score]] = []
@@ -156,7 +159,14 @@ class Search:
             scored.sort(key=lambda pair: (-pair[1].accuracy, pair[1].loss))
             left = [each for each, _ in scored[:keep]]
         near = sum(score.accuracy > scored[0][1].accuracy - TIE for _, score in scored)
-        scored[:near] = sorted(scored[:near], key=lambda pair: (pair[0].pixels.own, pair[1].loss))
+        scored[:near] = sorted(
+            scored[:near],
+            key=lambda pair: (
+                pair[0].pixels.own,
+                pads_itself and "after scaling" not in pair[0].pixels.geometry,
+                pair[1].loss,
+            ),
+        )
         return [(each.pixels, score) for each, score in scored]
 
     def best(self, activations: Sequence[tuple[str, ...]]) -> tuple[Network, Score]:
