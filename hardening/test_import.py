@@ -109,7 +109,7 @@ def test_a_published_file_reaches_its_accuracy(name: str, tmp_path: Path, capsys
 
 OPENED = [  # by Keras
     "lenet5_keras3.10.keras", "gtsrb_lenet_keras3.11.keras", "dense_28x28_keras3.14.h5",
-    "gtsrb_lenet_leakyrelu_keras2.12.h5", "dead_relu_output_keras2.2.4.h5",
+    "gtsrb_lenet_leakyrelu_keras2.12.h5",
 ]  # fmt: skip
 
 
