@@ -22,6 +22,7 @@ from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
 
 SPEED, ROOFLINE = ROOT / "results" / "speed.json", ROOT / "results" / "roofline.json"
+ELSEWHERE = ROOT / "results" / "speed-elsewhere.json"  # works measured on another machine, too
 PAGE, PICTURE = ROOT / "docs" / "speed.md", ROOT / "docs" / "pictures" / "speed.png"
 INTRODUCTION = """# Speed and memory
 
@@ -126,7 +127,7 @@ def main() -> int:
 
 def results() -> list[dict[str, Any] | None]:
     """Return the results in this checkout, as `page` takes them."""
-    return [read(path) for path in (SPEED, ROOFLINE, steps.OUT, learning.OUT)]
+    return [read(path) for path in (SPEED, ROOFLINE, steps.OUT, learning.OUT, ELSEWHERE)]
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -152,9 +153,10 @@ def page(
     peaks: Mapping[str, Any] | None,
     changes: Mapping[str, Any] | None = None,
     learned: Mapping[str, Any] | None = None,
+    elsewhere: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the page."""
-    tables = _tables(speed, learned)
+    tables = [*_tables(speed, learned), *_elsewhere(elsewhere)]
     parts = [*_introduction(speed), *tables, *_roofline(peaks), *_changes(changes), END]
     return "\n".join(parts) + "\n"
 
@@ -206,6 +208,18 @@ def _behind(works: Mapping[str, Any]) -> Iterator[str]:
         ahead = [f"{row.shown} {row.ratio:.2f}" for row in found if row.ratio and row.ratio < 1]
         if ahead:
             yield f"{work.title} ({', '.join(ahead)})"
+
+
+def _elsewhere(report: Mapping[str, Any] | None) -> Iterator[str]:
+    if report is None:
+        return
+    yield from ("## On another machine", "", f"Some of these works on {_machine(report)}.", "")
+    for work in WORKS:
+        if work.name in report["works"]:
+            yield from (
+                "#" * line.startswith("#") + line
+                for line in _table(work, report["works"][work.name])
+            )
 
 
 def _tables(speed: Mapping[str, Any] | None, learned: Mapping[str, Any] | None) -> Iterator[str]:
