@@ -14,18 +14,19 @@ function extremes({width, height, pixels}, size, largest, axes = [0, 1]) {
   for (const axis of axes) {
     const [lines, length, line, step] = axis ? [height, width, width, 1] : [width, height, 1, width];
     const found = new pixels.constructor(pixels.length), queue = new Int32Array(length);
+    const sign = largest ? 1 : -1, own = new Int32Array(length);
     for (let number = 0; number < lines; number++) {
-      const valueAt = at => pixels[number * line + at * step];
+      const start = number * line;
+      for (let at = 0; at < length; at++) own[at] = sign * pixels[start + at * step];
       let head = 0, tail = 0;
       for (let at = 0; at < length + half; at++) {
         if (at < length) {
-          const value = valueAt(at);
-          while (tail > head && (value - valueAt(queue[tail - 1])) * (largest ? 1 : -1) >= 0) tail--;
+          while (tail > head && own[at] >= own[queue[tail - 1]]) tail--;
           queue[tail++] = at;
         }
         if (at < half) continue;
         while (queue[head] < at - size + 1) head++;
-        found[number * line + (at - half) * step] = valueAt(queue[head]);
+        found[start + (at - half) * step] = sign * own[queue[head]];
       }
     }
     pixels = found;
@@ -37,8 +38,8 @@ function extremes({width, height, pixels}, size, largest, axes = [0, 1]) {
 function contrastOf(one, other) {
   const pixels = new Uint8Array(one.pixels.length);
   for (let at = 0; at < pixels.length; at++) {
-    const [a, b] = [one.pixels[at], other.pixels[at]], light = Math.max(a, b);
-    pixels[at] = Math.floor(255 * (light - Math.min(a, b)) / (light + DARKNESS));
+    const a = one.pixels[at], b = other.pixels[at], light = a > b ? a : b;
+    pixels[at] = 255 * (light - (a > b ? b : a)) / (light + DARKNESS);  // cut off, not rounded
   }
   return {...one, pixels};
 }
