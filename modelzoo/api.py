@@ -40,7 +40,7 @@ def list_weights(pattern: str = "*") -> list[dict[str, Any]]:
         `recipe`, `licence`, `sha256` and `bytes`, and `where` it is: "package", "cache", or "not
         fetched". None if no name fits.
 
-    Example:
+    Examples:
         >>> [row["name"] for row in modelzoo.list_weights("lenet5")]
         ['mnist', 'fashion_mnist']
         >>> modelzoo.list_weights("*/mnist16")[0]["model"]
@@ -75,7 +75,7 @@ def build(model: str | Path | Config, **arguments: Any) -> keras.Model:
     Raises:
         InputError: an unknown model or argument, or a value out of range.
 
-    Example:
+    Examples:
         >>> modelzoo.build("lenet5", num_classes=26).output_shape
         (None, 26)
     """
@@ -136,7 +136,7 @@ def load(
         InputError: no such weights, they are unavailable, or they belong to another network or
             data set; NumPy does not compute the network.
 
-    Example:
+    Examples:
         >>> network = modelzoo.load("lenet5", weights="mnist")
         >>> digits = modelzoo.load_dataset("mnist5k").x_test[:5]
         >>> network.predict(modelzoo.preprocess("lenet5", digits), verbose=0).shape
@@ -165,7 +165,7 @@ def preprocess(model: str | Path | Config, images: np.ndarray) -> np.ndarray:
         InputError: another type or range (floats from 0 to 1 are scaled already), or a shape that
             does not become the network's input.
 
-    Example:
+    Examples:
         >>> black = np.zeros((2, 28, 28), "uint8")
         >>> modelzoo.preprocess("lenet5", black).shape
         (2, 28, 28, 1)
@@ -207,7 +207,7 @@ def evaluate(
             nothing to cut patches from.
         RunError: the golden outputs are others.
 
-    Example:
+    Examples:
         >>> config = modelzoo.load_config("lenet5", dataset="mnist5k")
         >>> result = modelzoo.evaluate(config, "mnist")
         >>> result.scores.accuracy > 0.99, result.confusion.shape
@@ -310,7 +310,7 @@ def predict(
     Raises:
         InputError: a file is not an image that can be read; none is classified then.
 
-    Example:
+    Examples:
         >>> digits = modelzoo.load_dataset("mnist5k")
         >>> found = modelzoo.predict("lenet5/mnist", digits.x_test[::300])
         >>> [each.classes[0][0] for each in found], digits.y_test[::300].tolist()
@@ -421,7 +421,7 @@ def summary(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     Raises:
         InputError: an unknown model, or an argument out of range.
 
-    Example:
+    Examples:
         >>> for layer in modelzoo.summary("lenet5")[:3]:
         ...     print(layer["name"], layer["output_shape"], layer["parameters"])
         input [28, 28, 1] 0

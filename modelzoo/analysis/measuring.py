@@ -143,7 +143,7 @@ def attack(
     Raises:
         InputError: the network does not take the images, or labels and epsilon are no such.
 
-    Example:
+    Examples:
         >>> digits = modelzoo.load_dataset("mnist5k")
         >>> images, labels = digits.x_test[:20], digits.y_test[:20]
         >>> changed = modelzoo.attack("lenet5/mnist", images, labels, 0.1, method="fgsm")
@@ -203,7 +203,7 @@ def robustness(
     Raises:
         InputError: networks, data or strengths cannot be used, or networks not be compared.
 
-    Example:
+    Examples:
         >>> found = modelzoo.robustness("lenet5/mnist", ["shift"], [0, 6], dataset="mnist5k")
         >>> [round(row["accuracy"], 1) for row in found.rows]
         [1.0, 0.4]

@@ -51,7 +51,7 @@ def features(
     Raises:
         InputError: the network has no such layer, or does not take the images.
 
-    Example:
+    Examples:
         >>> digits = modelzoo.load_dataset("mnist5k").x_test[:2]
         >>> maps = modelzoo.features("lenet5/mnist", digits)
         >>> maps["C1"].shape, maps["F6"].shape
@@ -93,7 +93,7 @@ def saliency(
     Reference:
         Simonyan, Vedaldi, Zisserman (2014), Deep inside convolutional networks, section 3.
 
-    Example:
+    Examples:
         >>> digits = modelzoo.load_dataset("mnist5k").x_test[:2]
         >>> modelzoo.saliency("lenet5/mnist", digits).shape
         (2, 28, 28)

@@ -50,7 +50,7 @@ def architecture(layers: Sequence[Layer], name: str) -> Chart:
 
     `layers` is what `modelzoo.summary` returns; `name`, that of the network, is for the title.
 
-    Example:
+    Examples:
         >>> layers = modelzoo.summary("lenet5")
         >>> chart = modelzoo.charts.architecture(layers, "lenet5")
         >>> modelzoo.show(chart)

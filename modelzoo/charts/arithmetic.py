@@ -44,7 +44,7 @@ def activations(names: Sequence[str] = tuple(ACTIVATIONS)) -> Chart:
         LeCun, Bottou, Bengio, Haffner (1998), equation 6, for the scaled tanh; Krizhevsky,
         Sutskever, Hinton (2012), section 3.1, for ReLU.
 
-    Example:
+    Examples:
         >>> chart = modelzoo.charts.activations(["tanh", "relu"])
     """
     values = {name: getattr(reference, name)(INPUTS) for name in names}
@@ -72,7 +72,7 @@ def convolution_steps(
         steps: how many of the steps are drawn below each other: the first ones and the last.
         slider: draw one step, chosen with a slider on a page; elsewhere it is the first step.
 
-    Example:
+    Examples:
         >>> picture, edge = np.eye(6), [[-1, 1], [-1, 1]]
         >>> chart = modelzoo.charts.convolution_steps(picture, edge, steps=2)
     """
@@ -118,7 +118,7 @@ def filtered_pictures(photographs: Sequence[Filtered], title: str) -> Chart:
 
     `title` is such as the name of its file.
 
-    Example:
+    Examples:
         >>> digit = modelzoo.load_dataset("mnist5k").x_test[0]
         >>> filtered = modelzoo.filters(digit, ["edges", "emboss"])
         >>> chart = modelzoo.charts.filtered_pictures(filtered, "a digit")

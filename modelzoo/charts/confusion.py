@@ -32,7 +32,7 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Chart:
     on one, the diagonal would leave nothing for the mistakes. Another number of names than of
     classes is an InputError.
 
-    Example:
+    Examples:
         >>> counts = np.array([[9, 1], [0, 10]])
         >>> chart = modelzoo.charts.confusion_matrix(counts, ["cat", "dog"])
     """
@@ -91,7 +91,7 @@ def mistakes(
         confidence: its probability for that, from 0 to 1; NaN, in the order given, if it has none.
         total: how many mistakes there were, if `images` are a choice of them.
 
-    Example:
+    Examples:
         >>> images = modelzoo.load_dataset("mnist5k").x_test[:2]
         >>> chart = modelzoo.charts.mistakes(images, ["0", "0"], ["6", "8"], [0.9, 0.7])
     """

@@ -35,7 +35,7 @@ def training_curves(history: pd.DataFrame) -> Chart:
     has the highest `val_accuracy`, or else the lowest `val_loss`; it is the first of equals, as
     Keras's ModelCheckpoint keeps it.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> history = pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.4], "val_loss": [0.9, 0.5]})
         >>> chart = modelzoo.charts.training_curves(history)
@@ -56,7 +56,7 @@ def compare_runs(histories: Mapping[str, pd.DataFrame]) -> Chart:
     A colour and a point shape stand for a run; validation is a solid line, training a dotted one.
     Another number of runs is an InputError.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> history = pd.DataFrame({"epoch": [1, 2], "loss": [1.5, 0.4], "accuracy": [0.6, 0.9]})
         >>> chart = modelzoo.charts.compare_runs({"one": history, "other": history})
@@ -82,7 +82,7 @@ def curves_side_by_side(histories: Mapping[str, pd.DataFrame], title: str) -> Ch
 
     `histories` has, by the name of a run, what `training_curves` takes.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> history = pd.DataFrame({"epoch": [1, 2], "accuracy": [0.6, 0.9]})
         >>> runs = {"one": history, "other": history}

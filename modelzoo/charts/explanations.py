@@ -64,7 +64,7 @@ def feature_maps(
         unit: what the values of the answer are.
         kinds: class of each layer, to be written below its name.
 
-    Example:
+    Examples:
         >>> digit = modelzoo.load_dataset("mnist5k").x_test[:1]
         >>> maps = modelzoo.features("lenet5/mnist", digit, ["C1", "S2"])
         >>> first = {name: values[0] for name, values in maps.items()}
@@ -110,7 +110,7 @@ def saliency(picture: np.ndarray, values: np.ndarray, answer: str) -> Chart:
             stored: the change of the class's score for a grey value more in that pixel.
         answer: the class whose score was followed.
 
-    Example:
+    Examples:
         >>> digit = modelzoo.load_dataset("mnist5k").x_test[:1]
         >>> values = modelzoo.saliency("lenet5/mnist", digit)
         >>> chart = modelzoo.charts.saliency(digit[0], values[0], "0")
@@ -149,7 +149,7 @@ def kernels(weights: np.ndarray, title: str) -> Chart:
     kernel does not see an input map. With 3 input maps they are drawn as colour images, where
     mid-grey is 0. Otherwise each input map has a row, and colours tell negative from positive.
 
-    Example:
+    Examples:
         >>> layer = modelzoo.load("lenet5/mnist").get_layer("C1")
         >>> chart = modelzoo.charts.kernels(modelzoo.charts.kernel_of(layer), "Kernels of C1")
     """
@@ -199,7 +199,7 @@ def kernel_of(layer: Any, weights: Sequence[np.ndarray] | None = None) -> np.nda
     The layer is of Keras, or described and its `weights` given. NaN stands where a connection table
     leaves an input map out; a layer without kernels is an InputError.
 
-    Example:
+    Examples:
         >>> layer = modelzoo.load("lenet5/mnist").get_layer("C1")
         >>> modelzoo.charts.kernel_of(layer).shape
         (5, 5, 1, 6)

@@ -141,7 +141,7 @@ def save(chart: Chart, path: str | Path, scale: float = 2.0) -> Path:
     The ending of `path` chooses the format, another is a ValueError; its folder is made if it is
     missing. `scale`: pixels of a PNG for each pixel of the chart.
 
-    Example:
+    Examples:
         >>> chart = modelzoo.charts.activations(["relu"])
         >>> modelzoo.charts.save(chart, "relu.svg").name
         'relu.svg'

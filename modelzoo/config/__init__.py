@@ -51,7 +51,7 @@ class Config:
     Its sections are attributes, whose fields are the keys of the YAML: `about`, `model`, `data`,
     `image`, `compile`, `fit`, `trainer` and `weights`.
 
-    Example:
+    Examples:
         >>> config = modelzoo.load_config("lenet5")
         >>> config.name, config.data.dataset, config.image_shape
         ('lenet5', 'mnist', (28, 28, 1))
@@ -203,7 +203,7 @@ def load_config(
     Raises:
         InputError: naming the file, the line, the key and the nearest right name.
 
-    Example:
+    Examples:
         >>> config = modelzoo.load_config("lenet5", dataset="mnist5k", overrides=["fit.epochs=3"])
         >>> config.fit.epochs, config.data.dataset
         (3, 'mnist5k')
@@ -230,7 +230,7 @@ def list_models(pattern: str = "*") -> list[str]:
     Returns:
         Names for `load`, `build` and `load_config`; none if no name fits.
 
-    Example:
+    Examples:
         >>> modelzoo.list_models("lenet5_1998*")
         ['lenet5_1998', 'lenet5_1998_distorted']
     """

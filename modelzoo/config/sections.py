@@ -211,7 +211,7 @@ def register(builder: Builder, name: str | None = None) -> Builder:
     Raises:
         InputError: the name belongs to a packaged builder, or the parameters cannot be keys.
 
-    Example:
+    Examples:
         >>> import keras
         >>> @modelzoo.register
         ... def one_layer(input_shape: list[int], num_classes: int = 10) -> keras.Model:

@@ -79,7 +79,7 @@ def export(
         RunError: the network has something that the format has not, or the file's outputs differ
             from the network's by more than 1e-4; nothing is left then.
 
-    Example:
+    Examples:
         >>> done = modelzoo.export("lenet5", "mnist", format="html")
         >>> done.path.name
         'lenet5-mnist.html'

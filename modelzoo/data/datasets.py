@@ -175,7 +175,7 @@ def load_dataset(
         DatasetUnavailable: it would have to be fetched, and can't be.
         InputError: there is no such data set, or its file is damaged.
 
-    Example:
+    Examples:
         >>> digits = modelzoo.load_dataset("mnist5k")
         >>> digits.x_train.shape, digits.y_test[::200].tolist(), len(digits.class_names)
         ((4000, 28, 28, 1), [0, 2, 4, 6, 8], 10)

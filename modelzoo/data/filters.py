@@ -94,7 +94,7 @@ def filters(
     Raises:
         InputError: the file cannot be read, or there is no such kernel.
 
-    Example:
+    Examples:
         >>> digit = modelzoo.load_dataset("mnist5k").x_test[0]
         >>> edges, relief = modelzoo.filters(digit, ["edges", "emboss"])
         >>> edges.name, edges.pixels.shape

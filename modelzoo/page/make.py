@@ -42,7 +42,7 @@ def demo(*models: str | Path) -> None:
     Raises:
         InputError: no such network or weights, a layer that only Keras computes, or no IPython.
 
-    Example:
+    Examples:
         >>> modelzoo.demo("lenet5/mnist", "lenet5_1998/mnist")
         <IPython.core.display.HTML object>
     """

@@ -41,7 +41,7 @@ def show(*things: Any, titles: Sequence[Any] | None = None) -> None:
     Raises:
         InputError: there is no IPython, or no way to show a thing.
 
-    Example:
+    Examples:
         >>> digits = modelzoo.load_dataset("mnist5k")
         >>> modelzoo.show(digits.x_test[:5], titles=digits.y_test[:5])
         <IPython.core.display.Image object>

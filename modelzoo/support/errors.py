@@ -12,7 +12,7 @@ class InputError(ValueError):
     The message says what was wrong, where, and what to do, in at most five lines. A line that
     somebody's text made long is cut.
 
-    Example:
+    Examples:
         >>> try:
         ...     modelzoo.load("lenet")
         ... except modelzoo.InputError as error:
@@ -27,7 +27,7 @@ class InputError(ValueError):
 class RunError(RuntimeError):
     """The input was fine, but the work failed, as when a loss becomes NaN. Exit code 1.
 
-    Example:
+    Examples:
         >>> settings = ["compile.optimizer.config.learning_rate=1e38", "data.training_images=200"]
         >>> config = modelzoo.load_config("lenet5", dataset="mnist5k", overrides=settings)
         >>> try:

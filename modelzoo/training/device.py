@@ -67,7 +67,7 @@ def start_framework(
     Raises:
         InputError: there is no such device, or Keras runs on another backend already.
 
-    Example:
+    Examples:
         >>> modelzoo.start_framework("tensorflow", "cpu").name
         'cpu:0'
     """

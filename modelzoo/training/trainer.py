@@ -28,8 +28,9 @@ class Trainer:
         config: from `load_config`.
         device: "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:N".
         out: folder for the run's files; by default runs/<model>-<dataset>-<time>.
-        seed, precision, backend: in place of the configuration's `trainer` section, also of what
-            `overrides` put there: the later call wins.
+        seed: in place of `trainer.seed`, also of what `overrides` put there: the later call wins.
+        precision: in place of `trainer.precision`, in the same way.
+        backend: in place of `trainer.backend`, in the same way.
         distribute: in place of `trainer.distribute`: "none"; "devices", all of a kind that this
             process sees; or "workers", several processes that TF_CONFIG or Slurm names, which
             need `out`, a folder that all of them see.
@@ -54,7 +55,7 @@ class Trainer:
     Raises:
         InputError: from the constructor or from `fit`, before anything is trained.
 
-    Example:
+    Examples:
         >>> settings = ["fit.epochs=1", "data.training_images=200"]
         >>> config = modelzoo.load_config("lenet5", dataset="mnist5k", overrides=settings)
         >>> run = modelzoo.Trainer(config, device="cpu", out="first-run").fit()
@@ -150,7 +151,7 @@ def resume(
     Raises:
         InputError: the folder holds no run, or its files are damaged.
 
-    Example:
+    Examples:
         >>> run = modelzoo.resume("first-run", epochs=2, device="cpu")
         >>> run.metrics["epochs"]
         2

@@ -76,7 +76,7 @@ def import_file(
         InputError: the file is damaged or holds something else, what it lacks cannot be found
             out, or files of other origin lie where the outcome would be written.
 
-    Example:
+    Examples:
         >>> modelzoo.load("lenet5/mnist").save("old.h5")
         >>> found = modelzoo.import_file("old.h5", out="imported")
         >>> found.equals, found.yaml.name
