@@ -1,5 +1,6 @@
 # @title Set-up { display-mode: "form" }
 # Installs modelzoo where it is missing: from a clone, an uploaded wheel, or ADDRESS.
+# Defines check(answer, expected), by which the exercises say what is wrong with an answer.
 # The same cell opens every notebook: scripts/update_notebooks.py copies scripts/first_cell.py.
 import importlib
 import platform
@@ -50,12 +51,35 @@ import modelzoo
 if not hasattr(modelzoo, "load_config"):
     raise SetupError(f"{modelzoo} is not {NAME}: rename or uninstall it, and restart the kernel.")
 
-from modelzoo.training.device import start_framework
-
-device = start_framework()  # TensorFlow, on a GPU if there is one
-import altair as alt
+device = modelzoo.start_framework()  # TensorFlow, on a GPU if there is one
 import keras
 
-alt.renderers.enable("png")  # charts as images: they also show without a network
+
+def check(answer, expected, hints=()):
+    import numpy as np
+
+    right = np.asarray(expected)
+    tolerance = 0 if right.dtype.kind in "iu" else 1e-3
+    parts = np.array(answer, dtype=object).ravel()
+    if any(part is ... or part is None for part in parts):
+        return print("Not answered yet: put your answer in the place of the dots.")
+    try:
+        found = np.asarray(answer, float)
+    except (TypeError, ValueError):
+        return print(f"Not yet: {type(answer).__name__} is given, and numbers are wanted.")
+    if found.shape != right.shape:
+        return print(f"Not yet: the shape is {found.shape}, and should be {right.shape}.")
+    is_close = np.isclose(found, right, rtol=tolerance, atol=tolerance / 1000)
+    if is_close.all():
+        return print("Right.")
+    for wrong, reason in hints:
+        if np.allclose(found, np.asarray(wrong, float), rtol=tolerance, atol=tolerance / 1000):
+            return print(f"Not yet: {reason}.")
+    place = tuple(int(index) for index in np.argwhere(~is_close)[0])
+    size = "large" if found[place] > right[place] else "small"
+    where = f" at {list(place)}" if place else ""
+    return print(f"Not yet: {found[place]:g}{where} is too {size}.")
+
+
 print(f"modelzoo {modelzoo.__version__}, Python {platform.python_version()}")
 print(f"Keras {keras.__version__} on {keras.backend.backend()}, {device.description}")

@@ -1,16 +1,21 @@
-"""The notebooks are kept without outputs, and open alike; `hardening/` runs them."""
+"""The notebooks are kept with outputs, and open alike; `hardening/` runs them."""
 
+import ast
 import importlib.metadata
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
+import modelzoo
 import update_notebooks as update
 
 ROOT = Path(__file__).parents[1]
@@ -18,18 +23,104 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 PROJECT = '[project]\nname = "modelzoo-classics"\n'
 WHEEL = "modelzoo_classics-9.9-py3-none-any.whl"
 ADDRESS = "https://github.com/someone/zoo"
+UNBROKEN = {"stream", "display_data", "execute_result"}
+OTHERS = {"keras", "numpy", "pandas", "pathlib"}  # that a notebook may import
 
 
 def cells(text: str) -> list[dict]:
     return json.loads(text)["cells"]
 
 
+def text_of(found: list[dict], kind: str) -> str:
+    return "\n".join("".join(cell["source"]) for cell in found if cell["cell_type"] == kind)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_are_kept_clean(path):
-    found = cells(path.read_text("utf-8"))
+def test_notebooks_are_kept_with_what_they_print(path):
+    """Run once from top to bottom, without an error, a path of a machine or a large image."""
+    text = path.read_text("utf-8")
+    found = cells(text)
     code = [cell for cell in found if cell["cell_type"] == "code"]
-    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
-    assert found[0]["cell_type"] == "markdown" and "".join(found[0]["source"]).startswith("# ")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert {output["output_type"] for output in outputs} <= UNBROKEN
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    assert [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(text) < 500_000
+    assert not re.search(r"/(home|root|tmp|work|Users)/|site-packages", json.dumps(outputs))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_say_what_they_are_for(path):
+    """Goals and time stand at the top, and each exercise has a check and a folded solution."""
+    found = cells(path.read_text("utf-8"))
+    heading = "".join(found[0]["source"])
+    assert heading.startswith("# ") and "**Goals.**" in heading and "**Time.**" in heading
+    headings = len(re.findall("^### Exercise", text_of(found, "markdown"), re.MULTILINE))
+    asked = [cell for cell in found[2:] if "check(" in "".join(cell["source"])]
+    assert headings == len(asked) == len(update.exercises({"cells": found})) >= 2
+    for cell in asked:  # not answered yet
+        lines = [line for output in cell["outputs"] for line in output["text"]]
+        assert lines and lines[-1].startswith("Not answered yet: ")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_take_public_names_only(path):
+    code = text_of(cells(path.read_text("utf-8"))[2:], "code")
+    tree = ast.parse(code)
+    names = {
+        (node.module or "", alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    names |= {
+        (alias.name, "") for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
+    }
+    assert {module.partition(".")[0] for module, _ in names} <= {"modelzoo", *OTHERS}
+    inner = {(module, name) for module, name in names if module.startswith("modelzoo")}
+    assert {module for module, _ in inner} <= {"modelzoo"}
+    used = {name for _, name in inner} | set(re.findall(r"\bmodelzoo\.(\w+)", code))
+    assert used <= set(modelzoo.__all__)
+
+
+ANSWERS = [
+    (..., "Not answered yet"),
+    (None, "Not answered yet"),
+    ([1, ...], "Not answered yet"),
+    ([1, 2], "Right."),
+    ([1, 2.5], "Not yet: 2.5 at [1] is too large."),
+    ([1, 1], "Not yet: 1 at [1] is too small."),
+    ([2, 1], "Not yet: the first comes first."),
+    ([1, 2, 3], "Not yet: the shape is (3,), and should be (2,)."),
+    (["a", "b"], "Not yet: list is given, and numbers are wanted."),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), ANSWERS)
+def test_the_check_of_an_exercise_says_what_is_wrong(answer, said, capsys):
+    tree = ast.parse((ROOT / "scripts" / "first_cell.py").read_text("utf-8"))
+    (function,) = (node for node in tree.body if getattr(node, "name", "") == "check")
+    names: dict[str, Any] = {"np": np}
+    exec(ast.unparse(function), names)
+    names["check"](answer, [1, 2], [([2, 1], "the first comes first")])
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_a_kept_output_is_compared_as_it_should_be():
+    def printed(text: str) -> list[dict]:
+        return [{"output_type": "stream", "name": "stdout", "text": [text]}]
+
+    image = {"output_type": "display_data", "data": {"image/png": "", "text/plain": "<x>"}}
+    before = printed("7 of 10: accuracy 0.951")
+    assert update.differences(before, printed("7 of  10: accuracy 0.949")) == []
+    for other in ("7 of 10: accuracy 0.851", "6 of 10: accuracy 0.951", "7 of 10: loss 0.951", "7"):
+        assert update.differences(before, printed(other))
+    assert update.differences([image], printed("no image")) and not update.differences(
+        [image], [image]
+    )
+    line = "epoch 1/4  loss 0.5  12.3 s, 1 min left\n"
+    assert update.kept(printed(line)[0])["text"] == ["epoch 1/4  loss 0.5\n"]
 
 
 def test_the_first_cells_the_badges_and_the_list_are_up_to_date():
