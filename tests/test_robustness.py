@@ -293,6 +293,10 @@ def test_the_public_functions_measure_what_the_commands_do(tmp_path, capsys):
         (lambda x, y: modelzoo.robustness("lenet5/mnist", strengths=[1]), "of one kind"),
         (lambda x, y: modelzoo.robustness("lenet5/mnist", ["pgd"], [2]), "from 0 to 1"),
         (lambda x, y: modelzoo.robustness([]), "0 networks"),
+        (
+            lambda x, y: modelzoo.robustness("lenet5/mnist", "pgd", dataset="mnist5k", images=0),
+            "mnist5k has 1,000 test images",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_one_error(call, message):

@@ -104,7 +104,7 @@ def open_pictures(
     total = len(data.y_test)
     if count is None or count == total:
         return Pictures(data, data.x_test, data.y_test)
-    if count > total:
+    if not 1 <= count <= total:
         raise InputError(f"--images {count}: {data.name} has {total:,} test images")
     chosen = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
     return Pictures(data, data.x_test[chosen], data.y_test[chosen])
@@ -173,7 +173,7 @@ class Robustness:
 
 def robustness(
     models: Source | str | Path | Config | Sequence[Source | str | Path | Config],
-    kinds: Sequence[str] = CORRUPTIONS,
+    kinds: str | Sequence[str] = CORRUPTIONS,
     strengths: Sequence[float] | None = None,
     *,
     dataset: str | None = None,
@@ -187,7 +187,7 @@ def robustness(
     Args:
         models: one, or several that take the same images, each NAME or NAME/WEIGHTS, a path to a
             YAML, the folder of a run, or a configuration.
-        kinds: some of "shift", "rotation", "noise", "occlusion", "fgsm" and "pgd".
+        kinds: one or some of "shift", "rotation", "noise", "occlusion", "fgsm" and "pgd".
         strengths: of one kind, in its unit (pixels, degrees, grey levels, pixels, epsilon from 0
             to 1), in place of its own; 0 is always measured.
         dataset: whose test images; by default that of the weights.
@@ -209,6 +209,7 @@ def robustness(
         [1.0, 0.4]
     """
     given = [models] if isinstance(models, Source | str | Path | Config) else list(models)
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds) or CORRUPTIONS
     check_kinds(kinds, KINDS)
     if strengths is not None and len(kinds) != 1:
         raise InputError("--strengths: are of one kind; name it with --kinds")
