@@ -1,4 +1,4 @@
-"""The Python interface to single networks: resolve, build, load, describe, score, predict."""
+"""The Python interface to single networks: resolve, build, load, summarise, score, predict."""
 
 from __future__ import annotations
 
@@ -440,6 +440,3 @@ def summary(model: str | Path | Config | keras.Model) -> list[dict[str, Any]]:
     from modelzoo.networks.keras_objects import keras_rows
 
     return keras_rows(model)
-
-
-describe = summary

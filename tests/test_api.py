@@ -98,9 +98,7 @@ def test_what_is_not_public_is_found():
     assert inner_names(inner) == {"api.summary", "cli", "data"}
 
 
-@pytest.mark.parametrize(
-    "kind", ["md", pytest.param("ipynb", marks=pytest.mark.xfail(reason="being rewritten"))]
-)
+@pytest.mark.parametrize("kind", ["md", "ipynb"])
 def test_notebooks_and_pages_need_public_names_alone(kind):
     pieces = [(place, code) for place, code in code_for_users() if f".{kind}" in place]
     assert len(pieces) >= {"md": 7, "ipynb": 40}[kind]

@@ -133,26 +133,26 @@ modelzoo.saliency('lenet5/mnist', modelzoo.load_dataset('mnist5k').x_test[:1])
 from modelzoo.cli import main
 main(['--help'])
 main(['train', '--help'])
-assert cli.main(['list']) == 0
-assert cli.main(['list', '--weights']) == 0
-assert cli.main(['info', 'lenet5']) == 0
-assert cli.main(['verify']) == 0
-assert cli.main(['pull', 'lenet5']) == 0
-assert cli.main(['info', 'alexnet', '--layers']) == 0
-assert cli.main(['info', 'neocognitron', '--json']) == 0
-assert cli.main(['draw', 'architecture', 'alexnet', '--format', 'json']) == 0
+assert main(['list']) == 0
+assert main(['list', '--weights']) == 0
+assert main(['info', 'lenet5']) == 0
+assert main(['verify']) == 0
+assert main(['pull', 'lenet5']) == 0
+assert main(['info', 'alexnet', '--layers']) == 0
+assert main(['info', 'neocognitron', '--json']) == 0
+assert main(['draw', 'architecture', 'alexnet', '--format', 'json']) == 0
 from modelzoo.charts import report
-assert cli.main(['evaluate', '--model', 'lenet5', '--dataset', 'mnist5k', '--json']) == 0
+assert main(['evaluate', '--model', 'lenet5', '--dataset', 'mnist5k', '--json']) == 0
 from PIL import Image; Image.linear_gradient('L').save('gradient.png')
-assert cli.main(['predict', '--model', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
-assert cli.main(['features', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
-assert cli.main(['draw', 'kernels', 'lenet5_1998/mnist']) == 0
-assert cli.main(['info', 'lenet']) == 2
-assert cli.main(['info', 'lenet5', '--layers', '--set', 'model.kernel_size=15']) == 2
-assert cli.main(['train', '--model', 'lenet']) == 2
-assert cli.main(['train', '--model', 'lenet5', '--out', '/dev/null/x']) == 2
-assert cli.main(['evaluate', '--model', 'lenet5', '--weights', 'no.weights.h5']) == 2
-assert cli.main(['train', '--model', 'lenet5', '--dataset', 'minst']) == 2
+assert main(['predict', '--model', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
+assert main(['features', 'alexnet_cifar10/cifar10', 'gradient.png']) == 0
+assert main(['draw', 'kernels', 'lenet5_1998/mnist']) == 0
+assert main(['info', 'lenet']) == 2
+assert main(['info', 'lenet5', '--layers', '--set', 'model.kernel_size=15']) == 2
+assert main(['train', '--model', 'lenet']) == 2
+assert main(['train', '--model', 'lenet5', '--out', '/dev/null/x']) == 2
+assert main(['evaluate', '--model', 'lenet5', '--weights', 'no.weights.h5']) == 2
+assert main(['train', '--model', 'lenet5', '--dataset', 'minst']) == 2
 """
 
 
