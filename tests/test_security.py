@@ -30,6 +30,7 @@ from modelzoo.weights import store
 from modelzoo.weights.store import cached_path
 
 PACKAGE = Path(modelzoo.__file__).parent
+PROCESSES = ("support/environment.py", "charts/style.py")
 SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 BASE = "base: lenet5\nabout:\n  title: {}\n"
 ESCAPES = {
@@ -106,7 +107,10 @@ def test_a_path_does_not_write_into_a_yaml(tmp_path):
 
 
 def test_no_source_runs_code_from_elsewhere():
-    """No pickles, no `eval`, no process, no unpacking of archives, no network in Keras' hands."""
+    """No pickles, no `eval`, no unpacking of archives, no network in Keras' hands.
+
+    Two processes start, of fixed words: macOS' sysctl, and Python that makes the charts' library.
+    """
     never = {
         "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pickle.load",
         "pickle.loads", "torch.load", "keras.models.load_model", "keras.saving.load_model",
@@ -117,7 +121,8 @@ def test_no_source_runs_code_from_elsewhere():
             where, name = f"{path}:{call.lineno}", called(call)
             keywords = {each.arg: ast.unparse(each.value) for each in call.keywords}
             assert name not in never and name.rpartition(".")[2] != "extractall", where
-            assert not name.startswith(("subprocess.", "multiprocessing.")), where
+            starts = name.startswith(("subprocess.", "multiprocessing."))
+            assert not starts or path.relative_to(PACKAGE).as_posix() in PROCESSES, where
             assert keywords.get("shell", "False") == "False", where
             assert keywords.get("allow_pickle", "False") == "False", where
             assert name != "yaml.load" or ast.unparse(call.args[1]) == "_Loader", where
