@@ -130,7 +130,8 @@ COMMANDS: dict[str, Callable[[str, Any], Any]] = {
     "train": train,
     "verify": verify,
 }
-ELSEWHERE = {"import"}  # what `--model` says there is said of the file: tests/test_import.py
+# `--model` says something about the file; and a range test takes no weights.
+ELSEWHERE = {"import", "learning-rate"}
 
 
 def _without_names(value: Any) -> Any:
