@@ -75,7 +75,7 @@ def test_an_uncertain_prediction_is_marked(images, capsys):
     assert marks == [each["classes"][0]["probability"] < 0.6 for each in found]
     assert marks[0] is False and True in marks
     assert cli.main(command) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if ".png: " in line]
     assert [line.endswith(" (uncertain)") for line in lines] == marks
 
 

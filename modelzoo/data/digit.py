@@ -13,7 +13,7 @@ from modelzoo.data.morphology import extremes
 
 SEARCH_SIDES = (288, 640)  # pixels; an image is reduced to this to find digits in it
 SMALL = 16  # pixels; smaller digits are searched for in more of them
-DIGIT_SIDE = 160  # pixels; a digit is reduced to this, whose averaging takes a camera's noise away
+DIGIT_SIDE = 128  # pixels; a digit is reduced to this, whose averaging takes a camera's noise away
 BOX = 20 / 28  # MNIST scales a digit into 20x20 of its 28x28 pixels
 FAINT = 0.15  # share of the strokes' contrast that belongs to the ground
 Box: TypeAlias = tuple[int, int, int, int]

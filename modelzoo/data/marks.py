@@ -161,18 +161,28 @@ def _marks_on(pixels: np.ndarray, ground: np.ndarray, is_light: bool) -> Iterato
     labels, _, peaks = _labelled(mask, contrast)
     mask &= contrast > peaks[labels] / 2  # what is much fainter than the ink that it touches
     labels, places, peaks = _labelled(mask, contrast)
-    # Two pixels beside a stroke is its ground; beside what a narrow window cut, it is not.
-    beside = extremes(labels, 5, largest=True) * ~extremes(mask, 3, largest=True)
-    extreme = extremes(pixels, 5, largest=is_light)
-    around = np.bincount(beside.ravel(), minlength=len(peaks))
-    sharp = beside[contrast_of(pixels, extreme) > peaks[beside] / 2]
-    share = np.bincount(sharp, minlength=len(peaks)) / np.maximum(around, 1)
+    share = np.maximum(*(_sharp(pixels, labels, peaks, is_light, reach) for reach in (2, 4)))
     least = max(3, max(pixels.shape) // 50)
     for number, place in enumerate(places, 1):
         ink = labels[place] == number
         if max(ink.shape) >= least and share[number] >= COMPLETE:
             evenness = float(contrast[place][ink].mean()) / max(1, int(peaks[number]))
             yield Mark(place[0].start, place[1].start, ink, is_light, ground, evenness)
+
+
+def _sharp(
+    pixels: np.ndarray, labels: np.ndarray, peaks: np.ndarray, is_light: bool, reach: int
+) -> np.ndarray:
+    """Return the share of each piece's surroundings that differ from it, so many pixels away.
+
+    Beside a stroke is its ground; beside what a narrow window cut out of one, it is not.
+    """
+    near = extremes(labels > 0, 2 * reach - 1, largest=True)
+    beside = extremes(labels, 2 * reach + 1, largest=True) * ~near
+    steps = contrast_of(pixels, extremes(pixels, 2 * reach + 1, largest=is_light))
+    around = np.bincount(beside.ravel(), minlength=len(peaks))
+    sharp = np.bincount(beside[steps > peaks[beside] / 2], minlength=len(peaks))
+    return sharp / np.maximum(around, 1)
 
 
 def _labelled(
@@ -230,7 +240,7 @@ def _lines(mask: np.ndarray) -> np.ndarray:
         )
         if along >= LINE * length:
             lines |= labels == number
-    return lines
+    return lines | (thin & extremes(lines, 3, largest=True))  # with their ragged edges
 
 
 def _digits(marks: list[Mark], shape: tuple[int, ...]) -> list[Mark]:

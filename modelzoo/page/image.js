@@ -3,7 +3,7 @@
 
 const SEARCH_SIDES = [288, 640];  // pixels; an image is reduced to this to find digits in it
 const SMALL = 16;  // pixels; smaller digits are searched for in more of them
-const DIGIT_SIDE = 160;  // a digit is reduced to this
+const DIGIT_SIDE = 128;  // a digit is reduced to this
 const FAINT = 0.15;  // share of the strokes' contrast that belongs to the ground
 const OFF_CENTRE = 2.5 / 28;  // of a side; MNIST's digits are nearer to the centre
 const LEAST_CONTRAST = 12;  // grey levels; below this an image is taken as blank

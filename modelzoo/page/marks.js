@@ -12,22 +12,28 @@ const MOST_MARKS = 60;
 function extremes({width, height, pixels}, size, largest, axes = [0, 1]) {
   const half = (size - 1) / 2;
   for (const axis of axes) {
-    const [lines, length, line, step] = axis ? [height, width, width, 1] : [width, height, 1, width];
-    const found = new pixels.constructor(pixels.length), queue = new Int32Array(length);
-    const sign = largest ? 1 : -1, own = new Int32Array(length);
-    for (let number = 0; number < lines; number++) {
-      const start = number * line;
-      for (let at = 0; at < length; at++) own[at] = sign * pixels[start + at * step];
-      let head = 0, tail = 0;
-      for (let at = 0; at < length + half; at++) {
-        if (at < length) {
-          while (tail > head && own[at] >= own[queue[tail - 1]]) tail--;
-          queue[tail++] = at;
-        }
-        if (at < half) continue;
-        while (queue[head] < at - size + 1) head++;
-        found[start + (at - half) * step] = sign * own[queue[head]];
+    const step = axis ? 1 : width, beside = axis ? half : 0, above = axis ? 0 : half;
+    const wide = width + 2 * beside, tall = height + 2 * above, all = new pixels.constructor(wide * tall);
+    for (let row = 0; row < tall; row++) {
+      const from = width * between(row - above, 0, height - 1), to = row * wide;
+      for (let column = 0; column < beside; column++) {
+        all[to + column] = pixels[from];
+        all[to + beside + width + column] = pixels[from + width - 1];
       }
+      all.set(pixels.subarray(from, from + width), to + beside);
+    }
+    for (let reach = 1; reach < size;) {  // what reaches far is made of what reaches half as far
+      const more = Math.min(reach, size - reach), jump = more * step, end = all.length - jump;
+      if (largest) {
+        for (let at = 0; at < end; at++) if (all[at + jump] > all[at]) all[at] = all[at + jump];
+      } else {
+        for (let at = 0; at < end; at++) if (all[at + jump] < all[at]) all[at] = all[at + jump];
+      }
+      reach += more;
+    }
+    const found = new pixels.constructor(width * height);
+    for (let row = 0; row < height; row++) {
+      found.set(all.subarray(row * wide, row * wide + width), row * width);
     }
     pixels = found;
   }
@@ -214,7 +220,24 @@ function linesIn(mask) {
     }
     if (along >= LINE * width) crossing.add(line.number);
   }
-  return {...mask, pixels: pixels.map((_, at) => crossing.has(labels[at]) ? 1 : 0)};
+  const found = {...mask, pixels: pixels.map((_, at) => crossing.has(labels[at]) ? 1 : 0)};
+  const wide = extremes(found, 3, true).pixels;  // with their ragged edges
+  return {...mask, pixels: found.pixels.map((value, at) => value || (thin.pixels[at] && wide[at]) ? 1 : 0)};
+}
+
+// The share of each piece's surroundings that differ from it, so many pixels away: beside a stroke is
+// its ground; beside what a narrow window cut out of one, it is not.
+function sharpShares(picture, labels, pieces, isLight, reach) {
+  const own = {...picture, pixels: labels}, size = 2 * reach + 1;
+  const wide = extremes(own, size, true).pixels, near = extremes(own, size - 2, true).pixels;
+  const steps = contrastOf(picture, extremes(picture, size, isLight)).pixels;
+  const around = new Int32Array(pieces.length), sharp = new Int32Array(pieces.length);
+  wide.forEach((label, at) => {
+    if (!label || near[at]) return;
+    around[label]++;
+    if (steps[at] > pieces[label].peak / 2) sharp[label]++;
+  });
+  return pieces.map((_, number) => sharp[number] / Math.max(around[number], 1));
 }
 
 // Marks on a ground that are ink all around.
@@ -225,20 +248,12 @@ function marksOn(picture, ground, isLight) {
   mask.pixels = mask.pixels.map((value, at) =>  // not what is much fainter than the ink it touches
     value && contrast[at] > all.pieces[all.labels[at]].peak / 2 ? 1 : 0);
   const {labels, pieces} = labelled(mask.pixels, contrast, width, height);
-  // Two pixels beside a stroke is its ground; beside what a narrow window cut, it is not.
-  const wide = extremes({width, height, pixels: labels}, 5, true).pixels;
-  const near = extremes(mask, 3, true).pixels, steps = contrastOf(picture, extremes(picture, 5, isLight)).pixels;
-  const around = new Int32Array(pieces.length), sharp = new Int32Array(pieces.length);
-  wide.forEach((label, at) => {
-    if (!label || near[at]) return;
-    around[label]++;
-    if (steps[at] > pieces[label].peak / 2) sharp[label]++;
-  });
+  const shares = [2, 4].map(reach => sharpShares(picture, labels, pieces, isLight, reach));
   const least = Math.max(3, Math.floor(Math.max(width, height) / 50)), marks = [];
   pieces.forEach((piece, number) => {
     if (!piece) return;
     const across = piece.right - piece.left, down = piece.bottom - piece.top;
-    if (Math.max(across, down) < least || sharp[number] < COMPLETE * Math.max(around[number], 1)) return;
+    if (Math.max(across, down) < least || Math.max(...shares.map(share => share[number])) < COMPLETE) return;
     const ink = new Uint8Array(across * down);
     let [sum, count] = [0, 0];
     for (let at = 0; at < ink.length; at++) {
