@@ -1,5 +1,6 @@
 """Images of every kind come out as a network takes them, and bad files are one clear error."""
 
+import itertools
 import os
 import struct
 import zlib
@@ -98,8 +99,12 @@ def test_mnist_digits_survive_enlargement_and_moving():
         canvas = Image.new("L", (500, 400))
         canvas.paste(Image.fromarray(digit).resize((224, 224), Image.Resampling.BICUBIC), (250, 20))
         (found,) = find_digits(canvas, 28, 28)
-        likeness.append(np.corrcoef(found.pixels.ravel(), digit.ravel())[0, 1])
-    assert np.mean(likeness) > 0.94 and min(likeness) > 0.7
+        shifts = itertools.product((-1, 0, 1), repeat=2)  # a stroke may lie between two pixels
+        moved = [np.roll(digit, shift, (0, 1)) for shift in shifts]
+        likeness.append(
+            max(np.corrcoef(found.pixels.ravel(), each.ravel())[0, 1] for each in moved)
+        )
+    assert np.mean(likeness) > 0.94 and min(likeness) > 0.8
 
 
 def test_a_centred_digit_of_the_right_size_is_not_touched(tmp_path):
