@@ -41,7 +41,6 @@ def files(tmp_path_factory):
     for name in ("data", "nothing", "full", "pictures_no_train/test/cat"):
         (folder / name).mkdir(parents=True)
     np.savez(folder / "data" / "tiny.npz", **right)
-    np.savez(folder / "data" / "no_test.npz", x_train=right["x_train"], y_train=right["y_train"])
     whole = (folder / "data" / "tiny.npz").read_bytes()
     (folder / "data" / "cut.npz").write_bytes(whole[:3000])
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
@@ -162,7 +161,11 @@ BAD_COMMANDS = [
         "lenet5.yaml, line",
     ),
     (TINY_TRAIN + " --dataset minst", "minst", "mnist", "folder:PATH"),
-    (TINY_TRAIN + " --dataset folder:{files}/pictures_no_train", "pictures_no_train/train"),
+    (
+        TINY_TRAIN + " --dataset folder:{files}/pictures_no_train",
+        "pictures_no_train",
+        "folder of images",
+    ),
     (TINY_TRAIN + " --device tpu", "--device tpu", "auto, cpu, gpu"),
     (TINY_TRAIN + " --device gpu:x", "--device gpu:x", "gpu:0"),
     (TINY_TRAIN + " --out {files}/a_file", "a_file", "file"),
@@ -174,7 +177,7 @@ BAD_COMMANDS = [
     ("evaluate --model lenet5_augmented", "lenet5", "weights"),
     ("evaluate --model lenet5 --weights no.weights.h5", "no.weights.h5", "No such"),
     ("evaluate --model lenet5 --weights {files}/nothing", "nothing", "folder"),
-    ("predict --model lenet5", "IMAGE"),
+    ("predict --model lenet5", "no images", "--sample"),
     ("predict --model lenet5 --top many a.png", "--top", "many"),
     ("export lenet5", "--format"),
     ("export lenet5 --format tensorflow", "'tensorflow'", "saved_model"),
@@ -286,7 +289,6 @@ BAD_TRAININGS = [
         "MixUp",
         "label_mode",
     ),
-    ("--dataset no_test", "no_test.npz", "x_test"),
     ("--dataset cut", "cut.npz"),
     ("--weights lenet_1989/mnist16", "mnist16-", "the weights of", "takes"),
     ("--weights alexnet_cifar10/cifar10", "C1 takes 5x5x1x6, 6", "holds"),

@@ -161,5 +161,5 @@ def test_without_imagenet_it_is_said_what_to_do(bars, capsys):
     assert "image-net.org" in message and str(bars / "imagenet/train/CLASS") in message
     assert "folder:PATH" in message and len(message.splitlines()) <= 5
     (bars / "imagenet" / "train").mkdir(parents=True)
-    with pytest.raises(InputError, match="test: there is no such folder"):
+    with pytest.raises(InputError, match="imagenet: holds nothing that is read"):
         load_dataset("imagenet", image_shape=(8, 8, 3))

@@ -73,6 +73,7 @@ class Data(Section, frozen=True, kw_only=True):
         augmentation: layers for training images alone, on pixels of 0..255.
         label_mode: class numbers, or one-hot rows, as the loss takes them.
         class_names: null: those of the data set.
+        skip_bad_images: leave out the image files that cannot be read, in place of stopping.
         image_size: at which image files are opened, for layers that crop; null: from `input_shape`.
     """
 

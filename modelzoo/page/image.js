@@ -198,11 +198,11 @@ function boundsOf(level, width, limit) {
 
 // Find digits, and scale and centre each as MNIST's were: strokes on black in a box of 20/28 of each
 // side, with their centre of mass in the middle; in reading order.
-function findDigits(grey, height, width) {
+function findDigits(grey, height, width, isDrawn) {
   let working, marks;
   for (const side of SEARCH_SIDES) {
     working = reduced(grey, side);
-    marks = findMarks(working);
+    marks = findMarks(working, isDrawn);
     if (side >= Math.max(grey.width, grey.height) || marks.some(mark => mark.side >= SMALL)) break;
   }
   const [across, down] = [grey.width / working.width, grey.height / working.height];
@@ -311,7 +311,7 @@ function prepare(imageData, {image_shape: [height, width, channels], fit, ink}) 
     notes.push("colour converted to grey");
   }
   const isTurned = "inverted: dark strokes on a light background";
-  const digits = (isDigit ? findDigits(grey, height, width) : []).map(digit => ({
+  const digits = (isDigit ? findDigits(grey, height, width, imageData.isDrawn) : []).map(digit => ({
     ...digit, pixels: withChannels(digit.isLight || ink === "light" ? digit : inverted(digit))}));
   if (digits.length) {
     if (digits.length > 1) notes.push(`${digits.length} digits found`);

@@ -249,11 +249,16 @@ function marksOn(picture, ground, isLight) {
     value && contrast[at] > all.pieces[all.labels[at]].peak / 2 ? 1 : 0);
   const {labels, pieces} = labelled(mask.pixels, contrast, width, height);
   const shares = [2, 4].map(reach => sharpShares(picture, labels, pieces, isLight, reach));
+  return marksAmong(labels, pieces, {picture, contrast, isLight, ground},
+    number => Math.max(...shares.map(share => share[number])) >= COMPLETE);
+}
+
+function marksAmong(labels, pieces, {picture: {width, height}, contrast, isLight, ground}, isMark) {
   const least = Math.max(3, Math.floor(Math.max(width, height) / 50)), marks = [];
   pieces.forEach((piece, number) => {
     if (!piece) return;
     const across = piece.right - piece.left, down = piece.bottom - piece.top;
-    if (Math.max(across, down) < least || Math.max(...shares.map(share => share[number])) < COMPLETE) return;
+    if (Math.max(across, down) < least || !isMark(number)) return;
     const ink = new Uint8Array(across * down);
     let [sum, count] = [0, 0];
     for (let at = 0; at < ink.length; at++) {
@@ -268,8 +273,16 @@ function marksOn(picture, ground, isLight) {
   return marks;
 }
 
-// The marks of a reduced grey picture that may be digits, in reading order: see marks.py.
-function findMarks(picture) {
+// Strokes on a white sheet: no light, no paper and no camera has to be thought of.
+function drawnMarks(picture) {
+  const ground = {...picture, pixels: new Uint8ClampedArray(picture.pixels.length).fill(255)};
+  const contrast = contrastOf(picture, ground).pixels;
+  const mask = contrast.map(value => value > FAINTEST ? 1 : 0);
+  const {labels, pieces} = labelled(mask, contrast, picture.width, picture.height);
+  return marksAmong(labels, pieces, {picture, contrast, isLight: false, ground}, () => true);
+}
+
+function photographedMarks(picture) {
   const longest = Math.max(picture.width, picture.height);
   let found = [];
   const windows = WINDOWS.map(part => Math.max(LEAST_WINDOW, odd(longest / part)));
@@ -286,6 +299,12 @@ function findMarks(picture) {
       }
     }
   }
+  return found;
+}
+
+// The marks of a reduced grey picture that may be digits, in reading order: see marks.py.
+function findMarks(picture, isDrawn) {
+  const found = isDrawn ? drawnMarks(picture) : photographedMarks(picture);
   const pieces = found.sort(bySide).slice(0, MOST_MARKS), marks = [];
   while (pieces.length) {
     let mark = pieces.shift();

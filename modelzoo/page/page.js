@@ -285,7 +285,7 @@ function wipe() {
 }
 
 function drawn() {
-  image = pen.getImageData(0, 0, sheet.width, sheet.height);
+  image = Object.assign(pen.getImageData(0, 0, sheet.width, sheet.height), {isDrawn: true});
   soon ??= setTimeout(answer, 0);
 }
 
