@@ -47,7 +47,7 @@ def test_no_page_asks_for_anything_but_its_files(site, context):
     context.on("console", lambda said: said.type == "error" and complaints.append(said.text))
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     page = context.new_page()
-    pages = sorted(site.rglob("*.html"))
+    pages = [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]  # of a host
     assert len(pages) > 40
     for path in pages:
         page.goto(path.as_uri(), wait_until="load")
@@ -60,9 +60,11 @@ def test_no_page_asks_for_anything_but_its_files(site, context):
 def test_the_search_finds_a_network_without_a_network(site, context):
     page = context.new_page()
     page.goto((site / "index.html").as_uri())
+    page.wait_for_timeout(1000)  # the page listens to keys once its script has run
     page.keyboard.press("/")
-    page.keyboard.type("Neocognitron")
-    page.get_by_role("link", name="Neocognitron").first.wait_for()
+    page.wait_for_timeout(1000)  # the field is there, and the worker has its index
+    page.keyboard.type("Neocognitron", delay=100)
+    page.locator("mark", has_text="Neocognitron").first.wait_for()
 
 
 def test_the_site_documents_every_public_name(site):
