@@ -34,7 +34,7 @@ VALIDATION_IMAGES = 5_000
 SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))
 LARGE = ((100, 8), (500, 3), (2000, 0))  # of networks with more than 5 million parameters
 CHUNK = 500  # images in a forward pass
-TIE = 0.0025  # accuracies closer than this are decided by what is usual, and by the loss
+TIE = 0.0021  # accuracies closer than this are decided by what is usual, and by the loss
 KEPT_BYTES = 400_000_000  # of values in networks
 KEPT_PARAMETERS = 20_000_000  # of the networks that are built at the same time
 # How many candidates each step of the search leaves to the next.
