@@ -34,7 +34,7 @@ VALIDATION_IMAGES = 5_000
 SMALL = ((200, 24), (1000, 6), (VALIDATION_IMAGES, 0))
 LARGE = ((100, 8), (500, 3), (2000, 0))  # of networks with more than 5 million parameters
 CHUNK = 500  # images in a forward pass
-TIE = 0.0021  # accuracies closer than this are decided by what is usual, and by the loss
+TIE = 0.0022  # a share of the best accuracy; nearer ones are decided by habit, and by the loss
 KEPT_BYTES = 400_000_000  # of values in networks
 KEPT_PARAMETERS = 20_000_000  # of the networks that are built at the same time
 # How many candidates each step of the search leaves to the next.
@@ -158,7 +158,7 @@ class Search:
             scored = [(each, self.score(each, count)) for each in left]
             scored.sort(key=lambda pair: (-pair[1].accuracy, pair[1].loss))
             left = [each for each, _ in scored[:keep]]
-        near = sum(score.accuracy > scored[0][1].accuracy - TIE for _, score in scored)
+        near = sum(score.accuracy > scored[0][1].accuracy * (1 - TIE) for _, score in scored)
         scored[:near] = sorted(
             scored[:near],
             key=lambda pair: (
