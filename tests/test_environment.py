@@ -1,5 +1,6 @@
 """Odd places to run in: no home folder, nowhere for temporary files, odd names, odd terminals."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import pytest
 
 from modelzoo import cli
 from modelzoo.config.published import file_at, parse_source
+from modelzoo.support import environment
 from modelzoo.support.environment import in_home
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed
-from modelzoo.training.device import quiet_stderr
+from modelzoo.training.device import quiet_stderr, without_collections
 from modelzoo.weights.store import fetch
 
 
@@ -57,6 +59,19 @@ def test_nowhere_for_temporary_files(monkeypatch):
     with quiet_stderr():
         ran = True
     assert ran
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_garbage_is_collected_again_after_a_framework_was_imported(alone, monkeypatch):
+    """Only a command that is alone in its process may change what all in it share."""
+    monkeypatch.setattr(environment, "owns_process", alone)
+    frozen = gc.get_freeze_count()
+    with pytest.raises(ImportError), without_collections():
+        assert gc.isenabled() is not alone
+        raise ImportError
+    assert gc.isenabled()
+    assert (gc.get_freeze_count() > frozen) is alone
+    gc.unfreeze()
 
 
 def test_every_text_is_read_and_written_with_its_encoding(tmp_path):
