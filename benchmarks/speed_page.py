@@ -247,8 +247,12 @@ def _table(work: Work, measured: Mapping[str, Any]) -> Iterator[str]:
         cells += [_accuracy(row, work.goal)] * scored
         yield f"| {' | '.join(cells)} |"
     yield ""
+    reasons: dict[str, list[str]] = {}
     for name, reason in measured["left_out"].items():
-        yield f"Left out: {SHOWN[name]} ({reason.splitlines()[0]})."
+        reasons.setdefault(reason.splitlines()[0], []).append(SHOWN[name])
+    for reason, names in reasons.items():
+        left_out = "not measured here" if reason == "--without" else reason
+        yield f"Left out: {', '.join(names)} ({left_out})."
         yield ""
 
 
