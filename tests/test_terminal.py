@@ -150,6 +150,12 @@ def test_progress_in_a_notebook_is_one_output_drawn_again(monkeypatch):
     assert shown[-1] == {"text/plain": line, "text/html": f"<pre>{html.escape(line)}</pre>"}
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_message_in_a_notebook_is_printed(quiet, capsys):
+    terminal.tell(terminal.make_console(force_jupyter=True, quiet=quiet), "note: " + 40 * "long ")
+    assert capsys.readouterr() == ("" if quiet else f"note: {40 * 'long '}\n", "")
+
+
 def test_a_command_in_a_notebook_draws_no_bar(monkeypatch):
     """Its output is kept as it comes: only the lines that are results are printed."""
     monkeypatch.setenv("JPY_PARENT_PID", "1")

@@ -53,6 +53,9 @@ def say(text: object, *, file: IO[str] | None = None, flush: bool = False) -> No
 
 def tell(console: Console, message: str, *, style: str | None = None) -> None:
     """Print a line, or several, on a console of Rich, which would break a long path."""
+    if console.is_jupyter and not console.quiet:  # where Rich makes a paragraph of it, cut off
+        print(plain(message))
+        return
     text = wrapped(plain(message), width_of(console.file))
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
