@@ -1,4 +1,4 @@
-"""The layers that change AlexNet's training images: what they do, and that it can be repeated."""
+"""Our layers that change training images: what they do, and that it can be repeated."""
 
 import keras
 import numpy as np
@@ -11,10 +11,12 @@ from modelzoo.networks.layers.alexnet import (
     PCAColorAugmentation,
     RandomPatch,
 )
+from modelzoo.networks.layers.simard import ElasticDistortion
 
 SPECS = [
     {"class_name": "RandomPatch", "config": {"height": 5, "width": 6}},
     {"class_name": "PCAColorAugmentation", "config": {"standard_deviation": 0.1}},
+    {"class_name": "ElasticDistortion", "config": {"alpha": 8, "sigma": 1}},
 ]
 
 
@@ -76,11 +78,52 @@ def test_the_published_components_are_a_covariance():
     assert round(0.1 * 255**2 * IMAGENET_EIGENVALUES[0]) == 1414
 
 
+def test_elastic_fields_are_uniform_numbers_smoothed_by_a_gaussian():
+    """In NumPy, from the formula; and what comes from beyond the image has the fill value."""
+    layer = ElasticDistortion(alpha=34, sigma=4, fill_value=7, seed=3)
+    images = np.random.default_rng(0).random((2, 20, 16, 2), "float32")
+    drawn = np.asarray(
+        keras.random.uniform((2, 2, 20, 16), -1, 1, seed=keras.random.SeedGenerator(3))
+    )
+    assert -1 <= drawn.min() < -0.99 and 0.99 < drawn.max() <= 1
+    expected, reach = np.full_like(images, np.nan), np.arange(-20, 21)
+    bell = np.exp(-(reach[:, None] ** 2 + reach**2) / (2 * 4**2))
+    bell /= bell.sum()
+    for n, i, j in np.ndindex(2, 20, 16):
+        weights = bell[20 - i : 40 - i, 20 - j : 36 - j]
+        y, x = (i, j) + 34 * (drawn[n] * weights).sum(axis=(1, 2))
+        total = 0.0
+        for row, column in np.ndindex(2, 2):
+            top, left = int(np.floor(y)) + row, int(np.floor(x)) + column
+            inside = 0 <= top < 20 and 0 <= left < 16
+            pixel = images[n, top, left] if inside else 7
+            total = total + (1 - abs(y - top)) * (1 - abs(x - left)) * pixel
+        expected[n, i, j] = total
+    found = np.asarray(layer(images, training=True))
+    np.testing.assert_allclose(found, expected, atol=1e-3)  # of places in float32
+    assert (expected == 7).any() and np.array_equal(layer(images), images)
+
+
+def test_elastic_displacements_deviate_by_as_much_as_documented():
+    layer, rows = ElasticDistortion(seed=0), np.arange(101, dtype="float32")
+    images = np.broadcast_to(rows[:, None, None], (16, 101, 101, 1))  # whose pixels say their row
+    moved = np.asarray(layer(images, training=True))[:, 15:-15, 15:-15, 0] - rows[15:-15, None]
+    assert moved.std() == pytest.approx(1.38, abs=0.05)
+    assert np.abs(moved[0] - moved[1]).max() > 1  # another field for each image
+
+
+@pytest.mark.parametrize("values", [{"sigma": 0.0}, {"alpha": -1.0}, {"sigma": np.inf}])
+def test_impossible_elastic_distortions_are_refused(values):
+    with pytest.raises(ValueError, match="should be from 0"):
+        ElasticDistortion(**values)
+
+
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
         (RandomPatch(3, 2, seed=4), (1, 7, 5, 3)),
         (PCAColorAugmentation(0.3, [1, 2, 3], np.eye(3).tolist(), (0, 1), seed=4), (1, 7, 5, 3)),
+        (ElasticDistortion(5.0, 1.5, 2.0, seed=4), (1, 7, 5, 3)),
     ],
 )
 def test_a_layer_is_saved_with_its_settings(layer, shape):

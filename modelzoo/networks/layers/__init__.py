@@ -16,9 +16,11 @@ from modelzoo.networks.layers.lenet import (
     UnitBiasConv2D,
 )
 from modelzoo.networks.layers.neocognitron import CCells, SCells
+from modelzoo.networks.layers.simard import ElasticDistortion
 
 __all__ = [
-    "BipolarMeanSquaredError", "CCells", "ConnectionTableConv2D", "EuclideanRBF", "FanInUniform",
-    "LocalResponseNormalization", "MAPCriterion", "PCAColorAugmentation", "RandomPatch", "SCells",
-    "ScaledTanh", "TrainableSubsampling", "UnitBiasConv2D",
+    "BipolarMeanSquaredError", "CCells", "ConnectionTableConv2D", "ElasticDistortion",
+    "EuclideanRBF", "FanInUniform", "LocalResponseNormalization", "MAPCriterion",
+    "PCAColorAugmentation", "RandomPatch", "SCells", "ScaledTanh", "TrainableSubsampling",
+    "UnitBiasConv2D",
 ]  # fmt: skip
