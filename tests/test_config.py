@@ -282,7 +282,7 @@ def test_a_section_has_no_key_that_its_call_does_not_take():
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["runs/not-there", r"runs\not-there", "./not-there"])
 def test_a_missing_folder_is_called_missing(command, path, tmp_path, monkeypatch, refuses):
-    """And not an unknown name among nineteen networks, whether other runs are there or not."""
+    """And not an unknown name among the packaged networks, whether other runs are there or not."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     err = refuses(command.format(path))

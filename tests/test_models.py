@@ -42,6 +42,22 @@ LENET_1989 = rows("""
     H1 8x8x12 1068; H1_activation 8x8x12 0; H2 4x4x12 2592; H2_activation 4x4x12 0;
     flatten 192 0; H3 30 5790; H3_activation 30 0; output 10 310; output_activation 10 0
 """)
+# LeCun et al. (1990): 2,578 parameters. Of LeNet-4, 120 units see all 400 values of S4.
+LENET1 = rows("""
+    H1 24x24x4 104; H1_activation 24x24x4 0; H2 12x12x4 8; H2_activation 12x12x4 0;
+    H3 8x8x12 512; H3_activation 8x8x12 0; H4 4x4x12 24; H4_activation 4x4x12 0;
+    flatten 192 0; output 10 1930; output_activation 10 0
+""")
+LENET4 = rows("""
+    C1 28x28x4 104; C1_activation 28x28x4 0; S2_average 14x14x4 0; S2 14x14x8 16;
+    S2_activation 14x14x8 0; C3 10x10x16 1216; C3_activation 10x10x16 0; S4 5x5x16 32;
+    S4_activation 5x5x16 0; flatten 400 0; F5 120 48120; F5_activation 120 0; output 10 1210;
+    output_activation 10 0
+""")
+SIMARD_2003 = rows("""
+    C1 13x13x5 130; C1_activation 13x13x5 0; C2 5x5x50 6300; C2_activation 5x5x50 0;
+    flatten 1250 0; F3 100 125100; F3_activation 100 0; output 10 1010
+""")
 ALEXNET = rows("""
     conv1 6x6x96 34944; norm1 6x6x96 384; pool1 2x2x96 0; conv2 2x2x256 614656;
     norm2 2x2x256 1024; pool2 1x1x256 0; conv3 1x1x384 885120; conv4 1x1x384 1327488;
@@ -69,6 +85,9 @@ TABLES = {
     "lenet5": (LENET5, 44_426, 0),
     "lenet5_1998": (LENET5_1998, 60_000, 0),
     "lenet_1989": (LENET_1989, 9_760, 0),
+    "lenet1": (LENET1, 2_578, 0),
+    "lenet4": (LENET4, 50_698, 0),
+    "simard_2003": (SIMARD_2003, 132_540, 0),
     "alexnet": (ALEXNET, 22_590_346, 704),
     "alexnet_2012": (ALEXNET_2012, 60_965_224, 0),
     "alexnet_2012_single": (ALEXNET_2012_SINGLE, 62_378_344, 0),
