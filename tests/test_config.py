@@ -23,7 +23,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_every_builder_has_a_configuration():
     used = {load_config(name).model.builder for name in list_models()}
-    assert used == set(BUILDERS) - {"sequential"}  # whose layers are each YAML's own
+    assert used == set(BUILDERS)
 
 
 @pytest.mark.parametrize("name", list_models())
