@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import yaml
 
+import timeline
 from modelzoo import charts
 from modelzoo.api import summary
 from modelzoo.cli.printing import as_padding, as_strides
@@ -181,6 +181,7 @@ def documents() -> Iterator[tuple[Path, str]]:
     for page, table in ((README, readme_table(found)), (LONG_TABLE, long_table(found))):
         before, _, rest = page.read_text("utf-8").partition(BEGIN)
         yield page, f"{before}{BEGIN}\n{table}{END}{rest.partition(END)[2]}"
+    yield ROOT / "docs" / "timeline.md", timeline.page(cards(), measured(found))
 
 
 def cards() -> list[str]:
@@ -198,22 +199,32 @@ def base_of(name: str) -> str | None:
 def readme_table(found: Sequence[Result]) -> str:
     """Return a row for each network: its published score, or that of its longest training."""
     lines = ["| Network | Year | Parameters | Test accuracy | On |", "|---|---|---|---|---|"]
-    for name in cards():
+    for name, here in measured(found).items():
         about, weights = load_config(name).about, load_config(name).weights
-        runs = [each.metrics for each in found if each.config == name]
         accuracy, dataset = "needs ImageNet; not trained here", "`imagenet`"
-        if weights:
-            by = "" if "package" in weights[0].sources else ", by torchvision"
-            accuracy = f"{weights[0].scores.accuracy:.4f}{by}"
-            dataset = f"`{weights[0].scores.dataset}`"
-        elif runs:
-            last = max(runs, key=lambda metrics: metrics["epochs"])
-            accuracy, dataset = f"{last['test_accuracy']:.4f}", f"`{last['dataset']}`"
+        if here:
+            by = ", by torchvision" if weights and "package" not in weights[0].sources else ""
+            accuracy, dataset = f"{here.accuracy:.4f}{by}", f"`{here.dataset}`"
         lines.append(
             f"| [{name}](docs/models/{name}.md) | {about.year} | {about.parameters:,} | "
             f"{accuracy} | {dataset} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def measured(found: Sequence[Result]) -> dict[str, timeline.Measured | None]:
+    """Return what each network with a card reaches: its weights, or its longest training."""
+    reached: dict[str, timeline.Measured | None] = {}
+    for name in cards():
+        weights = load_config(name).weights
+        runs = [each.metrics for each in found if each.config == name]
+        last = max(runs, key=lambda metrics: metrics["epochs"], default=None)
+        if weights:
+            scores = weights[0].scores
+            reached[name] = timeline.Measured(scores.accuracy, scores.dataset)
+        else:
+            reached[name] = last and timeline.Measured(last["test_accuracy"], last["dataset"])
+    return reached
 
 
 def long_table(found: Sequence[Result]) -> str:
@@ -381,35 +392,10 @@ def draw() -> None:
     for name in cards():
         chart = charts.architecture(summary(name), name)
         charts.save(chart, CARDS / "drawings" / f"{name}.svg")
-    charts.save(timeline(), TIMELINE)
+    charts.save(timeline.chart(cards(), measured(results())), TIMELINE)
     for group in grouped(results()):
         history = pd.read_csv(group[0].folder / "history.csv")
         charts.save(charts.training_curves(history), CARDS / "curves" / curve_name(group[0]))
-
-
-def timeline() -> alt.LayerChart:
-    """Return the parameters of each network that has a card by the year of its paper."""
-    found = {name: load_config(name).about for name in cards()}
-    rows = [
-        {"network": name, "year": about.year, "parameters": about.parameters,
-         "side": "left" if about.paper else "right"}
-        for name, about in found.items()
-    ]  # fmt: skip
-    years = sorted({row["year"] for row in rows})
-    base = alt.Chart(alt.Data(values=rows), width=620, height=300).encode(
-        x=alt.X("year:Q", title=None, axis=alt.Axis(format="d", values=years, grid=False))
-        .scale(domain=[1976, 2020]),
-        y=alt.Y("parameters:Q", title="Parameters")
-        .scale(type="log", domain=[1e3, 1e8])
-        .axis(values=[10**power for power in range(3, 9)]),
-    )  # fmt: skip
-    names = [
-        base.transform_filter(alt.datum.side == side)
-        .mark_text(align=align, dx=dx, fontSize=12)
-        .encode(text="network:N")
-        for side, align, dx in (("left", "right", -8), ("right", "left", 8))
-    ]
-    return alt.layer(base.mark_circle(size=90, opacity=1), *names)
 
 
 def _sizes(shape: Sequence[int]) -> str:
