@@ -201,7 +201,7 @@ def readme_table(found: Sequence[Result]) -> str:
     lines = ["| Network | Year | Parameters | Test accuracy | On |", "|---|---|---|---|---|"]
     for name, here in measured(found).items():
         about, weights = load_config(name).about, load_config(name).weights
-        accuracy, dataset = "needs ImageNet; not trained here", "`imagenet`"
+        accuracy, dataset = "not trained here", f"`{load_config(name).data.dataset}`"
         if here:
             by = ", by torchvision" if weights and "package" not in weights[0].sources else ""
             accuracy, dataset = f"{here.accuracy:.4f}{by}", f"`{here.dataset}`"
