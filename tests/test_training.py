@@ -201,7 +201,7 @@ AUGMENTED_ONLY = EVERYTHING_RANDOM[:2]
 @pytest.mark.parametrize(
     ("epoch", "overrides"),
     [
-        (1, EVERYTHING_RANDOM),
+        (1, [*EVERYTHING_RANDOM, "fit.adversarial={epsilon: 0.1, steps: 2}"]),
         pytest.param(0, [*AUGMENTED_ONLY, AVERAGED], marks=pytest.mark.slow),
     ],
 )

@@ -14,23 +14,9 @@ import keras
 import numpy as np
 
 from modelzoo.analysis.explain import input_gradient
+from modelzoo.training.adversarial import FULL_RANGE, log_odds, moved, step_size
 
-FULL_RANGE = 255.0
 BATCH_SIZE = 256  # images computed at once
-
-
-def log_odds(scores: Any, labels: Any) -> Any:
-    """Return by how much the wrong classes are ahead of the right one: log((1 - p) / p), (n,).
-
-    With p, the softmax of the right class, the cross-entropy is log(1 + exp(log_odds)): the signs
-    of their gradients agree. Where p is 1 in float32, that of the cross-entropy is 0 or noise.
-    Reference: Carlini, Wagner (2017), Towards evaluating the robustness of neural networks, section
-    V.B, on losses that vanish.
-    """
-    scores = keras.ops.cast(scores, "float32")
-    right = keras.ops.one_hot(labels, scores.shape[-1], dtype="float32")
-    others = keras.ops.logsumexp(scores - 1e9 * right, axis=-1)
-    return others - keras.ops.sum(scores * right, axis=-1)
 
 
 def fgsm(
@@ -62,27 +48,29 @@ def pgd(
     *,
     steps: int = 20,
     seed: int = 0,
+    restarts: int = 1,
 ) -> np.ndarray:
-    """Climb in small steps, each brought back to within the strength, from two points.
+    """Climb in small steps, each brought back to within the strength, from several points.
 
-    The climbs, each of so many `steps`, begin at the point of FGSM and at a random one. A step
-    changes a pixel by 2.5 * strength / steps, which crosses the allowed region and leaves some way
-    to turn. Of all points on the way, the original and that of FGSM among them, each image keeps
-    the best: one that is read wrongly before one that is not, then one of higher loss. So whatever
-    FGSM fools, PGD fools at the same strength. The other arguments and the result are those of
-    `fgsm`.
+    The climbs, each of so many `steps`, begin at the point of FGSM and at `restarts` random ones.
+    A step changes a pixel by 2.5 * strength / steps, which crosses the allowed region and leaves
+    some way to turn. Of all points on the way, the original and that of FGSM among them, each image
+    keeps the best: one that is read wrongly before one that is not, then one of higher loss. So
+    whatever FGSM fools, PGD fools at the same strength. The other arguments and the result are
+    those of `fgsm`.
 
     Reference:
         Madry, Makelov, Schmidt, Tsipras, Vladu (2018), Towards deep learning models resistant to
         adversarial attacks, ICLR.
     """
-    step = np.float32(FULL_RANGE * (2.5 * strength / steps))
+    step = np.float32(step_size(strength, steps))
     generator, found = np.random.default_rng([seed, 0]), []
     for search in _searches(model, images, labels, strength):
         search.keep(search.images)
         search.climb(search.uphill(search.images, search.budget), steps, step)
-        share = generator.uniform(-1, 1, search.images.shape).astype("float32")
-        search.climb(search.moved(search.images, search.budget * share), steps, step)
+        for _ in range(restarts):
+            share = generator.uniform(-1, 1, search.images.shape).astype("float32")
+            search.climb(search.moved(search.images, search.budget * share), steps, step)
         found.append(search.best)
     return np.concatenate(found)
 
@@ -110,7 +98,7 @@ class _Search:
         self._loss = np.full(len(self.images), -np.inf)
 
     def moved(self, points: np.ndarray, step: np.ndarray) -> np.ndarray:
-        return np.clip(points + step, self.low, self.high)
+        return np.asarray(keras.ops.convert_to_numpy(moved(points, step, self.low, self.high)))
 
     def uphill(self, points: np.ndarray, step: Any) -> np.ndarray:
         """Move each pixel by `step` along the sign of the gradient of the loss."""

@@ -233,11 +233,11 @@ def robustness(
     return Robustness(rows, chart, pictures)
 
 
-def attacks(steps: int, seed: int) -> dict[str, Attack]:
+def attacks(steps: int, seed: int, restarts: int = 1) -> dict[str, Attack]:
     """Return the methods of attack. A framework runs by then."""
     from modelzoo.analysis.attacks import fgsm, pgd
 
-    return {"fgsm": fgsm, "pgd": partial(pgd, steps=steps, seed=seed)}
+    return {"fgsm": fgsm, "pgd": partial(pgd, steps=steps, seed=seed, restarts=restarts)}
 
 
 def corruption_rows(

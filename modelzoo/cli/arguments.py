@@ -350,6 +350,7 @@ COMMANDS = (
             default="0,0.01,0.03,0.05,0.1,0.2,0.3",
         ),
         value("--steps", "N", "of each climb of PGD (20)", type=whole(1, 10_000), default=20),
+        value("--restarts", "N", "climbs from random points (1)", type=whole(1, 1000), default=1),
         *MEASURING,
         run="drawing:attack",
     ),

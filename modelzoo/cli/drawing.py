@@ -153,7 +153,7 @@ def attack(options: argparse.Namespace) -> None:
         print_notice(source.notice)
     with start_framework(source.config.trainer.backend, options.device).scope():
         network = measuring.build_scores(source)
-        known = measuring.attacks(options.steps, options.seed)
+        known = measuring.attacks(options.steps, options.seed, options.restarts)
         methods = {name: known[name] for name in known if options.method in (name, "both")}
         pictures = measuring.open_pictures([source], options.images, options.seed, print_notice)
         wanted = dict.fromkeys(methods, options.strengths)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import to_builtins
 from msgspec.structs import asdict
 
 from modelzoo.config.layers import (
@@ -106,7 +107,7 @@ class Config:
     @property
     def sections(self) -> dict[str, dict[str, Any]]:
         """The sections as in a YAML: plain dicts, lists, strings and numbers."""
-        return {section: asdict(getattr(self, section)) for section in SECTIONS}
+        return {section: to_builtins(getattr(self, section)) for section in SECTIONS}
 
     def with_values(
         self, values: Mapping[str, Any], origin: str, *, asked: bool = True

@@ -131,6 +131,20 @@ class Compile(Section, frozen=True, kw_only=True):
     auto_scale_loss: bool = True
 
 
+class Adversarial(Section, frozen=True, kw_only=True):
+    """`fit.adversarial:` the attack on the images of each training step (Madry et al., 2018).
+
+    Args:
+        attack: `pgd` from a random point within epsilon, or `fgsm`.
+        epsilon: the most that a pixel changes, as a share of the range 0..255.
+        steps: of `pgd`; each costs about as much as a training step without an attack.
+    """
+
+    epsilon: Annotated[float, Meta(gt=0, le=1, description="a number above 0, up to 1")]
+    attack: Literal["pgd", "fgsm"] = "pgd"
+    steps: Count = 7
+
+
 class Fit(Section, frozen=True, kw_only=True):
     """`fit:` the arguments of `keras.Model.fit` that are not the trainer's own.
 
@@ -138,6 +152,7 @@ class Fit(Section, frozen=True, kw_only=True):
         epochs: how often each training image is seen.
         callbacks: such as `EarlyStopping` and `ReduceLROnPlateau`.
         class_weight: weights by class number, or in inverse proportion to a class's images.
+        adversarial: to learn from attacked images in place of those of the data set.
     """
 
     epochs: Count
@@ -146,6 +161,7 @@ class Fit(Section, frozen=True, kw_only=True):
         dict[Whole, Amount] | Literal["balanced"] | None,
         Meta(description="class numbers with numbers from 0"),
     ] = None
+    adversarial: Adversarial | None = None
 
 
 class Trainer(Section, frozen=True, kw_only=True):

@@ -40,9 +40,19 @@ class InputPipeline:
             every seed, and so are `training_images` of the others.
         num_classes: units of the network's output, for one-hot labels.
         seed: of the order and the augmentation.
+        leaves_pixels: whether training batches keep images in 0..255, for what attacks them.
     """
 
-    def __init__(self, data: Dataset, settings: Data, *, num_classes: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        settings: Data,
+        *,
+        num_classes: int,
+        seed: int = 0,
+        leaves_pixels: bool = False,
+    ) -> None:
+        self.leaves_pixels = leaves_pixels
         self.data, self.batch_size, self.seed = data, settings.batch_size, seed
         self.num_classes = num_classes if settings.label_mode == "categorical" else None
         train, validation = split_validation(data.y_train, settings.validation_split)
@@ -231,7 +241,8 @@ class InputPipeline:
             images, labels = self.preprocessor.augment(images, labels, seeds)
         if patch is not None:
             images, labels = ten_crops(images, *patch), keras.ops.repeat(labels, CROPS, axis=0)
-        return self.preprocessor(images), labels
+        is_input = not (training and self.leaves_pixels)
+        return self.preprocessor(images) if is_input else images, labels
 
 
 class NumpyBatches(keras.utils.PyDataset):

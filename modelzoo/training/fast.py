@@ -103,6 +103,13 @@ def _has_few_channels(shape: tuple[Any, ...]) -> bool:
     return 1 < channels < FEW and None not in (height, width) and height % 2 == width % 2 == 0
 
 
+def scores_of(outputs: Any) -> Any:
+    """Return what a network's softmax was computed from, or what has the same softmax."""
+    if hasattr(outputs, "_keras_logits"):
+        return outputs._keras_logits
+    return outputs
+
+
 class InShares(keras.layers.Layer):
     """A network applied to equal shares of a batch, side by side."""
 

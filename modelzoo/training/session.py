@@ -21,6 +21,7 @@ from modelzoo.data.pipeline import InputPipeline
 from modelzoo.data.source import Dataset
 from modelzoo.networks import keras_objects
 from modelzoo.support.errors import InputError, reason_of, suggest
+from modelzoo.training.adversarial import AdversarialTraining
 from modelzoo.training.device import Device
 from modelzoo.training.distribution import Distribution
 from modelzoo.training.evaluation import compile_for_scoring, make_metrics
@@ -45,7 +46,13 @@ class Session:
         self.distribution = distribution or Distribution()
         keras.utils.set_random_seed(config.trainer.seed)
         settings, num_classes, seed = config.data, config.model.num_classes, config.trainer.seed
-        self.pipeline = InputPipeline(data, settings, num_classes=num_classes, seed=seed)
+        self.pipeline = InputPipeline(
+            data,
+            settings,
+            num_classes=num_classes,
+            seed=seed,
+            leaves_pixels=config.fit.adversarial is not None,
+        )
         with self.distribution.scope():
             self.network = build_network(config)
         self.distribution.check(config, self.network, self.pipeline)
@@ -72,6 +79,11 @@ class Session:
         if self.distribution.replicas == 1:
             shared = self.config.trainer.share_batches
             fitted, optimizer = accelerate(fitted, optimizer, self.device, share_batches=shared)
+        if (adversarial := self.config.fit.adversarial) is not None:
+            if self.distribution.replicas > 1:
+                raise InputError("fit.adversarial: needs --distribute none")
+            prepare, seed = self.pipeline.preprocessor, self.config.trainer.seed
+            fitted = AdversarialTraining(fitted, adversarial, prepare, seed)
         fitted.compile(optimizer=optimizer, metrics=make_metrics(self.config), **arguments)
         fitted.optimizer.build(self.network.trainable_variables)
         return fitted
@@ -83,6 +95,9 @@ class Session:
             _ = self.learning_rate
             what = "data.preprocessing, data.augmentation"
             images, labels = self.pipeline.first_images()
+            if isinstance(self.fitted, AdversarialTraining):
+                what = "fit.adversarial"
+                images = self.fitted.prepare(self.fitted.attack(images, labels))
             if tuple(images.shape[1:]) != wanted:
                 raise ValueError(f"they make {tuple(images.shape[1:])}, the network takes {wanted}")
             what = "compile.loss"
