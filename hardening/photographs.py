@@ -406,7 +406,7 @@ def mnist_digits() -> dict[int, np.ndarray]:
 
 def read_all(folder: Path) -> dict[str, list[str]]:
     """Write the photographs into a folder; return what was read wrongly of each kind."""
-    from modelzoo.api import predict
+    from modelzoo.training.prediction import predict
     from modelzoo.training.resolve import resolve
 
     source, digits = resolve("lenet5/mnist"), mnist_digits()

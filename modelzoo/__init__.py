@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr
     from modelzoo.api import evaluate as evaluate
     from modelzoo.api import list_weights as list_weights
     from modelzoo.api import load as load
-    from modelzoo.api import predict as predict
     from modelzoo.api import preprocess as preprocess
     from modelzoo.api import summary as summary
     from modelzoo.config import Config as Config
@@ -35,6 +34,7 @@ if TYPE_CHECKING:  # so that a type checker, and an editor, know what `__getattr
     from modelzoo.support.errors import InputError as InputError
     from modelzoo.support.errors import RunError as RunError
     from modelzoo.training.device import start_framework as start_framework
+    from modelzoo.training.prediction import predict as predict
     from modelzoo.training.trainer import Trainer as Trainer
     from modelzoo.training.trainer import resume as resume
 
@@ -42,9 +42,7 @@ _PUBLIC = {
     "modelzoo": ("charts",),
     "modelzoo.analysis.measuring": ("attack", "robustness"),
     "modelzoo.analysis.seeing": ("features", "saliency"),
-    "modelzoo.api": (
-        "build", "evaluate", "list_weights", "load", "predict", "preprocess", "summary",
-    ),
+    "modelzoo.api": ("build", "evaluate", "list_weights", "load", "preprocess", "summary"),
     "modelzoo.config": ("Config", "list_models", "load_config", "register"),
     "modelzoo.convert.exporting": ("export",),
     "modelzoo.convert.importing.import_file": ("import_file",),
@@ -55,6 +53,7 @@ _PUBLIC = {
     "modelzoo.page.show": ("show",),
     "modelzoo.support.errors": ("InputError", "RunError"),
     "modelzoo.training.device": ("start_framework",),
+    "modelzoo.training.prediction": ("predict",),
     "modelzoo.training.trainer": ("Trainer", "resume"),
 }  # fmt: skip
 _MODULES = ("charts", "reference")

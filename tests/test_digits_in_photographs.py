@@ -9,9 +9,9 @@ from PIL import Image
 
 from hardening.photographs import make_photograph
 from modelzoo import cli
-from modelzoo.api import predict
 from modelzoo.data.images import read_image
 from modelzoo.support.errors import InputError
+from modelzoo.training.prediction import predict
 
 QUICK = ("hard_shadow", "dark_corners", "cropped_tight", "speck_far", "ruled_dark_lines", "several")
 PREDICT = ["predict", "--model", "lenet5", "--weights", "mnist"]

@@ -53,6 +53,21 @@ def test_only_the_public_names_lie_loose():
     assert rooms | {"api"} == set(ROOMS)
 
 
+def test_files_and_functions_are_short():
+    files = {path.relative_to(PACKAGE): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    assert [str(name) for name, text in files.items() if text.count("\n") > 400] == []
+    many = [
+        f"{name}: {node.name}"
+        for name, text in files.items()
+        if name.parts[0] != "networks"  # a builder has what the `model` of a YAML may say
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+        and node.name != "__init__"
+        and len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]) > 8
+    ]
+    assert many == []
+
+
 def test_the_options_are_read_in_one_room():
     readers = {
         path.relative_to(PACKAGE).parts[0]

@@ -120,7 +120,6 @@ def attack(
     method: Literal["fgsm", "pgd"] = "pgd",
     steps: int = 20,
     seed: int = 0,
-    device: str = "auto",
 ) -> np.ndarray:
     """Change images a little, so that a network errs.
 
@@ -135,7 +134,6 @@ def attack(
             2018), which fools whatever the first does.
         steps: of each climb of PGD.
         seed: of the point from which PGD begins its second climb.
-        device: as for `Trainer`.
 
     Returns:
         float32 of the shape (n, height, width, channels), within 0..255 and within epsilon.
@@ -158,7 +156,7 @@ def attack(
     if not 0 <= epsilon <= 1 or steps < 1:
         raise InputError(f"attack: epsilon {epsilon} or steps {steps}: give 0 to 1, and 1 or more")
     check_kinds([method], ("fgsm", "pgd"))
-    with start_framework(source.config.trainer.backend, device).scope():
+    with start_framework(source.config.trainer.backend).scope():
         return attacks(steps, seed)[method](build_scores(source)[0], images, labels, epsilon)
 
 

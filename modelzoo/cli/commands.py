@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from modelzoo import api
-from modelzoo.api import Prediction
 from modelzoo.cli import printing
 from modelzoo.cli.options import arguments_of, changes_to_a_run, chosen_config, chosen_source
 from modelzoo.cli.printing import as_text, print_notice, show, table_lines
@@ -22,6 +21,7 @@ from modelzoo.support.environment import cache_folder
 from modelzoo.support.errors import InputError, RunError, suggest
 from modelzoo.support.files import read_record, state_of
 from modelzoo.support.terminal import say
+from modelzoo.training import prediction
 from modelzoo.training.resolve import configure
 from modelzoo.weights.store import cached_path, fetch, packaged_path
 
@@ -113,7 +113,7 @@ def predict(options: argparse.Namespace) -> None:
         files += samples or samples_of(class_names(source.config))
     if not files:
         raise InputError("no images: name their files, or try --sample, with those of the package")
-    found = api.predict(
+    found = prediction.predict(
         source,
         files,
         top=options.top,
@@ -148,7 +148,9 @@ def predict(options: argparse.Namespace) -> None:
         raise RunError(f"{len(failed)} of {len(found)} images without a class: {reason}")
 
 
-def named(found: Prediction, classes: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+def named(
+    found: prediction.Prediction, classes: Iterable[tuple[str, float]]
+) -> list[dict[str, Any]]:
     return [{"name": name, found.unit: value} for name, value in classes]
 
 

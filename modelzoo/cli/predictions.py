@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from modelzoo.api import Prediction
 from modelzoo.data.images import open_picture
 from modelzoo.data.samples import find_sample
 from modelzoo.support.files import replacing
+from modelzoo.training.prediction import Prediction
 
 GOOD, DOUBTFUL = "#0a7d2c", "#c2410c"  # of a frame; both are read on white and on black
 

@@ -15,9 +15,9 @@ from modelzoo.support.terminal import broken, columns_of, on_one_line, say, widt
 if TYPE_CHECKING:
     import numpy as np
 
-    from modelzoo.api import DigitRead, Prediction
     from modelzoo.config import Config
     from modelzoo.training.evaluation import Evaluation, Run
+    from modelzoo.training.prediction import DigitRead, Prediction
 
 WIDTH = 80  # columns of a table in a pipe or a file
 INDENT = "    "  # of a cell that is below its row
