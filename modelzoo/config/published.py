@@ -10,7 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import msgspec
 from msgspec import Meta
 
-from modelzoo.config.sections import Place, convert
+from modelzoo.config.reading import Place, convert
 from modelzoo.support.environment import in_home
 from modelzoo.support.errors import InputError
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from modelzoo.config import Config, load_config, packaged_folder
 from modelzoo.config.layers import nested, read_yaml
-from modelzoo.config.sections import convert
+from modelzoo.config.reading import convert
 from modelzoo.support.errors import InputError, unknown
 from modelzoo.support.files import is_there, write_csv, write_text
 from modelzoo.training.resolve import configure
