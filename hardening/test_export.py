@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_export import FORMATS, needs
+from test_export import PLAIN, needs
 
 import modelzoo
+from modelzoo import InputError, RunError
 from modelzoo.config import list_models, load_config
+from modelzoo.convert.quantizing import images_for
+from modelzoo.training.resolve import resolve
 
 TRAINED = [
     (name, entry.name)
@@ -21,7 +24,7 @@ TRAINED = [
 ]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", PLAIN)
 @pytest.mark.parametrize(("name", "weights"), TRAINED)
 def test_every_trained_network_can_be_exported(name, weights, format, tmp_path):
     """Each is checked by `export` itself, on the test images of its data set where they are."""
@@ -45,7 +48,7 @@ def exported(name: str, weights: str, format: str, folder: Path) -> dict[str, An
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", PLAIN)
 def test_groups_and_normalisation(format, tmp_path):
     """AlexNet's two towers, which Keras computes in functions of their own, at a small size."""
     needs(format)
@@ -56,3 +59,20 @@ def test_groups_and_normalisation(format, tmp_path):
     modelzoo.build(config).save_weights(weights)
     done = modelzoo.export(config, weights, format=format, out=tmp_path)
     assert done.path.exists() and done.difference <= 1e-4
+
+
+@pytest.mark.parametrize(("name", "weights"), TRAINED)
+def test_integers_lose_little(name, weights, tmp_path):
+    """On the whole test set; docs/small.md has the figures."""
+    needs("litert")
+    try:
+        images_for(resolve(name, weights).config)
+    except InputError as error:
+        pytest.skip(str(error).splitlines()[0])
+    if name == "neocognitron_mnist":
+        with pytest.raises(RunError, match="no integer form"):
+            modelzoo.export(name, weights, format="litert", quantize="int8", out=tmp_path)
+        return
+    done = modelzoo.export(name, weights, format="litert", quantize="int8", out=tmp_path)
+    assert done.bytes < 0.6 * done.quantized.float_bytes
+    assert done.quantized.lost <= 0.005

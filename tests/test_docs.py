@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import update_docs
+from benchmarks import small
 from modelzoo.config import list_models, load_config
 from modelzoo.support.errors import InputError
 
@@ -19,6 +20,16 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_model_cards_and_the_table_are_up_to_date():
     stale = [path for path, text in update_docs.documents() if path.read_text("utf-8") != text]
     assert stale == []
+
+
+def test_the_page_on_small_networks_has_the_figures_measured():
+    results = json.loads(small.OUT.read_text("utf-8"))
+    table = small.table(results)
+    assert f"{small.BEGIN}\n{table}{small.END}" in small.PAGE.read_text("utf-8")
+    assert "| `lenet5/mnist` | 10,000 test images of mnist |" in table
+    for label, row in results["networks"].items():
+        assert f"`{label}`" in table
+        assert "accuracy" not in row or row["float_accuracy"] - row["accuracy"] <= 0.002, label
 
 
 def test_every_drawing_that_a_card_shows_is_there():

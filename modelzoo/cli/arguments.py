@@ -277,6 +277,8 @@ COMMANDS = (
         choice("--format", ("onnx", "saved_model", "litert", "html"), "of it", required=True),
         value("--out", "DIR", "folder for the file (.); of a page also its name", default="."),
         flag("--scaled", "take scaled images, not pixels of 0..255"),
+        choice("--quantize", ("int8",), "of litert: in integers, calibrated on training images"),
+        flag("--c-array", "of litert: write it as a C source with header, too"),
         JSON,
     ),
     Command(

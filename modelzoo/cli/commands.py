@@ -232,16 +232,35 @@ def import_file(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     from modelzoo.convert.exporting import TOLERANCE, export
+    from modelzoo.convert.quantizing import WARNED
 
+    if options.c_array:
+        if options.format != "litert":
+            raise InputError(f"--c-array: is for --format litert, not {options.format}")
+        options.format = "c_array"
     done = export(**arguments_of(export, options))
     lines = [f"{done.path} ({done.bytes:,} bytes)"]
+    facts, allowed = done.facts, "" if done.quantized else f" (allowed: {TOLERANCE})"
     if done.images:  # a page was not run
         lines += [
-            f"  input:   {done.facts['input']}",
-            f"  output:  {done.facts['output']}",
-            f"  checked: {done.pictures}; largest difference {done.difference:.2g} "
-            f"(allowed: {TOLERANCE}), same class for {done.same_answers} of {done.images}",
+            f"  input:   {facts['input']}",
+            f"  output:  {facts['output']}",
+            f"  checked: {done.pictures}; largest difference {done.difference:.2g}{allowed}, "
+            f"same class for {done.same_answers} of {done.images}",
         ]
+    if made := done.quantized:
+        scales = (
+            f"{each} {facts[f'{each}_scale']:.7g}, zero point {facts[f'{each}_zero_point']}"
+            for each in ("input", "output")
+        )
+        lines += [
+            f"  scales:  {'; '.join(scales)}",
+            f"  from:    {made.calibrated_on}",
+            f"  int8:    accuracy {made.accuracy:.4f}, {done.bytes:,} bytes",
+            f"  float32: accuracy {made.float_accuracy:.4f}, {made.float_bytes:,} bytes",
+        ]
+        if made.lost > WARNED + 1e-9:
+            print_notice(f"the integers lose {100 * made.lost:.2f} points of accuracy")
     show(options, dataclasses.asdict(done) | {"path": str(done.path)}, lines)
 
 

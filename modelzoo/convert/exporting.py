@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from msgspec.structs import asdict
 
 from modelzoo.config import Config
+from modelzoo.convert.formats import FORMATS, Facts, size_in_floats
+from modelzoo.convert.quantizing import Quantized, compared, images_for
 from modelzoo.data.datasets import load_dataset
 from modelzoo.data.known_sets import class_names
 from modelzoo.support.environment import check_installed, without_network
 from modelzoo.support.errors import InputError, RunError, reason_of, suggest
-from modelzoo.support.files import is_there, sha256_of, staging, write_text
+from modelzoo.support.files import is_there, sha256_of, staging
 from modelzoo.support.version import __version__
 from modelzoo.training.device import quiet_stderr, start_framework
 from modelzoo.training.resolve import Source, resolve
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     import keras
 
 IMAGES = 100
-Facts = dict[str, Any]
 TOLERANCE = 1e-4  # of a probability; of a score, as a share of the largest
 
 
@@ -44,15 +41,17 @@ class Exported:
     images: int  # their number
     difference: float  # the largest; of scores, as a share of the largest score
     same_answers: int  # images of which both name the same class
+    quantized: Quantized | None = None  # what integers cost
 
 
 def export(
     model: str | Path | Config,
     weights: str | Path | None = None,
     *,
-    format: Literal["onnx", "saved_model", "litert", "html"] = "onnx",
+    format: Literal["onnx", "saved_model", "litert", "c_array", "html"] = "onnx",
     out: str | Path = ".",
     scaled: bool = False,
+    quantize: Literal["int8"] | None = None,
     sha256: str | None = None,
     allow_unverified: bool = False,
 ) -> Exported:
@@ -62,14 +61,19 @@ def export(
     channels), float32 in 0..255, scales them itself, and gives probabilities, or the scores of a
     network without softmax. It is run on 100 images before it is moved into place.
 
+    With `quantize`, a LiteRT file computes in integers of 8 bits, and takes one image, uint8 in
+    0..255. Its scales follow from 500 training images; it is run on up to 10,000 test images.
+
     Args:
         model: a packaged name, a path to a YAML, the folder of a run, or a configuration.
         weights: as for `modelzoo.load`.
         format: "onnx", "saved_model" (a folder) or "litert" (a .tflite, with a .json beside it for
-            the facts that the other two hold inside); or "html", the drawing page, which is not
-            run: it takes drawings and image files, and has no `facts`.
+            the facts that the other two hold inside); "c_array", the LiteRT file as a C source
+            with its header, for microcontrollers; or "html", the drawing page, which is not run:
+            it takes drawings and image files, and has no `facts`.
         out: the folder for it; its name says network and weights. A page may be named itself.
         scaled: it takes what `modelzoo.preprocess` returns in place of images as they are stored.
+        quantize: "int8", for the formats of LiteRT; needs the data set of the weights.
         sha256: of a custom file.
         allow_unverified: take weights whose SHA-256 is not published.
 
@@ -77,7 +81,8 @@ def export(
         InputError: model, weights or folder cannot be used, a file of that name already exists,
             or a package is missing.
         RunError: the network has something that the format has not, or the file's outputs differ
-            from the network's by more than 1e-4; nothing is left then.
+            from the network's by more than 1e-4, or those of integers name another class for more
+            than 5% of the images; nothing is left then.
 
     Examples:
         >>> done = modelzoo.export("lenet5", "mnist", format="html")
@@ -90,6 +95,10 @@ def export(
     is_page = format == "html"
     if is_page and scaled:
         raise InputError("--scaled: a page takes drawings and image files, and scales them itself")
+    if quantize not in (None, "int8"):
+        raise InputError(f"--quantize {quantize!r:.80}: should be int8")
+    if quantize and format not in ("litert", "c_array"):
+        raise InputError(f"--quantize: is for --format litert, not {format}")
     if not is_page:
         check_installed(f"the format {format}", *FORMATS[format].packages)
     source = resolve(model, weights, sha256=sha256, allow_unverified=allow_unverified)
@@ -98,7 +107,8 @@ def export(
     if not published and file.name == "best.weights.h5":
         stem = file.resolve().parent.name  # of the run
     suffix = ".html" if is_page else FORMATS[format].suffix
-    target = Path(out) / f"{stem}{'-scaled' if scaled else ''}{suffix}"
+    variant = f"{'-scaled' if scaled else ''}{f'-{quantize}' if quantize else ''}"
+    target = Path(out) / f"{stem}{variant}{suffix}"
     if is_page and Path(out).suffix == ".html":
         target = Path(out)
     if is_there(target):
@@ -112,10 +122,10 @@ def export(
     # Files hold float32 in any case: the network that they are compared with does, too.
     float32 = {"trainer": {"precision": "float32"}}
     source = replace(source, config=source.config.with_values(float32, "export"))
-    return _export(source, target, format, scaled=scaled)
+    return _export(source, target, format, scaled=scaled, quantize=quantize is not None)
 
 
-def _export(source: Source, target: Path, format: str, *, scaled: bool) -> Exported:
+def _export(source: Source, target: Path, format: str, *, scaled: bool, quantize: bool) -> Exported:
     """Write a network to `target`, and check it."""
     import keras
 
@@ -123,38 +133,54 @@ def _export(source: Source, target: Path, format: str, *, scaled: bool) -> Expor
     from modelzoo.training.evaluation import unit_of
     from modelzoo.training.prepare import scale_images
 
-    config, network = source.config, source.build()
-    where, pictures = find_pictures(config)
+    config = source.config
+    data = images_for(config) if quantize else None  # first: a set that is missing ends it
+    where, pictures = (data.checked_on, data.checked) if data else find_pictures(config)
+    network = source.build()
     if scaled:
-        images = scale_images(config, pictures)
         given = keras.Input(network.input_shape[1:], name="scaled_pictures", dtype="float32")
         wrapped = keras.Model(given, network(given), name=network.name)
     else:
-        images, wrapped = pictures.astype("float32"), on_pictures(network, config)
+        wrapped = on_pictures(network, config)
+
+    def prepare(stored: np.ndarray) -> np.ndarray:
+        return scale_images(config, stored) if scaled else stored.astype("float32")
+
+    images, write = prepare(pictures), FORMATS[format].write
+    if data:
+        write = partial(write, calibration=prepare(data.calibration))
     expected = np.asarray(wrapped.predict(images, batch_size=32, verbose=0), "float32")
     output = "probabilities" if unit_of(expected) == "probability" else "scores"
     facts = _facts(source, wrapped, output, scaled=scaled)
+    if data:
+        facts |= {
+            "float_accuracy": facts.pop("accuracy", None),
+            "calibrated_on": data.calibrated_on,
+        }
     with staging(target.parent) as folder:
         staged = folder / target.name
         try:
             with quiet_stderr():
-                FORMATS[format].write(wrapped, output, staged, facts)
+                write(wrapped, output, staged, facts)
                 answer = FORMATS[format].open(staged, wrapped.input.name, output)
                 # One image, then the others together: the size of a batch is free.
                 batches = [batch for batch in np.split(images, [1]) if len(batch)]
                 found = np.concatenate([np.asarray(answer(batch)) for batch in batches])
+                floats = size_in_floats(wrapped, output) if data else 0
         except Exception as error:  # each converter and each runtime has its own kinds
             raise RunError(f"{config.name}: cannot become {format}: {reason_of(error)}") from error
         difference = largest_difference(found, expected, output)
-        if not difference <= TOLERANCE:  # also NaN
+        quantized = compared(data, found, expected, floats) if data else None
+        if not quantized and not difference <= TOLERANCE:  # also NaN
             raise RunError(
                 f"{config.name}: the {format} file answers otherwise than the network: {output} "
                 f"differ by {difference:.2g} on {where}, more than {TOLERANCE}; "
                 "nothing was written"
             )
-        size = sum(each.stat().st_size for each in (staged, *staged.rglob("*")) if each.is_file())
+        model = staged.with_suffix(".tflite") if format == "c_array" else staged
+        size = sum(each.stat().st_size for each in (model, *model.rglob("*")) if each.is_file())
     same = int((found.argmax(axis=1) == expected.argmax(axis=1)).sum())
-    return Exported(target, format, size, facts, where, len(images), difference, same)
+    return Exported(target, format, size, facts, where, len(images), difference, same, quantized)
 
 
 def find_pictures(config: Config) -> tuple[str, np.ndarray]:
@@ -205,114 +231,3 @@ def _facts(source: Source, wrapped: keras.Model, output: str, *, scaled: bool) -
         facts |= {"licence": published.licence, "dataset": scores.dataset}
         facts["accuracy"] = scores.accuracy
     return facts
-
-
-class Format(NamedTuple):
-    """A format: its suffix, what it needs beside TensorFlow, and how it is written and opened.
-
-    `write` takes a network with a named input, the name of its output, a path, and what the file
-    shall say of itself; `open` a path and the names of input and output, and returns a function of
-    a batch of images.
-    """
-
-    suffix: str
-    packages: tuple[str, ...]
-    write: Callable[[keras.Model, str, Path, Facts], None]
-    open: Callable[[Path, str, str], Callable[[np.ndarray], Any]]
-
-
-def write_saved_model(network: keras.Model, output: str, path: Path, facts: Facts) -> None:
-    """Write a TensorFlow SavedModel; the facts stand in its folder `assets.extra`."""
-    _save(network, output, path)
-    (path / "assets.extra").mkdir()  # where the format keeps what is not TensorFlow's
-    _write_facts(path / "assets.extra" / "modelzoo.json", facts)
-
-
-def open_saved_model(path: Path, source: str, output: str) -> Callable[[np.ndarray], Any]:
-    """Open it by the signature that TensorFlow Serving uses."""
-    import tensorflow as tf
-
-    signature = tf.saved_model.load(path).signatures["serving_default"]
-    return lambda batch: signature(**{source: tf.constant(batch)})[output]
-
-
-def write_onnx(network: keras.Model, output: str, path: Path, facts: Facts) -> None:
-    """Write an ONNX file; the facts are its `metadata_props`, lists in JSON."""
-    import onnx
-    import tensorflow as tf
-    import tf2onnx
-
-    eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)  # or convolutions in groups become inner functions
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            answer = _as_function(network, output)
-            model, _ = tf2onnx.convert.from_function(answer, answer.input_signature)
-    finally:
-        tf.config.run_functions_eagerly(eagerly)
-    for each in (*model.graph.input, *model.graph.output):
-        each.type.tensor_type.shape.dim[0].dim_param = "batch"  # tf2onnx calls it unk__44
-    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
-    onnx.helper.set_model_props(model, texts)
-    onnx.save(model, path)
-
-
-def open_onnx(path: Path, source: str, output: str) -> Callable[[np.ndarray], Any]:
-    # It would report to its maker, and keep a number of this machine in the home folder.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run([output], {source: batch})[0]
-
-
-def write_litert(network: keras.Model, output: str, path: Path, facts: Facts) -> None:
-    """Write a .tflite file, with the facts in a JSON file beside it."""
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        _save(network, output, Path(folder))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        path.write_bytes(converter.convert())
-    _write_facts(path.with_name(f"{path.name}.json"), facts)
-
-
-def open_litert(path: Path, source: str, output: str) -> Callable[[np.ndarray], Any]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(model_path=str(path)).get_signature_runner()
-    return lambda batch: runner(**{source: batch})[output]
-
-
-FORMATS = {
-    "onnx": Format(".onnx", ("tf2onnx", "onnx", "onnxruntime"), write_onnx, open_onnx),
-    "saved_model": Format(".saved_model", (), write_saved_model, open_saved_model),
-    "litert": Format(".tflite", ("ai_edge_litert",), write_litert, open_litert),
-}
-
-
-def _as_function(network: keras.Model, output: str) -> Any:
-    """Return the network as a tf.function, its input and its output named."""
-    import tensorflow as tf
-
-    shape, name = (None, *network.input_shape[1:]), network.input.name
-    return tf.function(
-        lambda given: {output: network(given, training=False)},
-        input_signature=[tf.TensorSpec(shape, tf.float32, name=name)],
-    )
-
-
-def _save(network: keras.Model, output: str, path: Path) -> None:
-    """Write the network as a SavedModel with one signature."""
-    import tensorflow as tf
-
-    module = tf.Module()
-    module.variables_of_the_network = [variable.value for variable in network.variables]
-    signatures = {"serving_default": _as_function(network, output).get_concrete_function()}
-    tf.saved_model.save(module, str(path), signatures=signatures)
-
-
-def _write_facts(path: Path, facts: Facts) -> None:
-    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
