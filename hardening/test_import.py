@@ -1,7 +1,12 @@
 """A published file of weights is imported as the network that it was, by search on real images."""
 
+import contextlib
+import functools
+import io
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,27 @@ SEARCHED = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], dict[str, Any]]:
+    """Return what imports a published file and scores it on MNIST, once, and returns its JSON."""
+    if not (Path(os.environ.get("MODELZOO_DATA", "/nowhere")) / "mnist.npz").is_file():
+        pytest.skip("MNIST is not in $MODELZOO_DATA")
+
+    @functools.cache
+    def run(path: Path) -> dict[str, Any]:
+        if not path.is_file():
+            pytest.skip("the published files are not here")
+        folder, out = tmp_path_factory.mktemp("imported"), io.StringIO()
+        shutil.copy(path, folder)  # alone: no architecture lies beside it
+        command = ["import", str(folder / path.name), "--dataset", "mnist", "--json"]
+        with contextlib.redirect_stdout(out):
+            assert cli.main([*command, "--out", str(folder / "out")]) == 0
+        found: dict[str, Any] = json.loads(out.getvalue())
+        return found
+
+    return run
+
+
 def arrays_of(path: Path) -> list[np.ndarray]:
     """Return kernels and biases in Keras' layout, read without the importer."""
     if path.suffix == ".pth":
@@ -42,22 +68,12 @@ def arrays_of(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("case", SEARCHED, ids=lambda case: case[0].stem)
-@pytest.mark.skipif(
-    not (Path(os.environ.get("MODELZOO_DATA", "/nowhere")) / "mnist.npz").exists(),
-    reason="MNIST is not here",
-)
 def test_a_network_found_by_search_computes_what_numpy_does(
-    case: tuple[Any, ...], tmp_path: Path, capsys: Any
+    case: tuple[Any, ...], imported: Callable[[Path], dict[str, Any]]
 ) -> None:
     """The file's own arrays in the formulas of `modelzoo.networks.reference`, to 1e-6."""
     path, activations, pooling, by_channel, accuracy, size, scale = case
-    if not path.is_file():
-        pytest.skip("the published files are not here")
-    copy = tmp_path / path.name  # no architecture lies beside it
-    copy.write_bytes(path.read_bytes())
-    command = ["import", str(copy), "--dataset", "mnist", "--out", str(tmp_path / "out"), "--json"]
-    assert cli.main(command) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = imported(path)
     assert found["accuracy"] == pytest.approx(accuracy, abs=5e-5)
     margin = (size - 28) // 2
     with np.load(Path(os.environ["MODELZOO_DATA"]) / "mnist.npz") as data:
@@ -89,17 +105,11 @@ CASES = {  # file: its accuracy in Keras or PyTorch, and top-5 accuracy where it
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.skipif(
-    not (Path(os.environ.get("MODELZOO_DATA", "/nowhere")) / "mnist.npz").exists(),
-    reason="MNIST is not here",
-)
-def test_a_published_file_reaches_its_accuracy(name: str, tmp_path: Path, capsys: Any) -> None:
+def test_a_published_file_reaches_its_accuracy(
+    name: str, imported: Callable[[Path], dict[str, Any]]
+) -> None:
     """Whatever has to be found for it: scaling, padding, activations, pooling."""
-    if not (FILES / name).is_file():
-        pytest.skip("the published files are not here")
-    command = ["import", str(FILES / name), "--dataset", "mnist", "--out", str(tmp_path), "--json"]
-    assert cli.main(command) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = imported(FILES / name)
     accuracy, top_5 = CASES[name]
     assert found["accuracy"] == pytest.approx(accuracy, abs=0.0003)
     assert bool(found["warning"]) == (accuracy < 0.5)
@@ -137,17 +147,11 @@ PUBLISHED = {  # file: test accuracy, scaling, padding
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_files(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, imported: Callable[[Path], dict[str, Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Real files of other people reach what they reached, with the scaling found by the tool."""
-    if not (LEGACY / name).is_file():
-        pytest.skip(f"{name} is not in {LEGACY}; MODELZOO_LEGACY_H5 names its folder")
-    if not (Path(os.environ.get("MODELZOO_DATA", "")) / "mnist.npz").is_file():
-        pytest.skip("the full MNIST is not in $MODELZOO_DATA")
+    found = imported(LEGACY / name)
     accuracy, scaling, geometry = PUBLISHED[name]
-    command = ["import", str(LEGACY / name), "--out", str(tmp_path), "--dataset", "mnist"]
-    assert cli.main([*command, "--json"]) == 0
-    found = json.loads(capfd.readouterr().out)
     assert found["accuracy"] == pytest.approx(accuracy, abs=0.0005)
     assert (found["scaling"], found["geometry"]) == (scaling, geometry)
     again = ["evaluate", "--model", found["config"], "--weights", found["weights"], "--json"]
