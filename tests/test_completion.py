@@ -33,6 +33,6 @@ def test_a_shell_completes_what_can_be_typed(tmp_path):
     assert {"lenet5", "lenet5_1998"} <= offered("modelzoo train --model lenet5", tmp_path)
     assert offered("modelzoo info my", tmp_path) == {"my.yaml"}
     weights = offered("modelzoo pull lenet5/", tmp_path)
-    assert weights == {"lenet5/mnist", "lenet5/fashion_mnist"}
+    assert weights == {"lenet5/mnist", "lenet5/fashion_mnist", "lenet5/mnist_robust"}
     assert offered("modelzoo train --dataset mnist5", tmp_path) == {"mnist5k"}
     assert offered("modelzoo train --backend j", tmp_path) == {"jax"}
