@@ -99,8 +99,8 @@ count = reader(  # "all" is None
 KINDS = "shift,rotation,noise,occlusion"  # of change, each a panel of the chart
 kinds = reader(
     lambda text: text.split(","),
-    lambda found: set(found) <= set(KINDS.split(",")),
-    f"some of {KINDS}",
+    lambda found: set(found) <= {*KINDS.split(","), "fgsm", "pgd"},
+    f"some of {KINDS},fgsm,pgd",
 )
 
 
