@@ -26,6 +26,7 @@ from modelzoo import charts
 from modelzoo.api import summary
 from modelzoo.cli.printing import as_padding, as_strides
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.data.known_sets import KNOWN_SETS
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
 from modelzoo.support.terminal import say
@@ -33,6 +34,7 @@ from modelzoo.training.device import start_framework
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, CARDS, README = ROOT / "results", ROOT / "docs" / "models", ROOT / "README.md"
+SETS = ROOT / "docs" / "data.md"
 LONG_TABLE, TIMELINE = ROOT / "docs" / "results.md", ROOT / "docs" / "pictures" / "timeline.svg"
 BEGIN, END = "<!-- results: written by scripts/update_docs.py -->", "<!-- end of results -->"
 KEPT = ("metrics.json", "history.csv", "config.yaml")
@@ -178,7 +180,8 @@ def documents() -> Iterator[tuple[Path, str]]:
     for name in cards():
         family = {each for each in list_models() if name in (each, base_of(each))}
         yield CARDS / f"{name}.md", card(name, [r for r in found if r.config in family])
-    for page, table in ((README, readme_table(found)), (LONG_TABLE, long_table(found))):
+    pages = (README, readme_table(found)), (LONG_TABLE, long_table(found)), (SETS, sets_table())
+    for page, table in pages:
         before, _, rest = page.read_text("utf-8").partition(BEGIN)
         yield page, f"{before}{BEGIN}\n{table}{END}{rest.partition(END)[2]}"
     yield ROOT / "docs" / "timeline.md", timeline.page(cards(), measured(found))
@@ -240,6 +243,16 @@ def long_table(found: Sequence[Result]) -> str:
         lines.append(
             f"| {first.config} | `{dataset}` | {epochs} | {accuracies(group)} | {command} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def sets_table() -> str:
+    """Return a row for each data set that is fetched."""
+    lines = ["| Data set | Images | Fetched from | Licence |", "|---|---|---|---|"]
+    for name, known in KNOWN_SETS.items():
+        if known.images:
+            images = "{:,} + {:,}".format(*known.images)
+            lines.append(f"| `{name}` | {images} | `{known.addresses[0]}` | {known.licence} |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,8 +4,10 @@ import gzip
 import io
 import os
 import pickle
+import struct
 import tarfile
 import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,13 @@ import pytest
 
 from hardening import distributed as made
 from modelzoo import cli
-from modelzoo.data.datasets import check_dataset_name, dataset_names, load_dataset
+from modelzoo.data.datasets import (
+    FETCHED,
+    check_dataset_name,
+    dataset_names,
+    load_dataset,
+    published_files,
+)
 from modelzoo.data.known_sets import CIFAR10, KNOWN_SETS
 from modelzoo.data.source import Dataset
 from modelzoo.support.errors import InputError
@@ -285,6 +293,14 @@ def tar_bomb() -> bytes:
     return bomb(info.tobuf(), 10**8)
 
 
+def mat_bomb(said: int) -> bytes:
+    """A packed array of 300 MB, whatever it says."""
+    packer, zeros = zlib.compressobj(1), bytes(10**7)
+    packed = packer.compress(struct.pack("<II", 14, said))
+    packed += b"".join(packer.compress(zeros) for _ in range(30)) + packer.flush()
+    return MAT[:128] + struct.pack("<II", 15, len(packed)) + packed
+
+
 def other_way(name: str) -> dict[str, bytes]:
     return {name: made.cifar_binary(COLOUR)["c/test_batch.bin"]}
 
@@ -304,11 +320,13 @@ HARMFUL: dict[str, tuple[str, bytes, str]] = {
     "table bomb": ("train.csv.gz", bomb(TABLES["mnist_train.csv"], 10**8), "fill the memory"),
     "tar bomb": ("c.tar.gz", tar_bomb(), "fill the memory"),
     "zip bomb": ("a.zip", made.zipped({"train.bin": bytes(10**8)}), "fill the memory"),
-    "mat bomb": (
-        "a.mat",
-        made.matlab({"X": np.zeros((1, 1), "u1")})[:128] + b"\x0f\0\0\0",
-        "nothing",
+    "many in a zip": (
+        "a.zip",
+        made.zipped({f"train{n}.bin": bytes(3073 * 5000) for n in range(3)}),
+        "fill the memory",
     ),
+    "mat bomb": ("a.mat", mat_bomb(3 * 10**8), "would grow to more than"),
+    "mat that lies": ("a.mat", mat_bomb(64), "damaged: a matrix"),
 }
 
 
@@ -340,9 +358,7 @@ def test_weights_are_scored_on_a_table(folder, capsys):
 
 
 def test_every_fetched_set_has_hashes_and_a_licence():
-    from modelzoo.data.datasets import published_files
-
-    for name in ("emnist_letters", "emnist_balanced", "kmnist", "svhn"):
+    for name in FETCHED:
         known = KNOWN_SETS[name]
         files = published_files(known.files or name)
         assert files and known.addresses and known.licence and known.images

@@ -303,8 +303,8 @@ def test_check_reports_what_is_odd(tmp_path, home, capsys):
     assert len(check_images(find_images(root))) == 50
 
 
-def test_a_training_refuses_bad_images_or_leaves_them_out(bad, tmp_path, capsys):
-    """The list goes into the run; evaluating the run leaves the same images out."""
+def test_a_training_refuses_bad_images_or_leaves_them_out(bad, tmp_path, capsys, monkeypatch):
+    """Before a framework starts. The list goes into the run; evaluating leaves the same out."""
     train = [
         "train",
         "--model",
@@ -317,7 +317,9 @@ def test_a_training_refuses_bad_images_or_leaves_them_out(bad, tmp_path, capsys)
         "cpu",
     ]
     out = tmp_path / "run"
+    monkeypatch.setattr("modelzoo.training.trainer.start_framework", lambda *_, **__: 1 / 0)
     assert cli.main([*train, "--out", str(out)]) == 2
+    monkeypatch.undo()
     said = capsys.readouterr().err
     assert "3 of 31 images cannot be used" in said and "Traceback" not in said and not out.exists()
     assert cli.main([*train, "--out", str(out), "--skip-bad-images", "--json"]) == 0

@@ -103,19 +103,13 @@ def usable(found: ImageFolder, *, skip: bool, console: Console | None = None) ->
     if not bad:
         return found
     if not skip:
-        listed = [f"  {name}: {problem}" for name, problem in list(bad.items())[:LISTED]]
-        more = [f"  and {len(bad) - LISTED:,} more"] if len(bad) > LISTED else []
-        raise InputError(
-            "\n".join(
-                [
-                    f"{found.root}: {len(bad):,} of {len(found):,} images cannot be used",
-                    *listed,
-                    *more,
-                    "Leave them out with --skip-bad-images, or repair them; all of them: "
-                    f"modelzoo check {as_typed(found.root)}",
-                ]
-            )
-        )
+        said = [
+            f"{found.root}: {len(bad):,} of {len(found):,} images cannot be used",
+            *_some([f"{name}: {problem}" for name, problem in bad.items()]),
+            "Leave them out with --skip-bad-images, or repair them; all of them: "
+            f"modelzoo check {as_typed(found.root)}",
+        ]
+        raise InputError("\n".join(said))
     splits = {}
     for split, own in found.splits.items():
         names = [path.relative_to(found.root).as_posix() for path in own.paths(np.arange(len(own)))]

@@ -17,12 +17,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from modelzoo.data.formats import FORMATS, MOST, SPLITS, TURNED, Piece, split_of
+from modelzoo.data.formats import FORMATS, MOST, SMALL, SPLITS, TURNED, Piece, grown, split_of
 from modelzoo.support.errors import InputError, reason_of
 
 HEAD = 2**16  # bytes in which a file is recognised: a header of 784 columns, and a row
-SMALL = 2**24  # bytes
-MAX_EXPANSION = 20  # bytes out of one compressed byte, above SMALL; MNIST as a table has 9
+BOMB = "it may be made to fill the memory\nIf you trust it, unpack it first."
 MOST_FILES = 10_000
 DEEPEST = 5  # folders below the one that is named
 SIDEWAYS = re.compile(r"(?<![a-z])emnist")  # EMNIST has rows as columns, as MATLAB keeps them
@@ -47,10 +46,7 @@ class _Stream:
         found = begin if len(begin) == size else begin + self.stream.read(size - len(begin))
         self.left -= len(found)
         if self.left < 0:
-            raise InputError(
-                "would grow to more than it should: it may be made to fill the memory\n"
-                "If you trust it, unpack it first."
-            )
+            raise InputError(f"would grow to more than it should: {BOMB}")
         return found
 
 
@@ -60,13 +56,12 @@ def _opened(
     """Yield the pieces in a file of so many bytes, or in those of a tar."""
     if others and re.search(others, name.lower()):
         return
-    most = min(MOST, max(SMALL, MAX_EXPANSION * size))
     head = raw.read(HEAD)
     name = name.removesuffix(".gz")
     if head.startswith(b"\x1f\x8b"):
         packed: Any = _Stream(head, raw, size + HEAD)
         raw = gzip.GzipFile(fileobj=packed)
-        head = raw.read(HEAD)
+        head, most = raw.read(HEAD), min(MOST, grown(size))
     else:
         most = max(SMALL, size)
     stream = _Stream(head, raw, most)
@@ -97,10 +92,7 @@ def _check_member(archive: str, name: str, size: int, most: int) -> None:
     if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or name[1:2] == ":":
         raise InputError(f"{name!r:.120} leads out of the archive: it is not read")
     if size > most:
-        raise InputError(
-            f"{name!r:.120} would grow to {size:,} bytes: it may be made to fill the memory\n"
-            "If you trust it, unpack it first."
-        )
+        raise InputError(f"{name!r:.120} would grow to {size:,} bytes: {BOMB}")
 
 
 def _in_file(path: Path, name: str, others: str) -> Iterator[Piece]:
@@ -112,8 +104,9 @@ def _in_file(path: Path, name: str, others: str) -> Iterator[Piece]:
             return
         with zipfile.ZipFile(raw) as archive:
             for entry in archive.infolist()[:MOST_FILES]:
-                expected = max(SMALL, MAX_EXPANSION * entry.compress_size)
-                _check_member(path.name, entry.filename, entry.file_size, expected)
+                _check_member(
+                    path.name, entry.filename, entry.file_size, grown(entry.compress_size)
+                )
                 with archive.open(entry) as file:
                     yield from _opened(entry.filename, file, entry.file_size, others, 1)
 
@@ -160,8 +153,13 @@ def read_files(files: Sequence[Path], others: str = "") -> tuple[dict[str, Any],
     top = Path(os.path.commonpath([file.parent for file in files] or [Path()]))
     for file in files:
         try:
-            own = _in_file(file, file.relative_to(top).as_posix(), others)
-            pieces += [_upright(piece, file) for piece in own]
+            room = grown(file.stat().st_size)  # for all that an archive holds
+            for piece in _in_file(file, file.relative_to(top).as_posix(), others):
+                pieces.append(_upright(piece, file))
+                arrays = (each for each in (piece.images, piece.labels) if each is not None)
+                room -= sum(array.nbytes for array in arrays)
+                if room < 0:
+                    raise InputError(f"would grow to more than it should: {BOMB}")
         except DAMAGE as error:
             said = str(error) if isinstance(error, InputError) else reason_of(error)
             raise InputError(f"{file} can't be read: {said}") from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from modelzoo.data.containers import files_below
 from modelzoo.data.image_files import ImageFiles
-from modelzoo.data.images import read_image
+from modelzoo.data.images import SUFFIXES, read_image
 from modelzoo.data.source import (
     TEST_SHARE,
     Dataset,
@@ -25,7 +25,6 @@ from modelzoo.support.environment import in_home
 from modelzoo.support.errors import InputError, reason_of
 from modelzoo.support.terminal import columns_of
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
 LAYOUT = (
     "Read are PATH/train/CLASS/* and PATH/test/CLASS/*, PATH/CLASS/*, PATH/cat.0.jpg, and PATH/"
     "labels.csv with the names of files and their classes."

@@ -18,6 +18,8 @@ from modelzoo.support.errors import InputError
 from modelzoo.support.pickles import read_pickle
 
 MOST = 2**30  # bytes of one file
+SMALL = 2**24  # bytes
+MAX_EXPANSION = 20  # bytes out of one compressed byte, above SMALL; MNIST as a table has 9
 MANY_COLUMNS = 16  # above this, a table holds pixels
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 LABEL_COLUMNS = ("label", "class", "target", "y")
@@ -52,6 +54,11 @@ class Format:
     fits: Callable[[str, bytes], bool]
     read: Callable[[str, bytes], Iterable[Piece]]
     size: Callable[[bytes], int] = lambda head: 0  # of the whole, if its first bytes tell
+
+
+def grown(size: int) -> int:
+    """Return the bytes that so many compressed ones may become; a bomb makes a thousand of each."""
+    return max(SMALL, MAX_EXPANSION * size)
 
 
 def split_of(name: str) -> str:
@@ -123,7 +130,7 @@ def _read_names(name: str, content: bytes) -> Iterator[Piece]:
 
 
 def _read_mat(name: str, content: bytes) -> Iterator[Piece]:
-    found = read_matlab(content, MOST)
+    found = read_matlab(content, min(MOST, grown(len(content))))
     if isinstance(dataset := found.get("dataset"), dict):  # EMNIST
         mapping = dataset.get("mapping")
         if isinstance(mapping, np.ndarray) and mapping.ndim == 2 and mapping.shape[1] > 1:

@@ -27,6 +27,7 @@ EMNIST_ADDRESSES = (
     "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST",
 )
 EMNIST_LICENCE = "published by NIST, which states no licence; made of its Special Database 19"
+CIFAR_LICENCE = "none is stated; cite Krizhevsky, Learning Multiple Layers of Features (2009)"
 MNIST16_TRAINING, MNIST16_TEST = 7291, 2007  # the zip codes of LeCun et al. (1989)
 
 # What the classes are called, in the order of their numbers.
@@ -171,22 +172,26 @@ KNOWN_SETS = {
         keras_folder="",
         images=(60_000, 10_000),
         fallback="mnist5k",
+        licence="CC BY-SA 3.0, as Keras states it; copyright Yann LeCun and Corinna Cortes",
     ),
     "fashion_mnist": KnownSet(
         FASHION_MNIST,
         addresses=(FASHION_ADDRESS, KERAS_ADDRESS),
         keras_folder="fashion-mnist",
         images=(60_000, 10_000),
+        licence="MIT; copyright Zalando SE",
     ),
     "cifar10": KnownSet(
         CIFAR10,
         addresses=(CIFAR_ADDRESS,),
         images=(50_000, 10_000),
+        licence=CIFAR_LICENCE,
     ),
     "cifar100": KnownSet(
         CIFAR100,
         addresses=(CIFAR_ADDRESS,),
         images=(50_000, 10_000),
+        licence=CIFAR_LICENCE,
     ),
     "emnist_letters": KnownSet(
         LETTERS,

@@ -46,9 +46,8 @@ def read_matlab(content: bytes, most: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind, data in _elements(memoryview(content)[HEADER:], order):
         if kind == COMPRESSED:
-            whole = _decompressed(data, most)
-            most -= len(whole)
-            kind, data = next(_elements(memoryview(whole), order), (0, data[:0]))
+            kind, data = _decompressed(data, order, most)
+            most -= len(data)
         if kind == MATRIX:
             name, value = _matrix(data, order)
             if value is not None:
@@ -56,15 +55,18 @@ def read_matlab(content: bytes, most: int) -> dict[str, Any]:
     return found
 
 
-def _decompressed(data: memoryview, most: int) -> bytes:
-    unpacked = zlib.decompressobj()
+def _decompressed(data: memoryview, order: str, most: int) -> tuple[int, memoryview]:
+    """Return type and content of a packed element, whose first bytes tell how large that is."""
     try:
-        whole = unpacked.decompress(data, most + 1)
+        tag = zlib.decompressobj().decompress(data[:1024], 8).ljust(8, b"\0")
+        kind, size = (int(each) for each in np.frombuffer(tag, f"{order}u4"))
+        if size > most:
+            raise InputError(
+                f"would grow to more than {most:,} bytes: it may be made to fill the memory"
+            )
+        return kind, memoryview(zlib.decompressobj().decompress(data, 8 + size))[8:]
     except zlib.error as error:
         raise InputError(f"is damaged: {error}") from None
-    if len(whole) > most:
-        raise InputError(f"would grow to more than {most:,} bytes: it may be made to fill memory")
-    return whole
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:

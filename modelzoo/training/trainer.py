@@ -10,7 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from modelzoo.config import Config, load_config
-from modelzoo.data.datasets import check_dataset_name
+from modelzoo.data.checking import usable
+from modelzoo.data.datasets import check_dataset_name, picture_folder
+from modelzoo.data.folders import find_images
 from modelzoo.support.errors import InputError
 from modelzoo.support.terminal import make_console, tell
 from modelzoo.training.cluster import Cluster, read_cluster
@@ -113,11 +115,14 @@ class Trainer:
                 everything is saved; the second raises it at once.
         """
         # Data, weights and a folder that cannot be used are refused before the framework starts.
-        check_dataset_name(self.config.data.dataset)
+        data = self.config.data
+        check_dataset_name(data.dataset)
         cluster = read_cluster(self.config.trainer, self.device)
         if self.config.trainer.distribute == "workers" and self.out is None:
             raise InputError("--distribute workers: needs --out, a folder that all workers see")
         self.config, start = find_start(self.config, allow_unverified=self.allow_unverified)
+        if cluster.is_chief and (images := picture_folder(data.dataset)):  # what it finds is kept
+            usable(find_images(images), skip=data.skip_bad_images, console=self.console)
         kind = RunFolder if cluster.is_chief else SharedRunFolder
         with contextlib.nullcontext() if self.out is None else kind.create(self.out) as folder:
             return _train(
