@@ -132,18 +132,16 @@ def memory(content: bytes) -> int | None:
 def table(results: dict[str, Any]) -> str:
     """Return the tables of the page."""
     lines = [
-        "| Weights | Checked on | float32 | int8 | Accuracy, float32 | int8 | Points lost "
-        "| Same class | Memory |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| Weights | Test images | Size, float32 | int8 | Accuracy, float32 | int8 | Lost |",
+        "|---|---|---|---|---|---|---|",
     ]
     rows = {k: row for k, row in results["networks"].items() if "accuracy" in row}
     for label, row in rows.items():
         lost = 100 * (row["float_accuracy"] - row["accuracy"])
-        needs = f"{row['memory']:,}" if row["memory"] else ""
+        count, _, name = row["checked_on"].partition(" test images of ")
         lines.append(
-            f"| `{label}` | {row['checked_on']} | {row['float_bytes']:,} | {row['bytes']:,} "
-            f"| {row['float_accuracy']:.4f} | {row['accuracy']:.4f} | {lost:.2f} "
-            f"| {row['same_class']:.2%} | {needs} |"
+            f"| `{label}` | {count}, `{name}` | {row['float_bytes']:,} | {row['bytes']:,} "
+            f"| {row['float_accuracy']:.4f} | {row['accuracy']:.4f} | {lost:.2f} |"
         )
     told = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     (drawn,) = {
@@ -157,8 +155,11 @@ def table(results: dict[str, Any]) -> str:
             for label, row in results["networks"].items()
             if key in row
         ]
-    operations = [f"| `{label}` | {', '.join(row['operations'])} |" for label, row in rows.items()]
-    lines += ["", "| Weights | Operations of the file |", "|---|---|", *operations]
+    lines += ["", "| Weights | Same class | Memory | Operations of the file |", "|---|---|---|---|"]
+    for label, row in rows.items():
+        needs = f"{row['memory']:,}" if row["memory"] else ""
+        cells = (f"`{label}`", f"{row['same_class']:.2%}", needs, ", ".join(row["operations"]))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

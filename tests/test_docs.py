@@ -26,7 +26,7 @@ def test_the_page_on_small_networks_has_the_figures_measured():
     results = json.loads(small.OUT.read_text("utf-8"))
     table = small.table(results)
     assert f"{small.BEGIN}\n{table}{small.END}" in small.PAGE.read_text("utf-8")
-    assert "| `lenet5/mnist` | 10,000 test images of mnist |" in table
+    assert "| `lenet5/mnist` | 10,000, `mnist` |" in table
     for label, row in results["networks"].items():
         assert f"`{label}`" in table
         assert "accuracy" not in row or row["float_accuracy"] - row["accuracy"] <= 0.002, label
