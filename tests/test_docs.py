@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import kept_results
 import update_docs
 from benchmarks import small
 from modelzoo.config import list_models, load_config
@@ -34,7 +35,7 @@ def test_the_page_on_small_networks_has_the_figures_measured():
 
 def test_every_drawing_that_a_card_shows_is_there():
     shown = {
-        update_docs.curve_name(group[0]) for group in update_docs.grouped(update_docs.results())
+        update_docs.curve_name(group[0]) for group in kept_results.grouped(kept_results.results())
     }
     assert {path.name for path in (update_docs.CARDS / "curves").iterdir()} == shown
     drawn = {path.stem for path in (update_docs.CARDS / "drawings").iterdir()}
@@ -58,7 +59,7 @@ def test_a_configuration_claims_what_its_kept_runs_gave():
         title = load_config(path.stem).about.title
         runs = {
             (each.metrics["seed"], f"{each.metrics['test_accuracy']:.4f}")
-            for each in update_docs.results()
+            for each in kept_results.results()
             if each.config == path.stem
         }
         assert set(re.findall(r"0\.\d{4}", head)) <= {accuracy for _, accuracy in runs}, path.name
@@ -112,20 +113,20 @@ def test_an_attack_of_strength_0_gives_the_published_accuracy():
 def test_a_run_of_another_recipe_is_not_kept(tmp_path, monkeypatch):
     """Its number would stand beside a command that does not give it."""
     source = next((ROOT / "results" / "lenet5").iterdir())
-    monkeypatch.setattr(update_docs, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(kept_results, "RESULTS", tmp_path / "results")
     run = tmp_path / "run"
     shutil.copytree(source, run)
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(f"# written to {run}\n{config}")
-    kept = update_docs.add(run)
+    kept = kept_results.add(run)
     assert kept.is_relative_to(tmp_path / "results")
     assert str(run) not in (kept / "config.yaml").read_text()
     (run / "config.yaml").write_text(config.replace("learning_rate: 1.0", "learning_rate: 0.5"))
     with pytest.raises(InputError, match="its compile differs from lenet5's"):
-        update_docs.add(run)
+        kept_results.add(run)
     (run / "metrics.json").unlink()
     with pytest.raises(InputError, match="no finished run"):
-        update_docs.add(run)
+        kept_results.add(run)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +141,13 @@ def test_a_run_of_another_recipe_is_not_kept(tmp_path, monkeypatch):
 )
 def test_a_run_of_somebody_else_does_not_choose_the_folder(metrics, message, tmp_path, monkeypatch):
     """What metrics.json says becomes a path."""
-    monkeypatch.setattr(update_docs, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(kept_results, "RESULTS", tmp_path / "results")
     run = tmp_path / "run"
     shutil.copytree(next((ROOT / "results" / "lenet5").iterdir()), run)
     found = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text(json.dumps(found | metrics))
     with pytest.raises(InputError, match=message):
-        update_docs.add(run)
+        kept_results.add(run)
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
 
