@@ -417,7 +417,7 @@ def read_all(folder: Path) -> dict[str, list[str]]:
             text, image = make_photograph(kind, number, digits)
             shown.append(text)
             files.append(folder / f"{text}_{kind}_{number:02}.png")
-            image.save(files[-1])
+            image.save(files[-1], compress_level=1)
         found = predict(source, files, top=1)
         read = ["".join(name for name, _ in each.classes) or each.problem for each in found]
         wrong[kind] = [
