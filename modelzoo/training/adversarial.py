@@ -32,7 +32,7 @@ def log_odds(scores: Any, labels: Any) -> Any:
 
 
 def step_size(epsilon: float, steps: int) -> float:
-    """Return the grey levels of a step of PGD: all cross the region, and leave some way to turn."""
+    """Return the grey levels of a step of PGD; all together cross the region and more."""
     return FULL_RANGE * (2.5 * epsilon / steps)
 
 
@@ -82,7 +82,8 @@ class AdversarialTraining(keras.Model):
         step = budget
         low, high = ops.maximum(images - budget, 0), ops.minimum(images + budget, FULL_RANGE)
         if settings.attack == "pgd":
-            seeds = tf.stack([tf.constant(self.seed, tf.int64), self._updates()])
+            updates = ops.cast(self.optimizer.iterations, "int64")
+            seeds = tf.stack([tf.constant(self.seed, tf.int64), updates])
             change = tf.random.stateless_uniform(tf.shape(images), seeds, -budget, budget)
             points, steps = moved(images, change, low, high), settings.steps
             step = step_size(settings.epsilon, steps)
@@ -98,9 +99,6 @@ class AdversarialTraining(keras.Model):
             return (moved(points, step * ops.sign(uphill), low, high),)
 
         return tf.while_loop(lambda _: True, climb, (points,), maximum_iterations=steps)[0]
-
-    def _updates(self) -> Any:
-        return ops.cast(self.optimizer.iterations, "int64")
 
     def train_step(self, data: Any) -> Any:
         """Attack a batch, and learn from the outcome."""

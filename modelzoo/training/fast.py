@@ -104,10 +104,8 @@ def _has_few_channels(shape: tuple[Any, ...]) -> bool:
 
 
 def scores_of(outputs: Any) -> Any:
-    """Return what a network's softmax was computed from, or what has the same softmax."""
-    if hasattr(outputs, "_keras_logits"):
-        return outputs._keras_logits
-    return outputs
+    """Return what the softmax at a network's end was computed from; without one, its outputs."""
+    return getattr(outputs, "_keras_logits", outputs)
 
 
 class InShares(keras.layers.Layer):
