@@ -14,8 +14,8 @@ class ElasticDistortion(keras.layers.Layer):
     A displacement down and one across are drawn for every pixel of every image, each uniform
     between -1 and 1, smoothed, and multiplied by `alpha`. The new pixel is the bilinear mean of
     the four around the place that it comes from. Images are left as they are unless
-    `training=True`. `keras.layers.RandomElasticTransform` has no `alpha` and `sigma`: both follow
-    from the size of the image and one factor, and its fields are those of other random numbers.
+    `training=True`. `keras.layers.RandomElasticTransform` cannot do it: it derives both
+    numbers from the size of the image and one factor.
 
     Args:
         alpha: what the smoothed displacements are multiplied by, in pixels.
@@ -38,9 +38,10 @@ class ElasticDistortion(keras.layers.Layer):
     border, displacements deviate by 1.4 pixels; a field of norm 1 on 28x28 would give 1.2.
 
     Examples:
+        >>> from modelzoo.networks.layers import ElasticDistortion
         >>> layer = ElasticDistortion(alpha=34, sigma=4, seed=0)
-        >>> layer(keras.ops.ones((1, 28, 28, 1)), training=True).shape
-        TensorShape([1, 28, 28, 1])
+        >>> tuple(layer(keras.ops.ones((1, 28, 28, 1)), training=True).shape)
+        (1, 28, 28, 1)
     """
 
     def __init__(
