@@ -5,10 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from hardening.photographs import make_photograph
 from modelzoo import cli
+from modelzoo.data.digit import find_digits
 from modelzoo.data.images import read_image
 from modelzoo.support.errors import InputError
 from modelzoo.training.prediction import predict
@@ -112,3 +113,15 @@ def test_heic_is_named(tmp_path, monkeypatch):
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(InputError, match=r"is a HEIC photograph(.|\n)*JPEG"):
         read_image(path, (28, 28, 1))
+
+
+@pytest.mark.parametrize("angle", [0, 3, 20])
+def test_squared_paper_without_a_digit_shows_no_ink(angle):
+    """A grid is one mark, whose outline is longer than that of any digit."""
+    page = Image.new("L", (400, 300), 225)
+    draw = ImageDraw.Draw(page)
+    for at in range(0, 400, 20):
+        draw.line([(at, 0), (at, 300)], fill=150, width=2)
+        draw.line([(0, at), (400, at)], fill=150, width=2)
+    page = page.rotate(angle, Image.Resampling.BILINEAR, fillcolor=225)
+    assert find_digits(page, 28, 28) == []

@@ -17,6 +17,8 @@ LINE = 0.6  # share of the image that a ruled line crosses, at least
 PAPER = 0.65  # share of its box that ink never fills: a light sheet around dark digits does
 EVEN = 0.65  # mean contrast of a mark's ink, as a share of the largest
 CONTACT = 0.3  # share of an outline that lies on the border of the image: tables and shadows
+OUTLINE = 3.5  # times height and width, the longest outline of a digit (an 8: 2.5); a grid has more
+TINY = 64  # pixels; in an image of this side, as data sets have them, digits touch the border
 LEAST_WINDOW = 15  # pixels
 STRAIGHT = 5  # length by width, from which a mark is a 1, or a pen
 MOST_MARKS = 60
@@ -56,6 +58,11 @@ class Mark:
         last = shape[0] - 1, shape[1] - 1
         on_it = (rows == 0) | (rows == last[0]) | (columns == 0) | (columns == last[1])
         return float(on_it.mean())
+
+    def fills(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is a 1 that an image was cut to: ink from border to border."""
+        is_as_large = self.height > 0.9 * shape[0] and self.width > 0.9 * shape[1]
+        return is_as_large and bool(self.ink.mean() > PAPER)
 
     def replaces(self, other: Mark, shape: tuple[int, ...]) -> bool:
         """Whether a mark found before is a part of this one, or the ground that shows in it."""
@@ -245,7 +252,9 @@ def _lines(mask: np.ndarray) -> np.ndarray:
 
 def _digits(marks: list[Mark], shape: tuple[int, ...]) -> list[Mark]:
     """Return those that are as high as the likeliest digit; what else the image shows is left."""
-    free = [each for each in marks if each.contact(shape) < CONTACT] or marks  # not tables, shadows
+    marks = [each for each in marks if len(each.outline) <= OUTLINE * (each.height + each.width)]
+    free = [each for each in marks if each.contact(shape) < CONTACT]  # no tables, no shadows
+    free = free or [each for each in marks if max(shape) <= TINY or each.fills(shape)]
     large = [each for each in free if each.side >= max(map(_side, free)) / 4]
     upright = [each for each in large if each.width <= 2.5 * each.height]
     if not upright:

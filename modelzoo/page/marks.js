@@ -4,7 +4,8 @@ const WINDOWS = [12, 5, 2];  // parts of the longest side that strokes are narro
 const LEAST_WINDOW = 15;  // pixels
 const FAINTEST = 15;  // contrast, of 255; what stands out less is no ink
 const DARKNESS = 48;  // grey levels, added to the light
-const COMPLETE = 0.75, LINE = 0.6, PAPER = 0.65, EVEN = 0.65, CONTACT = 0.3, STRAIGHT = 5;  // see there
+const COMPLETE = 0.75, LINE = 0.6, PAPER = 0.65, EVEN = 0.65, CONTACT = 0.3, STRAIGHT = 5,
+  OUTLINE = 3.5, TINY = 64;  // see there
 const MOST_MARKS = 60;
 
 // The largest value in a square around each pixel, or the smallest; `size` is odd. Or in a window
@@ -325,7 +326,12 @@ function findMarks(picture, isDrawn) {
 // Those that are as high as the likeliest digit; what else the picture shows is left out.
 function digitsAmong(marks, picture) {
   const orAll = (some, all) => some.length ? some : all;
-  const free = orAll(marks.filter(each => contactOf(each, picture) < CONTACT), marks);
+  const known = marks.filter(({outline, width, height}) => outline.length <= OUTLINE * (width + height));
+  const fills = ({width, height, fill}) =>
+    height > 0.9 * picture.height && width > 0.9 * picture.width && fill > PAPER;
+  const isTiny = Math.max(picture.width, picture.height) <= TINY;
+  const free = orAll(known.filter(each => contactOf(each, picture) < CONTACT),
+    known.filter(each => isTiny || fills(each)));
   const most = Math.max(...free.map(({side}) => side));
   const large = free.filter(({side}) => side >= most / 4);
   const upright = large.filter(({width, height}) => width <= 2.5 * height);
