@@ -39,7 +39,7 @@ def list_weights(pattern: str = "*") -> list[dict[str, Any]]:
 
     Examples:
         >>> [row["name"] for row in modelzoo.list_weights("lenet5")]
-        ['mnist', 'fashion_mnist']
+        ['mnist', 'fashion_mnist', 'mnist_robust']
         >>> modelzoo.list_weights("*/mnist16")[0]["model"]
         'lenet_1989'
     """

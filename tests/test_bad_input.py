@@ -43,8 +43,9 @@ def files(tmp_path_factory):
     np.savez(folder / "data" / "tiny.npz", **right)
     whole = (folder / "data" / "tiny.npz").read_bytes()
     (folder / "data" / "cut.npz").write_bytes(whole[:3000])
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-    Image.fromarray(noise).save(folder / "right.png")
+    one = np.full((64, 64), 255, np.uint8)
+    one[12:52, 29:35] = 0
+    Image.fromarray(one).save(folder / "right.png")
     for name in ("text.png", "full/thesis.txt", "a_file"):
         (folder / name).write_text("this is not an image\n")
     return folder

@@ -15,7 +15,7 @@ import pytest
 
 from modelzoo import charts, cli
 from modelzoo.charts.report import ReportData, load_report_data, save_report_data
-from modelzoo.convert.exporting import open_onnx
+from modelzoo.convert.formats import open_onnx
 from modelzoo.data.npz import read_arrays, read_npz
 from modelzoo.data.preprocessor import Preprocessor
 from modelzoo.networks.keras_objects import make
