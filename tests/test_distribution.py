@@ -40,6 +40,7 @@ def metrics(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_model_of_a_run_on_two_devices_is_the_best_epoch_s(bars, tmp_path):
     """It held the last epoch's weights: here those after a learning rate that ruins them."""
     rates = "{class_name: PiecewiseConstantDecay, config: {boundaries: [80], values: [0.003, 1e3]}}"

@@ -413,6 +413,7 @@ assert cli.main(["train", "--resume", "SIGINT", "--epochs", "4", "--device", "cp
 """
 
 
+@pytest.mark.slow
 def test_a_signal_loses_no_batch_and_a_kill_no_epoch(bars, tmp_path):
     """Each comes after batch 2 of 5 of the second epoch, where the training waits for it."""
     words = ["train", "--model", "lenet5", "--dataset", "bars", "--epochs", "3", "--device", "cpu"]
