@@ -79,11 +79,12 @@ def chart(names: Sequence[str], measured: Mapping[str, Measured | None]) -> Char
     panels = []
     for title, (least, most, values, form) in axes.items():
         own = [row for row in rows if row["axis"] == title]
+        room = 0 if panels else 150  # pixels for the names, in any font
         base = alt.Chart(data_of(own), width=220, height=24 * len(order)).encode(
             x=alt.X("value:Q", title=title, axis=alt.Axis(values=values, format=form))
             .scale(type="log", domain=[least, most]),
             y=alt.Y("network:N", title=None, scale=alt.Scale(domain=order))
-            .axis(labels=not panels, labelLimit=300, ticks=False, grid=True),
+            .axis(labels=not panels, minExtent=room, labelLimit=300, ticks=False, grid=True),
         )  # fmt: skip
         looks = told_apart("of", LOOKS_OF, alt.Legend(title=None, orient="top"), "color", "shape")
         panels.append(base.mark_point(size=70, opacity=1, strokeWidth=2).encode(**looks))

@@ -200,7 +200,7 @@ PROBLEMS = {
     "cut.jpg": (JPEG[: len(JPEG) // 2], "truncated"),
     "cut.png": (content_of(picture(), "PNG")[:500], "truncated|damaged"),
     "page.png": (b"\n<!DOCTYPE html>\n<html>404", "an HTML page"),
-    "photo.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC photo"),
+    "photo.HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC photo"),
     "drawing.png": (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "an SVG drawing"),
     "text.gif": (b"hello", "not an image"),
     "extra.jpg": (JPEG[:-2] + bytes(500) + JPEG[-2:], "extraneous bytes"),
@@ -238,7 +238,7 @@ def bad(tmp_path, home):
         tmp_path / "set", "train/a/{1-12}.png train/b/{1-12}.png test/a/{1-3}.png test/b/1.png"
     )
     (root / "train" / "a" / "empty.png").write_bytes(b"")
-    (root / "train" / "b" / "page.jpg").write_bytes(PROBLEMS["page.png"][0])
+    (root / "train" / "b" / "photo.HEIC").write_bytes(PROBLEMS["photo.HEIC"][0])
     (root / "test" / "a" / "cut.jpg").write_bytes(PROBLEMS["cut.jpg"][0])
     return root
 
@@ -249,7 +249,7 @@ def test_all_bad_images_are_listed_at_once(bad):
     message = str(caught.value)
     for name in (
         "train/a/empty.png: is empty",
-        "train/b/page.jpg: is an HTML page",
+        "train/b/photo.HEIC: is a HEIC photo",
         "test/a/cut.jpg",
     ):
         assert name in message
@@ -258,7 +258,7 @@ def test_all_bad_images_are_listed_at_once(bad):
     assert len(left.splits["train"]) == 24 and len(left.splits["test"]) == 4
     assert [name for name, _ in left.left_out] == [
         "train/a/empty.png",
-        "train/b/page.jpg",
+        "train/b/photo.HEIC",
         "test/a/cut.jpg",
     ]
 

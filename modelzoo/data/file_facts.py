@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from modelzoo.data.images import open_picture, readable_formats
+from modelzoo.data.images import formats_for, open_picture
 from modelzoo.support.errors import InputError, reason_of
 
 SMALL = (64, 64)  # a JPEG is decoded no larger than it must be
@@ -18,7 +18,7 @@ SLACK = 64  # bytes that libjpeg may take ahead of what it decodes
 NATURES = (  # how other files begin that carry the name of an image
     (rb"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)", "an HTML page: a failed download"),
     (rb"\s*<(\?xml[^>]*>.*<)?svg", "an SVG drawing, which is not read"),
-    (rb"....ftyp(hei[cxms]|hevc|mif1|msf1)", "a HEIC photo, which is not read: save it as JPEG"),
+    (rb"....ftyp(hei[cxms]|hevc|mif1|msf1)", "a HEIC photo: take pillow-heif, or save it as JPEG"),
     (rb"....ftypavi[fs]", "an AVIF image, which is not read: save it as PNG"),
     (rb"%PDF", "a PDF, which is not read"),
     (rb"PK\x03\x04", "a zip archive"),
@@ -52,7 +52,7 @@ def image_facts(path: Path) -> ImageFacts:
         return ImageFacts(sha256, problem="is empty" if not content else "holds nothing but zeros")
     try:
         picture = open_picture(content, SMALL)
-        with Image.open(io.BytesIO(content), formats=readable_formats()) as opened:
+        with Image.open(io.BytesIO(content), formats=formats_for(content, path.name)) as opened:
             mode, kind = opened.mode, opened.format
     except InputError as error:
         said = str(error).splitlines()[0].removeprefix("the file ")

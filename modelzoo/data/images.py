@@ -216,7 +216,9 @@ def readable_formats() -> list[str]:
 
 
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif")
+)
 
 
 def files_of(paths: Iterable[str | Path]) -> list[str | Path]:
@@ -229,17 +231,16 @@ def files_of(paths: Iterable[str | Path]) -> list[str | Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        suffixes = {*SUFFIXES, ".heic", ".heif"}
-        inside = [each for each in path.rglob("*") if each.suffix.lower() in suffixes]
+        inside = [each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES]
         shown = sorted(each for each in inside if not each.name.startswith("."))
         if not shown:
-            endings = ", ".join(sorted(suffixes))
+            endings = ", ".join(sorted(SUFFIXES))
             raise InputError(f"{path} has no images\nIts files end in none of {endings}")
         found += shown
     return found
 
 
-def _formats_for(source: Path | bytes, name: str) -> list[str]:
+def formats_for(source: Path | bytes, name: str) -> list[str]:
     """Return the formats that a file may have: also HEIF, where it is one and can be read."""
     if isinstance(source, bytes):
         head = source[:12]
@@ -273,7 +274,7 @@ def open_picture(source: Path | bytes, least_size: tuple[int, int] | None = None
     try:
         with (
             io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
-            Image.open(file, formats=_formats_for(source, name)) as opened,
+            Image.open(file, formats=formats_for(source, name)) as opened,
         ):
             # Opening reads the header only: nothing has been decoded yet. Pillow would just warn,
             # and a warning can't be made an error for one thread alone.
