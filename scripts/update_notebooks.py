@@ -142,7 +142,7 @@ def run(notebook: dict[str, Any], folder: Path) -> None:
     for cell, done in zip(notebook["cells"], opened.cells, strict=True):
         if cell["cell_type"] == "code":
             cell["execution_count"] = done.execution_count
-            cell["outputs"] = [kept(dict(output)) for output in done.outputs]
+            cell["outputs"] = [kept(output) for output in joined(done.outputs)]
 
 
 def exercises(notebook: dict[str, Any]) -> list[tuple[int, str, str]]:
@@ -159,6 +159,17 @@ def exercises(notebook: dict[str, Any]) -> list[tuple[int, str, str]]:
             below = "".join(cells[place + 1]["source"])
             solution = re.search(r"<details>.*?```python\n(.*?)```", below, re.DOTALL)
             found.append((place, solution[1] if solution else "", text.partition("\n\n")[2]))
+    return found
+
+
+def joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return outputs with each stream in one: a kernel cuts it into parts, also within a line."""
+    found: list[dict[str, Any]] = []
+    for output in outputs:
+        if output["output_type"] == "stream" and found and found[-1].get("name") == output["name"]:
+            found[-1]["text"] = "".join([*found[-1]["text"], *output["text"]]).splitlines(True)
+        else:
+            found.append(dict(output))
     return found
 
 

@@ -111,7 +111,10 @@ def test_a_kept_output_is_compared_as_it_should_be():
     def printed(text: str) -> list[dict]:
         return [{"output_type": "stream", "name": "stdout", "text": [text]}]
 
+    cut = [*printed("acc"), *printed("uracy 0.9\nloss"), *printed(" 0.1")]
+    assert update.joined(cut) == [{**cut[0], "text": ["accuracy 0.9\n", "loss 0.1"]}]
     image = {"output_type": "display_data", "data": {"image/png": "", "text/plain": "<x>"}}
+    assert update.joined([*cut[:1], image, *cut[1:2]]) == [cut[0], image, cut[1]]
     before = printed("7 of 10: accuracy 0.951")
     assert update.differences(before, printed("7 of  10: accuracy 0.949")) == []
     for other in ("7 of 10: accuracy 0.851", "6 of 10: accuracy 0.951", "7 of 10: loss 0.951", "7"):
