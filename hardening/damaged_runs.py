@@ -1,15 +1,15 @@
 """Damage the files of runs at random, and see what every command that reads a run makes of it.
 
-python -m hardening.damaged_runs --times 300 --seed 0
+python -m hardening.damaged_runs --count 300 --seed 0
 
 Each command must succeed, or end with exit code 2 and a short message that names what is damaged.
 What is resumed must end in the weights of the undisturbed run, and no file outside of the run's
-folder may be touched. A line a try; exit code 1 if one went wrong.
+folder may be touched. Exit code 1 if one went wrong.
 """
 
 import argparse
-import collections
 import contextlib
+import functools
 import io
 import json
 import os
@@ -19,12 +19,13 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hardening.bars import write_bars
+from hardening.cases import Outcome, add_options, run
 from modelzoo import cli
 from modelzoo.training.device import start_framework
 
@@ -164,7 +165,7 @@ class Bench:
         }
         return others.get(name) or ["train", "--resume", str(run), "--device", "cpu"]
 
-    def attempt(self, number: int, seed: int) -> tuple[str, str]:
+    def attempt(self, number: int, seed: int) -> Outcome:
         chance = random.Random(f"{seed} damage {number}")
         run = self.work / "run"
         shutil.rmtree(run, ignore_errors=True)
@@ -173,11 +174,11 @@ class Bench:
         victims = chance.sample(sorted(run.iterdir()), chance.choice([1, 1, 2]))
         told = [f"{path.name}: {damage(path, self.outside, chance)}" for path in victims]
         code, err, seconds = run_command(self.command(chance, name, run))
-        story = f"{name}; {', '.join(told)}; {code}"
-        problem = self._problem(name, run, code, err, seconds)
-        return story, f"LOST: {problem}" if problem else (
-            err.splitlines()[-1][:110] if code else ""
-        )
+        story = f"{name}; {', '.join(told)}"
+        if problem := self._problem(name, run, code, err, seconds):
+            return Outcome("WRONG", f"{story}: {problem}", seconds)
+        last = err.splitlines()[-1][:110] if code else ""
+        return Outcome("refused" if code else "ok", f"{story}: {last}", seconds)
 
     def _problem(self, name: str, run: Path, code: int, err: str, seconds: float) -> str:
         if code not in (0, 2) or "Traceback" in err or "This is a bug" in err:
@@ -202,24 +203,16 @@ class Bench:
 def main() -> int:
     """Run the tries that were asked for; return 1 if one went wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="the number of one try, to repeat it")
+    add_options(parser)
     options = parser.parse_args()
-    counts: collections.Counter[str] = collections.Counter()
-    failed = []
     with tempfile.TemporaryDirectory(prefix="damaged-") as work, own_data(Path(work)):
         bench = Bench(Path(work))
-        numbers = range(options.times) if options.only is None else [options.only]
-        for number in numbers:
-            story, said = bench.attempt(number, options.seed)
-            if said.startswith("LOST"):
-                failed.append(number)
-            counts[story.split(";")[0] + (" refused" if story.endswith("2") else " done")] += 1
-            print(f"{number:4} {story} {said}", flush=True)
-    print(f"{len(numbers)} tries, {len(failed)} went wrong: {failed}")
-    print(", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
-    return 1 if failed else 0
+        return run("damaged_runs", options, functools.partial(run_tries, bench, options.seed))
+
+
+def run_tries(bench: Bench, seed: int, numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
+    for number in numbers:
+        yield number, bench.attempt(number, seed)
 
 
 @contextlib.contextmanager

@@ -1,17 +1,15 @@
 """Train for real, interrupt at random moments, resume, and compare with a run left in peace.
 
-python -m hardening.interruptions --times 100 --backend tensorflow --seed 0
+python -m hardening.interruptions --count 100 --backend tensorflow --seed 0
 
 Each try is a process `python -m train` of LeNet-5 on mnist5k, which is interrupted in one of the
 WAYS, and resumed until it is finished. All that it leaves must then be what the undisturbed run of
 the same configuration left: weights, optimizer and random state to the last bit, history.csv and
-metrics.json but for times, and no other file. A line a try; exit code 1 if one went wrong.
-Full and read-only disks are mounts in a namespace of the harness's own; where the system allows
-none, they are left out, and the summary says so.
+metrics.json but for times, and no other file. Exit code 1 if one went wrong. Full and read-only
+disks are mounts in a namespace of the harness's own; where none is allowed, they are skipped.
 """
 
 import argparse
-import collections
 import contextlib
 import csv
 import functools
@@ -27,12 +25,14 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
+
+from hardening.cases import Outcome, add_options, run
 
 AUGMENTED = (
     "model.dropout=0.3",
@@ -685,63 +685,46 @@ def enter_namespace() -> None:
         os.execvp(command[0], [*command, *module])
 
 
-def numbers_to_try(options: argparse.Namespace) -> list[int]:
-    if options.only is not None:
-        return [options.only]
-    return list(range(options.first, options.first + options.times))
-
-
 def main() -> int:
     """Run the tries that were asked for; return 1 if one went wrong."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--times", type=int, default=len(WAYS))
     parser.add_argument("--backend", default="tensorflow", choices=["tensorflow", "jax", "torch"])
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
-    parser.add_argument("--first", type=int, default=0, help="the number of the first try")
-    parser.add_argument("--only", type=int, help="the number of one try, to repeat it")
+    add_options(parser, count=len(WAYS))
     options = parser.parse_args()
     enter_namespace()
     with tempfile.TemporaryDirectory(prefix="interruptions-") as work:
-        return run_tries(options, Path(work))
+        name = f"interruptions --backend {options.backend}"
+        return run(name, options, functools.partial(run_tries, options, Path(work)))
 
 
-def run_tries(options: argparse.Namespace, work: Path) -> int:
+def run_tries(
+    options: argparse.Namespace, work: Path, numbers: Iterable[int]
+) -> Iterator[tuple[int, Outcome]]:
     wholes: dict[str, Whole] = {}
-    tried: collections.Counter[str] = collections.Counter()
-    failed: list[int] = []
     mounts = may_mount(work)
-    for number in numbers_to_try(options):
+    for number in numbers:
         chance = random.Random(f"{options.seed} {options.backend} {number}")
         way = options.ways[number % len(options.ways)]
         recipe = chance.choice(options.recipes)
         if way in NEED_MOUNTS and not mounts:
-            print(f"{number:4} {way:10} left out: mounts are not allowed here", flush=True)
+            yield number, Outcome("skipped", f"{way}: mounts are not allowed here")
             continue
         if recipe not in wholes:
             wholes[recipe] = train_undisturbed(recipe, options.backend, work)
         with folders(work, number) as (place, aside):
             whole = wholes[recipe]
             chosen = Try(number, way, recipe, options.backend, chance, whole, place, aside)
-            tried[way] += 1
+            status, problem = "ok", ""
             try:
                 WAYS[way](chosen)
                 compare(chosen.run, whole.folder)
-                outcome = "same"
             except Lost as error:
-                failed.append(number)
-                outcome = f"LOST: {error}"
-        print(f"{number:4} {way:10} {recipe:12} {'; '.join(chosen.story)}: {outcome}", flush=True)
-    print(
-        f"{options.backend}, seed {options.seed}: {sum(tried.values())} tries, {len(failed)} lost"
-    )
-    print(", ".join(f"{way} {count}" for way, count in tried.items()))
-    if failed:
-        print(f"lost: {failed}; repeat one with --only NUMBER")
-    return 1 if failed else 0
+                status, problem = "WRONG", f": {error}"
+        yield number, Outcome(status, f"{way}, {recipe}: {'; '.join(chosen.story)}{problem}")
 
 
 if __name__ == "__main__":

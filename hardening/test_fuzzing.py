@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hardening.fuzzing.driver import PATIENCE, Tally, Worker
+from hardening.cases import Tally
+from hardening.fuzzing.driver import PATIENCE, Worker
 from hardening.fuzzing.kinds import KINDS
 
 
@@ -17,8 +18,9 @@ def worker() -> Iterator[Worker]:
 
 
 NOTICED = [
-    "KeyError at wrong.py", "a message that is an exception's", "a message of 1 lines",
-    "left behind", "changed: ('foreign'", "changed: ('kept'", "outside: os.mkdir", "os.system",
+    "the case's own KeyError at wrong.py", "a message that is an exception's",
+    "a message of 1 lines", "left behind", "changed: ('foreign'", "changed: ('kept'",
+    "outside: os.mkdir", "os.system",
     "took 2.", "ok", "refused something.yaml",
 ]  # fmt: skip
 
@@ -49,7 +51,7 @@ def test_a_worker_that_hangs_or_dies_is_noticed(number: int, word: str, limit: f
 
 COUNTS = {
     "configs": 120, "registry": 60, "h5": 80, "pth": 40, "keras": 40,
-    "safetensors": 40, "caffe": 40, "pictures": 60, "arrays": 50, "runs": 8,
+    "safetensors": 40, "caffe": 40, "images": 60, "npz": 50, "runs": 8,
     "idx": 60, "tables": 60, "cifar": 60, "mat": 60, "folders": 60,
     "commands": 12, "trainings": 3,
 }  # fmt: skip

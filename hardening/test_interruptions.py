@@ -38,13 +38,13 @@ def run_harness(*arguments: str) -> None:
 
 def test_a_run_is_the_same_however_it_was_interrupted():
     """Other weights, a gap in the history, a file left over, or a folder that nobody can use."""
-    options = ["--times", str(len(WAYS)), "--ways", *WAYS, "--recipes", "saved-often"]
+    options = ["--count", str(len(WAYS)), "--ways", *WAYS, "--recipes", "saved-often"]
     run_harness("hardening.interruptions", *options)
 
 
 def test_damage_is_mended_or_named():
     """A traceback, other weights, or a file outside of the run's folder changed."""
-    run_harness("hardening.damaged_runs", "--times", "3", "--seed", "2")
+    run_harness("hardening.damaged_runs", "--count", "3", "--seed", "2")
 
 
 def test_ctrl_c_in_the_last_batch_finishes_the_epoch(bars, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Start workers, give them cases, end those that hang, and count what came of it."""
+"""Start workers, give them cases, and end those that hang."""
 
 import contextlib
 import multiprocessing
@@ -7,50 +7,19 @@ import shutil
 import signal
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from hardening.fuzzing.worker import Outcome, environment, work
+from hardening.cases import Outcome
+from hardening.fuzzing.worker import environment, work
 
 SECONDS = 20.0  # of processors for a case
 PATIENCE = 300.0  # seconds until it hangs for certain, however busy the machine is
 PREPARING = 900.0  # seconds for a worker to start the framework and make its files
 CASES = 600  # for a worker: frameworks keep something of every network,
 TRAININGS = 60  # and much of every training
-
-
-@dataclass
-class Tally:
-    """What came of the cases of one kind."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    wrong: dict[int, Outcome] = field(default_factory=dict)
-    seconds: float = 0.0  # of the longest case
-    bytes: int = 0  # of the largest
-    longest: int = -1
-    largest: int = -1
-
-    def add(self, number: int, outcome: Outcome) -> None:
-        """Count a case."""
-        self.counts[outcome.status] += 1
-        if outcome.status == "WRONG":
-            self.wrong[number] = outcome
-        if outcome.seconds > self.seconds:
-            self.seconds, self.longest = outcome.seconds, number
-        if outcome.bytes > self.bytes:
-            self.bytes, self.largest = outcome.bytes, number
-
-    def __str__(self) -> str:
-        """Return the figures in one line."""
-        counts = [f"{self.counts[each]:,} {each}" for each in ("ok", "refused", "failed", "WRONG")]
-        return (
-            f"{sum(self.counts.values()):,} cases: {', '.join(counts)}; "
-            f"longest {self.seconds:.1f} s (case {self.longest}), "
-            f"largest {self.bytes / 1e6:.0f} MB (case {self.largest})"
-        )
 
 
 class Worker:

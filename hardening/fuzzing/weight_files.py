@@ -143,7 +143,7 @@ def _change_description(file: h5py.File, chance: random.Random) -> None:
     elif action == 1:
         text = chance.choice(("", "null", "[]", "{}", "[" * 5000, '{"a":' * 3000, "1e999", "NaN"))
     else:
-        with contextlib.suppress(ValueError):  # a change before has made it no JSON
+        with contextlib.suppress(ValueError, RecursionError):  # a change before: no JSON, or deep
             text = _other_description(text, chance)
     file.attrs["model_config"] = text
 

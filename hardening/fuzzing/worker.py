@@ -18,8 +18,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from hardening.cases import Outcome
 from hardening.fuzzing.kinds import find
 
+PACKAGE = str(Path(__file__).resolve().parents[2] / "modelzoo")
 GIGABYTE = 2**30
 DATA = 3 * GIGABYTE  # that may be mapped beyond what the process has when a case begins
 LARGEST_FILE = GIGABYTE
@@ -63,24 +65,6 @@ class Kind(Protocol):
 
     def run(self, chance: random.Random, place: Place) -> None:
         """Make a case and use it; raise what the program raises."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a case.
-
-    Attributes:
-        status: "ok"; "refused", an InputError or exit 2; "failed", a RunError or exit 1, such as
-            the loss that became NaN; or "WRONG", what must not be.
-        text: the message, or what was wrong.
-        seconds: what it took of the processors' time, which is the same on a busy machine.
-        bytes: the memory that it added at its peak.
-    """
-
-    status: str
-    text: str = ""
-    seconds: float = 0.0
-    bytes: int = 0
 
 
 class Ended(Exception):
@@ -248,9 +232,12 @@ def _judged(kind: Kind, chance: random.Random, place: Place, trace: bool) -> Out
         if trace:
             traceback.print_exc()
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [each for each in frames if "/modelzoo/" in each.filename] or list(frames)
-        where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
-        return Outcome("WRONG", f"{type(error).__name__} at {where}: {str(error)[:600]}")
+        ours = [each for each in frames if each.filename.startswith(PACKAGE)]
+        last = (ours or list(frames))[-1]
+        is_own = not ours and not isinstance(error, AssertionError)  # of the mutation, not of ours
+        whose = "the case's own " if is_own else ""
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        return Outcome("WRONG", f"{whose}{type(error).__name__} at {where}: {str(error)[:600]}")
     return Outcome("ok")
 
 
