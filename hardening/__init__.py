@@ -1,10 +1,9 @@
 """What takes long: other backends and devices, browsers and kernels, pages, benchmarks, fuzzing,
 interrupted trainings, old versions.
 
-CI runs `python -m pytest hardening` after the tests, a few cases of each. By hand, thousands:
+CI runs `python -m pytest hardening` after the tests, a few cases of each. By hand, thousands, to
+RESULTS.md:
 
-    python -m hardening.fuzzing configs --count 10000
-    python -m hardening.interruptions --times 100
-    python -m hardening.damaged_runs --times 300
+    python -m hardening.all
     python -m hardening.compare_versions --help
 """

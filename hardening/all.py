@@ -15,8 +15,9 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from hardening.cases import Outcome, Tally, stop
 from modelzoo.support import environment
@@ -73,7 +74,7 @@ class Record:
         return self.path.parent.name
 
     @functools.cached_property
-    def lines(self) -> dict[int, dict[str, float | str]]:
+    def lines(self) -> dict[int, dict[str, Any]]:
         text = self.path.read_text("utf-8") if self.path.exists() else ""
         lines = map(json.loads, text.splitlines())
         return {line["number"]: line for line in lines if line["number"] < self.asked}
@@ -85,12 +86,12 @@ class Record:
     def tally(self) -> Tally:
         tally = Tally()
         for number, line in self.lines.items():
-            tally.add(number, Outcome(str(line["status"]), str(line["text"])))
+            tally.add(number, Outcome(*(line[each.name] for each in fields(Outcome))))
         return tally
 
     @property
     def seconds(self) -> float:
-        return sum(float(line["wall"]) for line in self.lines.values())
+        return sum(line["wall"] for line in self.lines.values())
 
 
 def main() -> int:
@@ -166,9 +167,7 @@ def table(records: Path) -> str:
         done = f"{len(record.lines):,}" + (" (incomplete)" if record.missing else "")
         numbers = [f"{asked:,}", done, *(f"{each:,}" for each in figures)]
         rows.append([name, *numbers, f"{record.seconds / 60:.1f}", record.commit])
-        skipped = {
-            str(each["text"]) for each in record.lines.values() if each["status"] == "skipped"
-        }
+        skipped = {each["text"] for each in record.lines.values() if each["status"] == "skipped"}
         notes += [f"- {name}, skipped: {text}" for text in sorted(skipped)]
         for number, outcome in tally.wrong.items():
             again = f"python -m hardening.{command} --seed {SEED} --only {number}"

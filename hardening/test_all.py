@@ -13,7 +13,14 @@ def records(tmp_path: Path, commit: str, name: str, *statuses: str) -> None:
     path = tmp_path / commit / f"{name}.jsonl"
     path.parent.mkdir(exist_ok=True)
     lines = [
-        {"number": number, "status": status, "text": f"of {status}", "wall": 30.0}
+        {
+            "number": number,
+            "status": status,
+            "text": f"of {status}",
+            "seconds": 1,
+            "bytes": 0,
+            "wall": 30,
+        }
         for number, status in enumerate(statuses)
     ]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))

@@ -1,5 +1,6 @@
 """Random networks of every builder, small enough to be built, and what Keras builds of them."""
 
+import contextlib
 import random
 from typing import Any
 
@@ -8,19 +9,32 @@ import numpy as np
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.networks.keras_objects import to_keras
 from modelzoo.support.errors import InputError
+from modelzoo.weights.reader import weighted_layers
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "linear", "elu")
 
 
 def random_network(builder: str, rng: random.Random) -> Network:
     """Return the description of a network with random arguments that fit each other."""
+    return BUILDERS[builder](**random_arguments(builder, rng))
+
+
+def random_arguments(builder: str, rng: random.Random) -> dict[str, Any]:
+    """Return the arguments of a network that can be built, of less than 300,000 parameters."""
     while True:
-        try:
-            network = BUILDERS[builder](**DRAWN[builder](rng))
-        except InputError:
-            continue
-        if network.parameters < 300_000:
-            return network
+        arguments = DRAWN[builder](rng)
+        with contextlib.suppress(InputError):
+            if BUILDERS[builder](**arguments).parameters < 300_000:
+                return arguments
+
+
+def draw_weights(model: Any, generator: np.random.Generator) -> None:
+    """Give a Keras model random weights, those positive that have to be."""
+    for layer in weighted_layers(model):
+        drawn = [generator.normal(0.1, 0.3, each.shape) for each in layer.weights]
+        if type(layer).__name__ in ("SCells", "BatchNormalization"):  # synapses, variances
+            drawn = [np.abs(each) for each in drawn]
+        layer.set_weights(drawn)
 
 
 def _shape(rng: random.Random, least: int, most: int) -> list[int]:
@@ -155,9 +169,9 @@ DRAWN = {
 }
 
 
-def check_against_keras(network: Network) -> None:
+def check_against_keras(network: Network, model: Any = None) -> None:
     """Hold a description's shapes, parameters and weights against the model that Keras builds."""
-    model = to_keras(network)
+    model = model or to_keras(network)
     rows = network.rows()
     assert [row["name"] for row in rows] == [layer.name for layer in model.layers]
     for row, layer in zip(rows, model.layers, strict=True):

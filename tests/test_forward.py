@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from random_networks import DRAWN, random_network
+from random_networks import DRAWN, draw_weights, random_network
 
 from modelzoo.config import list_models, load_config
 from modelzoo.networks import Network
@@ -43,11 +43,7 @@ def check(network: Network, seed: int, images: np.ndarray | None = None) -> None
 
     generator = np.random.default_rng(seed)
     model = to_keras(network)
-    for layer in weighted_layers(model):
-        drawn = [generator.normal(0.1, 0.3, each.shape) for each in layer.weights]
-        if type(layer).__name__ in ("SCells", "BatchNormalization"):  # synapses, variances
-            drawn = [np.abs(each) for each in drawn]
-        layer.set_weights(drawn)
+    draw_weights(model, generator)
     if images is None:
         images = generator.random((3, *network.input_shape), dtype="float32")
     computed = Forward(network, [layer.get_weights() for layer in weighted_layers(model)])

@@ -20,6 +20,7 @@ from modelzoo.charts.report import load_report_data
 from modelzoo.cli import printing
 from modelzoo.config import load_config
 from modelzoo.config.published import WeightsFile
+from modelzoo.data.datasets import load_dataset
 from modelzoo.networks.keras_objects import make
 from modelzoo.support import environment, files, terminal
 from modelzoo.support.errors import InputError
@@ -158,14 +159,19 @@ def test_a_file_that_never_ends_is_not_read(kind):
     else:
         endless.symlink_to("/dev/null")
     Path("evil.yaml").write_text("base: pipe\n")
-    for name in ("report-data.npz", "history.csv", "config.yaml", "state.npz"):
-        Path(name).symlink_to("pipe")
+    Path("set").mkdir()
+    names = ("report-data.npz", "history.csv", "config.yaml", "state.npz", "set/train.csv", "x.npz")
+    for name in names:
+        Path(name).symlink_to(endless.absolute())
     tries: list[Callable[[], object]] = [
         lambda: load_config("evil.yaml"),
         lambda: load_config("."),
         lambda: load_report_data(Path()),
         lambda: files.ordinary(Path("history.csv")),
         lambda: RunFolder.open(Path()),
+        lambda: load_dataset("./set"),
+        lambda: load_dataset("./set/train.csv"),
+        lambda: load_dataset("./x.npz"),
     ]
     try:
         for each in tries:

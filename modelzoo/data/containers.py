@@ -19,6 +19,7 @@ import numpy as np
 
 from modelzoo.data.formats import FORMATS, MOST, SMALL, SPLITS, TURNED, Piece, grown, split_of
 from modelzoo.support.errors import InputError, reason_of
+from modelzoo.support.files import ordinary
 
 HEAD = 2**16  # bytes in which a file is recognised: a header of 784 columns, and a row
 BOMB = "it may be made to fill the memory\nIf you trust it, unpack it first."
@@ -96,7 +97,7 @@ def _check_member(archive: str, name: str, size: int, most: int) -> None:
 
 
 def _in_file(path: Path, name: str, others: str) -> Iterator[Piece]:
-    with path.open("rb") as raw:
+    with ordinary(path).open("rb") as raw:
         is_zip = raw.read(4) == b"PK\x03\x04" and path.suffix != ".npz"
         raw.seek(0)
         if not is_zip:

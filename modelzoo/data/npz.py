@@ -18,6 +18,7 @@ from modelzoo.data.source import (
     without_test,
 )
 from modelzoo.support.errors import InputError, reason_of
+from modelzoo.support.files import ordinary
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 WANTED = (*KEYS, "x_val", "y_val", "class_names")
@@ -68,7 +69,7 @@ def read_arrays(
     """
     arrays: dict[str, np.ndarray] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(ordinary(path)) as archive:
             for entry in archive.infolist():
                 name = entry.filename.removesuffix(".npy")
                 if name in arrays:
