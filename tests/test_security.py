@@ -21,6 +21,7 @@ from modelzoo.cli import printing
 from modelzoo.config import load_config
 from modelzoo.config.published import WeightsFile
 from modelzoo.data.datasets import load_dataset
+from modelzoo.data.npz import read_npz
 from modelzoo.networks.keras_objects import make
 from modelzoo.support import environment, files, terminal
 from modelzoo.support.errors import InputError
@@ -160,8 +161,7 @@ def test_a_file_that_never_ends_is_not_read(kind):
         endless.symlink_to("/dev/null")
     Path("evil.yaml").write_text("base: pipe\n")
     Path("set").mkdir()
-    names = ("report-data.npz", "history.csv", "config.yaml", "state.npz", "set/train.csv", "x.npz")
-    for name in names:
+    for name in ("report-data.npz", "history.csv", "config.yaml", "state.npz", "set/train.csv"):
         Path(name).symlink_to(endless.absolute())
     tries: list[Callable[[], object]] = [
         lambda: load_config("evil.yaml"),
@@ -170,8 +170,7 @@ def test_a_file_that_never_ends_is_not_read(kind):
         lambda: files.ordinary(Path("history.csv")),
         lambda: RunFolder.open(Path()),
         lambda: load_dataset("./set"),
-        lambda: load_dataset("./set/train.csv"),
-        lambda: load_dataset("./x.npz"),
+        lambda: read_npz(Path("state.npz"), "x"),
     ]
     try:
         for each in tries:
