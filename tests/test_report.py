@@ -14,7 +14,7 @@ import pytest
 from waiting import HANGS
 
 from modelzoo import cli, load_config
-from modelzoo.charts import report
+from modelzoo.charts import report, style
 from modelzoo.support.errors import InputError
 from modelzoo.training.run_folder import RunFolder
 
@@ -172,6 +172,19 @@ def test_report_of_a_run_with_nothing_known_is_still_written(tmp_path):
     path = write(tmp_path / "new", ["a", "b"], metrics={}, history=history, **none)
     page = Page(path.read_text())
     assert "No mistakes" in "".join(page.scripts) and report.UNKNOWN in page.visible
+
+
+def test_the_script_that_draws_is_kept(home, monkeypatch):
+    """Each training made it, which takes as long as starting TensorFlow."""
+    monkeypatch.setattr(style, "_begun", [])
+    make = style.vega_library.__wrapped__
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda **_: "'</script>'")
+    assert make() == make() == "'<\\/script>'"
+    (kept,) = (home / "charts").glob("*.js")
+    kept.write_text("'kept'")
+    assert make() == "'kept'"
+    monkeypatch.setenv("MODELZOO_HOME", str(kept))  # which is no folder
+    assert make() == "'<\\/script>'"
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])

@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import gc
+import importlib
 import io
 import os
 import random
@@ -149,6 +150,8 @@ def _prepare(name: str, seeds: Path) -> Kind:
     kind: Kind = find(name)
     seeds.mkdir(parents=True)
     kind.prepare(seeds)
+    if name in ("commands", "runs", "trainings"):  # else a case puts it into the cache
+        importlib.import_module("modelzoo.charts.style").vega_library()
     gc.collect()
     gc.freeze()  # to look through the framework's objects after each case would take half a second
     return kind

@@ -5,9 +5,11 @@ told by colour alone: lines differ in dash and point shape as well, and cells ca
 """
 
 import base64
+import contextlib
 import functools
 import hashlib
 import html
+import importlib.metadata
 import importlib.resources
 import json
 import subprocess
@@ -19,7 +21,9 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from modelzoo.support.files import replacing
+from modelzoo.support.environment import cache_folder
+from modelzoo.support.errors import InputError
+from modelzoo.support.files import replacing, write_text
 
 Chart = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.ConcatChart | alt.FacetChart
 
@@ -199,9 +203,15 @@ MAKE_LIBRARY = f"import vl_convert; print(vl_convert.javascript_bundle(vl_versio
 _begun: list[subprocess.Popen[str]] = []
 
 
+def _kept_library() -> Path:
+    """Return where the cache keeps `vega_library`, by the versions that it depends on."""
+    version = importlib.metadata.version("vl-convert-python")
+    return cache_folder() / "charts" / f"vega-lite-{VEGA_LITE}-vl-convert-{version}.js"
+
+
 def begin_library() -> None:
     """Begin to make `vega_library`, which takes seconds, while a framework starts on one core."""
-    if not _begun and not vega_library.cache_info().currsize:
+    if not _begun and not vega_library.cache_info().currsize and not _kept_library().exists():
         # In a process: vl_convert keeps Python's lock. -P, since nothing may stand in for it.
         command = [sys.executable, "-P", "-X", "utf8", "-c", MAKE_LIBRARY]
         _begun.append(
@@ -213,13 +223,22 @@ def begin_library() -> None:
 
 @functools.cache
 def vega_library() -> str:
-    """Return vega, vega-lite and vega-embed as one script of about 0.9 MB, made in seconds."""
+    """Return vega, vega-lite and vega-embed as one script of about 0.9 MB.
+
+    It is made once in a few seconds of computation, and kept in the cache.
+    """
+    kept = _kept_library()
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return kept.read_bytes().decode()
     script = _begun.pop().communicate()[0] if _begun else ""
     if not script:  # or its process was interrupted
         import vl_convert
 
         script = str(vl_convert.javascript_bundle(**{"vl_version": VEGA_LITE}))
-    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    script = script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    with contextlib.suppress(InputError):  # a cache that cannot be written to does no harm
+        write_text(kept, script)
+    return script
 
 
 def asset(name: str, package: str = "modelzoo.charts") -> str:
