@@ -63,12 +63,19 @@ def guess_network(found: Imported) -> Network:
         network = candidates.with_activations(networks[0], names[0])
         why = "the plainest that fits the shapes"
     else:
-        tried = []
+        begun: list[tuple[float, Search, list[Candidate], bool]] = []
         # Keras' `channels_first` is rare: it is tried if nothing else scores.
         for by_channel in (True,) if stored.is_torch else (False, True):
             arrays = [in_pixel_order(each, plain) if by_channel else plain for each in networks]
             search = Search(networks, arrays, data)
-            tried.append((*search.best(names), by_channel))
+            starts = search.begin(names)
+            reached = search.score(starts[0], search.rounds[0][0])
+            begun.append((reached.accuracy, search, starts, by_channel))
+            if not is_poor(reached.accuracy, search.labels):
+                break
+        tried = []
+        for _, search, starts, by_channel in sorted(begun, key=lambda each: -each[0]):
+            tried.append((*search.finish(starts), by_channel))
             if not is_poor(tried[-1][1].accuracy, search.labels):
                 break
         network, reached, by_channel = max(tried, key=lambda each: each[1].accuracy)
@@ -144,6 +151,7 @@ class Search:
         self._runs = functools.lru_cache(built)(self._built)
         self._sums = functools.lru_cache(kept)(self._computed)
         self._prepared = functools.lru_cache(kept)(self._preprocessed)
+        self._resized = functools.lru_cache(kept)(self._converted)
         self.score = functools.cache(self._scored)
 
     def best_pixels(self, *, pads_itself: bool) -> list[tuple[candidates.Pixels, Score]]:
@@ -169,14 +177,13 @@ class Search:
         )
         return [(each.pixels, score) for each, score in scored]
 
-    def best(self, activations: Sequence[tuple[str, ...]]) -> tuple[Network, Score]:
-        """Return the network that scores best, and how it scores.
+    def begin(self, activations: Sequence[tuple[str, ...]]) -> list[Candidate]:
+        """Return the candidates from which `finish` starts, the best first.
 
         The same activation in all convolutions, and in all dense layers, shows which networks
         and pixels are worth a closer look: with these, each layer gets an activation of its own.
-        From the best, one thing at a time is changed while that helps.
         """
-        (few, _), (some, _), (many, _) = self.rounds
+        few = self.rounds[0][0]
         plain = [
             Candidate(place, names, pixels)
             for place in range(len(self.networks))
@@ -188,11 +195,22 @@ class Search:
             for each in self._best(plain, few // 2, PLAIN)
             for pixels in self.ways[each.place]
         ]
-        layers = [i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1]
+        self.layers = layers = [
+            i for i, names in enumerate(zip(*activations, strict=True)) if len({*names}) > 1
+        ]
         better = self._best(each_way, few, PAIRS, "place", "pixels")
         if len(candidates.ACTIVATIONS) ** len(layers) <= MAX_MIXED:
             mixed = [new for each in better for new in each.varied(layers, candidates.ACTIVATIONS)]
             better = self._best(mixed, few // 2, PAIRS, "place", "pixels")
+        return better
+
+    def finish(self, better: list[Candidate]) -> tuple[Network, Score]:
+        """Return the network that scores best, and how it scores.
+
+        From the best that `begin` found, one thing at a time is changed while that helps.
+        """
+        (few, _), (some, _), (many, _) = self.rounds
+        layers = self.layers
         pair = 2 if self.rounds is SMALL else 1
         # The best on so many images; how many activations change at a time, on how many images.
         for count, keep, width, images in (
@@ -280,8 +298,11 @@ class Search:
         return values
 
     def _preprocessed(self, pixels: candidates.Pixels, shape: Shape, part: tuple[int, int]) -> Any:
-        images = convert(self.images[slice(*part)], entry_shape(shape, pixels.layers))
+        images = self._resized(entry_shape(shape, pixels.layers), part)
         return Preprocessor(pixels.layers)(images)
+
+    def _converted(self, shape: tuple[int, int, int], part: tuple[int, int]) -> np.ndarray:
+        return convert(self.images[slice(*part)], shape)
 
     def _built(self, place: int) -> list[list[Any]]:
         """Return a network's layers, divided after each whose activation varies; it is linear."""
