@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from random_networks import DRAWN, check_against_keras, random_network
+from random_networks import DRAWN, PACKAGED, check_against_keras, random_network
 from test_engine import real_images
 from test_forward import check
 from test_models import LARGE, TABLES
 
 from modelzoo.api import build
-from modelzoo.config import list_models, load_config
+from modelzoo.config import load_config
 from modelzoo.training.prepare import scale_images
 
 
@@ -24,7 +24,7 @@ def test_random_networks_are_what_keras_builds(builder: str) -> None:
         check_against_keras(random_network(builder, rng))
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", PACKAGED)
 def test_numpy_answers_as_keras_for_real_images(name):
     """Layer by layer, and its gradient: 200 images, or 4 for the networks of ImageNet's size."""
     network = load_config(name).network

@@ -1,4 +1,4 @@
-"""Random networks of every builder, small enough to be built, and what Keras builds of them."""
+"""The packaged networks, random ones of every builder, and what Keras builds of them."""
 
 import contextlib
 import random
@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from modelzoo.config import list_models, load_config
 from modelzoo.networks import BUILDERS, Network
 from modelzoo.networks.keras_objects import to_keras
 from modelzoo.support.errors import InputError
 from modelzoo.weights.reader import weighted_layers
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "linear", "elu")
+
+_NAMES = {str(load_config(name).model): name for name in reversed(list_models())}
+PACKAGED = sorted(_NAMES.values())  # a name of each network; others are other recipes for it
 
 
 def random_network(builder: str, rng: random.Random) -> Network:

@@ -4,9 +4,9 @@ import random
 
 import numpy as np
 import pytest
-from random_networks import DRAWN, draw_weights, random_network
+from random_networks import DRAWN, PACKAGED, draw_weights, random_network
 
-from modelzoo.config import list_models, load_config
+from modelzoo.config import load_config
 from modelzoo.networks import Network
 from modelzoo.networks.backward import input_gradient, is_differentiated
 from modelzoo.networks.forward import ACTIVATIONS, Forward, is_computed
@@ -67,7 +67,7 @@ def check(network: Network, seed: int, images: np.ndarray | None = None) -> None
         np.testing.assert_allclose(d_images, wanted, atol=1e-4 * scale, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if "_2012" not in name])
+@pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_networks_answer_as_in_keras(name):
     network = load_config(name).network
     assert network is not None and is_computed(network) and is_differentiated(network)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from msgspec.structs import asdict
+from random_networks import PACKAGED
 
 from modelzoo import cli
 from modelzoo.api import build
@@ -225,26 +226,18 @@ def test_lenet5_expresses_published_variants(arguments, total):
     assert model.count_params() == total
 
 
-def every_model() -> list:
-    """Return all names; another recipe for a network that is there already counts as slow."""
-    seen, names = [], []
-    for name in list_models():
-        network = load_config(name).model
-        names.append(pytest.param(name, marks=pytest.mark.slow) if network in seen else name)
-        seen.append(network)
-    return names
+@pytest.mark.parametrize("name", list_models())
+def test_facts_in_the_yaml_are_true(name):
+    """Its number of parameters; and deviations name both sides."""
+    about = load_config(name).about
+    assert facts(name)["parameters"] == about.parameters
+    for deviation in about.deviations:
+        assert re.fullmatch("(paper|torchvision[^:]*): .+; ours: .+", deviation), deviation
 
 
-@pytest.mark.parametrize("name", every_model())
+@pytest.mark.parametrize("name", PACKAGED)
 class TestEveryModel:
     """What holds for any network of the zoo."""
-
-    def test_facts_in_the_yaml_are_true(self, name):
-        assert facts(name)["parameters"] == load_config(name).about.parameters
-
-    def test_deviations_name_both_sides(self, name):
-        for deviation in load_config(name).about.deviations:
-            assert re.fullmatch("(paper|torchvision[^:]*): .+; ours: .+", deviation), deviation
 
     def test_output_is_a_distribution_or_a_score_for_any_batch(self, name):
         """A softmax sums to 1, and an image is answered the same alone and among others."""

@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from drawn import drawn, pixels_of
 from PIL import Image
+from random_networks import PACKAGED
 
 import modelzoo
 from modelzoo import InputError, charts, cli
 from modelzoo.api import summary
-from modelzoo.config import list_models
 from modelzoo.data.filters import FILTERS, apply_filter, read_photograph
 from modelzoo.networks import reference
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 HOSTILE = "</script><script>alert(1)</script>"
-SMALL = [name for name in list_models() if not name.startswith("alexnet")] + ["alexnet_cifar10"]
-LARGE = [name for name in list_models() if name not in SMALL]
+SMALL = [name for name in PACKAGED if not name.startswith("alexnet")] + ["alexnet_cifar10"]
+LARGE = [name for name in PACKAGED if name not in SMALL]
 
 
 def rows_with(chart: charts.Chart, *fields: str) -> list[dict]:
