@@ -1,7 +1,6 @@
 """The drawing page in a real browser, opened from a file with the network off."""
 
 import base64
-import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from msgspec.structs import asdict
 from PIL import Image
 from test_demo import digits, png  # noqa: F401  (a fixture)
-from waiting import HANGS
 
 from hardening.photographs import make_photograph
 from modelzoo.data.images import read_image
@@ -17,73 +15,12 @@ from modelzoo.page import make
 from modelzoo.training.engine import golden_images, start_engine
 from modelzoo.training.resolve import resolve
 
-# Strokes, as shares of the sheet.
-ROUND = [(0.5, 0.15), (0.3, 0.28), (0.26, 0.5), (0.32, 0.75), (0.5, 0.86), (0.68, 0.75)]
-ROUND += [(0.74, 0.5), (0.7, 0.28), (0.5, 0.15)]
-TWO = [(0.28, 0.3), (0.4, 0.16), (0.6, 0.16), (0.68, 0.32), (0.5, 0.58)]
-TWO += [(0.28, 0.84), (0.74, 0.84)]
-THREE = [(0.3, 0.2), (0.5, 0.13), (0.68, 0.22), (0.66, 0.38), (0.45, 0.48)]
-THREE += [(0.68, 0.58), (0.7, 0.76), (0.5, 0.87), (0.28, 0.78)]
-SEVEN = [(0.25, 0.2), (0.72, 0.2), (0.6, 0.45), (0.48, 0.85)]
-EIGHT = [(0.66, 0.24), (0.5, 0.14), (0.35, 0.25), (0.42, 0.4), (0.6, 0.55), (0.68, 0.72)]
-EIGHT += [(0.5, 0.86), (0.32, 0.73), (0.4, 0.55), (0.6, 0.4), (0.66, 0.24)]
-NINE = [(0.66, 0.3), (0.5, 0.16), (0.34, 0.3), (0.4, 0.46), (0.55, 0.46), (0.66, 0.3)]
-FIVE = [(0.7, 0.15), (0.34, 0.15), (0.32, 0.45), (0.55, 0.42), (0.7, 0.58), (0.66, 0.8)]
-FIVE += [(0.48, 0.87), (0.28, 0.8)]
-SIX = [(0.62, 0.14), (0.42, 0.32), (0.32, 0.58), (0.36, 0.8), (0.52, 0.87), (0.66, 0.76)]
-SIX += [(0.62, 0.58), (0.46, 0.54), (0.34, 0.66)]
-ONE = [(0.52, 0.14), (0.5, 0.86)]
-FOUR = [[(0.34, 0.14), (0.28, 0.55), (0.72, 0.55)], [(0.66, 0.14), (0.62, 0.88)]]
-NINE += [(0.64, 0.6), (0.58, 0.86)]
-DIGITS = [[ROUND], [ONE], [TWO], [THREE], FOUR, [FIVE], [SIX], [SEVEN], [EIGHT], [NINE]]
-
-playwright = pytest.importorskip("playwright.sync_api")
-
-
-def browser_path() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if (found := shutil.which(name))), None)
-
+page_visit = pytest.importorskip("hardening.page_visit")  # without Playwright
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(browser_path() is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(page_visit.browser_path() is None, reason="no Chromium on this machine"),
 ]
-
-
-class Visit:
-    """An open page, and everything that it asked for or complained of."""
-
-    def __init__(self, page) -> None:
-        self.page = page
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda said: said.type in ("error", "warning") and self.complaints.append(said.text),
-        )
-
-    def draw(self, points: list[tuple[float, float]], size: float = 1.0) -> None:
-        """Draw a stroke with the mouse; a smaller one stands a little off the middle."""
-        box = self.page.locator("#sheet").bounding_box()
-        shift = (1 - size) / 3
-        for number, (x, y) in enumerate(points):
-            x = box["x"] + box["width"] * (shift + size * x)
-            y = box["y"] + box["height"] * (shift + size * y)
-            self.page.mouse.move(x, y, steps=5)
-            if number == 0:
-                self.page.mouse.down()
-        self.page.mouse.up()
-
-    def sees(self, text: str) -> None:
-        strong = self.page.locator("#headlines strong").first
-        playwright.expect(strong).to_have_text(text, timeout=1000 * HANGS)
-
-    def choose(self, label: str, which: str = "first") -> None:
-        self.page.select_option(f"#{which}", label=label)
-        self.page.locator("#values", has_text=f"{label}:").wait_for()
 
 
 @pytest.fixture(scope="module")
@@ -94,44 +31,28 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=browser_path(),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
+def browser() -> Iterator:
+    with page_visit.chromium() as started:
+        yield started
 
 
 @pytest.fixture
-def visit(chromium, file) -> Iterator[Visit]:
-    """The page at a desktop; whatever a test does, nothing is asked for and no error appears."""
-    yield from _visit(chromium, file, 1280, 900)
+def visit(browser, file) -> Iterator:
+    """The page at a desktop."""
+    with page_visit.visited(browser, file) as opened:
+        yield opened
 
 
 @pytest.fixture
-def phone(chromium, file) -> Iterator[Visit]:
-    yield from _visit(chromium, file, 375, 667)
-
-
-def _visit(chromium, file, width: int, height: int) -> Iterator[Visit]:
-    context = chromium.new_context(viewport={"width": width, "height": height}, offline=True)
-    page = context.new_page()
-    page.set_default_timeout(1000 * HANGS)
-    opened = Visit(page)
-    page.goto(file.as_uri())
-    page.locator(".headline").first.wait_for()
-    yield opened
-    context.close()
-    assert opened.requests == [file.as_uri()]
-    assert opened.complaints == []
+def phone(browser, file) -> Iterator:
+    with page_visit.visited(browser, file, 375, 667) as opened:
+        yield opened
 
 
 def test_ten_digits_drawn_in_two_sizes_are_read(visit):
     wrong = []
     for size in (1.0, 0.6):
-        for digit, strokes in enumerate(DIGITS):
+        for digit, strokes in enumerate(page_visit.DIGITS):
             visit.page.click("#clear")
             for stroke in strokes:
                 visit.draw(stroke, size)
@@ -274,7 +195,7 @@ def test_answers_come_while_the_stroke_is_being_drawn(visit):
 
 
 def test_all_parts_are_shown_and_a_stroke_is_undone(visit):
-    visit.draw(THREE)
+    visit.draw(page_visit.THREE)
     visit.sees("3")
     shown = visit.page.locator
     assert shown(".maps canvas").count() == 7 and shown(".row canvas").count() == 3
@@ -282,13 +203,13 @@ def test_all_parts_are_shown_and_a_stroke_is_undone(visit):
     assert "C1 6 maps of 24x24" in shown(".maps").inner_text()
     visit.page.click("#undo")
     shown("#headlines", has_text="Draw a digit").wait_for()
-    visit.draw(SEVEN)
+    visit.draw(page_visit.SEVEN)
     visit.sees("7")
 
 
 def test_two_networks_stand_side_by_side(visit):
     visit.choose("lenet5_1998/mnist", "second")
-    visit.draw(SEVEN)
+    visit.draw(page_visit.SEVEN)
     visit.sees("7")
     left, right = (visit.page.locator(".headline").nth(at).bounding_box() for at in (0, 1))
     assert left["y"] == right["y"] and left["x"] < right["x"]
@@ -311,7 +232,7 @@ def test_a_scribble_is_doubtful(visit):
 def test_a_phone_shows_the_prediction_above_the_fold(phone):
     for width in (375, 320):
         phone.page.set_viewport_size({"width": width, "height": 667})
-        phone.draw(THREE)
+        phone.draw(page_visit.THREE)
         phone.sees("3")
         box = phone.page.locator("#headlines").bounding_box()
         sheet = phone.page.locator("#sheet").bounding_box()
@@ -367,14 +288,14 @@ def test_a_picture_is_dropped_or_chosen(visit, digits, tmp_path):  # noqa: F811
     path.write_text("not an image")
     visit.page.locator("input[type=file]").set_input_files(path)
     visit.page.get_by_text("not an image that this browser can read").wait_for()
-    visit.draw(SEVEN)  # a stroke starts a new sheet
+    visit.draw(page_visit.SEVEN)  # a stroke starts a new sheet
     visit.sees("7")
 
 
 def test_everything_has_a_name_for_screen_readers(visit):
     visit.page.get_by_role("button", name="Try a handwritten 3").click()
     visit.sees("3")
-    playwright.expect(visit.page.locator("#status")).to_have_text("lenet5/mnist: 3")
+    page_visit.expect(visit.page.locator("#status")).to_have_text("lenet5/mnist: 3")
     unnamed = visit.page.evaluate(
         """() => [...document.querySelectorAll("canvas, button, input, select")]
           .filter(e => e.checkVisibility() && !e.closest("[aria-label]:not(section)")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import modelzoo
-from hardening.test_demo_page import browser_path, playwright
 
+page_visit = pytest.importorskip("hardening.page_visit")  # without Playwright
 ROOT = Path(__file__).parents[1]
 missing = [name for name in ("zensical", "mkdocstrings") if importlib.util.find_spec(name) is None]
 pytestmark = [
@@ -30,15 +30,10 @@ def site() -> Path:
 @pytest.fixture
 def context(site: Path) -> Iterator:
     """A browser without a network; what its pages ask for is kept."""
-    if browser_path() is None:
+    if page_visit.browser_path() is None:
         pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=browser_path(),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with page_visit.chromium() as browser:
         yield browser.new_context(offline=True)
-        browser.close()
 
 
 def test_no_page_asks_for_anything_but_its_files(site, context):
