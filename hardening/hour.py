@@ -2,8 +2,8 @@
 
 python -m hardening.hour --count 60
 
-A case is a minute of rounds in the same process. From the third on, memory must stay within 5 percent of
-what it was after the second, and no file may be left open or in the temporary folder.
+A case is a minute of rounds in the same process. From the third on, memory must stay within 5
+percent of what it was after the second, and no file may be left, open or in the temporary folder.
 """
 
 import argparse

@@ -120,10 +120,10 @@ def predictions(share: float) -> str:
     """Predict again and again; return what has grown."""
     from modelzoo import predict
 
-    before, first = Held.now(), None
+    before, first = Held.now(), ""
     for number in range(count := int(PREDICTIONS * share)):
         (found,) = predict("lenet5/mnist", ["sample:7"])
-        if found != (first := first or found):
+        if str(found) != (first := first or str(found)):
             return f"prediction {number} is another"
         if number == count // 4:
             before = Held.now()
