@@ -16,6 +16,7 @@ from test_training import interrupt_in_epoch, press_ctrl_c
 
 from modelzoo import InputError, cli, load_config
 from modelzoo.networks import keras_objects
+from modelzoo.training.session import Session
 
 WRITERS = (
     "fit.callbacks=[{class_name: CSVLogger, config: {filename: more/log.csv}}, "
@@ -113,6 +114,21 @@ def test_callbacks_write_nowhere_but_into_the_run(path):
     spec = {"class_name": "CSVLogger", "config": {"filename": path}}
     with pytest.raises(InputError, match=r"callbacks\.0\.config\.filename: .* within the run's"):
         keras_objects.make("callback", spec, "fit.callbacks.0")
+
+
+@pytest.mark.parametrize("link", ["log.csv", "more", "more/epoch-01.keras"])
+def test_callbacks_write_through_no_link(link, tmp_path):
+    """A run of somebody else, resumed, overwrote any file of the user."""
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    (run / link).parent.mkdir(parents=True)
+    (run / link).symlink_to(outside)
+    writer = keras.callbacks.ModelCheckpoint("more/epoch-{epoch:02d}.keras")
+    session = types.SimpleNamespace(callbacks=[writer], distribution=types.SimpleNamespace())
+    session.distribution.is_chief, session._show_network = True, print
+    with pytest.raises(InputError, match=f"{link}: is a link, and ModelCheckpoint may write"):
+        Session.callbacks_in(session, run)
+    (run / link).unlink()
+    assert Session.callbacks_in(session, run) == [writer] and not outside.exists()
 
 
 def test_callbacks_leave_the_run_s_own_files_and_run_no_code():

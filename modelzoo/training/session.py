@@ -130,6 +130,12 @@ class Session:
             if argument is None:
                 called.append(callback)
             elif self.distribution.is_chief:
+                for link in filter(Path.is_symlink, folder.rglob("*")):  # in a run of others
+                    if not link.name.startswith(keras_objects.OWN_FILES):  # which are replaced
+                        raise InputError(
+                            f"{link}: is a link, and {type(callback).__name__} may "
+                            "write where it leads; remove it"
+                        )
                 path = folder.absolute() / getattr(callback, argument)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 setattr(callback, argument, str(path))
