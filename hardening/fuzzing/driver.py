@@ -16,7 +16,7 @@ from hardening.cases import Outcome
 from hardening.fuzzing.worker import environment, work
 
 SECONDS = 20.0  # of processors for a case
-PATIENCE = 300.0  # seconds until it hangs for certain, however busy the machine is
+PATIENCE = 300.0  # seconds until it is asked whether it sleeps, or computes without end
 PREPARING = 900.0  # seconds for a worker to start the framework and make its files
 CASES = 600  # for a worker: frameworks keep something of every network,
 TRAININGS = 60  # and much of every training
@@ -51,8 +51,14 @@ class Worker:
                 if self._pipe.recv() != "prepared":
                     raise RuntimeError(f"{kind}: could not be prepared")
                 self.prepared.add(kind)
-            start = time.monotonic()
-            if self._pipe.poll(limit):
+            start, first = time.monotonic(), self._processor_seconds()
+            last = first
+            while not (answered := self._pipe.poll(limit)):
+                now = self._processor_seconds()
+                if now - first > SECONDS or now - last < limit / 100:
+                    break
+                last = now  # others have the processors: it may still end in time
+            if answered:
                 outcome: Outcome = self._pipe.recv()
                 if outcome.seconds <= SECONDS:
                     return outcome
@@ -67,6 +73,12 @@ class Worker:
             if kind not in self.prepared:
                 raise RuntimeError(f"{kind}: the worker ended while it was prepared") from None
             return Outcome("WRONG", f"ended the process, exit code {self._process.exitcode}")
+
+    def _processor_seconds(self) -> float:
+        times = (
+            Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        )
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
     @property
     def is_usable(self) -> bool:
