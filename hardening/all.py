@@ -51,6 +51,9 @@ CAMPAIGNS: dict[str, tuple[int, str]] = {  # how many cases, and the command for
     "interruptions": (100, "interruptions"),
     "interruptions-jax": (20, "interruptions --backend jax"),
     "damaged-runs": (300, "damaged_runs"),
+    "answers": (300, "answers"),
+    "together": (3, "together"),
+    "hour": (60, "hour"),
     **{
         kind: (1000, f"fuzzing {kind}")
         for kind in ("pth", "keras", "safetensors", "caffe", "idx", "tables", "cifar", "mat",

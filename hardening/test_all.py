@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hardening import all as campaigns
 
 
@@ -50,3 +52,14 @@ def test_it_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     lines = (tmp_path / campaigns.commit() / "idx.jsonl").read_text().splitlines()
     assert [json.loads(line)["number"] for line in lines] == [0, 1, 2, 1, *range(3, 10)]
     assert "| idx | 1,000 | 10 (incomplete) |" in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["answers --count 2", "together --only 1 --share 0.02", "hour --count 3 --seconds 0"],
+)
+def test_a_few_cases(command: str) -> None:
+    """Two networks answer the same everywhere; what is done again and again leaves nothing."""
+    words = [sys.executable, "-m", *f"hardening.{command}".split()]
+    done = subprocess.run(words, cwd=campaigns.PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
