@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from modelzoo.config import Config, list_models, load_config
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
+from modelzoo.support.version import ARITHMETIC
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 KEPT = ("metrics.json", "history.csv", "config.yaml")
@@ -33,22 +35,63 @@ class Result:
         """What runs that differ only in their seed have in common."""
         return self.config, self.metrics["dataset"], self.metrics["epochs"]
 
-    @property
+    @cached_property
+    def is_current(self) -> bool:
+        """Whether the arithmetic and the recipe that made it are still those of the code."""
+        if self.metrics.get("arithmetic") != ARITHMETIC:
+            return False
+        try:
+            check_packaged(load_config(self.folder), self.config, str(self.folder))
+        except InputError:
+            return False
+        return True
+
+    @cached_property
     def command(self) -> str:
         """The command that repeats the run, without its seed."""
-        config = load_config(self.config)
-        command = f"python -m train --model {self.config}"
-        dataset = self.metrics["dataset"]
-        if dataset != config.data.dataset:
-            command += f" --dataset {dataset}"
-            config = config.with_dataset(dataset)
         planned = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
-        if planned["fit"]["epochs"] != config.fit.epochs:
-            command += f" --epochs {planned['fit']['epochs']}"
-        if self.metrics["precision"] != config.trainer.precision:
-            command += f" --precision {self.metrics['precision']}"
-        schedule = _schedule_override(planned, config)
-        return command + schedule
+        return command_of(self.config, planned)
+
+    @property
+    def recipe(self) -> str:
+        """What weights of this run say of how they were trained."""
+        metrics = self.metrics
+        epoch = f"the last of {metrics['epochs']} epochs"
+        if metrics["val_accuracy"] is not None:
+            epoch = (
+                f"epoch {metrics['best_epoch']} of {metrics['epochs']}, best on validation images "
+                f"with {metrics['val_accuracy']:.4f}"
+            )
+        return f"{self.command} --seed {metrics['seed']}; {epoch}"
+
+
+def best_of(found: Sequence[Result]) -> Result:
+    """Return the result with the highest accuracy on validation images; of equals, the least loss.
+
+    Where no images are held out nothing may choose, and it is the first.
+    """
+    shares = [(each.metrics["val_accuracy"], each.metrics["val_loss"]) for each in found]
+    ranks = [(0, 0) if accuracy is None else (-accuracy, loss) for accuracy, loss in shares]
+    return found[ranks.index(min(ranks))]
+
+
+@cache  # many results share one
+def packaged(name: str, dataset: str | None = None) -> Config:
+    """Return a packaged configuration, its weights as they were when the program began."""
+    return load_config(name, dataset=dataset)
+
+
+def command_of(name: str, planned: dict[str, Any]) -> str:
+    """Return the command that trains a packaged network as `planned` says, without the seed."""
+    dataset = planned["data"]["dataset"]
+    command, config = f"python -m train --model {name}", packaged(name, dataset)
+    if dataset != packaged(name).data.dataset:
+        command += f" --dataset {dataset}"
+    if planned["fit"]["epochs"] != config.fit.epochs:
+        command += f" --epochs {planned['fit']['epochs']}"
+    if planned["trainer"]["precision"] != config.trainer.precision:
+        command += f" --precision {planned['trainer']['precision']}"
+    return command + _schedule_override(planned, config)
 
 
 def _schedule_override(planned: dict[str, Any], config: Config) -> str:
@@ -81,11 +124,7 @@ def add(run: Path, name: str | None = None) -> Path:
     name = name or metrics["model"]
     if name not in list_models():
         raise InputError(f"{run}: {name!r:.80} is not a packaged configuration")
-    ran, packaged = load_config(run), load_config(name, dataset=metrics["dataset"])
-    for section in DECISIVE:
-        given, usual = _comparable(ran.sections[section]), _comparable(packaged.sections[section])
-        if given != usual:
-            raise InputError(f"{run}: its {section} differs from {name}'s: {given} and {usual}")
+    check_packaged(load_config(run), name, str(run))
     epochs, seed = metrics["epochs"], metrics["seed"]
     folder = RESULTS / name / f"{metrics['dataset']}-{epochs}-epochs-seed-{seed}"
     for file in KEPT:
@@ -93,6 +132,15 @@ def add(run: Path, name: str | None = None) -> Path:
         # The head of a configuration names a path of the machine that it was written on.
         write_text(folder / file, "".join(line for line in lines if not line.startswith("#")))
     return folder
+
+
+def check_packaged(config: Config, name: str, place: str) -> None:
+    """Raise an InputError if a configuration trains otherwise than the packaged one of a name."""
+    usually = packaged(name, config.data.dataset)
+    for section in DECISIVE:
+        given, usual = (_comparable(each.sections[section]) for each in (config, usually))
+        if given != usual:
+            raise InputError(f"{place}: its {section} differs from {name}'s: {given} and {usual}")
 
 
 def _comparable(section: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Make a finished run the published weights of a packaged network: write the file, print the entry.
+"""Publish the run that is best on validation images: its weights' file and entry, and all results.
 
-python scripts/publish_weights.py runs/RUN alexnet/cifar10 --max-bytes 8000000
+python scripts/publish_weights.py runs/RUN [runs/RUN...] alexnet/cifar10 --max-bytes 8000000
 
-What is printed belongs into the `weights:` list of configs/<network>.yaml.
+scripts/reproduce.py does this for the runs that it trains. What cards and tables say then:
+python scripts/update_docs.py
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import re
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +25,12 @@ import yaml
 
 import modelzoo
 from compress_weights import compress
+from kept_results import Result, add, best_of, results
 from modelzoo.cli.printing import print_notice
-from modelzoo.config import Config, list_models, load_config
+from modelzoo.config import find_config, list_models, load_config
 from modelzoo.config.published import NAME, PublishedWeights, Scores
 from modelzoo.support.errors import InputError, RunError
-from modelzoo.support.files import ordinary, write_bytes
+from modelzoo.support.files import ordinary, replacing, write_bytes
 from modelzoo.support.terminal import say
 
 if TYPE_CHECKING:
@@ -109,7 +112,7 @@ def publish(
             accuracy=round(scores.accuracy, 4),
             loss=round(scores.loss, 5),
         ),
-        recipe=_recipe(trained, metrics),
+        recipe=Result(trained.name, run, metrics).recipe,
         licence="Apache-2.0",
         golden=golden,
         note=how,
@@ -169,27 +172,48 @@ def _affine(preprocessing: Sequence[Any]) -> tuple[float, float]:
     return scale, offset
 
 
-def _recipe(trained: Config, metrics: dict[str, Any]) -> str:
-    command = f"python -m train --model {trained.name} --dataset {metrics['dataset']}"
-    kept = f"the last of {metrics['epochs']} epochs"
-    if metrics["val_accuracy"] is not None:
-        kept = (
-            f"epoch {metrics['best_epoch']} of {metrics['epochs']}, best on validation images "
-            f"with {metrics['val_accuracy']:.4f}"
-        )
-    return f"{command} --seed {metrics['seed']}; {kept}"
+def put_entry(model: str, entry: PublishedWeights) -> None:
+    """Write an entry into the YAML of a packaged network; the file of one in its place goes."""
+    path, before = find_config(model), load_config(model).weights
+    text = with_entry(path.read_text("utf-8"), [each.name for each in before], entry)
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
+        others = [each for each in before if each.name != entry.name]
+        if [each for each in load_config(temporary).weights if each not in others] != [entry]:
+            raise RunError(f"{path}: put this into its weights by hand:\n{entry_text(entry)}")
+    for old in before:
+        if old.name == entry.name and old.sha256 != entry.sha256:
+            (SHIPPED / old.file_of(model).file).unlink(missing_ok=True)
+
+
+def with_entry(text: str, names: Sequence[str], entry: PublishedWeights) -> str:
+    """Return a YAML, whose last section has weights of these names, with this entry, too."""
+    block = textwrap.indent(entry_text(entry), "  ")
+    if not names:
+        return f"{text.rstrip()}\n\nweights:\n{block}"
+    head, *parts = re.split(r"^(?=  - name: )", text, flags=re.MULTILINE)
+    if entry.name in names:
+        parts[names.index(entry.name)] = block
+    else:
+        parts = [*parts, block]
+    return head + "".join(parts)
 
 
 def main() -> int:
     """Publish one run; return the exit code: 0, 1 (limits not kept), 2 (bad input)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs")
     parser.add_argument("weights", help="NETWORK/NAME, such as alexnet/cifar10")
     parser.add_argument("--max-bytes", type=int, help="compress to this size")
     options = parser.parse_args()
     model, _, name = options.weights.partition("/")
     try:
-        entry = publish(options.run, model, name, max_bytes=options.max_bytes, notify=print_notice)
+        runs = {add(run): run for run in options.runs}
+        best = best_of([each for each in results() if each.folder in runs])
+        entry = publish(
+            runs[best.folder], model, name, max_bytes=options.max_bytes, notify=print_notice
+        )
+        put_entry(model, entry)
     except (InputError, RunError) as error:
         say(error, file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1

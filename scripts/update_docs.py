@@ -35,6 +35,10 @@ CARDS, README = ROOT / "docs" / "models", ROOT / "README.md"
 SETS = ROOT / "docs" / "data.md"
 LONG_TABLE, TIMELINE = ROOT / "docs" / "results.md", ROOT / "docs" / "pictures" / "timeline.svg"
 BEGIN, END = "<!-- results: written by scripts/update_docs.py -->", "<!-- end of results -->"
+EARLIER = (
+    "\\* Made by an earlier version, which drew other random numbers or added in another order: "
+    "run again, the last digits may differ."
+)
 
 
 def main() -> int:
@@ -44,21 +48,27 @@ def main() -> int:
     parser.add_argument("--as", dest="config", help="packaged name of the runs' configuration")
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
-    start_framework("tensorflow", "cpu")
     try:
         for run in options.add:
             print(add(run, options.config))
-        stale = [(path, text) for path, text in documents() if not _holds(path, text)]
-        if not options.check:
-            for path, text in stale:
-                write_text(path, text)
-            draw()
+        stale = update(check=options.check)
     except InputError as error:
         say(error, file=sys.stderr)
         return 2
-    for path, _ in stale:
-        print(f"{path.relative_to(ROOT)}: {'is out of date' if options.check else 'written'}")
     return 1 if options.check and stale else 0
+
+
+def update(check: bool = False) -> list[Path]:
+    """Write what is out of date, or only say so; return it."""
+    start_framework("tensorflow", "cpu")
+    stale = {path: text for path, text in documents() if not _holds(path, text)}
+    for path, text in stale.items():
+        print(f"{path.relative_to(ROOT)}: {'is out of date' if check else 'written'}")
+        if not check:
+            write_text(path, text)
+    if not check:
+        draw()
+    return list(stale)
 
 
 def documents() -> Iterator[tuple[Path, str]]:
@@ -127,9 +137,12 @@ def long_table(found: Sequence[Result]) -> str:
         command = f"`{first.command}`"
         if "--set" in command:  # too long for a table
             command = f"in the [model card](models/{base_of(first.config) or first.config}.md)"
+        star = "" if all(each.is_current for each in group) else " \\*"
         lines.append(
-            f"| {first.config} | `{dataset}` | {epochs} | {accuracies(group)} | {command} |"
+            f"| {first.config} | `{dataset}` | {epochs} | {accuracies(group)}{star} | {command} |"
         )
+    if not all(each.is_current for each in found):
+        lines += ["", EARLIER]
     return "\n".join(lines) + "\n"
 
 

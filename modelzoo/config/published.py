@@ -205,17 +205,17 @@ class PublishedWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     name: Annotated[str, Meta(pattern=NAME, description="letters, digits, '_' and '-', at most 64")]
     sources: Annotated[list[str], Meta(min_length=1)]
-    scores: Scores
-    recipe: Text
-    licence: Text
     sha256: Hash | None = None
     bytes: Size | None = None
     unverified: bool = False
     max_bytes: Size | None = None
-    format: Literal["keras", "torch"] = "keras"
-    golden: Golden | None = None
     parameters: Size | None = None
+    scores: Scores
+    format: Literal["keras", "torch"] = "keras"
+    recipe: Text
+    licence: Text
     note: str = ""
+    golden: Golden | None = None
 
     def __post_init__(self) -> None:
         for source in self.sources:

@@ -15,6 +15,7 @@ from modelzoo.support.environment import memory_peak, versions
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import as_typed, replacing, write_csv
 from modelzoo.support.terminal import tell
+from modelzoo.support.version import ARITHMETIC
 from modelzoo.training.callbacks import EpochOrder, Saving, ShowProgress
 from modelzoo.training.device import Device, placement
 from modelzoo.training.distribution import Distribution
@@ -223,5 +224,6 @@ def _metrics(
         "backend": trainer.backend,
         "precision": trainer.precision,
         "seed": trainer.seed,
+        "arithmetic": ARITHMETIC,
         "versions": versions(),
     }
