@@ -99,8 +99,9 @@ class Scene:
         """Cover the paper with ink, where 255 covers it wholly; what sticks out is cut off."""
         whole = Image.new("L", (self.width, self.height))
         whole.paste(ink, (left, top))
-        share = np.asarray(whole) / 255
-        self.paper = self.paper * (1 - share) + grey * share
+        if box := whole.getbbox():  # elsewhere nothing changes
+            share, part = np.asarray(whole.crop(box)) / 255, np.s_[box[1] : box[3], box[0] : box[2]]
+            self.paper[part] = self.paper[part] * (1 - share) + grey * share
 
     def lines(
         self, spacing: float, tilt: float, width: float, grey: float, *, upright: bool
@@ -417,7 +418,7 @@ def read_all(folder: Path) -> dict[str, list[str]]:
             text, image = make_photograph(kind, number, digits)
             shown.append(text)
             files.append(folder / f"{text}_{kind}_{number:02}.png")
-            image.save(files[-1], compress_level=1)
+            image.save(files[-1], compress_level=0)
         found = predict(source, files, top=1)
         read = ["".join(name for name, _ in each.classes) or each.problem for each in found]
         wrong[kind] = [

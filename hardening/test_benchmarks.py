@@ -457,7 +457,7 @@ def test_a_quick_comparison_runs(tmp_path, monkeypatch, capsys):
     np.savez(tmp_path / "mnist.npz", **arrays)
     monkeypatch.setenv("MODELZOO_DATA", str(tmp_path))
     out, works = tmp_path / "speed.json", ["lenet5-epoch", "cold-start-lenet5-0.9871"]
-    others = ["pytorch", "keras-jax", "keras-torch"]
+    others = ["script-onednn", "pytorch", "keras-jax", "keras-torch"]
     assert main(["--quick", "--work", *works, "--without", *others, "--out", str(out)]) == 0
     report = json.loads(out.read_text())
     epoch, cold = (report["works"][name] for name in works)

@@ -2,19 +2,22 @@
 
 import contextlib
 import json
+import os
 import random
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
-from test_distribution import environment, metrics
 from waiting import HANGS, text_of, wait_for
 
 from hardening import held
 from hardening.bars import write_bars
+from modelzoo import evaluate, load_config
 
 HELD = Path(held.__file__)
 
@@ -27,6 +30,15 @@ AUGMENTED = [
     "data.augmentation=[{class_name: RandomTranslation, config: {height_factor: 0.1, "
     "width_factor: 0.1}}]",
     "fit.class_weight={1: 3.0}",
+]
+
+
+# A learning rate that ruins the weights in the fifth epoch of 20 batches.
+RUINED = [
+    "data.validation_split=40",
+    "data.batch_size=8",
+    "compile.optimizer={class_name: Adam, config: {learning_rate: {class_name: "
+    "PiecewiseConstantDecay, config: {boundaries: [80], values: [0.003, 1e3]}}}}",
 ]
 
 
@@ -51,6 +63,16 @@ NEW = ("--model", "lenet5", "--dataset", "bars", "--device", "cpu")
 
 
 DEVICES = ("--distribute", "devices")
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MODELZOO_DATA": str(folder), **more}
+    variables.pop("KERAS_BACKEND", None)
+    return variables
+
+
+def metrics(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
 
 
 def command(*arguments: str, out: Path, epochs: int = 2, overrides=()) -> list[str]:
@@ -92,11 +114,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Processes of their own: TensorFlow takes the second of two networks for the first.
     other = ("--model", "alexnet", "--dataset", "shapes", "--epochs", "1")
     normalised = pair("normalised", *other, overrides=NORMALISED)
-    lenets = pair("uneven", overrides=UNEVEN)
-    lenets += pair("augmented", overrides=[*UNEVEN, *AUGMENTED])
+    lenets = pair("augmented", overrides=[*UNEVEN, *AUGMENTED])
     lenets.append(command(out=folder / "long", epochs=4, overrides=UNEVEN))
-    assert run_all(normalised, data).count("2 replicas in 1 process") == 1
-    assert run_all(lenets, data).count("2 replicas in 1 process") == 2
+    ruined = [command(*DEVICES, out=folder / "ruined", epochs=5, overrides=RUINED)]
+    for commands in (normalised, lenets, ruined):
+        assert run_all(commands, data).count("2 replicas in 1 process") == 1
     return folder
 
 
@@ -156,15 +178,26 @@ def difference(first: Path, second: Path) -> float:
         return max(float(np.abs(a[name] - b[name]).max()) for name in names)
 
 
-@pytest.mark.parametrize("name", ["uneven", "augmented"])
-def test_two_devices_train_what_one_does(runs, name):
+def test_two_devices_train_what_one_does(runs):
     """A mean of the slices' means, or another order of images, would train something else."""
-    one, two = runs / f"{name}-one", runs / f"{name}-two"
+    one, two = runs / "augmented-one", runs / "augmented-two"
     assert difference(one, two) < 1e-6
     assert metrics(one)["test_accuracy"] == metrics(two)["test_accuracy"]
     assert metrics(one)["val_loss"] == pytest.approx(metrics(two)["val_loss"], abs=1e-5)
     assert (metrics(two)["replicas"], metrics(two)["workers"]) == (2, 1)
     assert metrics(one)["replicas"] == 1
+
+
+def test_the_model_of_a_run_on_two_devices_is_the_best_epoch_s(runs, tmp_path, monkeypatch):
+    """It held the last epoch's weights."""
+    monkeypatch.setenv("MODELZOO_DATA", str(runs / "data"))
+    folder, weights = runs / "ruined", tmp_path / "own.weights.h5"
+    reached = pd.read_csv(folder / "history.csv")["val_accuracy"]
+    assert reached.max() > reached.iloc[-1]  # or the last epoch is the best
+    keras.models.load_model(folder / "model.keras").save_weights(weights)
+    found = evaluate(load_config(folder), weights, split="validation")
+    assert found.scores.accuracy == pytest.approx(reached.max(), abs=1e-6)
+    assert metrics(folder)["val_accuracy"] == pytest.approx(reached.max(), abs=1e-6)
 
 
 def test_batch_normalisation_is_that_of_the_whole_batch(runs):

@@ -7,6 +7,7 @@ all of one page, get one.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,9 +27,10 @@ PATHS = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
 PAGES = {path.stem: text for path in PATHS if BLOCK.search(text := path.read_text("utf-8"))}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that holds what the pages speak of: images, and the results of runs."""
+    tmp_path = tmp_path_factory.mktemp("material")
     pictures, labels = draw_shapes(60, seed=0)
     for number, (pixels, label) in enumerate(zip(pictures, labels, strict=True)):
         if label < 3:
@@ -53,6 +55,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / ".venv" / "bin").mkdir(parents=True)  # this environment is active already
     (tmp_path / ".venv" / "bin" / "activate").touch()
     return tmp_path
+
+
+@pytest.fixture
+def folder(material: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(material, tmp_path, symlinks=True, dirs_exist_ok=True)
 
 
 # Functions for the shell: a command goes to a descriptor, its words ended by zero bytes, an empty
