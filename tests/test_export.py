@@ -115,7 +115,7 @@ def test_scaled_pictures(tmp_path, digits):
 
 
 def test_a_run_s_folder(tmp_path, capsys):
-    run = tmp_path / "three-shapes"
+    run = tmp_path / 'three"\n#shapes'  # which a C source must not hold
     run.mkdir()
     config = load_config("lenet5", overrides=["model.num_classes=3"])
     config = config.with_values({"data": {"class_names": ["a", "b", "c"]}}, "here")
@@ -124,7 +124,7 @@ def test_a_run_s_folder(tmp_path, capsys):
     command = ["export", str(run), "--format", "saved_model", "--out", str(tmp_path), "--json"]
     assert cli.main(command) == 0
     done = json.loads(capsys.readouterr().out)
-    assert done["path"] == str(tmp_path / "three-shapes.saved_model")
+    assert done["path"] == str(tmp_path / "three__#shapes.saved_model")
     assert facts_of(Path(done["path"]), "saved_model")["classes"] == ["a", "b", "c"]
 
 

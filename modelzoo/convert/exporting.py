@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,8 @@ def export(
     published, file = source.published, source.weights
     stem = f"{source.config.name}-{published.name if published else file.name.partition('.')[0]}"
     if not published and file.name == "best.weights.h5":
-        stem = file.resolve().parent.name  # of the run
+        run = file.resolve().parent.name
+        stem = re.sub(r'[\x00-\x1f\x7f"\\]', "_", run)  # a C source would include what follows
     suffix = ".html" if is_page else FORMATS[format].suffix
     variant = f"{'-scaled' if scaled else ''}{f'-{quantize}' if quantize else ''}"
     target = Path(out) / f"{stem}{variant}{suffix}"
