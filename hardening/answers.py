@@ -92,7 +92,8 @@ def on_tensorflow(seed: int, number: int, folder: Path) -> tuple[str, Gaps]:
     keras.backend.clear_session()
     builder = sorted(DRAWN)[number % len(DRAWN)]
     chance = random.Random(f"{seed} answers {number}")
-    arguments = random_arguments(builder, chance)
+    while (arguments := random_arguments(builder, chance))["input_shape"][2] == 2:
+        pass  # images are grey or have colours
     config_file, weights = folder / "drawn.yaml", folder / "drawn.weights.h5"
     config_file.write_text(yaml.safe_dump(RECIPE | {"model": {"builder": builder, **arguments}}))
     images = write_data(folder, arguments["input_shape"], arguments["num_classes"])

@@ -15,7 +15,7 @@ from pathlib import Path
 from hardening.cases import Outcome
 from hardening.fuzzing.worker import environment, work
 
-SECONDS = 20.0  # of processors for a case
+SECONDS = 90.0  # of processors for a case: `import` may search, which took 57 on a busy machine
 PATIENCE = 300.0  # seconds until it is asked whether it sleeps, or computes without end
 PREPARING = 900.0  # seconds for a worker to start the framework and make its files
 CASES = 600  # for a worker: frameworks keep something of every network,
