@@ -8,9 +8,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modelzoo.config import Config, list_models, load_config
+from modelzoo.config.layers import read_yaml
 from modelzoo.support.errors import InputError
 from modelzoo.support.files import write_text
 from modelzoo.support.version import ARITHMETIC
@@ -49,8 +48,7 @@ class Result:
     @cached_property
     def command(self) -> str:
         """The command that repeats the run, without its seed."""
-        planned = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
-        return command_of(self.config, planned)
+        return command_of(self.config, read_yaml(self.folder / "config.yaml").values)
 
     @property
     def recipe(self) -> str:

@@ -24,7 +24,6 @@ from typing import Annotated
 import msgspec
 
 import kept_results
-import update_docs
 from kept_results import Result, add, best_of, check_packaged, command_of, grouped, results
 from modelzoo.cli.arguments import Parser, make_parser
 from modelzoo.cli.options import chosen_config
@@ -44,7 +43,7 @@ from modelzoo.training.run_folder import RunFolder
 from publish_weights import publish, put_entry
 
 RUNS = kept_results.RESULTS.parent / "runs" / "reproduce"
-INTERRUPTED = 130
+PARSER = make_parser()
 
 
 class Given(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,10 +68,9 @@ class Recipe:
     @cached_property
     def config(self) -> Config:
         """The configuration that is trained."""
-        options = make_parser().parse_args(["train", *shlex.split(self.train)])
-        return chosen_config(options)[0]
+        return chosen_config(PARSER.parse_args(["train", *shlex.split(self.train)]))[0]
 
-    @property
+    @cached_property
     def command(self) -> str:
         """What repeats it, in the words of the tables, without a seed."""
         return command_of(self.config.name, self.config.sections)
@@ -215,6 +213,8 @@ def run_command(words: Sequence[str]) -> int:
 
 def reproduce(recipe: Recipe) -> int:
     """Train what a recipe lacks, keep its results, publish its weights; return the exit code."""
+    import update_docs  # brings pandas and Altair, which --list does without
+
     check_packaged(recipe.config, recipe.config.name, recipe.name)
     load_dataset(recipe.config.data.dataset)  # refused here, where another one may not stand in
     while seeds := recipe.to_train():

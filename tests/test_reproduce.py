@@ -11,6 +11,7 @@ import pytest
 import kept_results
 import modelzoo
 import reproduce
+import update_docs
 from kept_results import Result, best_of
 from modelzoo import cli
 from modelzoo.config import find_config, list_models, load_config
@@ -112,7 +113,7 @@ def interrupted(words: list[str]) -> int:
     seed, out = int(words[words.index("--seed") + 1]), words[-1]
     with pytest.raises(KeyboardInterrupt):
         modelzoo.Trainer(config, device="cpu", seed=seed, out=out, callbacks=[Interrupt()]).fit()
-    return reproduce.INTERRUPTED
+    return cli.INTERRUPTED
 
 
 def test_an_interrupted_recipe_goes_on_where_it_stood(place, monkeypatch, capsys):
@@ -121,13 +122,13 @@ def test_an_interrupted_recipe_goes_on_where_it_stood(place, monkeypatch, capsys
     recipe = Recipe("lenet5/digits-2-epochs", "--model lenet5 --dataset digits --epochs 2", (0, 1),
                     has_weights=False)  # fmt: skip
     monkeypatch.setattr(reproduce, "recipes", lambda: [recipe])
-    monkeypatch.setattr(reproduce.update_docs, "update", lambda: None)
+    monkeypatch.setattr(update_docs, "update", lambda: None)
     asked: list[list[str]] = []
     ways: Iterator = iter([cli.main, interrupted, cli.main])
     monkeypatch.setattr(
         reproduce, "run_command", lambda words: asked.append(words) or next(ways)(words)
     )
-    assert reproduce.main(["lenet5/digits-2-epochs"]) == reproduce.INTERRUPTED
+    assert reproduce.main(["lenet5/digits-2-epochs"]) == cli.INTERRUPTED
     first = (recipe.folder(0) / "metrics.json").read_bytes()
     assert len(pd.read_csv(recipe.folder(1) / "history.csv")) == 1
     assert "seed 1 begun: 1 of 2 epochs" in states(recipe)
