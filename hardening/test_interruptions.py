@@ -12,7 +12,6 @@ from test_training import (
     interrupt_in_epoch,
     press_ctrl_c,
     resumed_as_if_never_stopped,
-    rows,
     stop_at_once,
 )
 
@@ -82,13 +81,3 @@ def test_early_stopping_is_remembered(bars, tmp_path):
     assert run.metrics["epochs"] == 2
     (run.folder / "metrics.json").unlink()
     assert resume(run.folder).metrics["epochs"] == 2
-
-
-def test_a_finished_run_can_only_be_lengthened(bars, tmp_path):
-    """Resuming it would score the test set once more for nothing."""
-    Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
-    with pytest.raises(InputError, match="is finished"):
-        resume(tmp_path / "run")
-    Trainer(config_of("bars", 3), out=tmp_path / "three").fit()
-    assert resume(tmp_path / "run", epochs=3).metrics["epochs"] == 3
-    assert rows(tmp_path / "run") == rows(tmp_path / "three")

@@ -274,6 +274,8 @@ def test_resume_takes_options_that_the_run_has_anyway(bars, tmp_path, capsys):
 def test_a_state_of_an_older_version_resumes(bars, tmp_path):
     Trainer(config_of("bars", 1), out=tmp_path / "run").fit()
     Trainer(config_of("bars", 2), out=tmp_path / "whole").fit()
+    with pytest.raises(InputError, match="is finished"):
+        resume(tmp_path / "run")
     with np.load(tmp_path / "run" / "state.npz") as saved:
         arrays = dict(saved)
     values = json.loads(arrays["progress"].tobytes())
