@@ -29,7 +29,7 @@ EVERYTHING_RANDOM = [
     "{class_name: EarlyStopping, config: {monitor: val_loss, patience: 3}}]",
     "compile.optimizer={class_name: Adam, config: {learning_rate: 0.01}}",
 ]
-SMALL = ["data.batch_size=32", "data.validation_split=40"]
+SMALL = ["data.batch_size=32", "data.validation_split=40", "compile.steps_per_execution=1"]
 
 
 PROMISED = {
