@@ -35,7 +35,7 @@ def once(name: str, shape: tuple[int, ...], folder: Path) -> None:
 
     config = load_config(name, dataset="drawn", overrides=FEW)
     run_folder = Trainer(config, device="cpu", out=folder / "run").fit().folder
-    accuracy = evaluate(run_folder, device="cpu", notify=lambda *_: None).accuracy
+    accuracy = evaluate(run_folder, device="cpu", notify=lambda *_: None).scores.accuracy
     assert 0 <= accuracy <= 1, accuracy
     for form in ("onnx", "litert", "html"):
         export(run_folder, format=form, out=folder / "exported")  # type: ignore[arg-type]
