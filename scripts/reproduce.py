@@ -265,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print_notice(f"{recipe.name}: left out: {str(error).splitlines()[0]}")
                 ended, code = 0, 1
             if ended:
+                print_notice(f"{recipe.name}: ended early; the same command goes on")
                 return ended
         return code
     except (InputError, RunError) as error:
