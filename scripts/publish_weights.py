@@ -30,7 +30,7 @@ from modelzoo.cli.printing import print_notice
 from modelzoo.config import find_config, list_models, load_config
 from modelzoo.config.published import NAME, PublishedWeights, Scores
 from modelzoo.support.errors import InputError, RunError
-from modelzoo.support.files import ordinary, replacing, write_bytes
+from modelzoo.support.files import ordinary, write_bytes, write_text
 from modelzoo.support.terminal import say
 
 if TYPE_CHECKING:
@@ -176,11 +176,13 @@ def put_entry(model: str, entry: PublishedWeights) -> None:
     """Write an entry into the YAML of a packaged network; the file of one in its place goes."""
     path, before = find_config(model), load_config(model).weights
     text = with_entry(path.read_text("utf-8"), [each.name for each in before], entry)
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8")
-        others = [each for each in before if each.name != entry.name]
-        if [each for each in load_config(temporary).weights if each not in others] != [entry]:
+    others = [each for each in before if each.name != entry.name]
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        draft.write_text(text, "utf-8")
+        if [each for each in load_config(draft).weights if each not in others] != [entry]:
             raise RunError(f"{path}: put this into its weights by hand:\n{entry_text(entry)}")
+    write_text(path, text)
     for old in before:
         if old.name == entry.name and old.sha256 != entry.sha256:
             (SHIPPED / old.file_of(model).file).unlink(missing_ok=True)

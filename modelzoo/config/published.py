@@ -169,7 +169,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     top5_accuracy: Share | None = None
 
     def __str__(self) -> str:
-        """Return them in words: "accuracy 0.9923, loss 0.0227 on mnist (test)"."""
+        """Return them in words: "accuracy 0.9953, loss 0.0154 on mnist (test)"."""
         numbers = {"top-5": self.top5_accuracy, "loss": self.loss}
         said = [f"{name} {number:.4f}" for name, number in numbers.items() if number is not None]
         words = ", ".join([f"accuracy {self.accuracy:.4f}", *said])
