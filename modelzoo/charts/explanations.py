@@ -75,7 +75,7 @@ def feature_maps(
     if picture is not None:
         high, wide, *channels = picture.shape
         size = f"{high} × {wide}, {'grey' if channels == [1] else 'colour'}"
-        lines = [(["picture", size], [(picture, PICTURE, 0, 0, "The image")], 0)]
+        lines = [(["image", size], [(picture, PICTURE, 0, 0, "The image")], 0)]
     for layer, values in features.items():
         kind, grey = (kinds or {}).get(layer, ""), _as_grey(layer, values)
         lines.append((_label(layer, kind, values), *_tiles(layer, grey)))
@@ -94,7 +94,7 @@ def feature_maps(
         widest, y = max(widest, right), y + high + ROW_GAP
     bottom = y
     if answer:
-        canvas.label(0, y, ["answer", unit], NOTE)
+        canvas.label(0, y, ["prediction", unit], NOTE)
         bottom = _draw_bars(canvas, answer, unit, y)
     title = f"What {printable(name)} makes of an image"
     subtitle = "In each layer from its least value (black) to its largest 1% (white)"
@@ -238,7 +238,7 @@ def adversarial_pictures(
     added = GREY_LEVELS / 2 + factor * (adversarial - images.astype("float32"))
     high, _ = scaled(images.shape[1:], EXAMPLE)
     tops = (0, high + 48, 2 * high + 64)  # those in the middle have no caption
-    names = (["picture"], ["+ perturbation", f"({factor} times)"], ["= adversarial", "picture"])
+    names = (["image"], ["+ perturbation", f"({factor} times)"], ["= adversarial", "image"])
     canvas = Canvas()
     for top, text in zip(tops, names, strict=True):
         canvas.text(0, top + high / 2 - 6, text, {**TEXT, "baseline": "middle", "fontSize": 12})
