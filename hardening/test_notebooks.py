@@ -104,7 +104,9 @@ def check(answer, expected, hints=()):
 
 
 def printed(outputs: list[dict]) -> list[str]:
-    return [line for output in outputs for line in output.get("text", ())]
+    """Return the lines; a kernel may send one of them in parts."""
+    parts = [part for output in outputs for part in output.get("text", ())]
+    return "".join(parts).splitlines(keepends=True)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
