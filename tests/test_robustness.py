@@ -134,13 +134,13 @@ def test_pgd_is_never_weaker_than_fgsm(victim, strength):
 
 
 def test_pgd_is_repeated_by_its_seed_whatever_the_batches(monkeypatch):
-    images, labels = digits(6)
-    model = attacked("lenet5")
-    first = pgd(model, images, labels, 0.05, steps=2, seed=3)
-    np.testing.assert_array_equal(first, pgd(model, images, labels, 0.05, steps=2, seed=3))
-    assert not np.array_equal(first, pgd(model, images, labels, 0.05, steps=2, seed=4))
+    images, labels = digits(12)
+    model = attacked("lenet5")  # most of these images are attacked best from a random point
+    first = pgd(model, images, labels, 0.1, steps=4, seed=3)
+    np.testing.assert_array_equal(first, pgd(model, images, labels, 0.1, steps=4, seed=3))
+    assert not np.array_equal(first, pgd(model, images, labels, 0.1, steps=4, seed=4))
     monkeypatch.setattr(attacks, "BATCH_SIZE", 3)
-    in_threes = pgd(model, images, labels, 0.05, steps=2, seed=3)
+    in_threes = pgd(model, images, labels, 0.1, steps=4, seed=3)
     assert (np.abs(first - in_threes) > 1e-3).mean() < 0.01  # but for the sign of a rounding
 
 
